@@ -1,0 +1,1 @@
+"""Files and codecs: the only rooms that touch them."""

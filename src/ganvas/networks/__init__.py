@@ -1,0 +1,46 @@
+"""Networks: nn.Modules that know no device, path, file or loss. `build` makes one from its card."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+
+from torch import nn
+
+from ganvas.errors import UserError, did_you_mean
+from ganvas.protocol import Card
+
+NETWORKS = {
+    "rrdbnet": "ganvas.networks.rrdb:RRDBNet",
+    "compact": "ganvas.networks.rrdb:CompactNet",
+    "srresnet": "ganvas.networks.rrdb:SRResNet",
+    "vgg_discriminator": "ganvas.networks.discriminators:VGGDiscriminator",
+    "unet_discriminator": "ganvas.networks.discriminators:UNetDiscriminator",
+}
+"""Every network that a card may name, as `module:Class`."""
+
+
+def find(name: str) -> type[nn.Module]:
+    """Return the class of a network by the name that cards use.
+
+    Raises:
+        UserError: no network has that name.
+    """
+    if name not in NETWORKS:
+        raise UserError(f"No network is called {name!r}", do=did_you_mean(name, NETWORKS))
+    module, _, attribute = NETWORKS[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def build(card: Card) -> nn.Module:
+    """Return the network that a card describes, freshly initialised.
+
+    Raises:
+        UserError: the network or one of its settings is unknown.
+    """
+    network = find(card.network)
+    known = inspect.signature(network).parameters
+    for key in card.settings:
+        if key not in known:
+            raise UserError(f"{card.network} has no setting {key!r}", do=did_you_mean(key, known))
+    return network(**card.settings)

@@ -1,0 +1,243 @@
+"""The types that the rooms agree on: what a recipe is, what a step sees, what a discriminator says, what a weight file tells.
+
+Types only: nothing here computes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+Outputs: TypeAlias = dict[str, Tensor]
+"""What a recipe's `forward` made, by name; the loop detaches it for the discriminator's turn."""
+
+Ledger: TypeAlias = dict[str, Tensor]
+"""A dict of name -> weighted scalar loss; the loop sums it and logs every entry."""
+
+Carry: TypeAlias = dict[str, Any]
+"""A flat dict of tensors and integers that outlives a step and stands in every checkpoint."""
+
+
+class Verdict(NamedTuple):
+    """What a discriminator says of a batch.
+
+    `score` is raw (no sigmoid): (B, 1) or a map (B, 1, h, w). `features` are the activations of its layers, in order,
+    and end with the score map itself. A multi-scale discriminator returns a list of Verdicts, finest scale first.
+    """
+
+    score: Tensor
+    features: tuple[Tensor, ...]
+
+
+class Networks(dict[str, nn.Module]):
+    """The networks of a recipe by name, reachable as attributes: `nets.generator(low)`."""
+
+    def __getattr__(self, name: str) -> nn.Module:
+        try:
+            return self[name]
+        except KeyError as error:
+            raise AttributeError(f"no network {name!r}; there are {', '.join(self)}") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """One optimiser step of one side: which networks it trains, and with which of the recipe's two loss functions."""
+
+    side: Literal["generator", "discriminator"]
+    trains: tuple[str, ...]
+    """Names of the networks that this turn updates; all others are held still."""
+    repeats: int = 1
+    """Optimiser steps in a row; each repeat after the first draws a fresh batch."""
+    micro_batches: int = 1
+    """Batches whose gradients are averaged before the one optimiser step."""
+    fresh_batch: bool = False
+    """Draw new samples for this turn instead of using the previous turn's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimizer:
+    """How one network is optimised: Adam, and a learning rate over the steps of a stage."""
+
+    rate: float = 2e-4
+    betas: tuple[float, float] = (0.9, 0.999)
+    epsilon: float = 1e-8
+    weight_decay: float = 0.0
+    schedule: Literal["constant", "step", "linear", "cosine"] = "constant"
+    milestones: tuple[float, ...] = ()
+    """`step`: fractions of the stage after which the rate is multiplied by `factor`."""
+    factor: float = 0.5
+    hold: float = 0.5
+    """`linear`: fraction of the stage at the full rate before it falls linearly to zero."""
+    final_rate: float = 0.0
+    """`cosine` and `linear`: the rate at the end of the stage."""
+    warmup_steps: int = 0
+    """Steps over which the rate rises linearly from zero."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A stretch of training during which the networks, the turns and the rates stay the same. Data, not code."""
+
+    name: str
+    steps: int
+    turns: tuple[Turn, ...]
+    optimizers: Mapping[str, Optimizer]
+    """By network name; every network that a turn trains has one."""
+    frozen: tuple[str, ...] = ()
+    """Patterns over `network.parameter` names (as in fnmatch) that no turn of this stage updates."""
+    networks: tuple[str, ...] = ()
+    """Networks that this stage uses; empty means all. The others are not moved to the device or saved anew."""
+    averaged: tuple[str, ...] = ("generator",)
+    """Networks of which an exponential moving average is kept."""
+    batch_size: int = 0
+    """Samples of one batch over all ranks; 0 takes the setting."""
+    resolution: int = 0
+    """Side of the pictures in pixels; 0 where the recipe's settings say it."""
+    clip_length: int = 1
+    """Frames in a sample of video."""
+    restarts_average: bool = False
+    """Begin the moving averages anew from the weights at the start of this stage."""
+
+
+@dataclass(frozen=True)
+class Health:
+    """What the collapse watch sees; recipes may read it, never write it."""
+
+    healthy: bool = True
+    margin: float = 0.0
+    """Mean discriminator score of real minus fake."""
+    diversity: float = 1.0
+    """Spread of the fakes divided by that of the reals."""
+    rollbacks: int = 0
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a recipe may know of the run at this step. Read-only."""
+
+    step: int
+    """Steps done before this one, over all stages."""
+    stage_step: int
+    """Steps done before this one in this stage."""
+    images_seen: int
+    stage: Stage
+    random: torch.Generator
+    """On the CPU, seeded by (seed, step, rank): the only source of chance that a recipe uses."""
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    turn: Turn | None = None
+    rank: int = 0
+    health: Health = field(default_factory=Health)
+
+
+class Source(Protocol):
+    """A set of samples on disk or made on the fly, addressed by number so that a run can be resumed anywhere."""
+
+    def __len__(self) -> int: ...
+
+    def groups(self) -> Sequence[str]:
+        """Return for each sample what must not be split between training and validation: its picture, scene or clip."""
+        ...
+
+    def subset(self, indices: Sequence[int]) -> Source:
+        """Return the source of only these samples."""
+        ...
+
+    def sample(self, index: int, random: np.random.Generator) -> dict[str, Tensor]:
+        """Return one sample, all chance in it drawn from `random`; equal shapes over a batch, no batch axis."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What a weight file says of itself, so that nothing has to be guessed when it is used."""
+
+    network: str
+    """Key in `ganvas.networks.NETWORKS`."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Keyword arguments of that network's constructor."""
+    input: Literal["picture", "seeds", "labels", "clip", "camera", "other"] = "picture"
+    range: tuple[float, float] = (0.0, 1.0)
+    """Value range that the network itself takes and gives."""
+    scale: int = 1
+    """Output side divided by input side."""
+    channels_in: int = 3
+    channels_out: int = 3
+    multiple_of: int = 1
+    """Sides of the input must be a multiple of this many pixels."""
+    minimum_px: int = 1
+    halo_px: int = 16
+    """Context in input pixels that each side of a tile is given by default."""
+    exact_halo_px: int = 0
+    """Context with which tiled equals untiled; 0 when unknown or unbounded."""
+    tiling: Literal["supported", "discouraged", "internal"] = "supported"
+    curve: Literal["none", "log"] = "none"
+    """Curve applied to scene-linear values before the net and undone after it."""
+    recipe: str = ""
+    purpose: str = ""
+    licence: str = "unknown"
+    """Licence of the weights."""
+    data: str = "unknown"
+    """What the weights were trained on."""
+    data_licence: str = "unknown"
+    origin: str = ""
+    """Where the weights come from: a run, or another project's layout."""
+    scores: Mapping[str, float] = field(default_factory=dict)
+    attachments: tuple[str, ...] = ()
+    """Names of extra tensors in the file (style centres, camera statistics, batch-norm banks), stored under `attachment/`."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Recipe(Protocol):
+    """One published method: built from its settings, it tells the loop what to train and with which losses."""
+
+    Settings: type
+    PRESETS: Mapping[str, Any]
+    settings: Any
+
+    def __init__(self, settings: Any) -> None: ...
+
+    def stages(self) -> Sequence[Stage]:
+        """Return the stages in order."""
+        ...
+
+    def networks(self) -> Networks:
+        """Return freshly initialised networks; the loop has seeded the global generator."""
+        ...
+
+    def source(self, path: str) -> Source:
+        """Return the samples of a folder."""
+        ...
+
+    def batch(self, raw: dict[str, Tensor], context: Context) -> Any:
+        """Turn collated samples, already on the device, into this recipe's batch type."""
+        ...
+
+    def forward(self, nets: Networks, batch: Any, carry: Carry, context: Context) -> tuple[Outputs, Carry]:
+        """Run the generator once; return what it made and the carry for the next step."""
+        ...
+
+    def discriminator_losses(self, nets: Networks, batch: Any, outputs: Outputs, carry: Carry, context: Context) -> Ledger:
+        """Return the weighted losses of the discriminator's turn; `outputs` are detached."""
+        ...
+
+    def generator_losses(self, nets: Networks, batch: Any, outputs: Outputs, carry: Carry, context: Context) -> Ledger:
+        """Return the weighted losses of the generator's turn."""
+        ...
+
+    def sample(self, nets: Networks, batch: Any, context: Context) -> Tensor:
+        """Return a preview strip for each sample of a fixed batch: (B, 3, H, W) in [0, 1]."""
+        ...
+
+    def score(self, nets: Networks, source: Source, context: Context) -> dict[str, float]:
+        """Return validation scores of the (averaged) networks; the first entry chooses the best checkpoint, higher is better."""
+        ...
+
+    def card(self) -> Card:
+        """Return the card of the weights that this recipe trains."""
+        ...

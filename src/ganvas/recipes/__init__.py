@@ -1,0 +1,1 @@
+"""One paper or post, one readable file."""
