@@ -16,11 +16,20 @@ from torch import Tensor, nn
 Outputs: TypeAlias = dict[str, Tensor]
 """What a recipe's `forward` made, by name; the loop detaches it for the discriminator's turn."""
 
-Ledger: TypeAlias = dict[str, Tensor]
-"""A dict of name -> weighted scalar loss; the loop sums it and logs every entry."""
-
 Carry: TypeAlias = dict[str, Any]
 """A flat dict of tensors and integers that outlives a step and stands in every checkpoint."""
+
+
+class Ledger(dict[str, Tensor]):
+    """The weighted scalar losses of a turn by name, which the loop sums and logs.
+
+    `observed` holds what is only logged and watched, never summed: the margin of the discriminator's scores
+    (`margin`), the spread of the fakes and of the reals over the batch (`fake_spread`, `real_spread`).
+    """
+
+    def __init__(self, losses: Mapping[str, Tensor] | None = None) -> None:
+        super().__init__(losses or {})
+        self.observed: dict[str, Tensor] = {}
 
 
 class Verdict(NamedTuple):
@@ -219,7 +228,10 @@ class Recipe(Protocol):
         ...
 
     def forward(self, nets: Networks, batch: Any, carry: Carry, context: Context) -> tuple[Outputs, Carry]:
-        """Run the generator once; return what it made and the carry for the next step."""
+        """Run the generator once; return what it made and the carry for the next step.
+
+        It uses no network that a discriminator-side turn trains, so that one call serves both sides of a step.
+        """
         ...
 
     def discriminator_losses(self, nets: Networks, batch: Any, outputs: Outputs, carry: Carry, context: Context) -> Ledger:

@@ -1,0 +1,102 @@
+"""The endless stream of batches: which sample comes when is a function of (seed, position) alone, so any position can be resumed.
+
+The stream is one global order of samples, cut into global batches, cut into ranks. A run resumed at the same position on
+another number of ranks therefore visits the same samples in the same order.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ganvas.errors import UserError
+from ganvas.protocol import Source
+
+Raw = dict[str, Tensor]
+
+
+def order(length: int, seed: int, epoch: int) -> np.ndarray:
+    """Return the order of the samples in an epoch."""
+    return np.random.default_rng([seed, epoch]).permutation(length)
+
+
+class Feed:
+    """Draws batches from a source, reading ahead in threads; `position` counts the samples drawn by all ranks together."""
+
+    def __init__(
+        self, source: Source, seed: int, position: int = 0, rank: int = 0, world_size: int = 1, workers: int = 2, ahead: int = 3
+    ) -> None:
+        if len(source) == 0:
+            raise UserError("The data set is empty")
+        self.source, self.seed, self.position = source, seed, position
+        self.rank, self.world_size, self.ahead = rank, world_size, ahead
+        self._pool = ThreadPoolExecutor(max(1, workers), thread_name_prefix="ganvas-feed")
+        self._queue: deque[tuple[int, int, list[Future[Raw]]]] = deque()
+        self._order: tuple[int, np.ndarray] = (-1, np.empty(0, int))
+
+    def draw(self, batch_size: int) -> Raw:
+        """Return this rank's part of the next global batch, stacked: name -> (batch_size / ranks, ...)."""
+        if self._queue and self._queue[0][:2] != (self.position, batch_size):
+            self._drop_queue()
+        start = self.position + len(self._queue) * batch_size
+        while len(self._queue) <= self.ahead:
+            self._queue.append((start, batch_size, self._request(start, batch_size)))
+            start += batch_size
+        _, _, futures = self._queue.popleft()
+        samples = [future.result() for future in futures]
+        self.position += batch_size
+        return collate(samples)
+
+    def _request(self, start: int, batch_size: int) -> list[Future[Raw]]:
+        share = batch_size // self.world_size
+        first = start + self.rank * share
+        return [self._pool.submit(self._sample, *self._locate(position)) for position in range(first, first + share)]
+
+    def _locate(self, position: int) -> tuple[int, int]:
+        epoch, place = divmod(position, len(self.source))
+        if self._order[0] != epoch:
+            self._order = (epoch, order(len(self.source), self.seed, epoch))
+        return epoch, int(self._order[1][place])
+
+    def _sample(self, epoch: int, index: int) -> Raw:
+        return self.source.sample(index, np.random.default_rng([self.seed, epoch, index, 1]))
+
+    def _drop_queue(self) -> None:
+        for _, _, futures in self._queue:
+            for future in futures:
+                future.cancel()
+        self._queue.clear()
+
+    def close(self) -> None:
+        """Stop reading ahead."""
+        self._drop_queue()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def collate(samples: Sequence[Raw]) -> Raw:
+    """Stack equal samples into a batch: name -> (B, ...)."""
+    return {key: torch.stack([sample[key] for sample in samples]) for key in samples[0]}
+
+
+def split(source: Source, fraction: float, seed: int) -> tuple[Source, Source]:
+    """Split a source into training and validation so that no group (picture, scene, clip) stands in both.
+
+    Raises:
+        UserError: there are too few groups.
+    """
+    groups = source.groups()
+    names = sorted(set(groups))
+    if len(names) < 2:
+        raise UserError("Cannot hold out a validation set", f"The data has {len(names)} picture or clip", "Give more data, or --val FOLDER")
+    count = min(len(names) - 1, max(1, round(fraction * len(names))))
+    held = set(np.random.default_rng([seed, 2]).permutation(names)[:count].tolist())
+    indices = range(len(source))
+    return (
+        source.subset([i for i in indices if groups[i] not in held]),
+        source.subset([i for i in indices if groups[i] in held]),
+    )
