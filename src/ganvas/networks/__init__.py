@@ -16,6 +16,12 @@ NETWORKS = {
     "srresnet": "ganvas.networks.rrdb:SRResNet",
     "vgg_discriminator": "ganvas.networks.discriminators:VGGDiscriminator",
     "unet_discriminator": "ganvas.networks.discriminators:UNetDiscriminator",
+    "patch_discriminator": "ganvas.networks.discriminators:PatchDiscriminator",
+    "multi_scale_discriminator": "ganvas.networks.discriminators:MultiScaleDiscriminator",
+    "dcgan_discriminator": "ganvas.networks.discriminators:DCGANDiscriminator",
+    "dcgan_generator": "ganvas.networks.decoders:DCGANGenerator",
+    "vgg19": "ganvas.networks.features:VGG19",
+    "small_features": "ganvas.networks.features:SmallFeatures",
 }
 """Every network that a card may name, as `module:Class`."""
 
