@@ -29,7 +29,9 @@ def pick(name: str = "auto") -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise UserError(f"There is no device {name!r}", str(error).splitlines()[0], "Use auto, cpu, cuda or cuda:1") from error
+        raise UserError(
+            f"There is no device {name!r}", str(error).splitlines()[0], "Use auto, cpu, cuda or cuda:1"
+        ) from error
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UserError(f"The device {name!r} is not available", "This torch sees no CUDA device", "Use --device cpu")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
@@ -126,7 +128,9 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     text = str(error).lower()
-    return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text or "defaultcpuallocator" in text)
+    return isinstance(error, RuntimeError) and (
+        "out of memory" in text or "can't allocate memory" in text or "defaultcpuallocator" in text
+    )
 
 
 def facts(device: torch.device, precision: torch.dtype, world_size: int = 1) -> dict[str, str | int]:

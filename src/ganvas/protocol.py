@@ -234,7 +234,9 @@ class Recipe(Protocol):
         """
         ...
 
-    def discriminator_losses(self, nets: Networks, batch: Any, outputs: Outputs, carry: Carry, context: Context) -> Ledger:
+    def discriminator_losses(
+        self, nets: Networks, batch: Any, outputs: Outputs, carry: Carry, context: Context
+    ) -> Ledger:
         """Return the weighted losses of the discriminator's turn; `outputs` are detached."""
         ...
 

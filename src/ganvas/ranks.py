@@ -20,18 +20,18 @@ def world_size() -> int:
 
 
 class _Sum(torch.autograd.Function):
-    # The sum over ranks enters every rank's loss, so its gradient is the sum of the gradients of all ranks.
+    # The sum over ranks enters every rank's loss, so its gradient is the sum of the gradients of all ranks: the same
+    # function again, which also makes second derivatives (gradient penalties) right.
     @staticmethod
-    def forward(ctx: Any, tensor: Tensor) -> Tensor:
-        result = tensor.clone()
+    def forward(_: Any, tensor: Tensor) -> Tensor:
+        # Collectives add memory in its own order, which must therefore be the same on every rank.
+        result = tensor.clone(memory_format=torch.contiguous_format)
         distributed.all_reduce(result)
         return result
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        result = gradient.contiguous().clone()
-        distributed.all_reduce(result)
-        return result
+    def backward(_: Any, gradient: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return _Sum.apply(gradient)  # pyright: ignore[reportReturnType]
 
 
 def sum_over_ranks(tensor: Tensor) -> Tensor:

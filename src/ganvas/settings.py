@@ -107,7 +107,9 @@ def _typed(hint: Any, value: Any, where: str) -> Any:
         return from_json(hint, value, where + ".")
     if origin is Literal:
         if value not in typing.get_args(hint):
-            raise UserError(f"Setting {where!r} is {value!r}", do=did_you_mean(str(value), map(str, typing.get_args(hint))))
+            raise UserError(
+                f"Setting {where!r} is {value!r}", do=did_you_mean(str(value), map(str, typing.get_args(hint)))
+            )
         return value
     if origin in (typing.Union, types.UnionType):
         options = typing.get_args(hint)

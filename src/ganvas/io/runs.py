@@ -53,7 +53,9 @@ def create(folder: str | Path, overwrite: bool = False) -> Path:
         if not (run / SETTINGS).exists():
             raise UserError(f"{run} is not empty and is no run", do="Choose another --out")
         if not overwrite:
-            raise UserError(f"{run} holds a run already", do=f"Go on with it by --resume {run}, or choose another --out")
+            raise UserError(
+                f"{run} holds a run already", do=f"Go on with it by --resume {run}, or choose another --out"
+            )
         shutil.rmtree(run)
     try:
         (run / "checkpoints").mkdir(parents=True, exist_ok=True)

@@ -29,7 +29,14 @@ class Feed:
     """Draws batches from a source, reading ahead in threads; `position` counts the samples drawn by all ranks together."""
 
     def __init__(
-        self, source: Source, seed: int, position: int = 0, rank: int = 0, world_size: int = 1, workers: int = 2, ahead: int = 3
+        self,
+        source: Source,
+        seed: int,
+        position: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        workers: int = 2,
+        ahead: int = 3,
     ) -> None:
         if len(source) == 0:
             raise UserError("The data set is empty")
@@ -92,7 +99,11 @@ def split(source: Source, fraction: float, seed: int) -> tuple[Source, Source]:
     groups = source.groups()
     names = sorted(set(groups))
     if len(names) < 2:
-        raise UserError("Cannot hold out a validation set", f"The data has {len(names)} picture or clip", "Give more data, or --val FOLDER")
+        raise UserError(
+            "Cannot hold out a validation set",
+            f"The data has {len(names)} picture or clip",
+            "Give more data, or --val FOLDER",
+        )
     count = min(len(names) - 1, max(1, round(fraction * len(names))))
     held = set(np.random.default_rng([seed, 2]).permutation(names)[:count].tolist())
     indices = range(len(source))

@@ -31,7 +31,16 @@ def leave() -> None:
 
 def launch(processes: int, arguments: Sequence[str]) -> int:
     """Start the command line anew in several processes by torchrun and return its exit code."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m", "ganvas", *arguments]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        f"--nproc-per-node={processes}",
+        "-m",
+        "ganvas",
+        *arguments,
+    ]
     return subprocess.call(command)
 
 
@@ -59,12 +68,19 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """Average the gradients over all ranks: one flat all-reduce a dtype and device."""
     if ranks.world_size() == 1:
         return
-    # A parameter without a gradient on this rank may have one on another: every rank must send the same layout.
+    trained = list(parameters)
+    # A parameter without a gradient here may have one on another rank, and every rank must send the same layout; one
+    # without a gradient anywhere keeps none, so that the optimiser leaves it alone as it would in one process.
+    present = torch.tensor(
+        [parameter.grad is not None for parameter in trained], dtype=torch.float32, device=trained[0].device
+    )
+    distributed.all_reduce(present)
     gradients: list[Tensor] = []
-    for parameter in parameters:
-        if parameter.grad is None:
-            parameter.grad = torch.zeros_like(parameter)
-        gradients.append(parameter.grad)
+    for parameter, ranks_with_gradient in zip(trained, present.tolist()):
+        if ranks_with_gradient:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            gradients.append(parameter.grad)
     _average_in_place(gradients)
 
 

@@ -1,0 +1,45 @@
+"""Ganvas: high-resolution picture and video synthesis with GANs.
+
+    import ganvas
+
+    net = ganvas.load("default")            # an nn.Module with a .card: (B, 3, H, W) in [0, 1] in and out
+    up = ganvas.Upscaler("default")         # whole pictures of any size and depth
+    big = up(picture)                       # NumPy (H, W, C) of uint8, uint16 or float; the same type out
+    run = ganvas.train("esrgan", data="photos", preset="laptop")
+    scores = ganvas.evaluate("results", "truth")
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from ganvas.errors import UserError
+    from ganvas.inference.load import load
+    from ganvas.inference.upscale import Upscaler
+    from ganvas.launch import train
+    from ganvas.metrics.evaluate import evaluate
+
+__all__ = ["UserError", "Upscaler", "evaluate", "load", "train"]
+
+# Imported when first used, so that `import ganvas` and the command line's help stay quick.
+_HOMES = {
+    "load": "ganvas.inference.load",
+    "Upscaler": "ganvas.inference.upscale",
+    "train": "ganvas.launch",
+    "evaluate": "ganvas.metrics.evaluate",
+    "UserError": "ganvas.errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'ganvas' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

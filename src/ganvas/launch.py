@@ -1,0 +1,163 @@
+"""From a recipe's name and a folder of data to a run: presets, changes, validation split, weights to start from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ganvas.errors import UserError
+from ganvas.io import runs, weights
+from ganvas.recipes import base
+from ganvas.settings import from_json, replace
+from ganvas.training import loop, rehearsal, trainer
+from ganvas.training.feed import split
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be trained: the recipe, its whole settings, and where the run starts from."""
+
+    recipe: str
+    settings: Any
+    preset: base.Preset | None = None
+    init: tuple[str, ...] = ()
+    """Weight files to start from; `network=FILE` names the network, a plain FILE means the generator."""
+    freeze: tuple[str, ...] = ()
+    allow_changes: bool = False
+
+
+def order(recipe: str, preset: str = "", changes: Mapping[str, Any] | None = None) -> Order:
+    """Return the order for a new run of a recipe: a preset (chosen by the machine when empty) with some settings changed.
+
+    Raises:
+        UserError: the recipe, the preset or a setting is unknown.
+    """
+    import torch
+
+    chosen = base.preset(base.find(recipe), preset, gpu=torch.cuda.is_available())
+    return Order(recipe, replace(chosen.settings, changes or {}), chosen)
+
+
+def reorder(run: str | Path, changes: Mapping[str, Any] | None = None) -> Order:
+    """Return the order under which a run was started, with some settings changed.
+
+    Raises:
+        UserError: the folder is no run.
+    """
+    run = Path(run)
+    if not runs.is_run(run):
+        raise UserError(
+            f"{run} is no run", f"It holds no {runs.SETTINGS}", "Give the folder that `ganvas train --out` made"
+        )
+    noted = runs.read_json(run / runs.SETTINGS)
+    settings = from_json(base.find(noted["recipe"]).Settings, noted["settings"])
+    return Order(
+        noted["recipe"],
+        replace(settings, changes or {}),
+        None,
+        tuple(noted.get("init", ())),
+        tuple(noted.get("freeze", ())),
+    )
+
+
+def plan(order: Order, fresh: bool = True) -> trainer.Plan:
+    """Open the data and the weights of an order, checking all that can be checked before training.
+
+    Raises:
+        UserError: the data or the weights cannot be used.
+    """
+    settings = order.settings
+    if not settings.data:
+        raise UserError("There is nothing to train on", do="Give a folder by --data")
+    recipe = base.find(order.recipe)(settings)
+    source, val = recipe.source(settings.data), None
+    if settings.val:
+        fraction = _fraction(settings.val)
+        source, val = split(source, fraction, settings.seed) if fraction else (source, recipe.source(settings.val))
+    init: dict[str, Mapping[str, Any]] = {}
+    for item in order.init if fresh else ():
+        network, _, file = item.rpartition("=")
+        init[network or "generator"] = weights.read(file).tensors
+    return trainer.Plan(order.recipe, recipe, source, val, init, order.init, order.freeze)
+
+
+def _fraction(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        return 0.0
+    if not 0 < value < 1:
+        raise UserError(f"--val {text} is no share of the data", do="Give a fraction such as 0.1, or a folder")
+    return value
+
+
+def next_run(recipe: str, parent: str | Path = "runs") -> Path:
+    """Return the next free run folder: runs/00001-esrgan, runs/00002-esrgan ..."""
+    parent = Path(parent)
+    taken = (
+        [int(path.name.split("-")[0]) for path in parent.glob("*-*") if path.name.split("-")[0].isdigit()]
+        if parent.is_dir()
+        else []
+    )
+    return parent / f"{max(taken, default=0) + 1:05d}-{Path(recipe).stem}"
+
+
+def advise(order: Order, error: loop.OutOfMemory) -> UserError:
+    """Return the error of a run that did not fit, naming settings of which a step was seen to fit."""
+    from dataclasses import replace as with_fields
+
+    settings = order.settings
+
+    def smaller(batch_size: int) -> trainer.Plan:
+        micro_batches = settings.micro_batches * max(1, settings.batch_size // batch_size)
+        return plan(
+            with_fields(order, settings=replace(settings, {"batch_size": batch_size, "micro_batches": micro_batches}))
+        )
+
+    fitting = rehearsal.find_fitting(settings.batch_size, smaller)
+    if not fitting:
+        return UserError(error.what, f"{error.why}. Not even a batch of 1 fits", "Choose a smaller network or crop")
+    parts = settings.micro_batches * max(1, settings.batch_size // fitting)
+    return UserError(error.what, error.why, f"This was tried and fits: --batch-size {fitting} --micro-batches {parts}")
+
+
+def train(
+    recipe: str = "",
+    data: str | Path = "",
+    out: str | Path = "",
+    *,
+    preset: str = "",
+    settings: Mapping[str, Any] | None = None,
+    val: str | float = "",
+    init: Sequence[str] = (),
+    freeze: Sequence[str] = (),
+    resume: str | Path = "",
+    quiet: bool = False,
+) -> Path:
+    """Train a recipe, or go on with a run, and return the run's folder.
+
+    Args:
+        recipe: a name that `ganvas recipes` lists, or the path of your own file.
+        data: folder of training data.
+        out: the run's folder; the next free one below `runs/` when empty.
+        preset: `laptop`, `preview`, `paper`; chosen for this machine when empty.
+        settings: changes by dotted name: `{"batch_size": 8, "adversarial.base": "hinge"}`.
+        val: validation folder, or the fraction to hold out.
+        init: weight files to start from.
+        freeze: patterns of `network.parameter` that are not trained.
+        resume: a run to go on with; recipe, data and preset are then its own.
+        quiet: print nothing.
+
+    Raises:
+        UserError: something cannot be used; nothing was written then.
+    """
+    from dataclasses import replace as with_fields
+
+    if resume:
+        again = reorder(resume, settings)
+        return loop.resume(plan(again, fresh=False), resume, quiet=quiet)
+    changes = {**(settings or {}), **({"data": str(data)} if data else {}), **({"val": str(val)} if val else {})}
+    new = with_fields(order(recipe, preset, changes), init=tuple(init), freeze=tuple(freeze))
+    return loop.train(plan(new), out or next_run(recipe), quiet=quiet)

@@ -1,0 +1,111 @@
+"""Which recipes there are, and how a recipe, its presets and a user's own file become one object."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ganvas.errors import UserError, did_you_mean
+
+RECIPES = {
+    "esrgan": "ganvas.recipes.esrgan:ESRGAN",
+}
+"""Every recipe: name -> `module:Class`."""
+
+SUMMARIES = {
+    "esrgan": "Sharp super-resolution x1 to x8 (Wang et al. 2018); presets for SRGAN, too",
+}
+"""One line each, so that `ganvas recipes` need not import them."""
+
+PARTS = (
+    "Settings",
+    "PRESETS",
+    "stages",
+    "networks",
+    "source",
+    "batch",
+    "forward",
+    "discriminator_losses",
+    "generator_losses",
+    "sample",
+    "card",
+)
+
+
+def find(name: str) -> type[Any]:
+    """Return the recipe class of a name, or of a user's own Python file.
+
+    Raises:
+        UserError: no such recipe, or the file holds none.
+    """
+    if name in RECIPES:
+        module, _, attribute = RECIPES[name].partition(":")
+        return getattr(importlib.import_module(module), attribute)
+    if name.endswith(".py"):
+        return _from_file(Path(name))
+    raise UserError(
+        f"No recipe is called {name!r}",
+        do=did_you_mean(name, RECIPES) + " Or give the path of your own recipe, ending in .py",
+    )
+
+
+def _from_file(path: Path) -> type[Any]:
+    if not path.is_file():
+        raise UserError(f"{path} does not exist", do="Give the path of a Python file that holds a recipe")
+    # Named by its full path, so that two users' files of one name do not collide in sys.modules.
+    module_name = (
+        f"ganvas_recipe_{path.stem}_{hashlib.blake2b(str(path.resolve()).encode(), digest_size=4).hexdigest()}"
+    )
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    spec.loader.exec_module(module)
+    classes = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and value.__module__ == module_name and hasattr(value, "Settings")
+    ]
+    if len(classes) != 1:
+        raise UserError(
+            f"{path} holds {len(classes)} recipes",
+            "One class with all parts of a recipe is needed",
+            "See CONTRIBUTING.md",
+        )
+    missing = [part for part in PARTS if getattr(classes[0], part, None) is None]
+    if missing:
+        raise UserError(
+            f"The recipe {classes[0].__name__} in {path} lacks {', '.join(missing)}", do="See CONTRIBUTING.md"
+        )
+    return classes[0]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A preset that was chosen, and why."""
+
+    name: str
+    settings: Any
+    reason: str
+
+
+def preset(recipe: type[Any], name: str, gpu: bool = False) -> Preset:
+    """Return a recipe's preset by name; an empty name lets the machine decide: `laptop` without a GPU, otherwise `paper`.
+
+    Raises:
+        UserError: the recipe has no such preset.
+    """
+    known = recipe.PRESETS
+    if not name:
+        name = (
+            "paper" if gpu and "paper" in known else next(key for key in ("laptop", "preview", *known) if key in known)
+        )
+        return Preset(name, known[name], "chosen because there is a GPU" if gpu else "chosen because there is no GPU")
+    if name not in known:
+        raise UserError(f"This recipe has no preset {name!r}", do=did_you_mean(name, known))
+    return Preset(name, known[name], "as asked")

@@ -1,0 +1,294 @@
+"""ESRGAN: Enhanced Super-Resolution Generative Adversarial Networks (Wang et al., ECCV Workshops 2018, arXiv 1809.00219).
+
+A low picture goes in, a picture of `scale` times its sides comes out. Two stages: the first fits pixels (L1), which gives
+the highest PSNR and soft pictures; the second goes on from its weights with three terms (equation 3 of the paper),
+
+    generator = perceptual + 5e-3 * relativistic average GAN + 1e-2 * L1,
+
+and gives sharp ones. Against SRGAN it changes four things, each of which is one setting here: dense residual blocks
+without batch norm (`network`), the relativistic average discriminator (`adversarial`), features taken before their
+activation (`perceptual_layers`), and the first stage itself (`pixel_steps`). The preset `srgan` undoes all four.
+
+Expect the second stage to lose 1 to 2 dB of PSNR and to invent texture. `ganvas blend` moves between the two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ganvas.data import degrade
+from ganvas.data.pictures import PairedPictures, Pictures
+from ganvas.errors import UserError
+from ganvas.io import weights
+from ganvas.losses.adversarial import AdversarialLoss
+from ganvas.losses.reconstruction import match_features, perceptual
+from ganvas.metrics.paired import psnr
+from ganvas.networks import build
+from ganvas.networks.discriminators import UNetDiscriminator, VGGDiscriminator
+from ganvas.networks.features import VGG19
+from ganvas.protocol import Card, Carry, Context, Ledger, Networks, Optimizer, Outputs, Recipe, Source, Stage, Turn
+from ganvas.settings import Training
+
+
+class Batch(NamedTuple):
+    """Pictures in [0, 1]: low (B, 3, h, w), high (B, 3, scale * h, scale * w)."""
+
+    low: Tensor
+    high: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(Training):
+    """The settings of ESRGAN; the defaults are the paper's."""
+
+    scale: Literal[1, 2, 4, 8] = 4
+    """Output side divided by input side."""
+    low: str = ""
+    """Folder of low pictures paired by name with those of `data`; empty makes them from the high ones."""
+    degradation: Literal["bicubic", "second_order"] = "bicubic"
+    """How low pictures are made: MATLAB's antialiased bicubic, or blur, noise and JPEG twice over (Real-ESRGAN)."""
+    crop_px: int = 128
+    """Side of the high crops of the GAN stage."""
+    pixel_crop_px: int = 192
+    """Side of the high crops of the pixel stage (supplement, section 4)."""
+
+    network: Literal["rrdb", "compact", "srresnet", "srresnet_bn"] = "rrdb"
+    """Generator: dense residual blocks, a plain chain (small and fast), or SRGAN's without or with batch norm."""
+    width: int = 64
+    """Channels of the generator."""
+    blocks: int = 23
+    """Residual blocks of the generator, or convolutions of `compact`."""
+    growth: int = 32
+    """Channels that each convolution of a dense block adds (`rrdb` only)."""
+    discriminator: Literal["vgg", "unet"] = "vgg"
+    """Discriminator: one score a picture, or one a pixel (spectral norm, any size)."""
+    discriminator_width: int = 64
+    """Channels of the discriminator's first layer."""
+
+    pixel_steps: int = 1_000_000
+    """Steps of the first stage, which fits pixels alone; 0 leaves it out."""
+    pixel_rate: float = 2e-4
+    """Learning rate of the pixel stage."""
+    pixel_schedule: Literal["constant", "step", "linear", "cosine"] = "step"
+    """How that rate falls; `step` halves it at every fifth of the stage (the paper's 2e5 iterations)."""
+    pixel_loss: Literal["l1", "l2"] = "l1"
+    """Distance between pixels in both stages; SRGAN's is the square."""
+
+    gan_steps: int = 400_000
+    """Steps of the second stage; 0 leaves it out."""
+    gan_rate: float = 1e-4
+    """Learning rate of generator and discriminator in the GAN stage, halved at 1/8, 1/4, 1/2 and 3/4 of it."""
+    pixel_weight: float = 1e-2
+    """Weight of the pixel distance in the GAN stage (eta)."""
+    gan_weight: float = 5e-3
+    """Weight of the adversarial loss (lambda)."""
+    adversarial: AdversarialLoss = AdversarialLoss(base="standard", pairing="average")
+    """Base and pairing of the adversarial loss; the paper's is standard, average."""
+    perceptual: str = "vgg19"
+    """Feature network of the perceptual loss: `vgg19`, a weight file, or `none` (the discriminator's features instead)."""
+    perceptual_layers: tuple[str, ...] = ("conv5_4",)
+    """Layers compared; convN_M is before its activation (the paper's finding), reluN_M after it (SRGAN's)."""
+    perceptual_weight: float = 1.0
+    """Weight of the perceptual loss."""
+
+
+LAPTOP = Settings(
+    network="compact", width=32, blocks=8, pixel_steps=4000, pixel_rate=1e-3, pixel_schedule="cosine", gan_steps=0,
+    batch_size=8, pixel_crop_px=192, crop_px=192, perceptual="none", average_half_life=2000.0,
+    checkpoint_every=500, preview_every=500, score_every=1000,
+)  # fmt: skip
+PREVIEW = replace(
+    LAPTOP, width=16, blocks=4, pixel_steps=400, gan_steps=200, batch_size=4, pixel_crop_px=128, crop_px=128, discriminator_width=16,
+    pixel_weight=1.0, gan_rate=2e-4, checkpoint_every=200, preview_every=200, score_every=200,
+)  # fmt: skip
+PAPER = Settings()
+SRGAN = replace(
+    PAPER, network="srresnet_bn", blocks=16, pixel_steps=0, pixel_loss="l2", gan_steps=200_000, crop_px=96, pixel_weight=0.0,
+    perceptual_layers=("relu5_4",), perceptual_weight=0.006, gan_weight=1e-3, adversarial=AdversarialLoss(base="standard", pairing="plain"),
+)  # fmt: skip
+
+
+class ESRGAN(Recipe):
+    """Super-resolution in two stages: pixels, then perception with a relativistic discriminator."""
+
+    Settings = Settings
+    PRESETS: ClassVar = {"laptop": LAPTOP, "preview": PREVIEW, "paper": PAPER, "srgan": SRGAN}
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.features: nn.Module | None = None
+        _check(settings)
+
+    def stages(self) -> list[Stage]:
+        """Return the pixel stage and the GAN stage, each if it has steps."""
+        s = self.settings
+        generator = Turn(side="generator", trains=("generator",))
+        discriminator = Turn(side="discriminator", trains=("discriminator",))
+        pixel = Optimizer(
+            rate=s.pixel_rate,
+            schedule=s.pixel_schedule,
+            milestones=(0.2, 0.4, 0.6, 0.8),
+            final_rate=s.pixel_rate * 1e-3,
+        )
+        gan = Optimizer(rate=s.gan_rate, schedule="step", milestones=(1 / 8, 1 / 4, 1 / 2, 3 / 4))
+        stages = [
+            Stage(name="pixel", steps=s.pixel_steps, turns=(generator,), optimizers={"generator": pixel}, resolution=s.pixel_crop_px),
+            Stage(name="gan", steps=s.gan_steps, turns=(discriminator, generator),
+                  optimizers={"generator": gan, "discriminator": gan}, resolution=s.crop_px, restarts_average=True),
+        ]  # fmt: skip
+        return [stage for stage in stages if stage.steps]
+
+    def networks(self) -> Networks:
+        """Return the generator and, for the GAN stage, the discriminator."""
+        s = self.settings
+        nets = Networks(generator=build(self.card()))
+        if s.gan_steps:
+            # A relativistic loss gives the last bias no gradient; Adam would turn rounding noise into drift.
+            last_bias = not s.adversarial.is_shift_invariant
+            if s.discriminator == "vgg":
+                nets["discriminator"] = VGGDiscriminator(
+                    size_px=s.crop_px, width=s.discriminator_width, last_bias=last_bias
+                )
+            else:
+                nets["discriminator"] = UNetDiscriminator(width=s.discriminator_width, last_bias=last_bias)
+            self.features = load_features(s.perceptual, s.perceptual_layers)
+        return nets
+
+    def source(self, path: str) -> Source:
+        """Return crops of the pictures in a folder, or aligned pairs where there is a folder of low ones."""
+        s = self.settings
+        crop_px = max(stage.resolution for stage in self.stages())
+        if s.low:
+            return PairedPictures(s.low, path, scale=s.scale, crop_px=crop_px)
+        return Pictures(path, crop_px=crop_px, multiple_of=s.scale)
+
+    def batch(self, raw: dict[str, Tensor], context: Context) -> Batch:
+        """Cut the crops to the stage's size and make the low pictures that were not given."""
+        s = self.settings
+        side = context.stage.resolution
+        high = _as_unit(raw["high"])[..., :side, :side]
+        if "low" in raw:
+            return Batch(_as_unit(raw["low"])[..., : side // s.scale, : side // s.scale], high)
+        if s.degradation == "second_order":
+            return Batch(degrade.degrade(high, degrade.SecondOrder(scale=s.scale), context.random), high)
+        return Batch(degrade.bicubic(high, s.scale), high)
+
+    def forward(self, nets: Networks, batch: Batch, carry: Carry, context: Context) -> tuple[Outputs, Carry]:
+        """Upscale the low pictures: (B, 3, h, w) -> (B, 3, scale * h, scale * w)."""
+        return {"fake": nets.generator(batch.low)}, carry
+
+    def discriminator_losses(
+        self, nets: Networks, batch: Batch, outputs: Outputs, carry: Carry, context: Context
+    ) -> Ledger:
+        """Return the adversarial loss of real against generated pictures."""
+        real, fake = nets.discriminator(batch.high), nets.discriminator(outputs["fake"])
+        ledger = Ledger({"gan": self.settings.adversarial.discriminator(real, fake)})
+        ledger.observed["margin"] = real.score.float().mean() - fake.score.float().mean()
+        return ledger
+
+    def generator_losses(
+        self, nets: Networks, batch: Batch, outputs: Outputs, carry: Carry, context: Context
+    ) -> Ledger:
+        """Return the pixel distance; in the GAN stage also the perceptual distance and the adversarial loss."""
+        s, fake = self.settings, outputs["fake"].float()
+        pixel = F.l1_loss(fake, batch.high) if s.pixel_loss == "l1" else F.mse_loss(fake, batch.high)
+        if context.stage.name == "pixel":
+            return Ledger({"pixel": pixel})
+        with torch.no_grad():
+            real_verdict = nets.discriminator(batch.high)
+        fake_verdict = nets.discriminator(fake)
+        ledger = Ledger({"gan": s.gan_weight * s.adversarial.generator(real_verdict, fake_verdict)})
+        if s.pixel_weight:
+            ledger["pixel"] = s.pixel_weight * pixel
+        if self.features is None:
+            distance = match_features([fake_verdict.features[:-1]], [real_verdict.features[:-1]])
+        else:
+            features = self.features.to(context.device)
+            with torch.no_grad():
+                real_features = features(batch.high)
+            distance = perceptual(features(fake), real_features)
+        ledger["perceptual"] = s.perceptual_weight * distance
+        return ledger
+
+    def sample(self, nets: Networks, batch: Batch, context: Context) -> Tensor:
+        """Return low (bicubic), generated and true picture side by side: (B, 3, H, 3 W)."""
+        bicubic = degrade.resize_bicubic(batch.low, size=tuple(batch.high.shape[-2:]))
+        return torch.cat([bicubic, nets.generator(batch.low).float(), batch.high], dim=-1).clamp(0, 1)
+
+    def score(self, nets: Networks, source: Source, context: Context) -> dict[str, float]:
+        """Return the mean PSNR on Y in dB, and its gain over bicubic, on up to 64 fixed crops."""
+        s, ours, base = self.settings, [], []
+        for index in range(min(64, len(source))):
+            sample = source.sample(index, np.random.default_rng([s.seed, 4, index]))
+            batch = self.batch({key: value[None].to(context.device) for key, value in sample.items()}, context)
+            bicubic = degrade.resize_bicubic(batch.low, size=tuple(batch.high.shape[-2:]))
+            for found, picture in ((ours, nets.generator(batch.low)), (base, bicubic)):
+                found.append(float(psnr(picture.float().clamp(0, 1), batch.high, crop_px=s.scale, luma=True)))
+        mean = sum(ours) / len(ours)
+        return {"psnr_y": mean, "gain_over_bicubic": mean - sum(base) / len(base)}
+
+    def card(self) -> Card:
+        """Return the card of the generator."""
+        s = self.settings
+        name, settings = _generator(s)
+        return Card(
+            network=name,
+            settings=settings,
+            scale=s.scale,
+            recipe="esrgan",
+            purpose=f"super-resolution x{s.scale}",
+            data=s.data,
+        )
+
+
+def _generator(s: Settings) -> tuple[str, dict[str, Any]]:
+    if s.network == "rrdb":
+        return "rrdbnet", {"width": s.width, "blocks": s.blocks, "growth": s.growth, "scale": s.scale,
+                           "unshuffle": {1: 4, 2: 2}.get(s.scale, 1)}  # fmt: skip
+    if s.network == "compact":
+        return "compact", {"width": s.width, "convs": s.blocks, "scale": s.scale, "base": "bicubic"}
+    return "srresnet", {
+        "width": s.width,
+        "blocks": s.blocks,
+        "scale": s.scale,
+        "batch_norm": s.network == "srresnet_bn",
+    }
+
+
+def load_features(name: str, layers: tuple[str, ...]) -> nn.Module | None:
+    """Return the frozen feature network of the perceptual loss; None for `none`.
+
+    Raises:
+        UserError: the weights cannot be had, or lack a layer.
+    """
+    if name == "none":
+        return None
+    if name == "vgg19":
+        network: nn.Module = VGG19(layers=layers)
+        path = weights.fetch(weights.VGG19_URL)
+        network.load_state_dict(weights.read_tensors(path), strict=False)
+    else:
+        file = weights.read(name)
+        network = build(replace(file.card, settings={**file.card.settings, "layers": layers}))
+        network.load_state_dict(file.tensors)
+    return network.eval().requires_grad_(False)
+
+
+def _as_unit(pictures: Tensor) -> Tensor:
+    return pictures.float() / 255 if pictures.dtype == torch.uint8 else pictures
+
+
+def _check(s: Settings) -> None:
+    if not s.pixel_steps and not s.gan_steps:
+        raise UserError("There is nothing to train", "pixel_steps and gan_steps are both 0")
+    for name, side in (("crop_px", s.crop_px), ("pixel_crop_px", s.pixel_crop_px)):
+        if side % s.scale:
+            raise UserError(f"{name} is {side}", f"It must be a multiple of the scale {s.scale}")
+    if s.gan_steps:
+        s.adversarial.require_batch(s.batch_size)
