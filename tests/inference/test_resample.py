@@ -18,7 +18,7 @@ def whole_by_strips(picture, target, strip=7, margins=Margins(), size=None):
 
 
 def plainly(signal, target):
-    """One axis in float64, pixel by pixel: the cubic of Keys, widened when shrinking, over a signal mirrored for ever."""
+    """One axis in float64, pixel by pixel: the cubic of Keys, widened when shrinking, over a mirrored signal."""
     length = len(signal)
     stretch = max(1.0, length / target)
     result = np.zeros(target)
@@ -27,7 +27,9 @@ def plainly(signal, target):
         total = 0.0
         for i in range(int(centre - 3 * stretch) - 2, int(centre + 3 * stretch) + 3):
             x = abs((centre - i) / stretch)
-            weight = 1.5 * x**3 - 2.5 * x**2 + 1 if x <= 1 else -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2 if x < 2 else 0
+            near, far = 1.5 * x**3 - 2.5 * x**2 + 1, -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
+            near, far = 1.5 * x**3 - 2.5 * x**2 + 1, -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
+            weight = near if x <= 1 else far if x < 2 else 0
             k = i % (2 * length)
             result[j] += weight * signal[k if k < length else 2 * length - 1 - k]
             total += weight
