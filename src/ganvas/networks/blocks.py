@@ -42,8 +42,7 @@ class SyncedBatchNorm2d(nn.BatchNorm2d):
         uses_batch = self.training or self.running_mean is None
         if world_size() == 1 or not uses_batch:
             return super().forward(input)
-        # Half precision cannot hold the sums.
-        x = input.float() if input.dtype in (torch.float16, torch.bfloat16) else input
+        x = _full_precision(input)
         sums = torch.cat([x.sum(dim=(0, 2, 3)), x.new_tensor([x.numel() // x.shape[1]])])
         sums = sum_over_ranks(sums)
         count = sums[-1].detach()
@@ -68,6 +67,11 @@ class SyncedBatchNorm2d(nn.BatchNorm2d):
                 momentum = 1.0 / float(self.num_batches_tracked)
         self.running_mean.lerp_(mean.to(self.running_mean.dtype), momentum or 0.0)
         self.running_var.lerp_(variance.to(self.running_var.dtype), momentum or 0.0)
+
+
+def _full_precision(x: Tensor) -> Tensor:
+    # Half precision cannot hold sums over a batch, nor small distances in it.
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 def norm_layer(kind: Norm, channels: int) -> nn.Module:
@@ -187,12 +191,13 @@ class MinibatchDiscrimination(nn.Module):
                 self._fit(features)
             self._ready = True
         nearness = torch.exp(-self._distances(features)).masked_fill(self._own(features), 0.0)
-        return torch.cat([features, nearness.sum(dim=1) + self.offset], dim=1)
+        return torch.cat([_full_precision(features), nearness.sum(dim=1) + self.offset], dim=1)
 
     def _distances(self, features: Tensor) -> Tensor:
         """Return the L1 distances of the projected samples to those of all ranks: (B, N, kernels)."""
         weight = self.theta * (self.log_scale.exp() / torch.linalg.vector_norm(self.theta, dim=0))
-        projected = torch.einsum("ba,akd->bkd", features, weight)
+        with torch.autocast(features.device.type, enabled=False):
+            projected = torch.einsum("ba,akd->bkd", _full_precision(features), weight)
         return (projected[:, None] - gather_over_ranks(projected)[None]).abs().sum(dim=-1)
 
     def _own(self, features: Tensor) -> Tensor:
@@ -247,8 +252,8 @@ class MinibatchStandardDeviation(nn.Module):
             _refuse_single(x.shape[0], "Minibatch standard deviation")
         maps = []
         for group in x.tensor_split(-(-x.shape[0] // self.group)):
-            spread = (group.var(dim=0, correction=0) + 1e-8).sqrt().mean()
-            maps.append(spread.expand(group.shape[0], 1, *x.shape[2:]))
+            spread = (_full_precision(group).var(dim=0, correction=0) + 1e-8).sqrt().mean()
+            maps.append(spread.to(x.dtype).expand(group.shape[0], 1, *x.shape[2:]))
         return torch.cat([x, torch.cat(maps)], dim=1)
 
 
