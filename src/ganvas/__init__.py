@@ -1,12 +1,12 @@
 """Ganvas: high-resolution picture and video synthesis with GANs.
 
-    import ganvas
+import ganvas
 
-    net = ganvas.load("default")            # an nn.Module with a .card: (B, 3, H, W) in [0, 1] in and out
-    up = ganvas.Upscaler("default")         # whole pictures of any size and depth
-    big = up(picture)                       # NumPy (H, W, C) of uint8, uint16 or float; the same type out
-    run = ganvas.train("esrgan", data="photos", preset="laptop")
-    scores = ganvas.evaluate("results", "truth")
+net = ganvas.load("default")            # an nn.Module with a .card: (B, 3, H, W) in [0, 1] in and out
+up = ganvas.Upscaler("default")         # whole pictures of any size and depth
+big = up(picture)                       # NumPy (H, W, C) of uint8, uint16 or float; the same type out
+run = ganvas.train("esrgan", data="photos", preset="laptop")
+scores = ganvas.evaluate("results", "truth")
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ganvas.launch import train
     from ganvas.metrics.evaluate import evaluate
 
-__all__ = ["UserError", "Upscaler", "evaluate", "load", "train"]
+__all__ = ["Upscaler", "UserError", "evaluate", "load", "train"]
 
 # Imported when first used, so that `import ganvas` and the command line's help stay quick.
 _HOMES = {

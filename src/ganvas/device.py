@@ -1,4 +1,4 @@
-"""What this machine can do: device, precision, deterministic mode, memory, and the facts that exact resume depends on."""
+"""What this machine can do: device, precision, deterministic mode, memory, and what exact resume depends on."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class Order:
 
 
 def order(recipe: str, preset: str = "", changes: Mapping[str, Any] | None = None) -> Order:
-    """Return the order for a new run of a recipe: a preset (chosen by the machine when empty) with some settings changed.
+    """Return the order for a new run of a recipe: a preset (empty: the machine's choice), changed.
 
     Raises:
         UserError: the recipe, the preset or a setting is unknown.

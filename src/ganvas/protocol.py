@@ -1,4 +1,4 @@
-"""The types that the rooms agree on: what a recipe is, what a step sees, what a discriminator says, what a weight file tells.
+"""The types that the rooms agree on: what a recipe is, what a step sees, what a discriminator says, what a file tells.
 
 Types only: nothing here computes.
 """
@@ -197,7 +197,7 @@ class Card:
     """Where the weights come from: a run, or another project's layout."""
     scores: Mapping[str, float] = field(default_factory=dict)
     attachments: tuple[str, ...] = ()
-    """Names of extra tensors in the file (style centres, camera statistics, batch-norm banks), stored under `attachment/`."""
+    """Names of extra tensors (style centres, camera statistics, batch-norm banks), stored under `attachment/`."""
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -249,7 +249,7 @@ class Recipe(Protocol):
         ...
 
     def score(self, nets: Networks, source: Source, context: Context) -> dict[str, float]:
-        """Return validation scores of the (averaged) networks; the first entry chooses the best checkpoint, higher is better."""
+        """Return validation scores of the averaged networks; the first, higher is better, chooses the best checkpoint."""
         ...
 
     def card(self) -> Card:

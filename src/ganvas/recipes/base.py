@@ -95,7 +95,7 @@ class Preset:
 
 
 def preset(recipe: type[Any], name: str, gpu: bool = False) -> Preset:
-    """Return a recipe's preset by name; an empty name lets the machine decide: `laptop` without a GPU, otherwise `paper`.
+    """Return a recipe's preset by name; an empty name lets the machine decide: `laptop` without a GPU, else `paper`.
 
     Raises:
         UserError: the recipe has no such preset.

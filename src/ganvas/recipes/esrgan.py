@@ -1,6 +1,6 @@
-"""ESRGAN: Enhanced Super-Resolution Generative Adversarial Networks (Wang et al., ECCV Workshops 2018, arXiv 1809.00219).
+"""ESRGAN: Enhanced Super-Resolution Generative Adversarial Networks (Wang et al. 2018, arXiv 1809.00219).
 
-A low picture goes in, a picture of `scale` times its sides comes out. Two stages: the first fits pixels (L1), which gives
+A low picture goes in, one of `scale` times its sides comes out. Two stages: the first fits pixels (L1), which gives
 the highest PSNR and soft pictures; the second goes on from its weights with three terms (equation 3 of the paper),
 
     generator = perceptual + 5e-3 * relativistic average GAN + 1e-2 * L1,
@@ -17,23 +17,28 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganvas.data import degrade
-from ganvas.data.pictures import PairedPictures, Pictures
+from ganvas.data.pictures import Crops, PairedPictures, Pictures
 from ganvas.errors import UserError
-from ganvas.io import weights
+from ganvas.io import containers, weights
 from ganvas.losses.adversarial import AdversarialLoss
-from ganvas.losses.reconstruction import match_features, perceptual
-from ganvas.metrics.paired import psnr
+from ganvas.losses.reconstruction import feature_matching, perceptual
+from ganvas.metrics.paired import luma, psnr
 from ganvas.networks import build
 from ganvas.networks.discriminators import UNetDiscriminator, VGGDiscriminator
 from ganvas.networks.features import VGG19
 from ganvas.protocol import Card, Carry, Context, Ledger, Networks, Optimizer, Outputs, Recipe, Source, Stage, Turn
 from ganvas.settings import Training
+
+VGG19_URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
+"""torchvision's published weights, trained on ImageNet."""
+
+SCORED_PX = 384
+"""Side of the part of each validation picture that is scored; a multiple of every scale."""
 
 
 class Batch(NamedTuple):
@@ -91,7 +96,7 @@ class Settings(Training):
     adversarial: AdversarialLoss = AdversarialLoss(base="standard", pairing="average")
     """Base and pairing of the adversarial loss; the paper's is standard, average."""
     perceptual: str = "vgg19"
-    """Feature network of the perceptual loss: `vgg19`, a weight file, or `none` (the discriminator's features instead)."""
+    """Feature network of the perceptual loss: `vgg19`, a weight file, or `none` (the discriminator's own features)."""
     perceptual_layers: tuple[str, ...] = ("conv5_4",)
     """Layers compared; convN_M is before its activation (the paper's finding), reluN_M after it (SRGAN's)."""
     perceptual_weight: float = 1.0
@@ -104,13 +109,14 @@ LAPTOP = Settings(
     checkpoint_every=500, preview_every=500, score_every=1000,
 )  # fmt: skip
 PREVIEW = replace(
-    LAPTOP, width=16, blocks=4, pixel_steps=400, gan_steps=200, batch_size=4, pixel_crop_px=128, crop_px=128, discriminator_width=16,
-    pixel_weight=1.0, gan_rate=2e-4, checkpoint_every=200, preview_every=200, score_every=200,
+    LAPTOP, width=16, blocks=4, pixel_steps=400, gan_steps=200, batch_size=4, pixel_crop_px=128, crop_px=128,
+    discriminator_width=16, pixel_weight=1.0, gan_rate=2e-4, checkpoint_every=200, preview_every=200, score_every=200,
 )  # fmt: skip
 PAPER = Settings()
 SRGAN = replace(
-    PAPER, network="srresnet_bn", blocks=16, pixel_steps=0, pixel_loss="l2", gan_steps=200_000, crop_px=96, pixel_weight=0.0,
-    perceptual_layers=("relu5_4",), perceptual_weight=0.006, gan_weight=1e-3, adversarial=AdversarialLoss(base="standard", pairing="plain"),
+    PAPER, network="srresnet_bn", blocks=16, pixel_steps=0, pixel_loss="l2", gan_steps=200_000, crop_px=96,
+    pixel_weight=0.0, perceptual_layers=("relu5_4",), perceptual_weight=0.006, gan_weight=1e-3,
+    adversarial=AdversarialLoss(base="standard", pairing="plain"),
 )  # fmt: skip
 
 
@@ -137,12 +143,14 @@ class ESRGAN(Recipe):
             final_rate=s.pixel_rate * 1e-3,
         )
         gan = Optimizer(rate=s.gan_rate, schedule="step", milestones=(1 / 8, 1 / 4, 1 / 2, 3 / 4))
-        stages = [
-            Stage(name="pixel", steps=s.pixel_steps, turns=(generator,), optimizers={"generator": pixel}, resolution=s.pixel_crop_px),
-            Stage(name="gan", steps=s.gan_steps, turns=(discriminator, generator),
-                  optimizers={"generator": gan, "discriminator": gan}, resolution=s.crop_px, restarts_average=True),
-        ]  # fmt: skip
-        return [stage for stage in stages if stage.steps]
+        pixels = Stage(
+            name="pixel", steps=s.pixel_steps, turns=(generator,), optimizers={"generator": pixel}, resolution=s.pixel_crop_px
+        )  # fmt: skip
+        perception = Stage(
+            name="gan", steps=s.gan_steps, turns=(discriminator, generator), resolution=s.crop_px,
+            optimizers={"generator": gan, "discriminator": gan}, restarts_average=True,
+        )  # fmt: skip
+        return [stage for stage in (pixels, perception) if stage.steps]
 
     def networks(self) -> Networks:
         """Return the generator and, for the GAN stage, the discriminator."""
@@ -166,7 +174,7 @@ class ESRGAN(Recipe):
         crop_px = max(stage.resolution for stage in self.stages())
         if s.low:
             return PairedPictures(s.low, path, scale=s.scale, crop_px=crop_px)
-        return Pictures(path, crop_px=crop_px, multiple_of=s.scale)
+        return Pictures(path, crop_px=crop_px, scale=s.scale)
 
     def batch(self, raw: dict[str, Tensor], context: Context) -> Batch:
         """Cut the crops to the stage's size and make the low pictures that were not given."""
@@ -207,29 +215,31 @@ class ESRGAN(Recipe):
         if s.pixel_weight:
             ledger["pixel"] = s.pixel_weight * pixel
         if self.features is None:
-            distance = match_features([fake_verdict.features[:-1]], [real_verdict.features[:-1]])
+            distance = feature_matching(fake_verdict, real_verdict)
         else:
             features = self.features.to(context.device)
             with torch.no_grad():
                 real_features = features(batch.high)
-            distance = perceptual(features(fake), real_features)
+            distance = perceptual(features(fake), real_features, dict.fromkeys(s.perceptual_layers, 1.0))
         ledger["perceptual"] = s.perceptual_weight * distance
         return ledger
 
     def sample(self, nets: Networks, batch: Batch, context: Context) -> Tensor:
         """Return low (bicubic), generated and true picture side by side: (B, 3, H, 3 W)."""
-        bicubic = degrade.resize_bicubic(batch.low, size=tuple(batch.high.shape[-2:]))
+        bicubic = degrade.resize_bicubic(batch.low, size=(batch.high.shape[-2], batch.high.shape[-1]))
         return torch.cat([bicubic, nets.generator(batch.low).float(), batch.high], dim=-1).clamp(0, 1)
 
     def score(self, nets: Networks, source: Source, context: Context) -> dict[str, float]:
-        """Return the mean PSNR on Y in dB, and its gain over bicubic, on up to 64 fixed crops."""
+        """Return the mean PSNR on Y in dB, and its gain over bicubic, on the middle of up to 16 pictures."""
         s, ours, base = self.settings, [], []
-        for index in range(min(64, len(source))):
-            sample = source.sample(index, np.random.default_rng([s.seed, 4, index]))
-            batch = self.batch({key: value[None].to(context.device) for key, value in sample.items()}, context)
-            bicubic = degrade.resize_bicubic(batch.low, size=tuple(batch.high.shape[-2:]))
-            for found, picture in ((ours, nets.generator(batch.low)), (base, bicubic)):
-                found.append(float(psnr(picture.float().clamp(0, 1), batch.high, crop_px=s.scale, luma=True)))
+        assert isinstance(source, Crops)
+        pictures = source.one_each()
+        for index in range(min(16, len(pictures))):
+            high = _middle(pictures.whole(index)["high"], SCORED_PX)[None].to(context.device)
+            low = degrade.bicubic(high, s.scale)
+            bicubic = degrade.resize_bicubic(low, size=(high.shape[-2], high.shape[-1]))
+            for found, picture in ((ours, nets.generator(low)), (base, bicubic)):
+                found.append(float(psnr(luma(picture.float().clamp(0, 1)), luma(high), crop_px=s.scale)))
         mean = sum(ours) / len(ours)
         return {"psnr_y": mean, "gain_over_bicubic": mean - sum(base) / len(base)}
 
@@ -271,13 +281,17 @@ def load_features(name: str, layers: tuple[str, ...]) -> nn.Module | None:
         return None
     if name == "vgg19":
         network: nn.Module = VGG19(layers=layers)
-        path = weights.fetch(weights.VGG19_URL)
-        network.load_state_dict(weights.read_tensors(path), strict=False)
+        network.load_state_dict(containers.open_stored(weights.fetch(VGG19_URL, "vgg19-dcbb9e9d.pth", "dcbb9e9d")))
     else:
         file = weights.read(name)
         network = build(replace(file.card, settings={**file.card.settings, "layers": layers}))
         network.load_state_dict(file.tensors)
     return network.eval().requires_grad_(False)
+
+
+def _middle(picture: Tensor, side_px: int) -> Tensor:
+    top, left = (max(0, (length - side_px) // 2) for length in picture.shape[-2:])
+    return picture[..., top : top + side_px, left : left + side_px]
 
 
 def _as_unit(pictures: Tensor) -> Tensor:
