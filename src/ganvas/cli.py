@@ -20,6 +20,7 @@ VERBS = {
     "evaluate": "Score pictures against the truth",
     "inspect": "Say what a weight file, a run or a folder of pictures is",
     "convert": "Turn other projects' checkpoints into ours, or ours into theirs",
+    "pack": "Make one weight file, with its card, of a run",
     "blend": "Interpolate between two models of one network",
     "demo": "Upscale a bundled photograph and show it beside bicubic and truth",
 }

@@ -249,7 +249,7 @@ class Recipe(Protocol):
         ...
 
     def score(self, nets: Networks, source: Source, context: Context) -> dict[str, float]:
-        """Return validation scores of the averaged networks; the first, higher is better, chooses the best checkpoint."""
+        """Return validation scores of the averaged networks; the first, higher is better, chooses the best."""
         ...
 
     def card(self) -> Card:

@@ -11,9 +11,10 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tyro
+from tyro.conf import Positional
 
 from ganvas.cli import DONE, STOPPED
 from ganvas.errors import UserError
@@ -87,9 +88,8 @@ def _train(options: argparse.Namespace, rest: Sequence[str], arguments: Sequence
     order = launch.reorder(options.resume) if options.resume else launch.order(options.recipe, options.preset)
     if options.help:
         _train_parser().print_help()
-        print(
-            f"\nSettings of {order.recipe} (defaults of the preset {order.preset.name if order.preset else 'of the run'}):\n"
-        )
+        origin = f"the preset {order.preset.name}" if order.preset else "the run"
+        print(f"\nSettings of {order.recipe} (defaults of {origin}):\n")
     settings = tyro.cli(
         type(order.settings), prog=f"ganvas train {order.recipe}", default=order.settings,
         args=["--help"] if options.help else list(rest), description="",
@@ -175,9 +175,8 @@ def _dry_run(order: Any, as_json: bool) -> int:
     print(_describe(plan))
     for stage in stages:
         total = duration(stage.seconds_a_step * stage.steps)
-        print(
-            f"Stage {stage.stage}: {stage.steps} steps, {stage.seconds_a_step:.3g} s a step ({total}), peak {stage.peak_bytes / 2**20:.0f} MB"
-        )
+        cost = f"{stage.seconds_a_step:.3g} s a step ({total}), peak {stage.peak_bytes / 2**20:.0f} MB"
+        print(f"Stage {stage.stage}: {stage.steps} steps, {cost}")
     print("Nothing was written.")
     return DONE
 
@@ -198,9 +197,199 @@ def recipes(json: bool = False) -> int:
     return DONE
 
 
-def _print_json(value: Any) -> int:
-    print(json.dumps(value, indent=2))
+def models(json: bool = False) -> int:
+    """List the trained models at hand, with their licences.
+
+    Args:
+        json: print JSON.
+    """
+    from ganvas.inference.load import DEFAULT, known_models
+    from ganvas.io import weights
+
+    rows = []
+    for model in known_models():
+        card = weights.read_card(model.path) if model.path and not model.licence else None
+        rows.append({
+            "name": model.name,
+            "about": model.about,
+            "licence": card.licence if card else model.licence,
+            "data": card.data if card else model.data,
+            "scores": dict(card.scores) if card else {},
+            "at_hand": model.path is not None,
+        })  # fmt: skip
+    if json:
+        return _print_json(rows)
+    for row in rows:
+        note = "" if row["at_hand"] else "   (not installed: pip install 'ganvas[models]')"
+        mark = " (default)" if row["name"] == DEFAULT else ""
+        print(f"{(row['name'] + mark).ljust(26)} {row['about']}. {row['licence']}{note}")
     return DONE
 
 
-FUNCTIONS: dict[str, Callable[..., int]] = {"recipes": recipes}
+# Weight files
+
+
+def inspect(path: Positional[Path], json: bool = False) -> int:
+    """Say what a weight file, a run or a folder of pictures is.
+
+    Args:
+        path: weight file of ours or another project, run folder, or folder of pictures.
+        json: print JSON.
+    """
+    from ganvas.io import runs, weights
+
+    if path.is_dir() and not runs.is_run(path):
+        found = _inspect_pictures(path)
+    else:
+        found = weights.describe(path)
+    if json:
+        return _print_json(found)
+    width = max(map(len, found))
+    for key, value in found.items():
+        if value not in ("", {}, []):
+            print(f"{key.ljust(width)}  {_shown(value)}")
+    return DONE
+
+
+def _inspect_pictures(folder: Path) -> dict[str, Any]:
+    from collections import Counter
+
+    from ganvas.io import images
+
+    files, problems = images.find_pictures([folder])
+    kinds: Counter[str] = Counter()
+    sides: list[int] = []
+    broken = dict(problems)
+    for file in files:
+        try:
+            header = images.read_header(file)
+        except UserError as error:
+            broken[str(file)] = str(error)
+            continue
+        kinds[f"{header.format} {header.channels} x {header.dtype}"] += 1
+        sides.append(min(header.width, header.height))
+    return {
+        "folder": str(folder),
+        "pictures": sum(kinds.values()),
+        "kinds": dict(kinds.most_common()),
+        "shorter_side_px": [min(sides), sorted(sides)[len(sides) // 2], max(sides)] if sides else [],
+        "problems": broken,
+    }
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_shown(item)}" for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_shown, value))
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def convert(
+    source: Positional[Path],
+    target: Positional[Path],
+    layout: Literal["ganvas", "basicsr", "xinntao", "old"] = "ganvas",
+    overwrite: bool = False,
+) -> int:
+    """Turn another project's checkpoint into ours, or ours into theirs.
+
+    Args:
+        source: a weight file that `ganvas inspect` recognises, or a run.
+        target: the file to write: .safetensors for ours, .pth for theirs.
+        layout: ours, or that of BasicSR and Real-ESRGAN, of ESRGAN, or of ESRGAN before June 2019.
+        overwrite: replace an existing file.
+    """
+    from ganvas.io import weights
+
+    print(weights.convert(source, target, layout, overwrite))
+    return DONE
+
+
+def pack(run: Positional[Path], target: Positional[Path], best: bool = False, overwrite: bool = False) -> int:
+    """Make one weight file, with its card, of a run.
+
+    Args:
+        run: the run's folder.
+        target: the .safetensors file to write.
+        best: take the checkpoint that scored best instead of the newest.
+        overwrite: replace an existing file.
+    """
+    from ganvas.io import runs, weights
+
+    if not runs.is_run(run):
+        raise UserError(f"{run} is no run", do="Give the folder that `ganvas train --out` made")
+    packed = weights.read_run(run, best=best)
+    print(weights.save(target, packed.tensors, packed.card, packed.attachments, overwrite))
+    return DONE
+
+
+def blend(first: Positional[str], second: Positional[str], alpha: float, out: Path, overwrite: bool = False) -> int:
+    """Interpolate between two models of one network: (1 - alpha) first + alpha second.
+
+    Args:
+        first: name or file of the model at alpha 0, usually the one trained on pixels.
+        second: name or file of the model at alpha 1, usually the GAN that was trained from it.
+        alpha: 0 to 1.
+        out: the .safetensors file to write.
+        overwrite: replace an existing file.
+    """
+    from ganvas.inference.load import resolve
+    from ganvas.io import weights
+
+    mixed = weights.blend(weights.read(resolve(first)), weights.read(resolve(second)), alpha)
+    print(weights.save(out, mixed.tensors, mixed.card, mixed.attachments, overwrite))
+    return DONE
+
+
+# Scores
+
+
+def evaluate(pairs: tuple[Path, Path], crop_px: int = 4, json: bool = False) -> int:
+    """Score pictures against the truth: PSNR and SSIM on Y and RGB, mean brightness error.
+
+    Args:
+        pairs: results and truth: two pictures, or two folders whose pictures have the same names.
+        crop_px: pixels left out at each border; the custom is the scale factor.
+        json: print JSON.
+    """
+    from ganvas.metrics.evaluate import evaluate as score
+
+    table = score(*pairs, crop_px=crop_px)
+    for name, why in table.problems.items():
+        print(f"{name}: {why}", file=sys.stderr)
+    if json:
+        return _print_json(vars(table))
+    columns = list(table.means)
+    width = max(len(name) for name in [*table.rows, "mean of all"])
+    print("  ".join(["picture".ljust(width), *(column.rjust(16) for column in columns)]))
+    for name, row in [*table.rows.items(), (f"mean of {len(table.rows)}", table.means)]:
+        print("  ".join([name.ljust(width), *(f"{row[column]:16.4f}" for column in columns)]))
+    print(f"{crop_px} px left out at each border; Y as in MATLAB's rgb2ycbcr.")
+    return DONE
+
+
+def demo(out: Path = Path("demo"), model: str = "default") -> int:
+    """Upscale a bundled photograph and show it beside bicubic and truth.
+
+    Args:
+        out: folder for the pictures; those of an earlier demo are replaced.
+        model: name or file of the model.
+    """
+    from ganvas.inference.demo import show
+
+    shown = show(out, model)
+    print(f"Result      {shown.result}")
+    print(f"Comparison  {shown.comparison}   (low | bicubic | ours | truth)")
+    print(f"PSNR-Y      bicubic {shown.bicubic_db:.2f} dB, ours {shown.ours_db:.2f} dB")
+    print(f"Seconds     {shown.seconds:.2f}")
+    return DONE
+
+
+def _print_json(value: Any) -> int:
+    print(json.dumps(value, indent=2, default=str))
+    return DONE
+
+
+FUNCTIONS: dict[str, Callable[..., int]] = {
+    function.__name__: function for function in (recipes, models, inspect, convert, pack, blend, evaluate, demo)
+}

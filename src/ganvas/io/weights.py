@@ -24,7 +24,7 @@ from torch import Tensor
 
 from ganvas import settings
 from ganvas.errors import UserError
-from ganvas.io import containers, foreign
+from ganvas.io import containers, foreign, runs
 from ganvas.protocol import Card
 
 FORMAT_VERSION = 1
@@ -48,12 +48,14 @@ class Weights:
 
 
 def read(path: str | Path) -> Weights:
-    """Read a weight file, ours or another project's.
+    """Read a weight file, ours or another project's, or the newest healthy averaged generator of a run folder.
 
     Raises:
         UserError: the file is missing, damaged, unsafe, of a newer version, or holds no network that Ganvas knows.
     """
     path = Path(path)
+    if runs.is_run(path):
+        return read_run(path)
     header = _our_header(path)
     if header is None:
         card, tensors = foreign.recognise(path)
@@ -72,8 +74,41 @@ def read_card(path: str | Path) -> Card:
         UserError: as `read`.
     """
     path = Path(path)
+    if runs.is_run(path):
+        return _card_of_run(path)
     header = _our_header(path)
     return foreign.recognise(path).card if header is None else _card_from_json(header, path)
+
+
+def read_run(run: Path, network: str = "generator", best: bool = False) -> Weights:
+    """Read a network of a run, averaged where it was: of the newest healthy checkpoint, or of the one that scored best.
+
+    Raises:
+        UserError: the run has no healthy checkpoint, or no such network.
+    """
+    if best and runs.best_name(run):
+        saved = runs.read_checkpoint(run / "checkpoints" / runs.best_name(run))
+    else:
+        saved, problems = runs.newest_checkpoint(run)
+        if saved is None:
+            why = "; ".join(problems) or "Training stopped before the first one"
+            raise UserError(f"{run} has no checkpoint that can be used", why, f"Train on: ganvas train --resume {run}")
+    prefix = f"{network}/"
+    for group in ("averages", "networks"):
+        found = {
+            key.removeprefix(prefix): value
+            for key, value in saved.groups.get(group, {}).items()
+            if key.startswith(prefix)
+        }
+        if found:
+            scores = runs.best_scores(run) if saved.folder.name == runs.best_name(run) else {}
+            card = replace(_card_of_run(run), origin=f"{run.name}, step {saved.step}", scores=scores)
+            return Weights(card=card, tensors=found, path=run)
+    raise UserError(f"{run} has no network {network!r}")
+
+
+def _card_of_run(run: Path) -> Card:
+    return settings.from_json(Card, runs.read_json(run / runs.SETTINGS)["card"])
 
 
 def sha256(path: str | Path) -> str:
@@ -307,12 +342,12 @@ def describe(path: str | Path) -> dict[str, Any]:
     """
     weights = read(path)
     card, tensors = weights.card, weights.tensors
-    file = _tensor_file(Path(path))
+    is_run = runs.is_run(path)
     return {
         "file": str(path),
-        "bytes": file.stat().st_size,
+        "bytes": runs.size_on_disk(Path(path)) if is_run else _tensor_file(Path(path)).stat().st_size,
         "sha256": weights.sha256,
-        "layout": "Ganvas" if _our_header(Path(path)) is not None else card.origin,
+        "layout": "Ganvas" if is_run or _our_header(Path(path)) is not None else card.origin,
         "network": card.network,
         "settings": dict(card.settings),
         "parameters": sum(tensor.numel() for tensor in tensors.values() if tensor.is_floating_point()),
