@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import torch
@@ -205,8 +205,8 @@ class Card:
 class Recipe(Protocol):
     """One published method: built from its settings, it tells the loop what to train and with which losses."""
 
-    Settings: type
-    PRESETS: Mapping[str, Any]
+    Settings: ClassVar[type]
+    PRESETS: ClassVar[Mapping[str, Any]]
     settings: Any
 
     def __init__(self, settings: Any) -> None: ...
