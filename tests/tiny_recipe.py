@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from ganvas.protocol import Card, Carry, Context, Ledger, Networks, Optimizer, Outputs, Recipe, Source, Stage, Turn
 from ganvas.settings import Training
@@ -62,7 +64,8 @@ class Batch(NamedTuple):
 class Critic(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.LeakyReLU(0.2), nn.Conv2d(4, 1, 6))
+        first, last = spectral_norm(nn.Conv2d(3, 4, 3)), nn.Conv2d(4, 1, 6)
+        self.body = nn.Sequential(first, nn.BatchNorm2d(4), nn.LeakyReLU(0.2), last)
 
     def forward(self, picture: Tensor) -> Tensor:
         return self.body(picture).flatten(1)
@@ -104,7 +107,9 @@ class Tiny(Recipe):
         return Drawn(range(self.settings.samples))
 
     def batch(self, raw: dict[str, Tensor], context: Context) -> Batch:
+        # From every source of chance that a user's recipe might draw from.
         noise = torch.randn(raw["high"].shape, generator=context.random) * 0.01
+        noise = noise + 0.01 * (torch.rand(()) + np.random.rand() + random.random())
         return Batch(F.avg_pool2d(raw["high"] + noise, 2), raw["high"])
 
     def forward(self, nets: Networks, batch: Batch, carry: Carry, context: Context) -> tuple[Outputs, Carry]:
