@@ -144,9 +144,8 @@ def _speaker(as_json: bool, quiet: bool) -> Callable[[str], None]:
 
 def _describe(plan: Any) -> str:
     held = f", {len(plan.val)} held out for validation" if plan.val is not None else ""
-    report = getattr(plan.train, "report", "")
-    report = report() if callable(report) else report
-    return f"{len(plan.train)} samples{held}." + (f"\n{report}" if report else "")
+    report = getattr(plan.train, "report", None)
+    return f"{len(plan.train)} samples{held}." + (f"\n{report.text}" if report else "")
 
 
 def _dry_run(order: Any, as_json: bool) -> int:
