@@ -7,7 +7,8 @@ the highest PSNR and soft pictures; the second goes on from its weights with thr
 
 and gives sharp ones. Against SRGAN it changes four things, each of which is one setting here: dense residual blocks
 without batch norm (`network`), the relativistic average discriminator (`adversarial`), features taken before their
-activation (`perceptual_layers`), and the first stage itself (`pixel_steps`). The preset `srgan` undoes all four.
+activation (`perceptual_layers`), and the first stage itself (`pixel_steps`). The preset `srgan` undoes all four, and
+takes squares where ESRGAN takes absolute values.
 
 Expect the second stage to lose 1 to 2 dB of PSNR and to invent texture. `ganvas blend` moves between the two.
 """
@@ -18,24 +19,19 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganvas.data import degrade
 from ganvas.data.pictures import Crops, PairedPictures, Pictures
 from ganvas.errors import UserError
-from ganvas.io import containers, weights
 from ganvas.losses.adversarial import AdversarialLoss
-from ganvas.losses.reconstruction import feature_matching, perceptual
+from ganvas.losses.reconstruction import feature_matching, l1, l2, perceptual
 from ganvas.metrics.paired import luma, psnr
 from ganvas.networks import build
 from ganvas.networks.discriminators import UNetDiscriminator, VGGDiscriminator
-from ganvas.networks.features import VGG19
 from ganvas.protocol import Card, Carry, Context, Ledger, Networks, Optimizer, Outputs, Recipe, Source, Stage, Turn
+from ganvas.recipes.features import load_features
 from ganvas.settings import Training
-
-VGG19_URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
-"""torchvision's published weights, trained on ImageNet."""
 
 SCORED_PX = 384
 """Side of the part of each validation picture that is scored; a multiple of every scale."""
@@ -92,13 +88,15 @@ class Settings(Training):
     pixel_weight: float = 1e-2
     """Weight of the pixel distance in the GAN stage (eta)."""
     gan_weight: float = 5e-3
-    """Weight of the adversarial loss (lambda)."""
+    """Weight of the adversarial loss (lambda), which is, as in the authors' code, the mean of its two terms."""
     adversarial: AdversarialLoss = AdversarialLoss(base="standard", pairing="average")
     """Base and pairing of the adversarial loss; the paper's is standard, average."""
     perceptual: str = "vgg19"
-    """Feature network of the perceptual loss: `vgg19`, a weight file, or `none` (the discriminator's own features)."""
+    """Features of the perceptual loss: `vgg19`, `small` (ours), a weight file, or `none` (the discriminator's own)."""
     perceptual_layers: tuple[str, ...] = ("conv5_4",)
     """Layers compared; convN_M is before its activation (the paper's finding), reluN_M after it (SRGAN's)."""
+    perceptual_loss: Literal["l1", "l2"] = "l1"
+    """Distance between features; SRGAN's is the square."""
     perceptual_weight: float = 1.0
     """Weight of the perceptual loss."""
 
@@ -115,7 +113,7 @@ PREVIEW = replace(
 PAPER = Settings()
 SRGAN = replace(
     PAPER, network="srresnet_bn", blocks=16, pixel_steps=0, pixel_loss="l2", gan_steps=200_000, crop_px=96,
-    pixel_weight=0.0, perceptual_layers=("relu5_4",), perceptual_weight=0.006, gan_weight=1e-3,
+    pixel_weight=0.0, perceptual_layers=("relu5_4",), perceptual_loss="l2", perceptual_weight=0.006, gan_weight=1e-3,
     adversarial=AdversarialLoss(base="standard", pairing="plain"),
 )  # fmt: skip
 
@@ -137,14 +135,13 @@ class ESRGAN(Recipe):
         generator = Turn(side="generator", trains=("generator",))
         discriminator = Turn(side="discriminator", trains=("discriminator",))
         pixel = Optimizer(
-            rate=s.pixel_rate,
-            schedule=s.pixel_schedule,
-            milestones=(0.2, 0.4, 0.6, 0.8),
-            final_rate=s.pixel_rate * 1e-3,
-        )
+            rate=s.pixel_rate, schedule=s.pixel_schedule, milestones=(0.2, 0.4, 0.6, 0.8),
+            final_rate=1e-3 * s.pixel_rate,
+        )  # fmt: skip
         gan = Optimizer(rate=s.gan_rate, schedule="step", milestones=(1 / 8, 1 / 4, 1 / 2, 3 / 4))
         pixels = Stage(
-            name="pixel", steps=s.pixel_steps, turns=(generator,), optimizers={"generator": pixel}, resolution=s.pixel_crop_px
+            name="pixel", steps=s.pixel_steps, turns=(generator,), resolution=s.pixel_crop_px,
+            optimizers={"generator": pixel},
         )  # fmt: skip
         perception = Stage(
             name="gan", steps=s.gan_steps, turns=(discriminator, generator), resolution=s.crop_px,
@@ -180,16 +177,19 @@ class ESRGAN(Recipe):
         """Cut the crops to the stage's size and make the low pictures that were not given."""
         s = self.settings
         side = context.stage.resolution
-        high = _as_unit(raw["high"])[..., :side, :side]
+        high = raw["high"][..., :side, :side]
         if "low" in raw:
-            return Batch(_as_unit(raw["low"])[..., : side // s.scale, : side // s.scale], high)
-        if s.degradation == "second_order":
-            return Batch(degrade.degrade(high, degrade.SecondOrder(scale=s.scale), context.random), high)
-        return Batch(degrade.bicubic(high, s.scale), high)
+            return Batch(raw["low"][..., : side // s.scale, : side // s.scale], high)
+        return Batch(self._lower(high, context.random), high)
+
+    def _lower(self, high: Tensor, random: torch.Generator) -> Tensor:
+        if self.settings.degradation == "second_order":
+            return degrade.degrade(high, degrade.SecondOrder(scale=self.settings.scale), random)
+        return degrade.bicubic(high, self.settings.scale)
 
     def forward(self, nets: Networks, batch: Batch, carry: Carry, context: Context) -> tuple[Outputs, Carry]:
         """Upscale the low pictures: (B, 3, h, w) -> (B, 3, scale * h, scale * w)."""
-        return {"fake": nets.generator(batch.low)}, carry
+        return {"fake": nets.generator(batch.low).to(batch.high.dtype)}, carry
 
     def discriminator_losses(
         self, nets: Networks, batch: Batch, outputs: Outputs, carry: Carry, context: Context
@@ -204,12 +204,14 @@ class ESRGAN(Recipe):
         self, nets: Networks, batch: Batch, outputs: Outputs, carry: Carry, context: Context
     ) -> Ledger:
         """Return the pixel distance; in the GAN stage also the perceptual distance and the adversarial loss."""
-        s, fake = self.settings, outputs["fake"].float()
-        pixel = F.l1_loss(fake, batch.high) if s.pixel_loss == "l1" else F.mse_loss(fake, batch.high)
+        s, fake = self.settings, outputs["fake"]
+        pixel = l1(fake, batch.high) if s.pixel_loss == "l1" else l2(fake, batch.high)
         if context.stage.name == "pixel":
             return Ledger({"pixel": pixel})
-        with torch.no_grad():
-            real_verdict = nets.discriminator(batch.high)
+        real_verdict: Any = None
+        if s.adversarial.generator_needs_real or self.features is None:
+            with torch.no_grad():
+                real_verdict = nets.discriminator(batch.high)
         fake_verdict = nets.discriminator(fake)
         ledger = Ledger({"gan": s.gan_weight * s.adversarial.generator(real_verdict, fake_verdict)})
         if s.pixel_weight:
@@ -220,7 +222,8 @@ class ESRGAN(Recipe):
             features = self.features.to(context.device)
             with torch.no_grad():
                 real_features = features(batch.high)
-            distance = perceptual(features(fake), real_features, dict.fromkeys(s.perceptual_layers, 1.0))
+            layers = dict.fromkeys(s.perceptual_layers, 1.0)
+            distance = perceptual(features(fake), real_features, layers, norm=s.perceptual_loss)
         ledger["perceptual"] = s.perceptual_weight * distance
         return ledger
 
@@ -235,8 +238,11 @@ class ESRGAN(Recipe):
         assert isinstance(source, Crops)
         pictures = source.one_each()
         for index in range(min(16, len(pictures))):
-            high = _middle(pictures.whole(index)["high"], SCORED_PX)[None].to(context.device)
-            low = degrade.bicubic(high, s.scale)
+            raw = {name: picture[None].to(context.device) for name, picture in pictures.whole(index).items()}
+            high = _middle(raw["high"], SCORED_PX, s.scale)
+            # Seeded by the picture alone: a random degradation is the same at every score.
+            random = torch.Generator().manual_seed(index)
+            low = _middle(raw["low"], SCORED_PX // s.scale) if "low" in raw else self._lower(high, random)
             bicubic = degrade.resize_bicubic(low, size=(high.shape[-2], high.shape[-1]))
             for found, picture in ((ours, nets.generator(low)), (base, bicubic)):
                 found.append(float(psnr(luma(picture.float().clamp(0, 1)), luma(high), crop_px=s.scale)))
@@ -258,51 +264,33 @@ class ESRGAN(Recipe):
 
 
 def _generator(s: Settings) -> tuple[str, dict[str, Any]]:
+    shared = {"width": s.width, "scale": s.scale}
     if s.network == "rrdb":
-        return "rrdbnet", {"width": s.width, "blocks": s.blocks, "growth": s.growth, "scale": s.scale,
-                           "unshuffle": {1: 4, 2: 2}.get(s.scale, 1)}  # fmt: skip
+        unshuffle = {1: 4, 2: 2}.get(s.scale, 1)  # as Real-ESRGAN: its trunk works at a quarter
+        return "rrdbnet", {**shared, "blocks": s.blocks, "growth": s.growth, "unshuffle": unshuffle}
     if s.network == "compact":
-        return "compact", {"width": s.width, "convs": s.blocks, "scale": s.scale, "base": "bicubic"}
-    return "srresnet", {
-        "width": s.width,
-        "blocks": s.blocks,
-        "scale": s.scale,
-        "batch_norm": s.network == "srresnet_bn",
-    }
+        return "compact", {**shared, "convs": s.blocks, "base": "bicubic"}
+    return "srresnet", {**shared, "blocks": s.blocks, "batch_norm": s.network == "srresnet_bn"}
 
 
-def load_features(name: str, layers: tuple[str, ...]) -> nn.Module | None:
-    """Return the frozen feature network of the perceptual loss; None for `none`.
-
-    Raises:
-        UserError: the weights cannot be had, or lack a layer.
-    """
-    if name == "none":
-        return None
-    if name == "vgg19":
-        network: nn.Module = VGG19(layers=layers)
-        network.load_state_dict(containers.open_stored(weights.fetch(VGG19_URL, "vgg19-dcbb9e9d.pth", "dcbb9e9d")))
-    else:
-        file = weights.read(name)
-        network = build(replace(file.card, settings={**file.card.settings, "layers": layers}))
-        network.load_state_dict(file.tensors)
-    return network.eval().requires_grad_(False)
-
-
-def _middle(picture: Tensor, side_px: int) -> Tensor:
-    top, left = (max(0, (length - side_px) // 2) for length in picture.shape[-2:])
+def _middle(picture: Tensor, side_px: int, unit_px: int = 1) -> Tensor:
+    """Cut the middle out of pictures, beginning at a multiple of a unit, so that low and high parts stay aligned."""
+    top, left = (max(0, length - side_px) // (2 * unit_px) * unit_px for length in picture.shape[-2:])
     return picture[..., top : top + side_px, left : left + side_px]
 
 
-def _as_unit(pictures: Tensor) -> Tensor:
-    return pictures.float() / 255 if pictures.dtype == torch.uint8 else pictures
-
-
 def _check(s: Settings) -> None:
-    if not s.pixel_steps and not s.gan_steps:
-        raise UserError("There is nothing to train", "pixel_steps and gan_steps are both 0")
+    if min(s.pixel_steps, s.gan_steps) < 0 or not s.pixel_steps + s.gan_steps:
+        raise UserError("There is nothing to train", f"pixel_steps is {s.pixel_steps} and gan_steps {s.gan_steps}")
     for name, side in (("crop_px", s.crop_px), ("pixel_crop_px", s.pixel_crop_px)):
-        if side % s.scale:
+        if side < s.scale or side % s.scale:
             raise UserError(f"{name} is {side}", f"It must be a multiple of the scale {s.scale}")
+    if s.low and s.degradation != "bicubic":
+        raise UserError("Low pictures are given and are to be made, too", do="Leave out --low or --degradation")
+    if s.scale == 1 and not s.low and s.degradation == "bicubic":
+        why = "At x1 the bicubic low pictures are the high ones"
+        raise UserError("There is nothing to learn", why, "Add --degradation second_order, or --low FOLDER")
     if s.gan_steps:
         s.adversarial.require_batch(s.batch_size)
+        if s.adversarial.exact_means and s.micro_batches > 1:
+            raise UserError("exact_means does not work with micro_batches yet", do="Use one larger batch instead")
