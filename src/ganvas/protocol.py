@@ -123,6 +123,8 @@ class Health:
     diversity: float = 1.0
     """Spread of the fakes divided by that of the reals."""
     rollbacks: int = 0
+    r1_factor: float = 1.0
+    """What a recipe multiplies its R1 weight by: doubled at each rollback under `--sentinel-action strengthen_r1`."""
 
 
 @dataclass(frozen=True)

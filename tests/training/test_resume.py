@@ -6,30 +6,27 @@ import os
 import signal
 
 import pytest
-from tiny_recipe import Tiny
 from tiny_runs import STEPS, assert_same_bits, resume, train
 
+from ganvas.io import runs
 from ganvas.training import loop
+from tiny_recipe import Tiny
 
 VARIANTS = {
-    "plain": {},
-    "repeats": {"repeats": 2, "samples": 10},
+    "several discriminator steps": {"repeats": 2, "samples": 10},
     "accumulation": {"micro_batches": 2, "clip_gradient": 0.5},
+    "bfloat16": {"precision": "bfloat16"},
+    "recomputed, contiguous, no average": {
+        "activation_checkpoints": True,
+        "channels_last": False,
+        "average_half_life": 0.0,
+    },
+    "scored": {"val": True, "score_every": 3, "keep_last": 1},
 }
 
 
 class Crash(Exception):
     """Stands for a kill: nothing is saved."""
-
-
-@pytest.fixture(params=VARIANTS)
-def variant(request):
-    return VARIANTS[request.param]
-
-
-@pytest.fixture
-def whole(variant, tmp_path):
-    return train(tmp_path / "whole", **variant)
 
 
 def at_step(monkeypatch, step, action):
@@ -49,27 +46,51 @@ def crash():
     raise Crash
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_at_every_step(whole, variant, tmp_path, monkeypatch, signal_number):
-    for step in range(STEPS):
+def terminate():
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_signal_at_every_step(tmp_path, monkeypatch):
+    whole = train(tmp_path / "whole")
+    for step in range(STEPS - 1):
+        run = tmp_path / f"stopped-{step}"
         with monkeypatch.context() as patch:
-            at_step(patch, step, lambda: os.kill(os.getpid(), signal_number))
-            run = tmp_path / f"stopped-{step}"
-            if step < STEPS - 1:
-                with pytest.raises(loop.Stopped):
-                    train(run, **variant)
-                resume(run, **variant)
-            else:
-                train(run, **variant)
+            at_step(patch, step, terminate)
+            with pytest.raises(loop.Stopped):
+                train(run)
+        # The step was finished, and nothing was done after it.
+        assert runs.checkpoints(run)[-1].name == runs.checkpoint_name(step + 1)
+        resume(run)
         assert_same_bits(whole, run)
 
 
-def test_a_crash_at_every_step(whole, variant, tmp_path, monkeypatch):
+def test_a_crash_at_every_step(tmp_path, monkeypatch):
+    whole = train(tmp_path / "whole")
     for step in range(STEPS):
         run = tmp_path / f"crashed-{step}"
         with monkeypatch.context() as patch:
             at_step(patch, step, crash)
             with pytest.raises(Crash):
-                train(run, **variant)
-        resume(run, **variant)
+                train(run)
+        resume(run)
         assert_same_bits(whole, run)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_one_run_crashed_at_all_steps(variant, tmp_path, monkeypatch):
+    changes = VARIANTS[variant]
+    whole, run = train(tmp_path / "whole", **changes), tmp_path / "crashed"
+    for step in range(STEPS):
+        with monkeypatch.context() as patch:
+            at_step(patch, step, crash)
+            with pytest.raises(Crash):
+                resume(run, **changes) if step else train(run, **changes)
+    resume(run, **changes)
+    assert_same_bits(whole, run)
+    assert runs.best_scores(run) == runs.best_scores(whole)
+
+
+def test_a_signal_in_the_last_step_ends_the_run_as_usual(tmp_path, monkeypatch):
+    at_step(monkeypatch, STEPS - 1, terminate)
+    train(tmp_path / "run")
+    assert runs.checkpoints(tmp_path / "run")[-1].name == runs.checkpoint_name(STEPS)

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tiny_recipe import Settings, Tiny
 from torch import Tensor
 
 from ganvas.io import runs
 from ganvas.training import loop
 from ganvas.training.trainer import Plan
+from tiny_recipe import Settings, Tiny
 
 RECIPE = str(Path(__file__).parents[1] / "tiny_recipe.py")
 STEPS = 8

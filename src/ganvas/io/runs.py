@@ -1,8 +1,8 @@
-"""Run folders: checkpoints written aside and renamed, logs that survive a kill, and the newest healthy weights of a run.
+"""Run folders: checkpoints written aside and renamed, logs that survive a kill, and the newest whole weights of a run.
 
-A run is a folder: `settings.json`, `log.jsonl`, `previews/`, `latest.png`, `losses.svg` and `checkpoints/NNNNNNN/`, each of
-which holds safetensors files and a `state.json` with their checksums. A checkpoint exists when its folder has its final
-name; whatever else lies there is a leftover of an interruption and is cleared away at the next start.
+A run is a folder: `settings.json`, `log.jsonl`, `previews/`, `latest.png`, `losses.svg` and `checkpoints/NNNNNNNN/`,
+each of which holds safetensors files and a `state.json` with their checksums and its own. A checkpoint exists when its
+folder has its final name; what else lies there is a leftover of an interruption and is cleared away at the next start.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from safetensors.torch import load_file, save_file
+import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from ganvas.errors import UserError
@@ -25,14 +26,25 @@ from ganvas.errors import UserError
 STATE = "state.json"
 SETTINGS = "settings.json"
 LOG = "log.jsonl"
+PARTIAL = ".partial"
 
-reached: Callable[[str, Path], None] = lambda point, path: None  # noqa: E731
+DTYPES = {
+    torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
+    torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL",
+}  # fmt: skip
+"""The names of safetensors for torch's types."""
+
+
+def _pass(_point: str, _path: Path) -> None: ...
+
+
+reached: Callable[[str, Path], None] = _pass
 """Called at each point where a kill would hurt most; tests put a killer here."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A whole checkpoint: plain state, and tensors in named groups (`networks`, `averages`, `optimizers`, `carry-0`)."""
+    """A whole checkpoint: plain state, and tensors in groups: `networks`, `averages`, `optimizers`, `carry-0`."""
 
     step: int
     state: dict[str, Any]
@@ -40,8 +52,8 @@ class Checkpoint:
     folder: Path
 
 
-def create(folder: str | Path, overwrite: bool = False) -> Path:
-    """Make an empty run folder.
+def create(folder: str | Path, settings: Mapping[str, Any]) -> Path:
+    """Make a new run folder with its settings.
 
     Raises:
         UserError: something is there already, or the folder cannot be written.
@@ -49,30 +61,49 @@ def create(folder: str | Path, overwrite: bool = False) -> Path:
     run = Path(folder)
     if run.exists() and not run.is_dir():
         raise UserError(f"{run} is a file", "A run is a folder", "Choose another --out")
-    if run.is_dir() and any(run.iterdir()):
-        if not (run / SETTINGS).exists():
-            raise UserError(f"{run} is not empty and is no run", do="Choose another --out")
-        if not overwrite:
-            raise UserError(
-                f"{run} holds a run already", do=f"Go on with it by --resume {run}, or choose another --out"
-            )
-        shutil.rmtree(run)
-    try:
-        (run / "checkpoints").mkdir(parents=True, exist_ok=True)
-        (run / "previews").mkdir(exist_ok=True)
-    except OSError as error:
-        raise UserError(f"Cannot write to {run}", error.strerror or str(error), "Choose another --out") from error
+    if is_run(run):
+        raise UserError(f"{run} holds a run already", do=f"Go on with it by --resume {run}, or choose another --out")
+    # What an interruption of this very function leaves behind is no obstacle.
+    if run.is_dir() and any(not path.name.endswith(PARTIAL) for path in run.iterdir()):
+        raise UserError(f"{run} is not empty and is no run", do="Choose another --out")
+    with _writing(run):
+        run.mkdir(parents=True, exist_ok=True)
+    # The settings make it a run: whatever comes later can be gone on with.
+    write_json(run / SETTINGS, settings)
+    with _writing(run):
+        (run / "checkpoints").mkdir()
+        (run / "previews").mkdir()
     return run
 
 
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"Cannot write {path}",
+            error.strerror or str(error),
+            "Make room or choose another --out; a run that has begun goes on with `ganvas train --resume RUN`",
+        ) from error
+
+
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name and rename it, so that the name always holds a whole file."""
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    """Write a file under a temporary name and rename it, so that the name always holds a whole file.
+
+    Raises:
+        UserError: the file cannot be written; nothing is left of it then.
+    """
+    partial = path.with_name(f".{path.name}{PARTIAL}")
+    with _writing(path):
+        try:
+            with partial.open("wb") as file:
+                file.write(content)
+                _flush(file)
+            partial.replace(path)
+        except OSError:
+            partial.unlink(missing_ok=True)
+            raise
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
@@ -108,30 +139,69 @@ def checkpoint_name(step: int) -> str:
 
 
 def write_group(run: Path, step: int, name: str, tensors: Mapping[str, Tensor]) -> None:
-    """Write one group of tensors into the step's unfinished checkpoint; every rank may write its own groups."""
-    folder = run / "checkpoints" / f".{checkpoint_name(step)}.partial"
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write one group of tensors into the step's unfinished checkpoint; every rank may write its own groups.
+
+    Raises:
+        UserError: the disk is full or cannot be written; the unfinished checkpoint is removed then.
+    """
+    folder = run / "checkpoints" / f".{checkpoint_name(step)}{PARTIAL}"
     path = folder / f"{name}.safetensors"
-    save_file({key: value.detach().contiguous().cpu() for key, value in tensors.items()}, path)
-    reached("half a tensor file", path)
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+    with _writing(path):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _write_tensors(path, tensors)
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+
+def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    # safetensors' own writer holds two more copies of all tensors in memory; this one holds one tensor at a time.
+    # Readers map the file, so the larger types come first: each tensor then lies at a multiple of its own size.
+    ordered = sorted(tensors.items(), key=lambda item: (-item[1].element_size(), item[0]))
+    header: dict[str, Any] = {}
+    start = 0
+    for name, tensor in ordered:
+        end = start + tensor.numel() * tensor.element_size()
+        header[name] = {"dtype": DTYPES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [start, end]}
+        start = end
+    encoded = json.dumps(header).encode()
+    encoded += b" " * (-len(encoded) % 8)
+    with path.open("wb") as file:
+        file.write(len(encoded).to_bytes(8, "little") + encoded)
+        for _, tensor in ordered:
+            file.write(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        file.flush()
+        reached("half a tensor file", path)
+        _flush(file)
 
 
 def finish_checkpoint(run: Path, step: int, state: Mapping[str, Any]) -> Path:
-    """Seal the step's unfinished checkpoint: checksums and state, then the rename, then the pointer `latest`."""
-    partial = run / "checkpoints" / f".{checkpoint_name(step)}.partial"
+    """Seal the step's unfinished checkpoint: checksums and state, then the rename, then the pointer `latest`.
+
+    Raises:
+        UserError: the disk is full or cannot be written.
+    """
+    partial = run / "checkpoints" / f".{checkpoint_name(step)}{PARTIAL}"
     final = run / "checkpoints" / checkpoint_name(step)
     checksums = {file.name: sha256(file) for file in sorted(partial.glob("*.safetensors"))}
-    write_json(partial / STATE, {"step": step, "checksums": checksums, **state})
+    # As it will be read: a tuple comes back as a list, and the checksum must be that of what comes back.
+    whole = json.loads(json.dumps({"step": step, "checksums": checksums, **state}))
+    write_json(partial / STATE, {**whole, "checksum": _checksum(whole)})
     reached("before the rename", partial)
-    if final.exists():
-        _remove(final)
-    partial.replace(final)
-    _sync_folder(final.parent)
+    with _writing(final):
+        if final.exists():
+            _remove(final)
+        _sync_folder(partial)
+        partial.replace(final)
+        _sync_folder(final.parent)
     reached("between rename and latest", final)
     write_atomically(run / "checkpoints" / "latest", final.name.encode())
     return final
+
+
+def _checksum(state: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
 
 
 def checkpoints(run: Path) -> list[Path]:
@@ -142,30 +212,42 @@ def checkpoints(run: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and path.name.isdigit())
 
 
+def read_state(folder: Path) -> dict[str, Any]:
+    """Read the plain state of a checkpoint and check it against its checksum.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    state = read_json(folder / STATE)
+    checksum = state.pop("checksum", None)
+    if checksum != _checksum(state):
+        raise UserError(f"{folder / STATE} is damaged", "Its checksum is not the one it was written with")
+    return state
+
+
 def read_checkpoint(folder: Path) -> Checkpoint:
     """Read a checkpoint and check every file of it against its checksum.
 
     Raises:
         UserError: a file is missing or damaged.
     """
-    state = read_json(folder / STATE)
+    state = read_state(folder)
     groups: dict[str, dict[str, Tensor]] = {}
     for name, checksum in state["checksums"].items():
         path = folder / name
-        if not path.is_file():
-            raise UserError(f"The checkpoint {folder} lacks {name}")
-        if sha256(path) != checksum:
-            raise UserError(f"{path} is damaged", "Its checksum is not the one it was written with")
-        groups[path.stem] = load_file(path)
+        try:
+            if sha256(path) != checksum:
+                raise UserError(f"{path} is damaged", "Its checksum is not the one it was written with")
+            groups[path.stem] = load_file(path)
+        except OSError as error:
+            raise UserError(f"The checkpoint {folder} lacks {name}", error.strerror or str(error)) from error
     return Checkpoint(int(state["step"]), state, groups, folder)
 
 
-def newest_checkpoint(run: Path, before: int | None = None) -> tuple[Checkpoint | None, list[str]]:
-    """Return the newest healthy checkpoint (not later than a step), and what was wrong with newer ones."""
+def newest_checkpoint(run: Path) -> tuple[Checkpoint | None, list[str]]:
+    """Return the newest whole checkpoint, and what is wrong with newer ones."""
     problems: list[str] = []
     for folder in reversed(checkpoints(run)):
-        if before is not None and int(folder.name) > before:
-            continue
         try:
             return read_checkpoint(folder), problems
         except UserError as error:
@@ -173,11 +255,22 @@ def newest_checkpoint(run: Path, before: int | None = None) -> tuple[Checkpoint 
     return None, problems
 
 
-def prune(run: Path, keep_last: int) -> None:
-    """Delete all but the newest checkpoints and the best one."""
-    keep = {path.name for path in checkpoints(run)[-max(1, keep_last) :]} | {best_name(run)}
+def set_aside(run: Path, after: int) -> list[Path]:
+    """Rename checkpoints of steps after the one that training goes on from: damaged, they must not count as newest."""
+    moved: list[Path] = []
     for folder in checkpoints(run):
-        if folder.name not in keep:
+        if int(folder.name) > after:
+            aside = folder.with_name(f"{folder.name}.damaged")
+            shutil.rmtree(aside, ignore_errors=True)
+            moved.append(folder.replace(aside))
+    return moved
+
+
+def prune(run: Path, keep: Collection[str]) -> None:
+    """Delete all checkpoints but those of these names and the best one."""
+    best = best_name(run)
+    for folder in checkpoints(run):
+        if folder.name not in keep and folder.name != best:
             _remove(folder)
 
 
@@ -190,9 +283,9 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(doomed, ignore_errors=True)
 
 
-def mark_best(run: Path, folder: Path, scores: Mapping[str, float]) -> None:
-    """Remember which checkpoint scored best; pruning spares it."""
-    write_json(run / "checkpoints" / "best.json", {"checkpoint": folder.name, "scores": dict(scores)})
+def mark_best(run: Path, name: str, scores: Mapping[str, float]) -> None:
+    """Remember the folder name of the checkpoint that scored best; pruning spares it."""
+    write_json(run / "checkpoints" / "best.json", {"checkpoint": name, "scores": dict(scores)})
 
 
 def best_name(run: Path) -> str:
@@ -232,6 +325,11 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _flush(file: IO[bytes]) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
 def _sync_folder(folder: Path) -> None:
     # Without this the rename itself may be lost in a power failure; not every system allows it.
     with contextlib.suppress(OSError):
@@ -246,9 +344,13 @@ def _sync_folder(folder: Path) -> None:
 
 
 def append_log(run: Path, entry: Mapping[str, Any]) -> None:
-    """Append one JSON line to the run's log."""
+    """Append one JSON line to the run's log.
+
+    Raises:
+        UserError: the disk is full or cannot be written.
+    """
     line = (json.dumps(entry) + "\n").encode()
-    with (run / LOG).open("ab") as file:
+    with _writing(run / LOG), (run / LOG).open("ab") as file:
         reached("during the log's append", run / LOG)
         file.write(line)
 

@@ -1,7 +1,7 @@
-"""The endless stream of batches: which sample comes when is a function of (seed, position) alone, so any position can be resumed.
+"""The endless stream of batches: which sample comes when is a function of (seed, position) alone.
 
-The stream is one global order of samples, cut into global batches, cut into ranks. A run resumed at the same position on
-another number of ranks therefore visits the same samples in the same order.
+The stream is one global order of samples, cut into global batches, cut into ranks. So it can be gone on with at any
+position, and a run resumed on another number of ranks visits the same samples in the same order.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def order(length: int, seed: int, epoch: int) -> np.ndarray:
 
 
 class Feed:
-    """Draws batches from a source, reading ahead in threads; `position` counts the samples drawn by all ranks together."""
+    """Draws batches from a source, reading ahead in threads; `position` counts the samples drawn by all ranks."""
 
     def __init__(
         self,

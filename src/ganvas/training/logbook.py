@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections import defaultdict
@@ -19,24 +20,24 @@ from torch import Tensor
 from ganvas.device import peak_memory
 from ganvas.errors import need
 from ganvas.io import images, plots, runs
+from ganvas.training.sentinel import Observation
+from ganvas.training.trainer import Trainer
 
 
 class Logbook:
     """Writes a run's log, plot and previews, and keeps one line on the terminal up to date; plain lines when piped."""
 
-    def __init__(
-        self, run: Path, total_steps: int, as_json: bool = False, tensorboard: bool = False, quiet: bool = False
-    ) -> None:
-        self.run, self.total_steps, self.as_json, self.quiet = run, total_steps, as_json, quiet
+    def __init__(self, run: Path, trainer: Trainer, *, as_json: bool, quiet: bool, writes: bool) -> None:
+        self.run, self.trainer, self.as_json, self.quiet, self.writes = run, trainer, as_json, quiet, writes
         self.console = Console(file=sys.stdout)
         self.live: Live | None = None
         self._sums: dict[str, float] = defaultdict(float)
         self._counts: dict[str, int] = defaultdict(int)
-        self._clock = time.perf_counter()
-        self._steps_timed = 0
+        self._since = (time.perf_counter(), trainer.step, trainer.images_seen)
         self._writer: Any = None
-        if tensorboard:
-            self._writer = need("torch.utils.tensorboard", "track").SummaryWriter(str(run / "tensorboard"))
+        if writes and trainer.settings.tensorboard:
+            tensorboard = need("torch.utils.tensorboard", "track")
+            self._writer = tensorboard.SummaryWriter(str(run / "tensorboard"), purge_step=trainer.step + 1)
 
     def __enter__(self) -> Logbook:
         if self.console.is_terminal and not self.as_json and not self.quiet:
@@ -62,42 +63,51 @@ class Logbook:
         else:
             self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    def count(self, values: Mapping[str, float]) -> None:
+    def count(self, seen: Observation) -> None:
         """Add a step's values to the means of the next log line."""
-        for key, value in values.items():
+        norms = {f"gradient of {name}": norm for name, norm in seen.gradient_norms.items()}
+        for key, value in {**seen.values, **norms}.items():
             self._sums[key] += value
             self._counts[key] += 1
-        self._steps_timed += 1
 
-    def write(self, step: int, stage: str, images_seen: int, images_a_step: int, rates: Mapping[str, float]) -> None:
+    def write(self) -> None:
         """Write a log line of the means since the last one, and renew the live line."""
-        seconds = time.perf_counter() - self._clock
-        per_step = seconds / max(1, self._steps_timed)
+        trainer = self.trainer
+        clock, step, images = self._since
+        self._since = (time.perf_counter(), trainer.step, trainer.images_seen)
+        seconds = self._since[0] - clock
         means = {key: self._sums[key] / self._counts[key] for key in self._sums}
-        entry = {
-            "step": step,
-            "stage": stage,
-            "images": images_seen,
-            "losses": {key: float(f"{value:.6g}") for key, value in means.items()},
-            "rates": {key: float(f"{value:.6g}") for key, value in rates.items()},
-            "seconds_a_step": round(per_step, 5),
-            "memory_mb": round(peak_memory() / 2**20),
-        }
-        runs.append_log(self.run, entry)
-        if self._writer:
-            for key, value in means.items():
-                self._writer.add_scalar(key, value, step)
-        if not self.quiet:
-            self._show(entry, images_a_step / per_step if per_step else 0.0, per_step)
         self._sums.clear()
         self._counts.clear()
-        self._clock, self._steps_timed = time.perf_counter(), 0
+        entry = {
+            "step": trainer.step,
+            "stage": trainer.stage.name,
+            "images": trainer.images_seen,
+            "losses": {key: _rounded(value) for key, value in means.items()},
+            "rates": {key: _rounded(value) for key, value in trainer.rates.items()},
+            "seconds_a_step": round(seconds / max(1, trainer.step - step), 5),
+            "images_a_second": round((trainer.images_seen - images) / max(seconds, 1e-9), 2),
+            "memory_mb": round(peak_memory(trainer.device) / 2**20),
+        }
+        self._append(entry)
+        if self._writer:
+            for key, value in means.items():
+                self._writer.add_scalar(key, value, trainer.step)
+        if not self.quiet:
+            self._show(entry)
 
-    def _show(self, entry: Mapping[str, Any], images_a_second: float, per_step: float) -> None:
-        left = (self.total_steps - entry["step"]) * per_step
-        losses = "  ".join(f"{key} {value:.4g}" for key, value in entry["losses"].items())
+    def _append(self, entry: Mapping[str, Any]) -> None:
+        if self.writes:
+            runs.append_log(self.run, entry)
+
+    def _show(self, entry: Mapping[str, Any]) -> None:
+        total = self.trainer.total_steps
+        left = (total - entry["step"]) * entry["seconds_a_step"]
+        losses = "  ".join(
+            f"{key} {math.nan if value is None else value:.4g}" for key, value in entry["losses"].items()
+        )
         line = (
-            f"{entry['stage']}  step {entry['step']}/{self.total_steps}  {images_a_second:.1f} images/s  "
+            f"{entry['stage']}  step {entry['step']}/{total}  {entry['images_a_second']:.1f} images/s  "
             f"{duration(left)} left  {entry['memory_mb']} MB  {losses}"
         )
         if self.as_json:
@@ -107,33 +117,44 @@ class Logbook:
         else:
             print(line, flush=True)
 
-    def record(self, step: int, kind: str, values: Mapping[str, Any]) -> None:
-        """Write an event (a score, a rollback, a note) into the log."""
-        runs.append_log(self.run, {"step": step, kind: dict(values)})
+    def record(self, kind: str, values: Mapping[str, Any]) -> None:
+        """Write an event of the present step (a score, a rollback, a note) into the log."""
+        entry = {"step": self.trainer.step, kind: {key: _rounded(value) for key, value in values.items()}}
+        self._append(entry)
         if self._writer:
             for key, value in values.items():
                 if isinstance(value, (int, float)):
-                    self._writer.add_scalar(f"{kind}/{key}", value, step)
-        if self.as_json:
-            print(json.dumps({"step": step, kind: dict(values)}), flush=True)
+                    self._writer.add_scalar(f"{kind}/{key}", value, self.trainer.step)
+        if self.as_json and not self.quiet:
+            print(json.dumps(entry), flush=True)
 
-    def preview(self, step: int, pictures: Tensor) -> Path:
+    def preview(self, pictures: Tensor) -> Path:
         """Write preview pictures (B, 3, H, W) in [0, 1] as one sheet, and again as `latest.png`."""
         sheet = images.from_float(contact_sheet(pictures), "uint8")
-        path = self.run / "previews" / f"{step:08d}.png"
+        path = self.run / "previews" / f"{self.trainer.step:08d}.png"
         images.write(path, sheet, overwrite=True)
         images.write(self.run / "latest.png", sheet, overwrite=True)
         return path
 
     def plot(self) -> None:
         """Draw all losses and scores of the run so far into `losses.svg`."""
+        if not self.writes:
+            return
         curves: dict[str, tuple[list[float], list[float]]] = defaultdict(lambda: ([], []))
         for entry in runs.read_log(self.run):
             for key, value in {**entry.get("losses", {}), **entry.get("scores", {})}.items():
-                curves[key][0].append(entry["step"])
-                curves[key][1].append(value)
+                if value is not None:
+                    curves[key][0].append(entry["step"])
+                    curves[key][1].append(value)
         if curves:
             runs.write_atomically(self.run / "losses.svg", plots.curves(curves, "Losses and scores", "step").encode())
+
+
+def _rounded(value: Any) -> Any:
+    # JSON knows no NaN and no infinity.
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    return value
 
 
 def contact_sheet(pictures: Tensor, columns: int = 0) -> np.ndarray:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as distributed
@@ -13,14 +16,21 @@ from torch import Tensor, nn
 
 from ganvas import ranks
 from ganvas.errors import UserError
+from ganvas.training.interruption import STOPPED, Interruption
+
+T = TypeVar("T")
+
+
+PATIENCE = timedelta(hours=2)
+"""How long a rank waits for the others: the first one may be scoring a large validation set meanwhile."""
 
 
 def join(device_type: str) -> None:
     """Join the processes that torchrun started; does nothing when this process runs alone."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not distributed.is_initialized():
-        distributed.init_process_group("nccl" if device_type == "cuda" else "gloo")
         if device_type == "cuda":
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        distributed.init_process_group("nccl" if device_type == "cuda" else "gloo", timeout=PATIENCE)
 
 
 def leave() -> None:
@@ -30,7 +40,7 @@ def leave() -> None:
 
 
 def launch(processes: int, arguments: Sequence[str]) -> int:
-    """Start the command line anew in several processes by torchrun and return its exit code."""
+    """Start the command line anew in several processes by torchrun and return its exit code, 130 if stopped."""
     command = [
         sys.executable,
         "-m",
@@ -41,7 +51,21 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
         "ganvas",
         *arguments,
     ]
-    return subprocess.call(command)
+    with Interruption() as interruption:
+        # In a session of its own: a terminal's Ctrl-C then reaches the ranks once, by way of torchrun.
+        child = subprocess.Popen(command, start_new_session=True)
+        passed_on = False
+        while (code := _wait(child)) is None:
+            if interruption.asked and not passed_on:
+                passed_on = True
+                child.terminate()
+    return STOPPED if interruption.asked else code
+
+
+def _wait(child: subprocess.Popen[bytes]) -> int | None:
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        return child.wait(0.2)
+    return None
 
 
 def barrier() -> None:
@@ -69,6 +93,8 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     if ranks.world_size() == 1:
         return
     trained = list(parameters)
+    if not trained:
+        return
     # A parameter without a gradient here may have one on another rank, and every rank must send the same layout; one
     # without a gradient anywhere keeps none, so that the optimiser leaves it alone as it would in one process.
     present = torch.tensor(
@@ -110,3 +136,40 @@ def any_rank(flag: bool) -> bool:
     tensor = torch.tensor(float(flag), device=device)
     distributed.all_reduce(tensor, distributed.ReduceOp.MAX)
     return bool(tensor.item())
+
+
+def average(values: Tensor) -> Tensor:
+    """Return the mean of a tensor over all ranks, the same to the bit on each of them."""
+    if ranks.world_size() == 1 or not values.numel():
+        return values
+    _average_in_place([values := values.clone()])
+    return values
+
+
+def gather(value: Any) -> list[Any]:
+    """Return a plain value of every rank, in rank order."""
+    if ranks.world_size() == 1:
+        return [value]
+    values: list[Any] = [None] * ranks.world_size()
+    distributed.all_gather_object(values, value)
+    return values
+
+
+def from_first(value: T) -> T:
+    """Return the first rank's value on every rank."""
+    if ranks.world_size() == 1:
+        return value
+    values = [value]
+    distributed.broadcast_object_list(values)
+    return values[0]
+
+
+def copy_from_first(tensors: Iterable[Tensor]) -> None:
+    """Overwrite tensors by the first rank's."""
+    if ranks.world_size() == 1:
+        return
+    for tensor in tensors:
+        # Collectives see memory, not axes: a layout that differs between ranks would permute what arrives.
+        plain = tensor.detach().clone(memory_format=torch.contiguous_format)
+        distributed.broadcast(plain, 0)
+        tensor.detach().copy_(plain)

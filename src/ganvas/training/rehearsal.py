@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ganvas import device as machine
+from ganvas.training import step
 from ganvas.training.loop import OutOfMemory
 from ganvas.training.trainer import Plan, Trainer
 
@@ -36,7 +37,7 @@ def rehearse(plan: Plan, steps: int = 4) -> list[Rehearsal]:
                 times: list[float] = []
                 for _ in range(min(steps, stage.steps)):
                     start = time.perf_counter()
-                    trainer.advance()
+                    step.advance(trainer)
                     times.append(time.perf_counter() - start)
                 # The first step allocates and warms up.
                 settled = sorted(times[1:] or times)

@@ -1,63 +1,248 @@
-"""The collapse watch: it sees what a step saw, and says when training has left the road."""
+"""The collapse watch: it sees what a step saw, says when training has left the road, and what then changes.
+
+It trips on five things. A loss or gradient that is not a number trips at once. So does a loss scale that has fallen to
+nothing. A gradient norm, the margin of D's scores, or the largest singular value of a spectrally normalised layer trips
+when it stays far above its own running mean. The spread of the fakes over a batch trips when it has once been a fair
+share of the reals' and stays below a small one.
+
+Everything it remembers stands in every checkpoint, so a resumed run trips where an uninterrupted one does.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from ganvas.errors import UserError
+from ganvas.networks.blocks import spectral_sigmas
 from ganvas.protocol import Health, Networks
 
 MOST_ROLLBACKS = 8
+LAG = 50
+"""Steps before a trip from which on a checkpoint is not trusted: collapse begins before it shows."""
+WARM_UP = 100
+"""Observations before a running mean is one."""
+MEMORY = 200
+"""Observations that a running mean spans."""
+DEVIATIONS = 10.0
+"""Mean absolute deviations of its logarithm that a quantity must stand above its mean, whatever the factor."""
+SIGMA_EVERY = 10
+"""Steps between looks at the singular values."""
+FAIR_SHARE, SMALL_SHARE = 0.2, 0.05
+"""Diversity of the fakes, in that of the reals: having reached the one, it must not stay below the other."""
+PATIENCE_DIVERSITY = 20
+SMALLEST_SCALE = 1e-3
+"""A float16 loss scale below this says that gradients overflow whatever the scale."""
 
 
 @dataclass
 class Observation:
-    """What one step showed: losses and observed values by name, and each trained network's gradient norm."""
+    """What one step showed: means of losses and observed values by name, and each trained network's gradient norm."""
 
     step: int
+    """Steps done, this one included."""
     values: dict[str, float] = field(default_factory=dict)
     gradient_norms: dict[str, float] = field(default_factory=dict)
+    loss_scale: float | None = None
+
+
+@dataclass(frozen=True)
+class Limit:
+    """When a quantity stands too far above its running mean, and for how many observations in a row it may."""
+
+    factor: float
+    patience: int
+
+
+LIMITS = {"gradient": Limit(100.0, 5), "margin": Limit(100.0, 10), "sigma": Limit(4.0, 2)}
+"""By the first word of a quantity's name. They are wide: a rollback without need costs more than it saves."""
+
+
+@dataclass
+class Track:
+    """Running mean and deviation of a positive quantity's logarithm, and how long it has stood above its limit."""
+
+    count: int = 0
+    mean: float = 0.0
+    deviation: float = 0.0
+    above: int = 0
+
+    def observe(self, value: float, limit: Limit) -> bool:
+        """Take in one value; tell whether it has stood above the limit for too long."""
+        logarithm = math.log(max(value, 1e-30))
+        distance = logarithm - self.mean if self.count else 0.0
+        width = max(math.log(limit.factor), DEVIATIONS * self.deviation)
+        warm = self.count >= WARM_UP
+        self.above = self.above + 1 if warm and distance > width else 0
+        # What stands outside does not move the mean: neither a runaway, nor a gradient that vanishes for a while.
+        if not (warm and abs(distance) > width):
+            share = 1 / min(self.count + 1, MEMORY)
+            self.mean = self.mean + share * distance if self.count else logarithm
+            self.deviation += share * (abs(distance) - self.deviation)
+            self.count += 1
+        return self.above >= limit.patience
+
+    def text(self, value: float) -> str:
+        """Say how a value stands to the mean."""
+        return f"is {value:.3g}, {value / math.exp(self.mean):.0f} times its running mean"
+
+
+@dataclass
+class Diversity:
+    """Whether the fakes' spread has ever been a fair share of the reals', and for how long it has been a small one."""
+
+    armed: bool = False
+    smooth: float = 0.0
+    below: int = 0
+
+    def observe(self, ratio: float) -> bool:
+        """Take in one ratio; tell whether it has been small for too long."""
+        self.smooth += 0.1 * (ratio - self.smooth)
+        self.armed = self.armed or self.smooth >= FAIR_SHARE
+        self.below = self.below + 1 if self.armed and ratio < SMALL_SHARE else 0
+        return self.below >= PATIENCE_DIVERSITY
+
+
+@dataclass(frozen=True)
+class Response:
+    """What rollbacks have changed so far."""
+
+    rollbacks: int = 0
+    rate_factor: float = 1.0
+    r1_factor: float = 1.0
+    discarded: tuple[tuple[int, int], ...] = ()
+    """Stretches of steps that were rolled back: from the checkpoint gone back to, to the trip."""
 
 
 class Sentinel:
-    """Watches losses and gradients for values that are not finite."""
+    """Watches a run's steps; remembers what is usual, what was rolled back, and what that changed."""
 
     def __init__(self, mode: str = "rollback", action: str = "halve_rates") -> None:
         self.mode, self.action = mode, action
-        self.rollbacks = 0
         self.health = Health()
+        self.response = Response()
+        self.tracks: dict[str, Track] = {}
+        self.diversity = Diversity()
 
     def observe(self, seen: Observation, nets: Networks) -> str | None:
         """Look at a step; return why it trips, or None."""
         if self.mode == "off":
             return None
-        for kind, values in (("The loss", seen.values), ("The gradient of", seen.gradient_norms)):
-            for name, value in values.items():
-                if not math.isfinite(value):
-                    self.health = replace(self.health, healthy=False)
-                    return f"{kind} {name} is {value}"
+        why = _not_finite(seen)
+        if why is None:
+            reasons = [self._track(name, value) for name, value in self._quantities(seen, nets).items()]
+            why = next((reason for reason in [*reasons, self._see_diversity(seen)] if reason), None)
+        suspicious = bool(why) or self.diversity.below > 0 or any(track.above for track in self.tracks.values())
+        self._tell(healthy=not suspicious, margin=seen.values.get("margin", self.health.margin))
+        return why
+
+    def _quantities(self, seen: Observation, nets: Networks) -> dict[str, float]:
+        found = {f"gradient of {name}": norm for name, norm in seen.gradient_norms.items()}
+        if "margin" in seen.values:
+            found["margin of D's scores"] = abs(seen.values["margin"])
+        if seen.step % SIGMA_EVERY == 0:
+            found |= {
+                f"sigma of {name}.{layer}": sigma
+                for name, net in nets.items()
+                for layer, sigma in spectral_sigmas(net).items()
+            }
+        return found
+
+    def _track(self, name: str, value: float) -> str | None:
+        if not math.isfinite(value):
+            return f"The {name} is {value}"
+        track = self.tracks.setdefault(name, Track())
+        tripped = track.observe(value, LIMITS[name.partition(" ")[0]])
+        return f"The {name} {track.text(value)}" if tripped else None
+
+    def _see_diversity(self, seen: Observation) -> str | None:
+        fake, real = seen.values.get("fake_spread"), seen.values.get("real_spread")
+        if fake is None or not real:
+            return None
+        ratio = fake / real
+        self._tell(diversity=ratio)
+        if self.diversity.observe(ratio):
+            return f"The fakes' diversity is {ratio:.1%} of the reals', and was {FAIR_SHARE:.0%} or more"
         return None
 
-    def count_rollback(self, why: str) -> None:
-        """Count a rollback.
+    def _tell(self, **changes: Any) -> None:
+        self.health = dataclasses.replace(
+            self.health, rollbacks=self.response.rollbacks, r1_factor=self.response.r1_factor, **changes
+        )
+
+    def forget(self) -> None:
+        """Begin all running means anew: a new stage has losses and gradients of its own size."""
+        self.tracks = {}
+        self.diversity = Diversity()
+
+    # Rollbacks
+
+    def trusts(self, step: int, is_healthy: bool) -> bool:
+        """Tell whether a checkpoint may be gone back to: it was healthy, and its stretch has not been rolled back."""
+        return is_healthy and not any(first < step < last for first, last in self.response.discarded)
+
+    def roll_back(self, step: int, why: str, restored_step: int, memory: Mapping[str, Any]) -> None:
+        """Count a rollback from a step to a checkpoint, take over what that remembered as usual, and act as configured.
 
         Raises:
             UserError: there were too many.
         """
-        self.rollbacks += 1
-        self.health = Health(rollbacks=self.rollbacks)
-        if self.rollbacks > MOST_ROLLBACKS:
+        before = self.response
+        if before.rollbacks >= MOST_ROLLBACKS:
             raise UserError(
-                f"Stopped after {MOST_ROLLBACKS} rollbacks", why, "Lower the learning rates or choose another loss"
+                f"Stopped at step {step} after {MOST_ROLLBACKS} rollbacks",
+                why,
+                "Lower the learning rates, strengthen the regularisation, or choose another loss",
             )
+        self.load(memory)
+        self.response = Response(
+            rollbacks=before.rollbacks + 1,
+            rate_factor=before.rate_factor * (0.5 if self.action == "halve_rates" else 1.0),
+            r1_factor=before.r1_factor * (2.0 if self.action == "strengthen_r1" else 1.0),
+            discarded=(*before.discarded, (restored_step, step)),
+        )
+        self._tell()
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint keeps of the watch."""
-        return {"rollbacks": self.rollbacks}
+        return {
+            "health": dataclasses.asdict(self.health),
+            "response": dataclasses.asdict(self.response),
+            "tracks": {name: dataclasses.asdict(track) for name, track in self.tracks.items()},
+            "diversity": dataclasses.asdict(self.diversity),
+        }
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Take over what a checkpoint kept."""
-        self.rollbacks = int(state.get("rollbacks", 0))
+        self.health = Health(**state["health"])
+        self.tracks = {name: Track(**values) for name, values in state["tracks"].items()}
+        self.diversity = Diversity(**state["diversity"])
+        discarded = tuple((first, last) for first, last in state["response"]["discarded"])
+        self.response = Response(**{**state["response"], "discarded": discarded})
+
+
+def _not_finite(seen: Observation) -> str | None:
+    for kind, values in (("The loss or observed value", seen.values), ("The gradient of", seen.gradient_norms)):
+        for name, value in values.items():
+            if not math.isfinite(value):
+                return f"{kind} {name} is {value}"
+    if seen.loss_scale is not None and seen.loss_scale < SMALLEST_SCALE:
+        return f"The loss scale has fallen to {seen.loss_scale:.1g}: gradients overflow float16 at every scale"
+    return None
+
+
+@torch.no_grad()
+def spread(pictures: Tensor, most: int = 64) -> Tensor:
+    """Return how much a batch varies, the root of its mean variance over the samples: (B, ...) -> ().
+
+    Large pictures are looked at on a grid of at most `most` points a side.
+    """
+    strides = [max(1, side // most) for side in pictures.shape[2:]]
+    seen = pictures[(slice(None), slice(None), *(slice(None, None, stride) for stride in strides))]
+    return seen.float().var(dim=0).mean().sqrt()

@@ -1,29 +1,29 @@
-"""The state of a run and the arithmetic of one step: a recipe's turns, played on batches, with all that a checkpoint holds."""
+"""The state of a run: all that the rest of its steps depends on, built from a plan or taken from a checkpoint."""
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import hashlib
-import math
-import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ganvas import device as machine
 from ganvas import ranks
-from ganvas.errors import UserError
+from ganvas.errors import UserError, did_you_mean
 from ganvas.io import runs
-from ganvas.protocol import Carry, Context, Ledger, Networks, Outputs, Recipe, Source, Stage, Turn
+from ganvas.protocol import Carry, Context, Networks, Recipe, Source, Stage, Turn
 from ganvas.settings import to_json
 from ganvas.training import checkpoint, parallel
+from ganvas.training.averages import Averages
 from ganvas.training.feed import Feed
+from ganvas.training.optimizers import Optimizers
 from ganvas.training.recompute import recompute_blocks
-from ganvas.training.sentinel import Observation, Sentinel
+from ganvas.training.sentinel import Sentinel
 
 
 @dataclass(frozen=True)
@@ -37,23 +37,14 @@ class Plan:
     val: Source | None = None
     init: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
     """Weights to start from: network -> tensors."""
-    init_from: str = ""
+    init_from: Sequence[str] = ()
+    """Where those weights were read from, as the command line names it."""
     freeze: tuple[str, ...] = ()
     """Patterns over `network.parameter` that no stage trains."""
 
 
-@dataclass
-class Drawn:
-    """A batch of the present group of turns, with what `forward` made of it as long as that is still true."""
-
-    batch: Any
-    carry: Carry
-    outputs: Outputs | None = None
-    next_carry: Carry | None = None
-
-
 class Trainer:
-    """The state of a run and the arithmetic of one step."""
+    """The state of a run, which `step.advance` moves on by one step."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan, self.recipe, self.settings = plan, plan.recipe, plan.recipe.settings
@@ -63,21 +54,18 @@ class Trainer:
         self.precision = machine.pick_precision(self.settings.precision, self.device)
         self.stages = list(plan.recipe.stages())
         self.total_steps = sum(stage.steps for stage in self.stages)
-        self._check()
         torch.manual_seed(self.settings.seed)
         self.nets = plan.recipe.networks()
+        # What a recipe itself holds still stays so.
+        self._learned = [key for key, parameter in _parameters(self.nets).items() if parameter.requires_grad]
+        _check(plan, self.stages, self.nets)
         self.init_report = [_initialise(self.nets, name, tensors) for name, tensors in plan.init.items()]
-        layout = torch.channels_last if self.settings.channels_last else torch.contiguous_format
-        for name in self.nets:
-            self.nets[name] = self.nets[name].to(self.device, memory_format=layout)
-        self.optimizers = checkpoint.Optimizers(self.nets)
-        averaged = (
-            {name for stage in self.stages for name in stage.averaged} if self.settings.average_half_life else set()
-        )
-        self.averages = checkpoint.Averages(
-            Networks({n: self.nets[n] for n in sorted(averaged)}), self.settings.average_half_life
-        )
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == torch.float16)  # pyright: ignore[reportPrivateImportUsage]
+        self._place_networks()
+        self.optimizers = Optimizers(self.nets)
+        averaged = {name for stage in self.stages for name in stage.averaged if name in self.nets}
+        self.averages = Averages(self.nets, averaged, self.settings.average_half_life)
+        self._prepare_generators()
+        self.scaler = torch.GradScaler(self.device.type, enabled=self.precision == torch.float16)
         self.feed = Feed(
             plan.train,
             self.settings.seed,
@@ -87,26 +75,27 @@ class Trainer:
         )
         self.sentinel = Sentinel(self.settings.sentinel, self.settings.sentinel_action)
         self.step, self.images_seen, self.stage_index = 0, 0, -1
-        self.rate_factor = 1.0
         self.carry: Carry = {}
-        self.drawn: list[Drawn] = []
-        if self.settings.activation_checkpoints:
-            for net in self.nets.values():
-                recompute_blocks(net)
-        if self.settings.compile:
-            self.nets["generator"].compile()
-        self._enter(0)
+        self.rates: dict[str, float] = {}
+        self.trainable: dict[str, list[nn.Parameter]] = {}
+        self.enter(0)
 
-    def _check(self) -> None:
-        if not self.stages:
-            raise UserError(f"The recipe {self.plan.name} has no stages")
-        for stage in self.stages:
-            batch_size = stage.batch_size or self.settings.batch_size
-            parallel.require_even(batch_size, ranks.world_size())
-            for turn in stage.turns:
-                missing = [name for name in turn.trains if name not in stage.optimizers]
-                if missing:
-                    raise UserError(f"Stage {stage.name!r} trains {', '.join(missing)} but says no rate for it")
+    def _place_networks(self) -> None:
+        layout = torch.channels_last if self.settings.channels_last else torch.contiguous_format
+        for net in self.nets.values():
+            net.to(self.device).to(memory_format=layout)  # pyright: ignore[reportCallIssue]
+        # One seed makes one network on every rank, unless the ranks' libraries differ: then the first rank's counts.
+        parallel.copy_from_first([tensor for net in self.nets.values() for tensor in net.state_dict().values()])
+
+    def _prepare_generators(self) -> None:
+        turns = [turn for stage in self.stages for turn in stage.turns if turn.side == "generator"]
+        for name in sorted({name for turn in turns for name in turn.trains}):
+            if self.settings.activation_checkpoints:
+                recompute_blocks(self.nets[name])
+            if self.settings.compile:
+                self.nets[name].compile()
+
+    # Where the run stands
 
     @property
     def stage(self) -> Stage:
@@ -128,91 +117,65 @@ class Trainer:
         """Tell whether all steps are done."""
         return self.step >= self.total_steps
 
-    def _enter(self, index: int, fresh: bool = True) -> None:
+    def enter(self, index: int, fresh: bool = True) -> None:
+        """Enter a stage; `fresh` unless a resumption finds itself inside it."""
         self.stage_index = index
         self.optimizers.enter(self.stage)
-        if fresh and self.stage.restarts_average:
-            for name in self.averages.nets:
-                self.averages.restart(name, self.nets[name])
+        self._choose_trainable()
+        if fresh:
+            self.sentinel.forget()
+            if self.stage.restarts_average:
+                self.averages.restart(self.nets)
+
+    def _choose_trainable(self) -> None:
+        patterns = [*self.stage.frozen, *self.plan.freeze]
+        parameters = _parameters(self.nets)
+        self.trainable = {name: [] for name in self.nets}
+        for key in self._learned:
+            if not any(fnmatch.fnmatchcase(key, pattern) for pattern in patterns):
+                self.trainable[key.partition(".")[0]].append(parameters[key])
+        for net in self.nets.values():
+            net.requires_grad_(False)
+
+    def hold_all_but(self, names: Collection[str]) -> None:
+        """Let gradients flow to what these networks train in the present stage, and to nothing else."""
+        for name, parameters in self.trainable.items():
+            for parameter in parameters:
+                parameter.requires_grad_(name in names)
+
+    def enter_due(self) -> None:
+        """Enter the next stage if the present one is over."""
+        while self.step >= sum(stage.steps for stage in self.stages[: self.stage_index + 1]):
+            self.enter(self.stage_index + 1)
 
     def skip_to(self, stage_index: int) -> None:
         """Stand at the beginning of a stage without having trained the earlier ones: for rehearsals."""
         self.step = sum(stage.steps for stage in self.stages[:stage_index])
-        self._enter(stage_index)
+        self.enter(stage_index)
 
-    def context(self, turn: Turn | None = None, salt: str = "") -> Context:
+    # What recipes are given
+
+    def seed(self, *purpose: object) -> int:
+        """Return the seed of this rank for one purpose within the present step."""
+        return seed_of(self.settings.seed, self.step, ranks.rank(), *purpose)
+
+    def context(self, turn: Turn | None, seed: int) -> Context:
         """Return what the recipe may know at this step."""
-        generator = torch.Generator().manual_seed(seed_of(self.settings.seed, self.step, ranks.rank(), salt))
         return Context(
             step=self.step,
             stage_step=self.stage_step,
             images_seen=self.images_seen,
             stage=self.stage,
-            random=generator,
+            random=torch.Generator().manual_seed(seed),
             device=self.device,
             turn=turn,
             rank=ranks.rank(),
             health=self.sentinel.health,
         )
 
-    # One step
-
-    def advance(self) -> dict[str, float]:
-        """Play every turn of the stage once; return the losses and what was observed."""
-        while self.step >= sum(stage.steps for stage in self.stages[: self.stage_index + 1]):
-            self._enter(self.stage_index + 1)
-        seed = seed_of(self.settings.seed, self.step, ranks.rank())
-        torch.manual_seed(seed)
-        np.random.seed(seed % 2**32)  # noqa: NPY002 - a user's recipe may draw from the global generators
-        random.seed(seed)
-        self.rates = self.optimizers.set_rates(self.stage, self.stage_step, self.rate_factor)
-        values: dict[str, float] = {}
-        self.drawn = []
-        self.observation = Observation(self.step)
-        images = 0
-        for turn in self.stage.turns:
-            for repeat in range(turn.repeats):
-                last = repeat == turn.repeats - 1
-                images += self._take(
-                    turn, repeat > 0 or turn.fresh_batch, last and self._generator_follows(turn), values
-                )
-        self.drawn = []
-        parallel.average_buffers(self.nets.values())
-        self.step += 1
-        self.images_seen += images
-        self.averages.update(self.nets, images, self.images_seen)
-        return values
-
-    def _take(self, turn: Turn, fresh: bool, generator_follows: bool, values: dict[str, float]) -> int:
-        number = turn.micro_batches * self.settings.micro_batches
-        images = 0
-        if fresh or len(self.drawn) != number:
-            images = self._draw(number)
-        self._hold_all_but(turn)
-        for name in turn.trains:
-            self.optimizers.adams[name].zero_grad(set_to_none=True)
-        ledgers: list[Ledger] = []
-        for index in range(number):
-            ledger = self._losses(turn, self.drawn[index], index, generator_follows and number == 1)
-            if not ledger:
-                return images
-            total = torch.stack(
-                [loss.float() if loss.dtype != torch.float64 else loss for loss in ledger.values()]
-            ).sum()
-            if total.requires_grad:
-                self.scaler.scale(total / number).backward()
-            ledgers.append(ledger)
-        self._optimise(turn)
-        self._note(turn, ledgers, values)
-        return images
-
-    def _draw(self, number: int) -> int:
-        self.drawn = []
-        for index in range(number):
-            raw = self.feed.draw(self.batch_size)
-            batch = self.recipe.batch(self.to_device(raw), self.context(salt=f"batch {self.feed.position} {index}"))
-            self.drawn.append(Drawn(batch, self.carry))
-        return self.batch_size * number
+    def resting_context(self, purpose: str) -> Context:
+        """Return the context of previews and scores, whose chance is the same at every step."""
+        return self.context(None, seed_of(self.settings.seed, purpose))
 
     def to_device(self, raw: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Move collated samples to the device, pictures in the layout that convolutions prefer."""
@@ -224,82 +187,26 @@ class Trainer:
             }
         return moved
 
-    def _losses(self, turn: Turn, drawn: Drawn, index: int, shared: bool) -> Ledger:
-        context = self.context(turn, salt=f"forward {index}")
-        outputs = drawn.outputs
-        drawn.outputs = None
-        if outputs is None:
-            # One forward serves both sides when a generator's turn follows on the same batch. A discriminator's turn
-            # alone needs no graph, and with accumulation there would be no room for a graph of every batch.
-            with_graph = shared or turn.side == "generator"
-            if shared:
-                self._release_generators()
-            if drawn.next_carry is None:
-                drawn.carry = self.carry
-            with torch.set_grad_enabled(with_graph), machine.autocast(self.device, self.precision):
-                outputs, carry = self.recipe.forward(self.nets, drawn.batch, drawn.carry, context)
-            if drawn.next_carry is None:
-                drawn.next_carry = self.carry = checkpoint.detach(carry)
-            self._hold_all_but(turn)
-        with machine.autocast(self.device, self.precision):
-            if turn.side == "generator":
-                return self.recipe.generator_losses(self.nets, drawn.batch, outputs, drawn.carry, context)
-            if shared:
-                drawn.outputs = outputs
-            detached = {key: value.detach() for key, value in outputs.items()}
-            return self.recipe.discriminator_losses(self.nets, drawn.batch, detached, drawn.carry, context)
+    @contextlib.contextmanager
+    def resting(self) -> Iterator[Networks]:
+        """Give the networks in eval mode and without gradients, averages in the place of those that have one.
 
-    def _generator_follows(self, turn: Turn) -> bool:
-        turns = self.stage.turns
-        for later in turns[turns.index(turn) + 1 :]:
-            if later.fresh_batch:
-                return False
-            if later.side == "generator":
-                return turn.side == "discriminator"
-        return False
+        In training mode a mere look at them would move running statistics, and with them the rest of the run.
+        """
+        modes = [(module, module.training) for net in self.nets.values() for module in net.modules()]
+        try:
+            for net in self.nets.values():
+                net.eval()
+            with torch.no_grad():
+                yield Networks({**self.nets, **self.averages.nets})
+        finally:
+            for module, training in modes:
+                module.training = training
 
-    def _release_generators(self) -> None:
-        for turn in self.stage.turns:
-            if turn.side == "generator":
-                for name in turn.trains:
-                    self._release(name)
-
-    def _release(self, name: str) -> None:
-        patterns = [*self.stage.frozen, *self.plan.freeze]
-        for key, parameter in self.nets[name].named_parameters():
-            parameter.requires_grad_(not any(fnmatch.fnmatch(f"{name}.{key}", pattern) for pattern in patterns))
-
-    def _hold_all_but(self, turn: Turn) -> None:
-        for name, net in self.nets.items():
-            if name in turn.trains:
-                self._release(name)
-            else:
-                net.requires_grad_(False)
-
-    def _optimise(self, turn: Turn) -> None:
-        for name in turn.trains:
-            adam, parameters = self.optimizers.adams[name], list(self.nets[name].parameters())
-            self.scaler.unscale_(adam)
-            parallel.average_gradients(parameters)
-            largest = self.settings.clip_gradient or math.inf
-            norm = nn.utils.clip_grad_norm_([p for p in parameters if p.grad is not None], largest)
-            self.observation.gradient_norms[name] = float(norm)
-            if self.scaler.is_enabled() or math.isfinite(float(norm)):
-                self.scaler.step(adam)
-        self.scaler.update()
-
-    def _note(self, turn: Turn, ledgers: Sequence[Ledger], values: dict[str, float]) -> None:
-        for group in (ledgers, [ledger.observed for ledger in ledgers]):
-            for key in group[0]:
-                mean = float(torch.stack([item[key].detach().float().mean() for item in group]).mean())
-                name = key if group is not ledgers else f"{'D' if turn.side == 'discriminator' else 'G'}.{key}"
-                values[name] = mean
-                self.observation.values[name] = mean
-
-    # State
+    # Checkpoints
 
     def groups(self) -> dict[str, dict[str, Tensor]]:
-        """Return all tensors of the run's state, in named groups."""
+        """Return all tensors of the run's state, in named groups; `carry-N` is rank N's own."""
         groups = {
             "networks": checkpoint.flatten(self.nets),
             "optimizers": self.optimizers.tensors(),
@@ -309,52 +216,75 @@ class Trainer:
         return {name: tensors for name, tensors in groups.items() if tensors}
 
     def state(self) -> dict[str, Any]:
-        """Return the plain part of the run's state."""
+        """Return the plain part of the run's state; all ranks take part."""
         return {
             "recipe": self.plan.name,
             "settings": to_json(self.settings),
+            "samples": len(self.plan.train),
             "images_seen": self.images_seen,
             "stage": self.stage.name,
             "stage_index": self.stage_index,
             "position": self.feed.position,
-            "carry": checkpoint.split_carry(self.carry)[1],
+            "carry": parallel.gather(checkpoint.split_carry(self.carry)[1]),
             "scaler": self.scaler.state_dict(),
-            "rate_factor": self.rate_factor,
             "sentinel": self.sentinel.state(),
+            "healthy": self.sentinel.health.healthy,
             "facts": machine.facts(self.device, self.precision, ranks.world_size()),
         }
 
     def load(self, saved: runs.Checkpoint) -> None:
         """Take over the whole state of a checkpoint."""
-        self.load_weights(saved)
+        self._load_weights(saved)
         self.step, self.images_seen = saved.step, int(saved.state["images_seen"])
         self.feed.position = int(saved.state["position"])
-        self.carry = {**self._own_carry(saved), **saved.state["carry"]}
-        self.rate_factor = float(saved.state["rate_factor"])
+        self.carry = self._carry_of(saved)
+        self.enter(int(saved.state["stage_index"]), fresh=False)
         self.sentinel.load(saved.state["sentinel"])
-        self._enter(int(saved.state["stage_index"]), fresh=False)
 
-    def load_weights(self, saved: runs.Checkpoint) -> None:
-        """Take over networks, averages and optimisers only: step, data and chance go on."""
+    def roll_back(self, saved: runs.Checkpoint) -> None:
+        """Take over networks, averages and optimisers of a checkpoint; step, data, chance and carry go on."""
+        self._load_weights(saved)
+        self.carry = checkpoint.mend_carry(self.carry, self._carry_of(saved))
+
+    def _load_weights(self, saved: runs.Checkpoint) -> None:
         checkpoint.restore(self.nets, saved.groups["networks"])
         checkpoint.restore(self.averages.nets, saved.groups.get("averages", {}))
         self.optimizers.load(saved.groups.get("optimizers", {}))
         if self.scaler.is_enabled():
             self.scaler.load_state_dict(saved.state["scaler"])
 
-    def _own_carry(self, saved: runs.Checkpoint) -> Carry:
-        own = saved.groups.get(f"carry-{ranks.rank()}", saved.groups.get("carry-0", {}))
-        return {key: value.to(self.device) for key, value in own.items()}
-
-    def averaged(self) -> Networks:
-        """Return the networks with averages in the place of those that have one."""
-        return Networks({**self.nets, **self.averages.nets})
+    def _carry_of(self, saved: runs.Checkpoint) -> Carry:
+        # On more ranks than before, the new ones begin with the first one's.
+        plain = saved.state["carry"]
+        owner = ranks.rank() if ranks.rank() < len(plain) else 0
+        whole = {**saved.groups.get(f"carry-{owner}", {}), **plain[owner]}
+        return checkpoint.settle(whole, self.device, self.settings.channels_last)
 
 
 def seed_of(*parts: object) -> int:
     """Return a seed of 63 bits that depends on all of its parts."""
     digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
+
+
+def _parameters(nets: Networks) -> dict[str, nn.Parameter]:
+    return {f"{name}.{key}": parameter for name, net in nets.items() for key, parameter in net.named_parameters()}
+
+
+def _check(plan: Plan, stages: Sequence[Stage], nets: Networks) -> None:
+    if not any(stage.steps for stage in stages):
+        raise UserError(f"The recipe {plan.name} has no steps to train")
+    for stage in stages:
+        parallel.require_even(stage.batch_size or plan.recipe.settings.batch_size, ranks.world_size())
+        for name in sorted({name for turn in stage.turns for name in turn.trains}):
+            if name not in nets:
+                raise UserError(f"Stage {stage.name!r} trains an unknown network {name!r}", do=did_you_mean(name, nets))
+            if name not in stage.optimizers:
+                raise UserError(f"Stage {stage.name!r} trains {name} but says no rate for it")
+    known = list(_parameters(nets))
+    for pattern in [*plan.freeze, *(pattern for stage in stages for pattern in stage.frozen)]:
+        if not fnmatch.filter(known, pattern):
+            raise UserError(f"No parameter matches --freeze {pattern}", do=did_you_mean(pattern, known))
 
 
 def _initialise(nets: Networks, name: str, tensors: Mapping[str, Tensor]) -> str:
@@ -369,7 +299,11 @@ def _initialise(nets: Networks, name: str, tensors: Mapping[str, Tensor]) -> str
             "The weights are of another network or width",
             "Choose settings that match: `ganvas inspect FILE` prints them",
         )
-    listed = f"; newly initialised: {', '.join(new[:12])}{' ...' if len(new) > 12 else ''}" if new else ""
+    listed = f"; newly initialised: {_some(new)}" if new else ""
     left = sorted(set(tensors) - set(taken))
-    unused = f"; left aside: {', '.join(left[:12])}{' ...' if len(left) > 12 else ''}" if left else ""
+    unused = f"; left aside: {_some(left)}" if left else ""
     return f"{name}: {len(taken)} of {len(taken) + len(new)} tensors taken{listed}{unused}"
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:12]) + (" ..." if len(names) > 12 else "")

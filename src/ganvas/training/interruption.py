@@ -1,0 +1,44 @@
+"""Ctrl-C, SIGTERM and a closed terminal as a request that the loop honours between two steps."""
+
+from __future__ import annotations
+
+import signal
+import time
+from types import FrameType
+from typing import Any
+
+STOPPED = 130
+"""Exit code of a process that was asked to stop."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+ECHO_SECONDS = 1.0
+"""Within this time a second signal is the first one's echo: torchrun passes on what the terminal has sent already."""
+
+
+class Interruption:
+    """While entered, notes that a signal asked to stop; asking a second time ends the process's work at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._first = 0.0
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Interruption:
+        for number in SIGNALS:
+            if signal.getsignal(number) is signal.SIG_IGN:  # as nohup leaves SIGHUP
+                continue
+            try:
+                self._before[number] = signal.signal(number, self._ask)
+            except ValueError:  # not the main thread: the caller's program owns the signals
+                break
+        return self
+
+    def _ask(self, _number: int, _frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if self.asked and now - self._first > ECHO_SECONDS:
+            raise KeyboardInterrupt
+        if not self.asked:
+            self.asked, self._first = True, now
+
+    def __exit__(self, *details: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
