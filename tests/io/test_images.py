@@ -496,6 +496,16 @@ def test_a_profile_that_cannot_be_kept_is_said(tmp_path):
     assert images.adapt_header(header, tmp_path / "b.png").icc_profile == SRGB
 
 
+def test_metadata_that_cannot_be_kept_is_said(tmp_path):
+    header = images.read_header(tagged(tmp_path / "a.jpg"))
+    assert "EXIF" in images.adapt_header(header, tmp_path / "b.webp").note
+    webp = images.read_header(tagged(tmp_path / "a.webp"))
+    assert "EXIF" in images.adapt_header(webp, tmp_path / "b.webp").note
+    assert images.adapt_header(header, tmp_path / "b.tif").note == ""
+    plain = images.read_header(images.write(tmp_path / "plain.png", noise("uint8", 3)))
+    assert images.adapt_header(plain, tmp_path / "b.webp").note == ""
+
+
 def test_associated_alpha_of_a_tiff_is_known_and_kept(tmp_path):
     array = noise("uint8", 4)
     for kind, associated in (("assocalpha", True), ("unassalpha", False)):

@@ -51,15 +51,16 @@ class _Ability:
     channels: tuple[int, ...]
     longest_px: int = 2**31 - 1
     profile: bool = False
+    exif: bool = False
 
 
 _EVERY_CHANNELS = (1, 2, 3, 4)
 _ABILITIES = {
-    "png": _Ability(("uint8", "uint16"), _EVERY_CHANNELS, profile=True),
-    "jpeg": _Ability(("uint8",), (1, 3), 65_500, profile=True),
-    "tiff": _Ability(("uint8", "uint16", "float32"), _EVERY_CHANNELS, profile=True),
+    "png": _Ability(("uint8", "uint16"), _EVERY_CHANNELS, profile=True, exif=True),
+    "jpeg": _Ability(("uint8",), (1, 3), 65_500, profile=True, exif=True),
+    "tiff": _Ability(("uint8", "uint16", "float32"), _EVERY_CHANNELS, profile=True, exif=True),
     "webp": _Ability(("uint8",), (3, 4), 16_383, profile=True),
-    "exr": _Ability(("float16", "float32"), _EVERY_CHANNELS),
+    "exr": _Ability(("float16", "float32"), _EVERY_CHANNELS, exif=True),
     "dpx": _Ability(("uint8", "uint16", "float32"), (1, 3, 4)),
     "targa": _Ability(("uint8",), (1, 3, 4), 65_535),
     # Alpha is the customary fourth byte, which some programs overlook.
@@ -68,6 +69,7 @@ _ABILITIES = {
     "hdr": _Ability(("float32",), (3,)),
     "pnm": _Ability(("uint8", "uint16"), (1, 3)),
 }
+_EVERYWHERE = {"ICCProfile", "oiio:ColorSpace", "compression", "PixelAspectRatio"}
 # In order of preference: what holds every value of a type, its own type first.
 _HOLDERS = {
     "uint8": ("uint8", "uint16", "float16", "float32"),
@@ -116,7 +118,10 @@ def adapt_header(header: Header, path: str | Path, allow_loss: bool = False) -> 
     metadata, note = header.metadata, header.note
     if header.icc_profile is not None and not (ability.profile and (header.channels <= 2) == (channels <= 2)):
         metadata = tuple(item for item in metadata if item[0] != "ICCProfile")
-        note = "; ".join(part for part in (note, f"the colour profile is left out, which {name} cannot hold") if part)
+        note = _join(note, f"the colour profile is left out, which {name} cannot hold")
+    own = name == header.format and name in ("dpx", "targa")
+    if not ability.exif and not own and any(item[0] not in _EVERYWHERE for item in metadata):
+        note = _join(note, f"EXIF and other metadata that {name} has no place for is left out")
     return replace(
         header,
         format=name,
@@ -128,6 +133,7 @@ def adapt_header(header: Header, path: str | Path, allow_loss: bool = False) -> 
         metadata=metadata,
         note=note,
         frames=1,
+        interlaced=False,
     )
 
 
@@ -149,21 +155,13 @@ def check_size(path: Path, width: int, height: int) -> None:
 
 def convert_rows(rows: np.ndarray, source: Header, target: Header) -> np.ndarray:
     """Return (h, W, C) rows that fit `source` as rows that fit `target`."""
-    if (source.dtype, source.channels) == (target.dtype, target.channels) and not _alpha_differs(source, target):
-        return rows
-    if source.dtype == "uint8" and target.dtype == "uint16" and not _alpha_differs(source, target):
-        return _convert_channels(rows.astype(np.uint16) * 257, target.channels, 65535)
+    alpha_differs = source.has_alpha and source.associated_alpha != target.associated_alpha
+    if source.dtype == target.dtype and not alpha_differs:
+        return _convert_channels(rows, target.channels, np.iinfo(rows.dtype).max if rows.dtype.kind == "u" else 1)
     values = to_float(rows)
-    if _alpha_differs(source, target):
+    if alpha_differs:
         values = unpremultiply(values) if source.associated_alpha else premultiply(values)
-    opaque = np.iinfo(rows.dtype).max if rows.dtype.kind == target.dtype[0] == "u" else 1
-    if rows.dtype == target.dtype and not _alpha_differs(source, target):
-        return _convert_channels(rows, target.channels, opaque)
     return from_float(_convert_channels(values, target.channels, 1), target.dtype)
-
-
-def _alpha_differs(source: Header, target: Header) -> bool:
-    return source.has_alpha and source.associated_alpha != target.associated_alpha
 
 
 def _convert_channels(rows: np.ndarray, channels: int, opaque: int) -> np.ndarray:
@@ -190,9 +188,10 @@ def _fitting_bits(header: Header, name: str, dtype: str) -> int:
     return 8 * BYTES_PER_SAMPLE[dtype]
 
 
+def _join(*notes: str) -> str:
+    return "; ".join(note for note in notes if note)
+
+
 def _loss(path: Path, header: Header, why: str) -> UserError:
-    if header.dtype.startswith("float"):
-        better = ".exr or .tif"
-    else:
-        better = ".png or .tif"
+    better = ".exr or .tif" if header.dtype.startswith("float") else ".png or .tif"
     return UserError(f"Cannot write {path}", why, f"Choose {better}, or allow the loss")

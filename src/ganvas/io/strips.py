@@ -31,6 +31,7 @@ _TIFF_COMPRESSIONS = {"none", "lzw", "zip", "packbits", "zstd"}
 # Offsets of a classic TIFF have 32 bits; the rest is for what compression may add and the directory.
 _CLASSIC_TIFF_BYTES = 4_000_000_000
 _SPACE_MARGIN_BYTES = 4 << 20
+_PART_ROWS = 128
 # OpenImageIO 3.2 says this of every TIFF that has no EXIF to write; the file is whole.
 _HARMLESS = "TIFFWriteCustomDirectory() of the Exif data"
 
@@ -42,6 +43,7 @@ class Reader:
         self.path = Path(path)
         self.header, self._layout = inspect(self.path)
         self._source: oiio.ImageInput | None = None
+        # Rows already decoded, of which the first is row `_first` of the picture.
         self._first = 0
         self._rows: np.ndarray | None = None
 
@@ -67,10 +69,10 @@ class Reader:
         """
         if not 0 <= start < stop <= self.header.height:
             raise ValueError(f"rows {start} to {stop} of a picture of {self.header.height}")
-        if not self.header.interlaced:
+        if self._rows is None and (self.header.interlaced or stop - start == self.header.height):
+            self._first, self._rows = 0, self._decode_whole()
+        elif not self.header.interlaced:
             self._advance(start, stop)
-        elif self._rows is None:
-            self._rows = _reorient(self._decode(0, self._layout.stored_height), self._layout.orientation)
         assert self._rows is not None
         wanted = self._rows[start - self._first : stop - self._first]
         if len(wanted) == self.header.height:
@@ -78,6 +80,24 @@ class Reader:
             self._rows = None
             return wanted
         return wanted.copy()
+
+    def _decode_whole(self) -> np.ndarray:
+        layout = self._layout
+        shape = (layout.stored_height, layout.stored_width, self.header.channels)
+        try:
+            rows = np.empty(shape, self.header.dtype)
+            # By parts, as the library's Python side holds everything that it hands over twice.
+            step = -(-_PART_ROWS // layout.chunk_rows) * layout.chunk_rows
+            for start in range(0, len(rows), step):
+                rows[start : start + step] = self._decode(start, min(start + step, len(rows)))
+            return _reorient(rows, layout.orientation)
+        except MemoryError as error:
+            size = decoded_bytes(self.header) / 2**20
+            why = f"Decoding it takes about {size:.0f} MB, which this machine does not have"
+            raise UserError(f"Cannot read {self.path}", why, "Save it as a tiled TIFF or a plain PNG") from error
+        finally:
+            # Codecs that decode whole keep all of it for as long as they are open.
+            self.close()
 
     def _advance(self, start: int, stop: int) -> None:
         """Make the kept rows begin at or before `start` and reach `stop`, decoding whole chunks of the file."""
@@ -99,17 +119,11 @@ class Reader:
         source, layout = self._source, self._layout
         low, high = min(layout.indices), max(layout.indices) + 1
         first, last = layout.first_row + start, layout.first_row + stop
-        try:
-            if layout.tiled:
-                left, right = layout.first_column, layout.first_column + layout.stored_width
-                rows = source.read_tiles(left, right, first, last, 0, 1, low, high, layout.sample_type)
-            else:
-                rows = source.read_scanlines(first, last, 0, low, high, layout.sample_type)
-        except MemoryError as error:
-            size = decoded_bytes(self.header) / 2**20
-            raise UserError(
-                f"Cannot read {self.path}", f"Decoding it takes {size:.0f} MB, which this machine does not have"
-            ) from error
+        if layout.tiled:
+            left, right = layout.first_column, layout.first_column + layout.stored_width
+            rows = source.read_tiles(left, right, first, last, 0, 1, low, high, layout.sample_type)
+        else:
+            rows = source.read_scanlines(first, last, 0, low, high, layout.sample_type)
         complaint = source.geterror() if source.has_error else ""
         if rows is None or (complaint and "extraneous bytes" not in complaint):
             raise damaged(self.path, complaint)
