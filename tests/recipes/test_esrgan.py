@@ -472,7 +472,7 @@ def test_a_run_learns_pixels_and_then_plays(run: Path) -> None:
     assert len(pixel) == 24
     assert np.mean(pixel[-6:]) < 0.6 * np.mean(pixel[:6])
     assert [entry["step"] for entry in log if entry["stage"] == "gan"] == [25, 26, 27, 28]
-    assert set(log[-1]["losses"]) == {"D.gan", "G.gan", "G.pixel", "G.perceptual", "margin"}
+    assert {"D.gan", "G.gan", "G.pixel", "G.perceptual", "margin"} <= set(log[-1]["losses"])
 
 
 @pytest.mark.parametrize("step", [10, 26], ids=["in the pixel stage", "in the GAN stage"])
