@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from ganvas.training import loop
 from ganvas.training.trainer import Plan
 from tiny_recipe import Settings, Tiny
 
+FOLDERS = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])
+"""What a process must have in PYTHONPATH to import these modules."""
 RECIPE = str(Path(__file__).parents[1] / "tiny_recipe.py")
 STEPS = 8
 
