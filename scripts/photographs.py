@@ -4,8 +4,8 @@
 
 They come from two Debian packages whose copyright files state the licence of each picture (CC BY 4.0, CC BY-SA 3.0 and
 4.0, CC0), so the weights trained on them are published under CC BY-SA 4.0. `apt-get` and `dpkg-deb` are needed; on
-another system unpack the packages by hand into FOLDER/unpacked. Every picture is halved in both sides, which removes
-what their JPEG compression left, and written as PNG into FOLDER/train. `--more` adds photographs of a third package,
+another system unpack the packages by hand into FOLDER/unpacked. Every picture is reduced to a quarter of its sides,
+which removes the softness of lenses and what JPEG left, and written as PNG into FOLDER/train. `--more` adds a third package,
 for experiments only (its statements on licences contradict each other): FOLDER/twenty then holds 20.
 """
 
@@ -41,6 +41,7 @@ PHOTOGRAPHS = {
     "sunset_by_Aitzol_Berasategi.jpg": "CC-BY-4.0",
 }
 """The photographs among the packages' pictures (the others are drawn), with the licence that each has there."""
+SHARE = 0.25
 MORE_PACKAGES = ("plasma-workspace-wallpapers",)
 MORE = ("EveningGlow", "FallenLeaf", "OneStandsOut", "Path", "Grey", "ColorfulCups")
 
@@ -53,11 +54,11 @@ def main() -> None:
     unpacked = options.folder / "unpacked"
     fetch(PACKAGES + (MORE_PACKAGES if options.more else ()), unpacked)
     photographs = {name: unpacked / "usr/share/backgrounds" / name for name in PHOTOGRAPHS}
-    halve(list(photographs.values()), options.folder / "train")
+    reduce(list(photographs.values()), options.folder / "train")
     if options.more:
         wallpapers = unpacked / "usr/share/wallpapers"
         extra = [wallpapers / name / "contents/images/2560x1600.jpg" for name in MORE]
-        halve([*photographs.values(), *extra], options.folder / "twenty")
+        reduce([*photographs.values(), *extra], options.folder / "twenty")
 
 
 def fetch(packages: tuple[str, ...], unpacked: Path) -> None:
@@ -68,7 +69,9 @@ def fetch(packages: tuple[str, ...], unpacked: Path) -> None:
         if done.exists():
             continue
         if not shutil.which("apt-get"):
-            raise UserError("apt-get is missing", do=f"Unpack the Debian package {package} into {unpacked} and create {done}")
+            raise UserError(
+                "apt-get is missing", do=f"Unpack the Debian package {package} into {unpacked} and create {done}"
+            )
         subprocess.run(["apt-get", "download", "-q", package], cwd=unpacked, check=True)
         file = next(unpacked.glob(f"{package}_*.deb"))
         subprocess.run(["dpkg-deb", "-x", file.name, "."], cwd=unpacked, check=True)
@@ -76,8 +79,8 @@ def fetch(packages: tuple[str, ...], unpacked: Path) -> None:
         done.touch()
 
 
-def halve(files: list[Path], folder: Path) -> None:
-    """Write each picture at half its sides into a folder, as 8-bit PNG."""
+def reduce(files: list[Path], folder: Path) -> None:
+    """Write each picture at a share of its sides into a folder, as 8-bit PNG."""
     folder.mkdir(parents=True, exist_ok=True)
     for file in files:
         name = file.parents[2].name if file.stem[0].isdigit() else file.stem
@@ -86,7 +89,7 @@ def halve(files: list[Path], folder: Path) -> None:
             continue
         picture, _ = images.read(file)
         tensor = torch.from_numpy(images.to_float(picture)).permute(2, 0, 1)[None, :3]
-        small = resize_bicubic(tensor, 0.5).clamp(0, 1)[0].permute(1, 2, 0).numpy()
+        small = resize_bicubic(tensor, SHARE).clamp(0, 1)[0].permute(1, 2, 0).numpy()
         images.write(target, images.from_float(small, "uint8"))
         print(target, f"{small.shape[1]} x {small.shape[0]}")
 

@@ -149,6 +149,11 @@ class CompactNet(nn.Module):
             layers += [nn.Conv2d(width, width, 3, padding=1), _activation(activation, width)]
         layers.append(nn.Conv2d(width, channels_out * scale**2, 3, padding=1))
         self.body = nn.Sequential(*layers)
+        # torch's own start more than halves the signal at each layer of so plain a chain, and training then stands
+        # still for thousands of steps; the last layer is small so that the net begins near its base.
+        init_kaiming(self)
+        with torch.no_grad():
+            layers[-1].weight.mul_(0.1)
 
     @property
     def receptive_halo_px(self) -> int:
