@@ -1,4 +1,4 @@
-"""The command line: `ganvas VERB ...`. What each verb does stands in verbs.py, which is imported when one runs."""
+"""The command line: `ganvas VERB ...`. What each verb does stands in verbs/, imported when one runs."""
 
 from __future__ import annotations
 

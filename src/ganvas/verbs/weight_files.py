@@ -1,0 +1,111 @@
+"""The verbs `inspect`, `convert`, `pack` and `blend`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from tyro.conf import Positional
+
+from ganvas.cli import DONE
+from ganvas.errors import UserError
+from ganvas.verbs.printing import print_facts, print_json
+
+
+def inspect(path: Positional[Path], json: bool = False) -> int:
+    """Say what a weight file, a run or a folder of pictures is.
+
+    Args:
+        path: weight file of ours or another project, run folder, or folder of pictures.
+        json: print JSON.
+    """
+    from ganvas.io import runs, weights
+
+    if path.is_dir() and not runs.is_run(path):
+        found = _inspect_pictures(path)
+    else:
+        found = weights.describe(path)
+    (print_json if json else print_facts)(found)
+    return DONE
+
+
+def _inspect_pictures(folder: Path) -> dict[str, Any]:
+    from collections import Counter
+
+    from ganvas.io import images
+
+    files, problems = images.find_pictures([folder])
+    kinds: Counter[str] = Counter()
+    sides: list[int] = []
+    broken = dict(problems)
+    for file in files:
+        try:
+            header = images.read_header(file)
+        except UserError as error:
+            broken[str(file)] = str(error)
+            continue
+        kinds[f"{header.format} {header.channels} x {header.dtype}"] += 1
+        sides.append(min(header.width, header.height))
+    return {
+        "folder": str(folder),
+        "pictures": sum(kinds.values()),
+        "kinds": dict(kinds.most_common()),
+        "shorter_side_px": [min(sides), sorted(sides)[len(sides) // 2], max(sides)] if sides else [],
+        "problems": broken,
+    }
+
+
+def convert(
+    source: Positional[Path],
+    target: Positional[Path],
+    layout: Literal["ganvas", "basicsr", "xinntao", "old"] = "ganvas",
+    overwrite: bool = False,
+) -> int:
+    """Turn another project's checkpoint into ours, or ours into theirs.
+
+    Args:
+        source: a weight file that `ganvas inspect` recognises, or a run.
+        target: the file to write: .safetensors for ours, .pth for theirs.
+        layout: ours, or that of BasicSR and Real-ESRGAN, of ESRGAN, or of ESRGAN before June 2019.
+        overwrite: replace an existing file.
+    """
+    from ganvas.io import weights
+
+    print(weights.convert(source, target, layout, overwrite))
+    return DONE
+
+
+def pack(run: Positional[Path], target: Positional[Path], best: bool = False, overwrite: bool = False) -> int:
+    """Make one weight file, with its card, of a run.
+
+    Args:
+        run: the run's folder.
+        target: the .safetensors file to write.
+        best: take the checkpoint that scored best instead of the newest.
+        overwrite: replace an existing file.
+    """
+    from ganvas.io import runs, weights
+
+    if not runs.is_run(run):
+        raise UserError(f"{run} is no run", do="Give the folder that `ganvas train --out` made")
+    packed = weights.read_run(run, best=best)
+    print(weights.save(target, packed.tensors, packed.card, packed.attachments, overwrite))
+    return DONE
+
+
+def blend(first: Positional[str], second: Positional[str], alpha: float, out: Path, overwrite: bool = False) -> int:
+    """Interpolate between two models of one network: (1 - alpha) first + alpha second.
+
+    Args:
+        first: name or file of the model at alpha 0, usually the one trained on pixels.
+        second: name or file of the model at alpha 1, usually the GAN that was trained from it.
+        alpha: 0 to 1.
+        out: the .safetensors file to write.
+        overwrite: replace an existing file.
+    """
+    from ganvas.inference.load import resolve
+    from ganvas.io import weights
+
+    mixed = weights.blend(weights.read(resolve(first)), weights.read(resolve(second)), alpha)
+    print(weights.save(out, mixed.tensors, mixed.card, mixed.attachments, overwrite))
+    return DONE
