@@ -14,11 +14,13 @@ from ganvas.errors import UserError, did_you_mean
 
 RECIPES = {
     "esrgan": "ganvas.recipes.esrgan:ESRGAN",
+    "relativistic": "ganvas.recipes.relativistic:Relativistic",
 }
 """Every recipe: name -> `module:Class`."""
 
 SUMMARIES = {
     "esrgan": "Sharp super-resolution x1 to x8 (Wang et al. 2018); presets for SRGAN, too",
+    "relativistic": "Pictures from noise with any adversarial loss (Jolicoeur-Martineau 2018); DCGAN is a preset",
 }
 """One line each, so that `ganvas recipes` need not import them."""
 

@@ -1,0 +1,79 @@
+"""Whole pictures as squares of one size, for generators that make a picture out of nothing."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ganvas.data.degrade import resize_bicubic
+from ganvas.data.pictures import Inputs, Pictures
+from ganvas.protocol import Source
+
+CACHE_BYTES = 1 << 30
+
+
+class Squares(Source):
+    """The largest centred square of each picture of a folder, made smaller to one size: {"picture": (3, S, S) uint8}.
+
+    Mirrored at random where `mirror` is on. Squares are kept in memory, up to a gigabyte of them.
+
+    Raises:
+        UserError: no picture can be used; those below the size are passed over and named.
+    """
+
+    def __init__(self, inputs: Inputs, size_px: int, mirror: bool = True) -> None:
+        self.size_px, self.mirror = size_px, mirror
+        # Decoded pictures are not kept: a square is made once and is much smaller.
+        self._pictures = Pictures(inputs, crop_px=size_px, augment=False, crops_per_picture=1, cache_bytes=0)
+        self._names = self._pictures.groups()
+        self._squares: dict[str, Tensor] = {}
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    @property
+    def report(self) -> str:
+        """Which pictures are used, and which are not and why."""
+        return self._pictures.report.text
+
+    def groups(self) -> list[str]:
+        """Return the name of each sample's picture."""
+        return list(self._names)
+
+    def subset(self, indices: Sequence[int]) -> Self:
+        """Return the source of only these pictures; it shares the squares made so far."""
+        chosen = type(self).__new__(type(self))
+        chosen.__dict__.update(self.__dict__)
+        chosen._pictures = self._pictures.subset(indices)
+        chosen._names = [self._names[index] for index in indices]
+        return chosen
+
+    def sample(self, index: int, random: np.random.Generator) -> dict[str, Tensor]:
+        """Return one square."""
+        square = self._square(index)
+        return {"picture": square.flip(-1) if self.mirror and random.random() < 0.5 else square}
+
+    def _square(self, index: int) -> Tensor:
+        name = self._names[index]
+        with self._lock:
+            found = self._squares.get(name)
+        if found is None:
+            found = self._make(index)
+            with self._lock:
+                if (len(self._squares) + 1) * found.numel() <= CACHE_BYTES:
+                    self._squares[name] = found
+        return found
+
+    def _make(self, index: int) -> Tensor:
+        picture = self._pictures.whole(index)["high"]
+        side = min(picture.shape[-2:])
+        top, left = ((length - side) // 2 for length in picture.shape[-2:])
+        square = picture[None, :, top : top + side, left : left + side]
+        small = resize_bicubic(square, size=(self.size_px, self.size_px))[0]
+        return (small.clamp(0, 1) * 255).round().to(torch.uint8)

@@ -1,0 +1,163 @@
+"""The results of a comparison and the tables that are made of them: words where numbers would say too much."""
+
+from __future__ import annotations
+
+import math
+import re
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+NOT_RUN, NO_DIFFERENCE = "not run", "no difference seen"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: settings that differ from the preset and the budget."""
+
+    name: str
+    changes: Mapping[str, Any]
+
+    @property
+    def slug(self) -> str:
+        """The name as a file name."""
+        return re.sub(r"[^\w.=+-]+", "_", self.name).strip("_") or "row"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of one row under one seed."""
+
+    row: str
+    seed: int
+    status: Literal["done", "diverged", "not run"]
+    reason: str = ""
+    scores: Mapping[str, float] = field(default_factory=dict)
+    curve: Sequence[tuple[int, float]] = ()
+    """Step and first score of every validation."""
+    trips: int = 0
+    """Times that the sentinel went off."""
+    steps: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The results of a comparison, and the tables made of them."""
+
+    rows: Sequence[Row]
+    results: Sequence[Result]
+    reach: float | None = None
+    """A value of the first score; the table tells after how many steps it was first reached."""
+
+    def of(self, row: str) -> list[Result]:
+        """Return the results of a row by seed."""
+        return sorted((result for result in self.results if result.row == row), key=lambda result: result.seed)
+
+    def scores(self, row: str, name: str) -> list[float]:
+        """Return a score of each finished run of a row."""
+        return [
+            float(result.scores[name]) for result in self.of(row) if result.status == "done" and name in result.scores
+        ]
+
+    @property
+    def score_names(self) -> list[str]:
+        """Names of the scores; the first decides."""
+        return list(next((result.scores for result in self.results if result.scores), {}))
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Return heads and cells. Spread is the largest minus the smallest over seeds."""
+        names = self.score_names
+        first, others = names[0] if names else "score", names[1:5]
+        heads = ["row", f"{first}: mean", "worst", "spread", "against the first row", *others]
+        if self.reach is not None:
+            heads.append(f"steps to {self.reach:g}")
+        heads += ["seconds a run", "runs"]
+        return heads, [self._cells(row, first, others) for row in self.rows]
+
+    def _cells(self, row: Row, first: str, others: Sequence[str]) -> list[str]:
+        values = self.scores(row.name, first)
+        mine = self.of(row.name)
+        cells = [row.name]
+        if values:
+            against = "" if row is self.rows[0] else verdict(values, self.scores(self.rows[0].name, first))
+            cells += [number(statistics.fmean(values)), number(min(values)), _spread_text(values), against]
+            cells += [number(statistics.fmean(self.scores(row.name, name) or [math.nan])) for name in others]
+        else:
+            cells += [_nothing(mine)] + [""] * (3 + len(others))
+        if self.reach is not None:
+            cells.append(_reached(mine, self.reach))
+        ran = [result.seconds for result in mine if result.status != "not run"]
+        cells += [number(statistics.fmean(ran)) if ran else "", _tally(mine)]
+        return cells
+
+    def markdown(self) -> str:
+        """Return the table as Markdown, with the reasons of what did not run below it."""
+        heads, cells = self.table()
+        lines = ["| " + " | ".join(line) + " |" for line in [heads, ["---"] * len(heads), *cells]]
+        return "\n".join([*lines, *_below(self.results)]) + "\n"
+
+    def text(self) -> str:
+        """Return the table for a terminal."""
+        heads, cells = self.table()
+        widths = [max(len(line[place]) for line in [heads, *cells]) for place in range(len(heads))]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in [heads, *cells]]
+        return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:], *_below(self.results)])
+
+
+def verdict(values: Sequence[float], baseline: Sequence[float]) -> str:
+    """Return how a row's scores differ from another's in words, where they differ by more than their seeds do."""
+    if not values or not baseline:
+        return ""
+    if min(len(values), len(baseline)) < 2:
+        return "cannot tell from one run"
+    difference = statistics.fmean(values) - statistics.fmean(baseline)
+    if abs(difference) <= max(max(group) - min(group) for group in (values, baseline)):
+        return NO_DIFFERENCE
+    return f"{'better' if difference > 0 else 'worse'} by {number(abs(difference))}"
+
+
+def number(value: float) -> str:
+    return f"{value:.4g}"
+
+
+def _spread_text(values: Sequence[float]) -> str:
+    return number(max(values) - min(values)) if len(values) > 1 else ""
+
+
+def _nothing(results: Sequence[Result]) -> str:
+    return "diverged" if any(result.status == "diverged" for result in results) else NOT_RUN
+
+
+def _tally(results: Sequence[Result]) -> str:
+    counts = {status: sum(result.status == status for result in results) for status in ("done", "diverged", NOT_RUN)}
+    parts = [f"{count} {status}" for status, count in counts.items() if count]
+    trips = sum(result.trips for result in results if result.status == "done")
+    return ", ".join([*parts, *([f"{trips} rollbacks"] if trips else [])])
+
+
+def _reached(results: Sequence[Result], value: float) -> str:
+    firsts = [next((step for step, score in result.curve if score >= value), None) for result in results]
+    found = [step for step in firsts if step is not None]
+    if not found:
+        return "never" if any(result.status != NOT_RUN for result in results) else ""
+    return f"{statistics.median(found):g}" + (f" ({len(found)} of {len(results)})" if len(found) < len(results) else "")
+
+
+def _below(results: Sequence[Result]) -> list[str]:
+    """Return why rows did not run or diverged, each reason once."""
+    reasons = {
+        f"{result.row}: {result.status}: {' '.join(result.reason.split())}"
+        for result in results
+        if result.status != "done"
+    }
+    return ["", *sorted(reasons)] if reasons else []
+
+
+def mean_curve(results: Sequence[Result]) -> tuple[list[float], list[float]]:
+    by_step: dict[int, list[float]] = {}
+    for result in results:
+        for step, value in result.curve:
+            by_step.setdefault(step, []).append(value)
+    return [float(step) for step in sorted(by_step)], [statistics.fmean(by_step[step]) for step in sorted(by_step)]
