@@ -42,8 +42,9 @@ class Feed:
             raise UserError("The data set is empty")
         self.source, self.seed, self.position = source, seed, position
         self.rank, self.world_size, self.ahead = rank, world_size, ahead
-        self._pool = ThreadPoolExecutor(max(1, workers), thread_name_prefix="ganvas-feed")
-        self._queue: deque[tuple[int, int, list[Future[Raw]]]] = deque()
+        self.workers = max(1, workers)
+        self._pool = ThreadPoolExecutor(self.workers, thread_name_prefix="ganvas-feed")
+        self._queue: deque[tuple[int, int, list[Future[list[Raw]]]]] = deque()
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, int))
 
     def draw(self, batch_size: int) -> Raw:
@@ -55,23 +56,28 @@ class Feed:
             self._queue.append((start, batch_size, self._request(start, batch_size)))
             start += batch_size
         _, _, futures = self._queue.popleft()
-        samples = [future.result() for future in futures]
+        samples = [sample for future in futures for sample in future.result()]
         self.position += batch_size
         return collate(samples)
 
-    def _request(self, start: int, batch_size: int) -> list[Future[Raw]]:
+    def _request(self, start: int, batch_size: int) -> list[Future[list[Raw]]]:
         share = batch_size // self.world_size
         first = start + self.rank * share
-        return [self._pool.submit(self._sample, *self._locate(position)) for position in range(first, first + share)]
+        places = [self._locate(position) for position in range(first, first + share)]
+        # Several samples a task: where they are quick to make, handing out tasks would take longer than making them.
+        size = max(1, share // (2 * self.workers))
+        return [self._pool.submit(self._samples, places[i : i + size]) for i in range(0, share, size)]
+
+    def _samples(self, places: Sequence[tuple[int, int]]) -> list[Raw]:
+        return [
+            self.source.sample(index, np.random.default_rng([self.seed, epoch, index, 1])) for epoch, index in places
+        ]
 
     def _locate(self, position: int) -> tuple[int, int]:
         epoch, place = divmod(position, len(self.source))
         if self._order[0] != epoch:
             self._order = (epoch, order(len(self.source), self.seed, epoch))
         return epoch, int(self._order[1][place])
-
-    def _sample(self, epoch: int, index: int) -> Raw:
-        return self.source.sample(index, np.random.default_rng([self.seed, epoch, index, 1]))
 
     def _drop_queue(self) -> None:
         for _, _, futures in self._queue:

@@ -36,6 +36,8 @@ SIGMA_EVERY = 10
 """Steps between looks at the singular values."""
 FAIR_SHARE, SMALL_SHARE = 0.2, 0.05
 """Diversity of the fakes, in that of the reals: having reached the one, it must not stay below the other."""
+GRACE = 1000
+"""Observations after which fakes that have never reached a fair share are held to the small one all the same."""
 PATIENCE_DIVERSITY = 20
 SMALLEST_SCALE = 1e-3
 """A float16 loss scale below this says that gradients overflow whatever the scale."""
@@ -95,16 +97,18 @@ class Track:
 
 @dataclass
 class Diversity:
-    """Whether the fakes' spread has ever been a fair share of the reals', and for how long it has been a small one."""
+    """Whether the fakes' spread has been a fair share of the reals', and for how long it has been a small one."""
 
+    count: int = 0
     armed: bool = False
     smooth: float = 0.0
     below: int = 0
 
     def observe(self, ratio: float) -> bool:
         """Take in one ratio; tell whether it has been small for too long."""
+        self.count += 1
         self.smooth += 0.1 * (ratio - self.smooth)
-        self.armed = self.armed or self.smooth >= FAIR_SHARE
+        self.armed = self.armed or self.smooth >= FAIR_SHARE or self.count >= GRACE
         self.below = self.below + 1 if self.armed and ratio < SMALL_SHARE else 0
         return self.below >= PATIENCE_DIVERSITY
 
@@ -168,7 +172,7 @@ class Sentinel:
         ratio = fake / real
         self._tell(diversity=ratio)
         if self.diversity.observe(ratio):
-            return f"The fakes' diversity is {ratio:.1%} of the reals', and was {FAIR_SHARE:.0%} or more"
+            return f"The fakes' diversity has been below {SMALL_SHARE:.0%} of the reals' and is {ratio:.1%}"
         return None
 
     def _tell(self, **changes: Any) -> None:
