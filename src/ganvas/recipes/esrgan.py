@@ -24,11 +24,12 @@ from torch import Tensor, nn
 from ganvas.data import degrade
 from ganvas.data.pictures import Crops, PairedPictures, Pictures
 from ganvas.errors import UserError
+from ganvas.io.foreign import compact_card, rrdbnet_card
 from ganvas.losses.adversarial import AdversarialLoss
 from ganvas.losses.reconstruction import feature_matching, l1, l2, perceptual
 from ganvas.metrics.paired import luma, psnr
 from ganvas.networks import build
-from ganvas.networks.discriminators import UNetDiscriminator, VGGDiscriminator
+from ganvas.networks.discriminators import PatchDiscriminator, UNetDiscriminator, VGGDiscriminator
 from ganvas.protocol import Card, Carry, Context, Ledger, Networks, Optimizer, Outputs, Recipe, Source, Stage, Turn
 from ganvas.recipes.features import load_features
 from ganvas.settings import Training
@@ -67,8 +68,8 @@ class Settings(Training):
     """Residual blocks of the generator, or convolutions of `compact`."""
     growth: int = 32
     """Channels that each convolution of a dense block adds (`rrdb` only)."""
-    discriminator: Literal["vgg", "unet"] = "vgg"
-    """Discriminator: one score a picture, or one a pixel (spectral norm, any size)."""
+    discriminator: Literal["vgg", "unet", "patch"] = "vgg"
+    """One score a picture (the paper's), one a pixel, or one for each patch of 34 px (both with spectral norm)."""
     discriminator_width: int = 64
     """Channels of the discriminator's first layer."""
 
@@ -102,8 +103,8 @@ class Settings(Training):
 
 
 LAPTOP = Settings(
-    network="compact", width=32, blocks=8, pixel_steps=4000, pixel_rate=1e-3, pixel_schedule="cosine", gan_steps=0,
-    batch_size=8, pixel_crop_px=192, crop_px=192, perceptual="none", average_half_life=2000.0,
+    network="compact", width=32, blocks=8, pixel_steps=4000, pixel_rate=2e-3, pixel_schedule="cosine", gan_steps=0,
+    batch_size=16, pixel_crop_px=128, crop_px=128, perceptual="none", average_half_life=4000.0,
     checkpoint_every=500, preview_every=500, score_every=1000,
 )  # fmt: skip
 PREVIEW = replace(
@@ -160,8 +161,12 @@ class ESRGAN(Recipe):
                 nets["discriminator"] = VGGDiscriminator(
                     size_px=s.crop_px, width=s.discriminator_width, last_bias=last_bias
                 )
-            else:
+            elif s.discriminator == "unet":
                 nets["discriminator"] = UNetDiscriminator(width=s.discriminator_width, last_bias=last_bias)
+            else:
+                nets["discriminator"] = PatchDiscriminator(
+                    width=s.discriminator_width, layers=2, norm="spectral", last_bias=last_bias
+                )
             self.features = load_features(s.perceptual, s.perceptual_layers)
         return nets
 
@@ -252,25 +257,20 @@ class ESRGAN(Recipe):
     def card(self) -> Card:
         """Return the card of the generator."""
         s = self.settings
-        name, settings = _generator(s)
-        return Card(
-            network=name,
-            settings=settings,
-            scale=s.scale,
-            recipe="esrgan",
-            purpose=f"super-resolution x{s.scale}",
-            data=s.data,
-        )
-
-
-def _generator(s: Settings) -> tuple[str, dict[str, Any]]:
-    shared = {"width": s.width, "scale": s.scale}
-    if s.network == "rrdb":
-        unshuffle = {1: 4, 2: 2}.get(s.scale, 1)  # as Real-ESRGAN: its trunk works at a quarter
-        return "rrdbnet", {**shared, "blocks": s.blocks, "growth": s.growth, "unshuffle": unshuffle}
-    if s.network == "compact":
-        return "compact", {**shared, "convs": s.blocks, "base": "bicubic"}
-    return "srresnet", {**shared, "blocks": s.blocks, "batch_norm": s.network == "srresnet_bn"}
+        if s.network == "compact":
+            card = compact_card(width=s.width, convs=s.blocks, scale=s.scale, base="bicubic")
+        elif s.network == "rrdb":
+            unshuffle = {1: 4, 2: 2}.get(s.scale, 1)  # as Real-ESRGAN: its trunk works at a quarter
+            card = rrdbnet_card(width=s.width, blocks=s.blocks, growth=s.growth, scale=s.scale, unshuffle=unshuffle)
+        else:
+            settings = {
+                "width": s.width,
+                "scale": s.scale,
+                "blocks": s.blocks,
+                "batch_norm": s.network == "srresnet_bn",
+            }
+            card = Card(network="srresnet", settings=settings, scale=s.scale)
+        return replace(card, recipe="esrgan", purpose=f"super-resolution x{s.scale}", data=s.data, origin="")
 
 
 def _middle(picture: Tensor, side_px: int, unit_px: int = 1) -> Tensor:
