@@ -226,6 +226,8 @@ def _run(run: Path, row: str, seed: int, order: launch.Order, score: Score | Non
         if trips:
             return Result(row, seed, "diverged", str(error), trips=len(trips), **_spent(run))
         return Result(row, seed, NOT_RUN, str(error))
+    except loop.Stopped:
+        raise
     except Exception as error:
         # A defect in one row must not cost the hours of all others; it is named in the table and tried again.
         return Result(row, seed, NOT_RUN, f"unexpected {type(error).__name__}: {error}")
@@ -242,7 +244,8 @@ def _finished(run: Path, row: str, seed: int, scores: Mapping[str, float] | None
     trips = len(list(_trips(run)))
     if not math.isfinite(scores[first]):
         return Result(row, seed, "diverged", f"{first} is {scores[first]}", trips=trips, **_spent(run))
-    curve = [(step, float(values[first])) for step, values in logged if first in values]
+    # Lists, as JSON gives them back: a result that was read equals the one that was written.
+    curve = [[step, float(values[first])] for step, values in logged if first in values]
     return Result(row, seed, "done", "", dict(scores), curve, trips, **_spent(run))
 
 

@@ -34,7 +34,7 @@ class Result:
     status: Literal["done", "diverged", "not run"]
     reason: str = ""
     scores: Mapping[str, float] = field(default_factory=dict)
-    curve: Sequence[tuple[int, float]] = ()
+    curve: Sequence[Sequence[float]] = field(default_factory=list)
     """Step and first score of every validation."""
     trips: int = 0
     """Times that the sentinel went off."""
@@ -156,8 +156,8 @@ def _below(results: Sequence[Result]) -> list[str]:
 
 
 def mean_curve(results: Sequence[Result]) -> tuple[list[float], list[float]]:
-    by_step: dict[int, list[float]] = {}
+    by_step: dict[float, list[float]] = {}
     for result in results:
         for step, value in result.curve:
             by_step.setdefault(step, []).append(value)
-    return [float(step) for step in sorted(by_step)], [statistics.fmean(by_step[step]) for step in sorted(by_step)]
+    return sorted(by_step), [statistics.fmean(by_step[step]) for step in sorted(by_step)]
