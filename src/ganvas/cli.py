@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         if debug:
             traceback.print_exc()
-        print(f"ganvas: {error}", file=sys.stderr)
+        print("ganvas:", " ".join(str(error).split()), file=sys.stderr)
         return USER_ERROR
     except KeyboardInterrupt:
         print("ganvas: stopped", file=sys.stderr)

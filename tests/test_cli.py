@@ -1,0 +1,147 @@
+"""The command line as a stranger meets it: help, exit codes, errors, and the verbs end to end."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ganvas import cli
+from ganvas.io import images, weights
+from ganvas.io.foreign import compact_card
+from ganvas.networks import build
+
+TINY = compact_card(width=4, convs=1, scale=2, base="bicubic")
+
+
+@pytest.fixture
+def model(tmp_path) -> Path:
+    torch.manual_seed(0)
+    return weights.save(tmp_path / "tiny.safetensors", build(TINY).state_dict(), TINY)
+
+
+@pytest.fixture
+def photo(tmp_path) -> Path:
+    picture = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    return images.write(tmp_path / "photo.png", picture)
+
+
+def test_help_and_lists_import_no_torch():
+    script = (
+        "import sys; from ganvas.cli import main\n"
+        "codes = [main(['--help']), main(['recipes']), main(['upscale', '--help']), main(['blend', '--help'])]\n"
+        "assert 'torch' not in sys.modules, 'torch was imported'\n"
+        "assert codes == [0, 0, 0, 0], codes\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "esrgan" in done.stdout
+
+
+def test_an_unknown_verb_is_a_usage_error_with_advice(capsys):
+    assert cli.main(["upscal"]) == cli.USAGE
+    assert "Did you mean upscale?" in capsys.readouterr().err
+
+
+def test_an_unknown_option_is_a_usage_error(capsys):
+    assert cli.main(["evaluate", "--no-such-option"]) == cli.USAGE
+
+
+def test_an_unknown_setting_of_a_recipe_names_the_nearest(capsys):
+    assert cli.main(["train", "esrgan", "--data", "x", "--pixel-stps", "3"]) == cli.USAGE
+    assert "--pixel-steps" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["train"], "ganvas recipes"),
+        (["train", "esrgn", "--data", "x"], "Did you mean esrgan?"),
+        (["train", "esrgan", "--preset", "papr", "--data", "x"], "Did you mean paper?"),
+        (["train", "esrgan"], "--data"),
+        (["train", "esrgan", "--data", "no-such-folder"], "no-such-folder"),
+        (["train", "--resume", "no-such-run"], "is no run"),
+        (["upscale", "no-such-file.png", "--out", "x.png", "--model", "no-such-model"], "No model is called"),
+        (["inspect", "no-such-file.pth"], "no-such-file.pth"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_1(arguments, said, capsys):
+    assert cli.main(arguments) == cli.USER_ERROR
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.startswith("ganvas: ") and error.count("\n") == 1
+    assert "Traceback" not in error
+
+
+def test_upscale_does_the_good_inputs_and_names_the_bad(tmp_path, model, photo, capsys):
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n then nothing")
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    out = tmp_path / "out"
+    inputs = [str(tmp_path / name) for name in ("broken.png", "empty.jpg", "photo.png", "missing.png")]
+    assert cli.main(["upscale", *inputs, "--out", str(out), "--model", str(model), "--json"]) == cli.USER_ERROR
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {Path(row["input"]).name for row in rows if row["error"]} == {"broken.png", "empty.jpg", "missing.png"}
+    assert [path.name for path in out.iterdir()] == ["photo.png"]
+    big, header = images.read(out / "photo.png")
+    assert big.shape == (40, 60, 3) and header.dtype == "uint8"
+
+
+def test_upscale_overwrites_nothing_silently(tmp_path, model, photo):
+    arguments = ["upscale", str(photo), "--out", str(tmp_path / "big.png"), "--model", str(model), "--quiet"]
+    assert cli.main(arguments) == cli.DONE
+    before = (tmp_path / "big.png").read_bytes()
+    assert cli.main(arguments) == cli.USER_ERROR
+    assert (tmp_path / "big.png").read_bytes() == before
+    assert cli.main([*arguments, "--overwrite"]) == cli.DONE
+
+
+def test_a_preview_shows_every_model_beside_bicubic(tmp_path, model, photo):
+    out = tmp_path / "preview.png"
+    arguments = ["upscale", str(photo), "--out", str(out), "--model", str(model), str(model), "--crop", "2,2,10,8"]
+    assert cli.main(arguments) == cli.DONE
+    picture, _ = images.read(out)
+    assert picture.shape[0] == 16 and picture.shape[1] >= 3 * 20
+
+
+def test_weight_files_go_round(tmp_path, model, capsys):
+    other = build(TINY)
+    second = weights.save(tmp_path / "second.safetensors", other.state_dict(), TINY)
+    mixed = tmp_path / "mixed.safetensors"
+    assert cli.main(["blend", str(model), str(second), "--alpha", "0.25", "--out", str(mixed)]) == cli.DONE
+    first = weights.read(model).tensors["body.0.weight"].double()
+    wanted = 0.75 * first + 0.25 * other.state_dict()["body.0.weight"].double()
+    torch.testing.assert_close(weights.read(mixed).tensors["body.0.weight"].double(), wanted, atol=1e-7, rtol=0)
+    capsys.readouterr()
+    assert cli.main(["inspect", str(mixed), "--json"]) == cli.DONE
+    found = json.loads(capsys.readouterr().out)
+    assert found["network"] == "compact" and found["scale"] == 2
+
+
+def test_evaluate_prints_a_table_and_json(tmp_path, photo, capsys):
+    picture, _ = images.read(photo)
+    worse = images.write(tmp_path / "worse.png", (picture.astype(int) + 10).clip(0, 255).astype(np.uint8))
+    assert cli.main(["evaluate", "--pairs", str(worse), str(photo), "--crop-px", "2"]) == cli.DONE
+    assert "psnr_y" in capsys.readouterr().out
+    assert cli.main(["evaluate", "--pairs", str(photo), str(photo), "--json"]) == cli.DONE
+    assert json.loads(capsys.readouterr().out)["means"]["ssim_y"] == pytest.approx(1)
+
+
+def test_folders_that_do_not_pair_are_named(tmp_path, photo, capsys):
+    for folder, name in (("a", "one.png"), ("b", "two.png")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / name).write_bytes(photo.read_bytes())
+    assert cli.main(["evaluate", "--pairs", str(tmp_path / "a"), str(tmp_path / "b")]) == cli.USER_ERROR
+    assert "one" in capsys.readouterr().err
+
+
+def test_inspecting_a_folder_counts_kinds_and_problems(tmp_path, photo, capsys):
+    (tmp_path / "broken.png").write_bytes(b"not a picture")
+    assert cli.main(["inspect", str(tmp_path), "--json"]) == cli.DONE
+    found = json.loads(capsys.readouterr().out)
+    assert found["pictures"] == 1 and found["kinds"] == {"png 3 x uint8": 1}
+    assert any("broken.png" in name for name in found["problems"])

@@ -1,0 +1,85 @@
+"""The README's commands and Python lines, run as they stand, in a folder that holds what they name."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import ganvas
+from ganvas import cli
+from ganvas.io import images
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+FEWER = ["--pixel-steps", "3", "--gan-steps", "2", "--batch-size", "2", "--pixel-crop-px", "32", "--crop-px", "32"]
+"""Added to training commands, which would take minutes."""
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch) -> Path:
+    """A folder with a photo, photos, results and truth, as the README's reader has them."""
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    for name in ("photo.jpg", "photos/one.jpg", "photos/two.png", "results/a.png", "truth/a.png"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        images.write(path, random.integers(0, 256, (96, 112, 3), dtype=np.uint8))
+    return tmp_path
+
+
+def test_every_command_of_the_readme_runs(desk):
+    (block,) = blocks("sh")
+    lines = [line for line in block.splitlines() if line.strip()]
+    assert len(lines) >= 10
+    for line in lines:
+        words = shlex.split(line)
+        assert words[0] == "ganvas", line
+        fewer = FEWER if words[1] == "train" and "--resume" not in words else []
+        assert cli.main([*words[1:], *fewer]) == cli.DONE, line
+    for made in ("photo-x4.png", "photos-x4/one.jpg", "poster.tif", "preview.png", "mixed.png", "mine.png"):
+        assert (desk / made).is_file(), made
+    assert images.read_header("poster.tif").width == 2000
+
+
+def test_the_python_of_the_readme_runs(desk, monkeypatch):
+    (block,) = blocks("python")
+    picture, _ = images.read("photo.jpg")
+    train = ganvas.train
+    changes = {"pixel_steps": 2, "gan_steps": 1, "batch_size": 2, "pixel_crop_px": 32, "crop_px": 32}
+    monkeypatch.setattr(
+        ganvas, "train", lambda *args, **named: train(*args, settings=changes, quiet=True, **named), False
+    )
+    names: dict[str, object] = {"picture": picture}
+    exec(block, names)
+    big = names["big"]
+    assert isinstance(big, np.ndarray)
+    assert big.shape == (384, 448, 3) and big.dtype == np.uint8
+    assert (desk / "runs/python/settings.json").is_file()
+
+
+def test_the_numbers_of_the_readme_are_those_of_the_cards():
+    from ganvas.inference.load import BUNDLED
+    from ganvas.io import weights
+
+    rows = re.search(r"<!-- models:begin -->\n(.*?)<!-- models:end -->", README, re.DOTALL)
+    assert rows is not None
+    for path in BUNDLED.glob("compact-*.safetensors"):
+        (row,) = [line for line in rows[1].splitlines() if f"`{path.stem}`" in line]
+        card = weights.read_card(path)
+        assert f"{card.scores['psnr_y']:.2f} dB" in row
+        assert f"{card.scores['gain_over_bicubic']:+.2f} dB" in row
+        assert card.licence in row
+
+
+def test_every_link_of_the_readme_leads_somewhere():
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        if not target.startswith("http"):
+            assert (ROOT / target).exists(), target
