@@ -4,8 +4,8 @@
     python scripts/train_bundled.py [compact-x4 | compact-x4-gan | compact-x2 ...]
 
 Each is a run below runs/bundled, so an interrupted one goes on when the script is started again. `compact-x4-gan` starts
-from `compact-x4`. The card of each says what it was trained on, under which licence, and what it scores (held-out
-photographs, scripts/score_bundled.py).
+from `compact-x4`. The card of each says what it was trained on and its licence; `scripts/score_bundled.py --card`
+adds what it scores on photographs that none was trained on.
 """
 
 from __future__ import annotations
@@ -23,15 +23,14 @@ from ganvas.io import runs, weights
 DATA = Path(".photos/train")
 RUNS = Path("runs/bundled")
 WEIGHTS = Path(__file__).parents[1] / "src/ganvas/weights"
-SOURCE = "14 photographs of the Debian packages lomiri-wallpapers-16.04 and -20.04, halved (scripts/photographs.py)"
+SOURCE = "14 photographs of the Debian packages lomiri-wallpapers-16.04 and -20.04, at a quarter of their sides"
 
 PIXELS: dict[str, Any] = {
-    "network": "compact", "width": 48, "blocks": 10, "pixel_steps": 12_000, "gan_steps": 0, "average_half_life": 4000.0,
-    "log_every": 100, "preview_every": 3000, "checkpoint_every": 1000,
+    "pixel_steps": 5000, "log_every": 100, "preview_every": 2500, "checkpoint_every": 500,
 }  # fmt: skip
 MODELS: dict[str, dict[str, Any]] = {
     "compact-x4": PIXELS,
-    "compact-x2": {**PIXELS, "scale": 2, "width": 32, "blocks": 8, "pixel_steps": 5000, "pixel_crop_px": 96, "crop_px": 96},
+    "compact-x2": {**PIXELS, "scale": 2, "pixel_steps": 3000, "pixel_crop_px": 64, "crop_px": 64},
 }
 PURPOSES = {
     "compact-x4": "x4, small and fast, trained on pixels: highest PSNR, soft texture",
@@ -58,6 +57,11 @@ def train(name: str) -> Path:
         changes = {key: value for key, value in MODELS[name].items() if key != "init"}
         init = [str(WEIGHTS / f"{MODELS[name]['init']}.safetensors")] if "init" in MODELS[name] else []
         launch.train("esrgan", DATA, run, preset="laptop", settings=changes, init=init)
+    return publish(run, name)
+
+
+def publish(run: Path, name: str) -> Path:
+    """Write the newest averaged generator of a run as the weight file of that name, with its whole card."""
     trained = weights.read_run(run)
     card = replace(
         trained.card, purpose=PURPOSES[name], data=SOURCE, origin="scripts/train_bundled.py", licence="CC-BY-SA-4.0",
