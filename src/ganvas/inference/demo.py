@@ -45,8 +45,7 @@ def show(folder: Path, model: str = "default") -> Shown:
     seconds = time.perf_counter() - start
     plain = _to_array(resize_bicubic(_to_tensor(low), size=(truth.shape[0], truth.shape[1])))
     folder.mkdir(parents=True, exist_ok=True)
-    small = np.full_like(truth, 255)
-    small[: low.shape[0], : low.shape[1]] = low
+    small = low.repeat(upscaler.scale, axis=0).repeat(upscaler.scale, axis=1)  # its pixels as they are
     gap = np.full((truth.shape[0], GAP_PX, 3), 255, np.uint8)
     wide = np.concatenate([small, gap, plain, gap, ours, gap, truth], axis=1)
     return Shown(
