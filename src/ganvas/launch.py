@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ganvas.errors import UserError
+from ganvas.inference.load import resolve
 from ganvas.io import runs, weights
 from ganvas.recipes import base
 from ganvas.settings import from_json, replace
@@ -23,7 +24,7 @@ class Order:
     settings: Any
     preset: base.Preset | None = None
     init: tuple[str, ...] = ()
-    """Weight files to start from; `network=FILE` names the network, a plain FILE means the generator."""
+    """Weight files or names of models to start from; `network=FILE` names the network, a plain FILE the generator."""
     freeze: tuple[str, ...] = ()
     allow_changes: bool = False
 
@@ -79,7 +80,7 @@ def plan(order: Order, fresh: bool = True) -> trainer.Plan:
     init: dict[str, Mapping[str, Any]] = {}
     for item in order.init if fresh else ():
         network, _, file = item.rpartition("=")
-        init[network or "generator"] = weights.read(file).tensors
+        init[network or "generator"] = weights.read(resolve(file)).tensors
     return trainer.Plan(order.recipe, recipe, source, val, init, order.init, order.freeze)
 
 
