@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import random
+import resource
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -14,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from ganvas.protocol import Card, Carry, Context, Ledger, Networks, Optimizer, Outputs, Recipe, Source, Stage, Turn
-from ganvas.settings import Training
+from ganvas.settings import Training, runtime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +34,16 @@ class Settings(Training):
     """Learning rate."""
     repeats: int = 1
     """Discriminator steps a generator step."""
+    batch_norm: bool = True
+    """Batch norm in the discriminator."""
     nan_at: int = -1
     """Step at which the generator's loss becomes NaN."""
+    slow_s: float = runtime(0.0)
+    """Seconds by which each step is longer."""
+    ballast_mb: int = runtime(0)
+    """Memory that each sample takes, three times over."""
+    limit_mb: int = runtime(0)
+    """Address space that the process may take beyond what it has when the networks are made."""
 
 
 class Drawn(Source):
@@ -56,16 +67,24 @@ class Drawn(Source):
         return {"high": (slope * (ramp[None, :] + ramp[:, None]) / 10 % 1).expand(3, 8, 8).contiguous()}
 
 
+def limit_memory(beyond: int) -> None:
+    """Let the process's address space grow by so many bytes and no more; a second call changes nothing."""
+    _, hard = before = resource.getrlimit(resource.RLIMIT_AS)
+    if before[0] == resource.RLIM_INFINITY:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + beyond, hard))
+
+
 class Batch(NamedTuple):
     low: Tensor
     high: Tensor
 
 
 class Critic(nn.Module):
-    def __init__(self) -> None:
+    def __init__(self, batch_norm: bool) -> None:
         super().__init__()
-        first, last = spectral_norm(nn.Conv2d(3, 4, 3)), nn.Conv2d(4, 1, 6)
-        self.body = nn.Sequential(first, nn.BatchNorm2d(4), nn.LeakyReLU(0.2), last)
+        norm = nn.BatchNorm2d(4) if batch_norm else nn.Identity()
+        self.body = nn.Sequential(spectral_norm(nn.Conv2d(3, 4, 3)), norm, nn.LeakyReLU(0.2), nn.Conv2d(4, 1, 6))
 
     def forward(self, picture: Tensor) -> Tensor:
         return self.body(picture).flatten(1)
@@ -77,7 +96,13 @@ class Tiny(Recipe):
     Settings = Settings
     PRESETS: ClassVar = {
         "preview": Settings(
-            batch_size=4, precision="float32", checkpoint_every=2, preview_every=4, log_every=1, score_every=4
+            batch_size=4,
+            precision="float32",
+            checkpoint_every=2,
+            preview_every=4,
+            log_every=1,
+            score_every=4,
+            workers=0,
         )
     }
 
@@ -101,7 +126,9 @@ class Tiny(Recipe):
 
     def networks(self) -> Networks:
         generator = nn.Sequential(nn.Conv2d(3, 12, 3, padding=1), nn.Dropout(0.1), nn.PixelShuffle(2))
-        return Networks(generator=generator, discriminator=Critic())
+        if self.settings.limit_mb:
+            limit_memory(self.settings.limit_mb << 20)
+        return Networks(generator=generator, discriminator=Critic(self.settings.batch_norm))
 
     def source(self, path: str) -> Drawn:
         return Drawn(range(self.settings.samples))
@@ -113,7 +140,12 @@ class Tiny(Recipe):
         return Batch(F.avg_pool2d(raw["high"] + noise, 2), raw["high"])
 
     def forward(self, nets: Networks, batch: Batch, carry: Carry, context: Context) -> tuple[Outputs, Carry]:
+        time.sleep(self.settings.slow_s)
         fake = nets.generator(batch.low)
+        if self.settings.ballast_mb:
+            # Held for the backward pass: the ones, their product, and its sine for the mean to look at.
+            ballast = torch.ones(len(fake), self.settings.ballast_mb << 18) * fake.mean()
+            fake = fake + 1e-9 * ballast.sin().mean()
         memory = carry.get("memory", torch.zeros(3))
         return {"fake": fake}, {
             "memory": 0.9 * memory + 0.1 * fake.mean((0, 2, 3)).float(),

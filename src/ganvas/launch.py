@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,6 +111,8 @@ def advise(order: Order, error: loop.OutOfMemory) -> UserError:
     from dataclasses import replace as with_fields
 
     settings = order.settings
+    # The failed run's frames hold its networks, without which more would fit.
+    traceback.clear_frames(error.__traceback__)
 
     def smaller(batch_size: int) -> trainer.Plan:
         micro_batches = settings.micro_batches * max(1, settings.batch_size // batch_size)

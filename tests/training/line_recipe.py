@@ -26,6 +26,7 @@ class Settings(Training):
     sentinel: str = "off"
     checkpoint_every: int = 1000
     preview_every: int = 1000
+    workers: int = 0
 
 
 class Vectors(Source):

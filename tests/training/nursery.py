@@ -31,6 +31,7 @@ CHANGES = {
     "preview_every": 100,
     "val": True,
     "score_every": 7,
+    "workers": 2,
 }
 """What the runs that are killed change of the tiny recipe's settings."""
 

@@ -16,6 +16,7 @@ VARIANTS = {
     "several discriminator steps": {"repeats": 2, "samples": 10},
     "accumulation": {"micro_batches": 2, "clip_gradient": 0.5},
     "bfloat16": {"precision": "bfloat16"},
+    "float16, read ahead": {"precision": "float16", "workers": 3},
     "recomputed, contiguous, no average": {
         "activation_checkpoints": True,
         "channels_last": False,

@@ -38,46 +38,53 @@ class Feed:
         workers: int = 2,
         ahead: int = 3,
     ) -> None:
+        """Start at a position; with no workers every batch is made when it is drawn."""
         if len(source) == 0:
             raise UserError("The data set is empty")
         self.source, self.seed, self.position = source, seed, position
-        self.rank, self.world_size, self.ahead = rank, world_size, ahead
-        self.workers = max(1, workers)
-        self._pool = ThreadPoolExecutor(self.workers, thread_name_prefix="ganvas-feed")
+        self.rank, self.world_size, self.workers, self.ahead = rank, world_size, workers, ahead
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="ganvas-feed") if workers > 0 else None
         self._queue: deque[tuple[int, int, list[Future[list[Raw]]]]] = deque()
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, int))
 
     def draw(self, batch_size: int) -> Raw:
         """Return this rank's part of the next global batch, stacked: name -> (batch_size / ranks, ...)."""
+        if self._pool is None:
+            samples = self._samples(self._places(self.position, batch_size))
+        else:
+            samples = [sample for future in self._next(self._pool, batch_size) for sample in future.result()]
+        self.position += batch_size
+        return collate(samples)
+
+    def _next(self, pool: ThreadPoolExecutor, batch_size: int) -> list[Future[list[Raw]]]:
         if self._queue and self._queue[0][:2] != (self.position, batch_size):
             self._drop_queue()
         start = self.position + len(self._queue) * batch_size
         while len(self._queue) <= self.ahead:
-            self._queue.append((start, batch_size, self._request(start, batch_size)))
+            places = self._places(start, batch_size)
+            # Several samples a task: where they are quick to make, handing out tasks would take longer than that.
+            size = max(1, len(places) // (2 * self.workers))
+            tasks = [pool.submit(self._samples, places[i : i + size]) for i in range(0, len(places), size)]
+            self._queue.append((start, batch_size, tasks))
             start += batch_size
-        _, _, futures = self._queue.popleft()
-        samples = [sample for future in futures for sample in future.result()]
-        self.position += batch_size
-        return collate(samples)
+        return self._queue.popleft()[2]
 
-    def _request(self, start: int, batch_size: int) -> list[Future[list[Raw]]]:
+    def _places(self, start: int, batch_size: int) -> list[tuple[int, int]]:
+        """Return epoch and number of each of this rank's samples of a global batch."""
         share = batch_size // self.world_size
         first = start + self.rank * share
-        places = [self._locate(position) for position in range(first, first + share)]
-        # Several samples a task: where they are quick to make, handing out tasks would take longer than making them.
-        size = max(1, share // (2 * self.workers))
-        return [self._pool.submit(self._samples, places[i : i + size]) for i in range(0, share, size)]
-
-    def _samples(self, places: Sequence[tuple[int, int]]) -> list[Raw]:
-        return [
-            self.source.sample(index, np.random.default_rng([self.seed, epoch, index, 1])) for epoch, index in places
-        ]
+        return [self._locate(position) for position in range(first, first + share)]
 
     def _locate(self, position: int) -> tuple[int, int]:
         epoch, place = divmod(position, len(self.source))
         if self._order[0] != epoch:
             self._order = (epoch, order(len(self.source), self.seed, epoch))
         return epoch, int(self._order[1][place])
+
+    def _samples(self, places: Sequence[tuple[int, int]]) -> list[Raw]:
+        return [
+            self.source.sample(index, np.random.default_rng([self.seed, epoch, index, 1])) for epoch, index in places
+        ]
 
     def _drop_queue(self) -> None:
         for _, _, futures in self._queue:
@@ -88,7 +95,8 @@ class Feed:
     def close(self) -> None:
         """Stop reading ahead."""
         self._drop_queue()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
 
 
 def collate(samples: Sequence[Raw]) -> Raw:

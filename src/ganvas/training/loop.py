@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -186,6 +187,8 @@ class _Session:
             return step.advance(self.trainer)
         except Exception as error:
             if machine.is_out_of_memory(error):
+                # The failed step's frames hold its batch and graph, which a search for what fits must not stumble over.
+                traceback.clear_frames(error.__traceback__)
                 raise OutOfMemory(self.trainer.batch_size, self.trainer.step, str(error)) from error
             raise
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import statistics
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -33,19 +36,13 @@ def rehearse(plan: Plan, steps: int = 4) -> list[Rehearsal]:
     try:
         with machine.deterministic(trainer.device):
             for index, stage in enumerate(trainer.stages):
-                trainer.skip_to(index)
-                times: list[float] = []
-                for _ in range(min(steps, stage.steps)):
-                    start = time.perf_counter()
-                    step.advance(trainer)
-                    times.append(time.perf_counter() - start)
-                # The first step allocates and warms up.
-                settled = sorted(times[1:] or times)
-                results.append(
-                    Rehearsal(stage.name, stage.steps, machine.peak_memory(trainer.device), settled[len(settled) // 2])
-                )
+                if stage.steps:
+                    trainer.skip_to(index)
+                    seconds = _time_steps(trainer, min(steps, stage.steps))
+                    results.append(Rehearsal(stage.name, stage.steps, machine.peak_memory(trainer.device), seconds))
     except Exception as error:
         if machine.is_out_of_memory(error):
+            traceback.clear_frames(error.__traceback__)
             raise OutOfMemory(trainer.batch_size, trainer.step, str(error)) from error
         raise
     finally:
@@ -53,13 +50,26 @@ def rehearse(plan: Plan, steps: int = 4) -> list[Rehearsal]:
     return results
 
 
+def _time_steps(trainer: Trainer, number: int) -> float:
+    times: list[float] = []
+    for _ in range(number):
+        start = time.perf_counter()
+        step.advance(trainer)
+        times.append(time.perf_counter() - start)
+    # The first step allocates and warms up.
+    return statistics.median(times[1:] or times)
+
+
 def find_fitting(batch_size: int, plan_for: Callable[[int], Plan]) -> int:
     """Return the largest half, quarter ... of a batch size of which a step fits into memory; 0 when none does."""
     while batch_size > 1:
         batch_size //= 2
+        # What the attempt before held may hang in cycles.
+        gc.collect()
         try:
             rehearse(plan_for(batch_size), steps=1)
-        except OutOfMemory:
+        except OutOfMemory as error:
+            traceback.clear_frames(error.__traceback__)
             continue
         return batch_size
     return 0
