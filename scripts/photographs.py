@@ -5,8 +5,8 @@
 They come from two Debian packages whose copyright files state the licence of each picture (CC BY 4.0, CC BY-SA 3.0 and
 4.0, CC0), so the weights trained on them are published under CC BY-SA 4.0. `apt-get` and `dpkg-deb` are needed; on
 another system unpack the packages by hand into FOLDER/unpacked. Every picture is reduced to a quarter of its sides,
-which removes the softness of lenses and what JPEG left, and written as PNG into FOLDER/train. `--more` adds a third package,
-for experiments only (its statements on licences contradict each other): FOLDER/twenty then holds 20.
+which removes the softness of lenses and what JPEG left, and written as PNG into FOLDER/train. `--more` adds a third
+package, for experiments only (its statements on licences contradict each other): FOLDER/twenty then holds 20.
 """
 
 from __future__ import annotations

@@ -147,13 +147,13 @@ class CompactNet(nn.Module):
         layers: list[nn.Module] = [nn.Conv2d(channels_in, width, 3, padding=1), _activation(activation, width)]
         for _ in range(convs):
             layers += [nn.Conv2d(width, width, 3, padding=1), _activation(activation, width)]
-        layers.append(nn.Conv2d(width, channels_out * scale**2, 3, padding=1))
-        self.body = nn.Sequential(*layers)
+        last = nn.Conv2d(width, channels_out * scale**2, 3, padding=1)
+        self.body = nn.Sequential(*layers, last)
         # torch's own start more than halves the signal at each layer of so plain a chain, and training then stands
         # still for thousands of steps; the last layer is small so that the net begins near its base.
         init_kaiming(self)
         with torch.no_grad():
-            layers[-1].weight.mul_(0.1)
+            last.weight.mul_(0.1)
 
     @property
     def receptive_halo_px(self) -> int:
