@@ -186,8 +186,9 @@ def _options(codec: str, quality: int | None, shorter_px: int) -> tuple[tuple[st
         raise UserError(f"{codec} takes no quality", "Its quality is fixed", "Leave it out, or use h264 or h265")
     factor = str(quality if quality is not None else _QUALITY.get(codec, 0))
     if codec == "h264":
-        # Stitchable: headers do not depend on the pictures, so that segments can be joined.
-        return (("crf", factor), ("preset", "medium"), ("x264-params", "stitchable=1"))
+        # Stitchable: headers do not depend on the pictures, so that segments can be joined. Independent of the
+        # processor: otherwise one and the same input gave up to six different files.
+        return (("crf", factor), ("preset", "medium"), ("x264-params", "stitchable=1:cpu-independent=1"))
     if codec == "h265":
         fixed = "log-level=none:info=0:frame-threads=2:pools=none"
         # On pictures less than 64 wide x265's look-ahead writes beyond its memory (seen with PyAV 18), which kills.

@@ -232,7 +232,12 @@ def survey(path: str | Path) -> Survey:
     with open_container(path) as container:
         main = main_stream(container)
         held = is_held_to_its_numbers(container.format.name)
-        sound = {stream.index: stream.frames for stream in container.streams.audio}
+        # Of uncompressed sound the samples are told, not the packets.
+        sound = {
+            stream.index: stream.frames
+            for stream in container.streams.audio
+            if stream.codec_context and not stream.codec_context.name.startswith("pcm")
+        }
         with contextlib.suppress(av.error.FFmpegError):
             for packet in container.demux():
                 # Where a file is cut off, half a packet may come out.

@@ -160,6 +160,8 @@ class VideoWriter:
         options = _container_options(format_, self._like)
         with self._telling():
             self._container = av.open(str(self._partial), "w", format=format_, container_options=options)
+            # No random numbers and no clock in the file: the same work gives the same bytes.
+            self._container.flags |= need("av.container.core", extra="video").Flags.bitexact.value
             self._stream = self._container.add_stream(self.encoding.encoder, rate=self._like.fps)
             context = self._stream.codec_context
             configure(context, self.encoding, self.width, self.height, self._like.time_base, self._like.fps)
