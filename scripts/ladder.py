@@ -389,7 +389,8 @@ def name_of(result: Mapping[str, Any]) -> str:
 if __name__ == "__main__":
     try:
         main()
-    except loop.Stopped:
-        sys.exit("Stopped. The same command goes on.")
+    except (loop.Stopped, KeyboardInterrupt):
+        print("Stopped. The same command goes on.")
+        sys.exit(130)
     except UserError as error:
         sys.exit(str(error))
