@@ -159,7 +159,7 @@ class _Session:
         if not runs.checkpoints(self.run):
             # Before the first step: the weights that a run starts from are then in it, and a rollback has where to go.
             ring.save(trainer, self.run, regular=True)
-        log.say(ring.describe(self.run, runs.checkpoints(self.run)[-1], self.settings.keep_last))
+        log.say(ring.describe(trainer, self.run))
         while not trainer.finished:
             seen = self._advance()
             log.count(seen)

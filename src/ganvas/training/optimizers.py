@@ -46,6 +46,10 @@ class Optimizers:
                     found[f"{name}/{key}/{moment}"] = value
         return found
 
+    def most_bytes(self) -> int:
+        """Return the bytes of all moments once every parameter has been trained."""
+        return sum(2 * p.nbytes for adam in self.adams.values() for p in adam.param_groups[0]["params"])
+
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Restore moments by parameter name; parameters that have none start at zero."""
         moments: dict[str, dict[str, Tensor]] = {}

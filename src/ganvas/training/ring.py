@@ -83,9 +83,12 @@ def _state(folder: Path) -> dict[str, Any]:
         return {}
 
 
-def describe(run: Path, saved: Path, keep_last: int) -> str:
-    """Say what the ring takes on disk."""
-    megabytes = runs.size_on_disk(saved) / 2**20
+def describe(trainer: Trainer, run: Path) -> str:
+    """Say what the ring will take on disk."""
+    groups = {**trainer.groups(), "optimizers": {}}
+    plain = sum(value.nbytes for tensors in groups.values() for value in tensors.values())
+    # Before the first step the optimisers have no moments yet.
+    megabytes = (plain + trainer.optimizers.most_bytes()) / 2**20
     # Beside the newest ones: the best one, and the newest that a rollback would trust.
-    most = max(1, keep_last) + 2
-    return f"A checkpoint takes {megabytes:.1f} MB; at most {most} are kept in {run} ({most * megabytes:.1f} MB)."
+    most = max(1, trainer.settings.keep_last) + 2
+    return f"A checkpoint takes {megabytes:.3g} MB; at most {most} are kept in {run} ({most * megabytes:.3g} MB)."

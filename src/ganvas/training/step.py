@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -78,15 +76,7 @@ class _Step:
             self.images += trainer.batch_size
 
     def _seed(self, *purpose: object) -> int:
-        # The global generators, too: dropout draws from torch's, and a user's recipe may draw from any of them.
-        seed = self.trainer.seed(*purpose)
-        # Not torch.manual_seed, which formats the call stack for each kind of device that is not there.
-        torch.default_generator.manual_seed(seed)
-        if self.trainer.device.type == "cuda":
-            torch.cuda.manual_seed(seed)
-        np.random.seed(seed % 2**32)
-        random.seed(seed)
-        return seed
+        return self.trainer.seed_chance(*purpose)
 
     # Turns
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import hashlib
+import random
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -155,9 +157,19 @@ class Trainer:
 
     # What recipes are given
 
-    def seed(self, *purpose: object) -> int:
-        """Return the seed of this rank for one purpose within the present step."""
-        return seed_of(self.settings.seed, self.step, ranks.rank(), *purpose)
+    def seed_chance(self, *purpose: object) -> int:
+        """Seed all random numbers of this rank for one purpose within the present step; return the seed."""
+        return self._seed_generators(seed_of(self.settings.seed, self.step, ranks.rank(), *purpose))
+
+    def _seed_generators(self, seed: int) -> int:
+        # The global ones: dropout draws from torch's, and a user's recipe may draw from any of them. Not by
+        # torch.manual_seed, which formats the call stack for each kind of device that is not there.
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+        np.random.seed(seed % 2**32)
+        random.seed(seed)
+        return seed
 
     def context(self, turn: Turn | None, seed: int) -> Context:
         """Return what the recipe may know at this step."""
@@ -175,7 +187,7 @@ class Trainer:
 
     def resting_context(self, purpose: str) -> Context:
         """Return the context of previews and scores, whose chance is the same at every step."""
-        return self.context(None, seed_of(self.settings.seed, purpose))
+        return self.context(None, self._seed_generators(seed_of(self.settings.seed, purpose)))
 
     def to_device(self, raw: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Move collated samples to the device, pictures in the layout that convolutions prefer."""
