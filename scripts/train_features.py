@@ -147,7 +147,7 @@ def cut(picture: Tensor, random: torch.Generator, held_out: bool) -> Tensor:
 
 def train(network: SmallFeatures, photographs: dict[str, Tensor], steps: int, seed: int) -> None:
     random = torch.Generator().manual_seed(seed)
-    network.to("cpu", memory_format=torch.channels_last)
+    network.to("cpu", memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     adam = torch.optim.Adam(network.parameters(), fused=True)
     start = time.perf_counter()
     for step in range(steps):
