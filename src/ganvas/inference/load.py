@@ -163,7 +163,7 @@ def _unknown(name: str) -> UserError:
 def known_models() -> list[Model]:
     """Return all models that have names: first those that come with Ganvas, then those that other packages bring."""
     files = {path.stem: path for path in sorted(BUNDLED.glob("*.safetensors"))}
-    bundled = [Model(name=name, about=_purpose(path), path=path) for name, path in files.items()]
+    bundled = [Model(name=name, about=_purpose(path), path=path) for name, path in files.items() if _is_model(path)]
     folder = _wheel_folder()
     brought = [
         Model(
@@ -176,6 +176,13 @@ def known_models() -> list[Model]:
         for name, (about, data) in _WHEEL_MODELS.items()
     ]
     return bundled + brought
+
+
+def _is_model(path: Path) -> bool:
+    try:
+        return weights.read_card(path).input == "picture"  # feature networks lie there, too; they make no pictures
+    except UserError:
+        return True
 
 
 def _purpose(path: Path) -> str:
