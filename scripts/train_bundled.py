@@ -54,7 +54,7 @@ MODELS: dict[str, dict[str, Any]] = {
 }
 PURPOSES = {
     "compact-x4": "x4, small and fast, trained on pixels: highest PSNR, soft texture",
-    "compact-x4-gan": "x4, small and fast, trained as a GAN: sharp, invents texture",
+    "compact-x4-gan": "x4, small and fast, trained as a GAN: crisper, invents texture",
     "compact-x2": "x2, small and fast, trained on pixels",
 }
 
