@@ -1,7 +1,7 @@
 """A recipe of your own: sharpen blurred photographs.
 
-    ganvas train examples/deblur.py --data ~/photos --out runs/deblur
-    ganvas upscale blurred.jpg --model runs/deblur --out sharp.png
+ganvas train examples/deblur.py --data ~/photos --out runs/deblur
+ganvas upscale blurred.jpg --model runs/deblur --out sharp.png
 """
 
 from dataclasses import dataclass
