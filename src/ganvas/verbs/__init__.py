@@ -17,6 +17,7 @@ HOMES = {
     "convert": "weight_files",
     "pack": "weight_files",
     "blend": "weight_files",
+    "compare": "comparing",
     "evaluate": "scores",
 }
 """The file of each verb but `train`, whose options depend on the recipe."""
