@@ -120,7 +120,7 @@ def test_ten_bits_go_through_as_sixteen(tmp_path):
 # Interrupted
 
 
-@pytest.mark.parametrize("stop_at", [0, 3, 6, 14, 19])
+@pytest.mark.parametrize("stop_at", [0, 6, 14])
 def test_interrupted_and_gone_on_with_is_the_same_file(tmp_path, film, stop_at):
     upscale(film, whole := tmp_path / "whole.mp4")
     with pytest.raises(KeyboardInterrupt):

@@ -40,8 +40,7 @@ def copy_doubled(source: Path, target: Path, header: VideoHeader | None = None, 
 # Time
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
-@pytest.mark.parametrize("fps", [FILM, NTSC, Fraction(25)])
+@pytest.mark.parametrize(("fps", "suffix"), [(FILM, ".mp4"), (NTSC, ".mov"), (Fraction(25), ".mp4")])
 def test_stamps_number_and_sound_are_exact(tmp_path, fps, suffix):
     source = make_clip(tmp_path / "a.mp4", fps=fps)
     copy_doubled(source, target := tmp_path / f"b{suffix}")
@@ -66,6 +65,15 @@ def test_a_varying_rate_is_kept_exactly(tmp_path, offset):
     assert [later - after.stamps[0] for later in after.stamps] == [Fraction(stamp, 16000) for stamp in UNEVEN]
     assert after.sound == before.sound
     assert read_header(target).is_variable_rate
+
+
+@pytest.mark.parametrize("codec", ["h264", "h265", "prores"])
+@pytest.mark.parametrize("stamps", [[0], [5], [0, 7], [3, 4, 90]])
+def test_videos_of_very_few_frames(tmp_path, codec, stamps):
+    with VideoWriter(path := tmp_path / "a.mov", new_header(64, 64, 25), codec=codec) as writer:
+        for stamp in stamps:
+            writer.write(np.full((64, 64, 3), 99, np.uint8), stamp)
+    assert facts(path).stamps == [Fraction(stamp, 25) for stamp in stamps]
 
 
 def test_matroska_rounds_to_milliseconds_and_says_so(tmp_path, film):
@@ -217,11 +225,36 @@ def test_timecode_and_chapters_are_kept(tmp_path, film):
             if packet.size:
                 packet.stream = video
                 container.mux_one(packet)
-    copy_doubled(source, target := tmp_path / "b.mov")
+    writer = copy_doubled(source, target := tmp_path / "b.mov")
+    assert writer.notes == ()
     assert read_header(target).metadata["timecode"] == "01:02:03:04"
     with av.open(str(target)) as container:
         assert [chapter["metadata"].get("title") for chapter in container.chapters()] == ["One"]
     assert facts(target).stamps == facts(source).stamps
+
+
+def test_subtitles_are_copied_or_said_to_be_left_out(tmp_path, film):
+    source = tmp_path / "a.mkv"
+    with av.open(str(film)) as origin, av.open(str(source), "w") as container:
+        video = container.add_stream_from_template(origin.streams.video[0], opaque=True)
+        words = container.add_mux_stream("subrip")
+        words.time_base = Fraction(1, 1000)
+        for packet in origin.demux(video=0):
+            if packet.size:
+                packet.stream = video
+                container.mux_one(packet)
+        line = av.Packet(b"Hello")
+        line.stream, line.time_base = words, Fraction(1, 1000)
+        line.pts = line.dts = 100
+        line.duration = 300
+        container.mux_one(line)
+    writer = copy_doubled(source, target := tmp_path / "b.mkv")
+    assert writer.notes == ()
+    with av.open(str(target)) as container:
+        lines = [(bytes(packet), packet.pts, packet.duration) for packet in container.demux(subtitles=0) if packet.size]
+    assert lines == [(b"Hello", 100, 300)]
+    notes = copy_doubled(source, tmp_path / "b.mp4").notes
+    assert any("subtitle" in note and "left out" in note for note in notes)
 
 
 def test_sound_that_the_container_cannot_hold_is_refused_before_work(tmp_path):

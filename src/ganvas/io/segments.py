@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import itertools
 import json
 import os
 import shutil
@@ -27,7 +26,7 @@ from ganvas.errors import UserError, need
 from ganvas.io.runs import read_json, sha256, write_json
 from ganvas.io.video_codecs import Encoding, configure
 from ganvas.io.video_headers import VideoHeader, reason_of
-from ganvas.io.video_writer import EncodedPacket, VideoWriter, frame_for
+from ganvas.io.video_writer import EncodedPacket, VideoWriter, frame_for, times_of_decoding
 
 _RECORD = struct.Struct("<qq?q")
 _EDGE_BYTES = 1 << 20
@@ -187,7 +186,7 @@ class SegmentStore:
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(path)
-            facts = {"frames": encoder.frames, "delay": encoder.delay, "sha256": sha256(path)}
+            facts = {"frames": encoder.frames, "sha256": sha256(path)}
             self._segments.append(facts)
             self._room.note(segments=self._segments, extradata=encoder.extradata.hex())
         except (av.error.FFmpegError, OSError) as error:
@@ -222,14 +221,10 @@ class SegmentStore:
 
     def join(self, writer: VideoWriter) -> None:
         """Hand all packets of all segments to a writer, in order, with times of decoding that fit together."""
-        delay = max((segment["delay"] for segment in self._segments), default=0)
-        stamps = self._stamps()
-        start = next(self._stamps(), 0)
-        early = (start - (delay - number) * self._like.frame_step for number in range(delay))
-        # A packet may be decoded when the one `delay` places before it in order of showing is shown.
-        decoding = itertools.chain(early, stamps)
+        decoded_at = times_of_decoding(self._stamps(), self._encoding.delay, self._like.frame_step)
         for stored, data in self._packets():
-            writer.write_packet(EncodedPacket(data, stored.pts, next(decoding), stored.duration, stored.is_keyframe))
+            dts = next(decoded_at)
+            writer.write_packet(EncodedPacket(data, stored.pts, dts, stored.duration, stored.is_keyframe))
 
     def _stamps(self) -> Iterator[int]:
         for number in range(len(self._segments)):
@@ -262,7 +257,7 @@ class SegmentEncoder:
         self._file = file
         self._time_base: Fraction = like.time_base
         self._encoding, self._size = encoding, size
-        self._stamps: list[int] = []
+        self._packets = 0
         self._context = av.CodecContext.create(encoding.encoder, "w")
         configure(self._context, encoding, *size, like.time_base, like.fps)
         self._context.sample_aspect_ratio = like.sample_aspect
@@ -274,12 +269,6 @@ class SegmentEncoder:
         """Return the headers that all packets share."""
         return bytes(self._context.extradata or b"")
 
-    @property
-    def delay(self) -> int:
-        """Return by how many places packets stand before their place in the order of showing, at most."""
-        place = {pts: number for number, pts in enumerate(sorted(self._stamps))}
-        return max((number - place[pts] for number, pts in enumerate(self._stamps)), default=0)
-
     def write(self, picture: np.ndarray, pts: int, duration: int = 0) -> None:
         """Encode one picture."""
         frame = frame_for(picture, pts, duration, self._encoding, self._time_base, self._size)
@@ -289,12 +278,12 @@ class SegmentEncoder:
     def finish(self) -> None:
         """Flush the encoder."""
         self._store(self._context.encode(None))
-        if len(self._stamps) != self.frames:
-            raise RuntimeError(f"the encoder gave {len(self._stamps)} packets for {self.frames} frames")
+        if self._packets != self.frames:
+            raise RuntimeError(f"the encoder gave {self._packets} packets for {self.frames} frames")
 
     def _store(self, packets: list[Any]) -> None:
         for packet in packets:
             data = bytes(packet)
-            self._stamps.append(packet.pts)
+            self._packets += 1
             self._file.write(_RECORD.pack(packet.pts, packet.duration or 0, packet.is_keyframe, len(data)))
             self._file.write(data)

@@ -44,6 +44,11 @@ class Encoding:
     notes: tuple[str, ...] = ()
     """What a user should be told of the choice."""
 
+    @property
+    def delay(self) -> int:
+        """Return by how many places, at most, a picture is decoded before its place in the order of showing."""
+        return 2 if self.codec in ("h264", "h265") else 0
+
 
 def choose(
     path: str | Path,

@@ -9,7 +9,8 @@ import contextlib
 import io
 import math
 import os
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -75,6 +76,9 @@ class VideoWriter:
         self._partial = self.path.with_name(f".{self.path.name}.partial")
         self._passengers: _Passengers | None = None
         self._last: int | None = None
+        self._shown: deque[int] = deque()
+        waiting = iter(self._shown.popleft, None)
+        self._decoded_at = times_of_decoding(waiting, self.encoding.delay, like.frame_step)
         self._is_open = True
         try:
             self._open()
@@ -105,9 +109,8 @@ class VideoWriter:
         if self._last is not None and pts <= self._last:
             raise ValueError(f"frame {self.frames}: the time stamp {pts} is not after {self._last}")
         self._last = pts
-        with self._telling():
-            for packet in self._stream.encode(frame):
-                self._mux(packet)
+        self._shown.append(pts)
+        self._encode(frame)
         self.frames += 1
 
     def write_packet(self, packet: EncodedPacket) -> None:
@@ -126,9 +129,8 @@ class VideoWriter:
         if not self._is_open:
             return
         try:
+            self._encode(None)
             with self._telling():
-                for packet in self._stream.encode(None):
-                    self._mux(packet)
                 if self._passengers:
                     self._passengers.board_rest()
                 self._container.close()
@@ -173,6 +175,13 @@ class VideoWriter:
         with self._telling():
             self._container.start_encoding()
 
+    def _encode(self, frame: Any | None) -> None:
+        with self._telling():
+            for packet in self._stream.encode(frame):
+                # Not the encoder's own: of a video of one frame x265 gives a time that it never set.
+                packet.dts = next(self._decoded_at)
+                self._mux(packet)
+
     def _mux(self, packet: Any) -> None:
         if self._passengers:
             self._passengers.board_until(packet.dts * packet.time_base)
@@ -185,6 +194,18 @@ class VideoWriter:
             yield
         except (av.error.FFmpegError, OSError) as error:
             raise UserError(f"{self.path} could not be written", reason_of(error)) from error
+
+
+def times_of_decoding(shown: Iterable[int], delay: int, step: int) -> Iterator[int]:
+    """Yield when each packet is decoded: when the picture `delay` places before it, in order of showing, is shown.
+
+    `shown` are the time stamps in order; the first `delay` packets come earlier, by `step` each.
+    """
+    stamps = iter(shown)
+    for first in stamps:
+        yield from (first - (delay - number) * step for number in range(delay))
+        yield first
+        yield from stamps
 
 
 def check_target(path: Path, overwrite: bool, source: Path | None = None) -> None:
@@ -312,8 +333,9 @@ class _Passengers:
 
 
 def _is_made_anew(stream: Any) -> bool:
-    # The timecode track is made from the metadata, and the list of chapters from the chapters.
-    return stream.type == "data" and ("timecode" in stream.metadata or (stream.codec_context is None and not stream.id))
+    # The track of the timecode is made from the metadata, and that of the chapters' names from the chapters.
+    names_chapters = stream.metadata.get("handler_name") == "SubtitleHandler" and bool(stream.container.chapters())
+    return stream.type == "data" and ("timecode" in stream.metadata or names_chapters)
 
 
 def _probe(stream: Any, format_: str) -> str:
