@@ -36,8 +36,11 @@ def recipes(json: bool = False) -> int:
 
 def train(arguments: Sequence[str]) -> int:
     """Train a recipe; the options beside these are the fields of the recipe's settings."""
-    options, rest = _train_parser().parse_known_args(arguments)
-    if options.resume and options.recipe and not options.recipe.startswith("-"):
+    # The recipe comes first or not at all: elsewhere the value of one of its settings would be taken for it.
+    named = [*arguments[:1]] if arguments and not arguments[0].startswith("-") else []
+    options, rest = _train_parser().parse_known_args(arguments[len(named) :])
+    options.recipe = named[0] if named else ""
+    if options.resume and options.recipe:
         raise UserError(f"{options.recipe!r} stands beside --resume", "A run knows its recipe", "Leave the recipe out")
     if not options.resume and not options.recipe:
         if options.help:
@@ -49,10 +52,11 @@ def train(arguments: Sequence[str]) -> int:
 
 def _train_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        "ganvas train", add_help=False, allow_abbrev=False, usage="ganvas train RECIPE --data DIR [options]"
-    )
-    parser.add_argument(
-        "recipe", nargs="?", default="", help="a name that `ganvas recipes` lists, or the path of your own recipe.py"
+        "ganvas train",
+        add_help=False,
+        allow_abbrev=False,
+        usage="ganvas train RECIPE --data DIR [options]",
+        description="RECIPE is a name that `ganvas recipes` lists, or the path of your own recipe.py.",
     )
     parser.add_argument("--out", default="", help="folder of the run (default: the next free one below runs/)")
     parser.add_argument("--preset", default="", help="laptop, preview, paper ... (default: chosen for this machine)")
