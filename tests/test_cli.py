@@ -145,3 +145,31 @@ def test_inspecting_a_folder_counts_kinds_and_problems(tmp_path, photo, capsys):
     found = json.loads(capsys.readouterr().out)
     assert found["pictures"] == 1 and found["kinds"] == {"png 3 x uint8": 1}
     assert any("broken.png" in name for name in found["problems"])
+
+
+def test_a_video_keeps_its_stamps_and_frames(tmp_path, model):
+    pytest.importorskip("av")
+    from fractions import Fraction
+
+    from ganvas.io.video_headers import new_header
+    from ganvas.io.video_reader import VideoReader
+    from ganvas.io.video_writer import VideoWriter
+
+    clip, big = tmp_path / "clip.mp4", tmp_path / "big.mp4"
+    with VideoWriter(clip, new_header(32, 24, Fraction(24000, 1001)), 32, 24) as writer:
+        for number in range(4):
+            writer.write(np.full((24, 32, 3), 40 * number, np.uint8), number * 1001)
+    assert cli.main(["upscale", str(clip), "--out", str(big), "--model", str(model), "--quiet"]) == cli.DONE
+    with VideoReader(clip) as before, VideoReader(big) as after:
+        assert after.header.width == 64 and after.header.height == 48
+        assert [frame.pts for frame in after] == [frame.pts for frame in before]
+
+
+def test_compare_prints_a_row_for_each_variant(tmp_path, capsys):
+    recipe = str(Path(__file__).parent / "tiny_recipe.py")
+    out = tmp_path / "comparison"
+    arguments = ["compare", recipe, "--data", "x", "--out", str(out), "--vary", "rate=0.01,0.001", "--seeds", "2"]
+    assert cli.main([*arguments, "--fix", "second_steps=2"]) == cli.DONE
+    printed = capsys.readouterr().out
+    assert "| rate=0.01 |" in printed and "| rate=0.001 |" in printed
+    assert (out / "table.md").read_text().strip() in printed

@@ -77,6 +77,7 @@ def upscale(
     """
     from ganvas.inference import files
     from ganvas.inference.upscale import Upscaler
+    from ganvas.verbs.videos import is_video, upscale_videos
 
     if not inputs:
         raise UserError("There is nothing to upscale", do="ganvas upscale photo.jpg --out photo-x4.png")
@@ -102,10 +103,14 @@ def upscale(
     )  # fmt: skip
     if report_seams:
         _report_seams(inputs, ups[0], screen)
+    films = [name for name in inputs if is_video(name)]
+    pictures = [name for name in inputs if name not in films]
     with screen:
-        results = files.upscale_files(
-            ups[0], inputs, out, output, pattern=pattern, progress=screen.progress, on_result=screen.result
-        )
+        results = upscale_videos(ups[0], films, out, output, screen) if films else []
+        if pictures:
+            results += files.upscale_files(
+                ups[0], pictures, out, output, pattern=pattern, progress=screen.progress, on_result=screen.result
+            )
     return USER_ERROR if any(result.error for result in results) else DONE
 
 
