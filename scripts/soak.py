@@ -26,6 +26,8 @@ def soak(folder: Path, kills: int, seed: int, steps: int) -> bool:
     import nursery
     from tiny_runs import assert_same_bits
 
+    # Flushing guards against power failures; here it would only take time.
+    os.fsync = lambda _: None
     nursery.CHANGES.update(first_steps=steps // 2, second_steps=steps - steps // 2, checkpoint_every=1, score_every=10)
     whole, run = folder / "whole", folder / "killed"
     begun = time.monotonic()

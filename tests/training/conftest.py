@@ -10,6 +10,15 @@ import torch
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
 
+@pytest.fixture(scope="session")
+def forks():
+    from forks import Forks
+
+    process = Forks()
+    yield process
+    process.close()
+
+
 @pytest.fixture(autouse=True)
 def one_thread():
     before = torch.get_num_threads()

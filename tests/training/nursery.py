@@ -85,8 +85,6 @@ def die(witness: Path, where: str) -> None:
 
 def live(run: Path) -> None:
     """Train a run, or go on with it."""
-    # No power fails here: flushing would only take time.
-    os.fsync = lambda descriptor: None
     torch.set_num_threads(1)
     if runs.is_run(run):
         loop.resume(plan(**CHANGES), run, quiet=True)

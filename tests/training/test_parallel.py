@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import socket
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import torch
 from rank_recipe import CASES, DTYPES, STOP_AFTER, TINY, step_once
-from tiny_runs import FOLDERS, assert_same_bits, last
+from tiny_runs import assert_same_bits, last
 from tiny_runs import plan as tiny_plan
 
 from ganvas.errors import UserError
@@ -23,30 +20,19 @@ TOLERANCES = {"float64": 1e-9, "float32": 1e-5}
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, forks):
     """What two processes left behind."""
     folder = tmp_path_factory.mktemp("ranks")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "rank_recipe", str(folder)]
-    processes = [
-        subprocess.Popen(
-            command,
-            env={**os.environ, **common, "PYTHONPATH": FOLDERS, "RANK": str(rank)},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    told = [process.communicate()[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], "\n".join(told)
+    common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    both = [forks.start(folder / f"rank-{n}", "rank_recipe", folder, RANK=str(n), **common) for n in range(2)]
+    assert [rank.wait() for rank in both] == [0, 0], "\n".join(rank.complained for rank in both)
     return folder
 
 
-@pytest.mark.parametrize("name", DTYPES)
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(("case", "name"), CASES)
 def test_one_step_of_two_ranks_equals_one_process(folder, case, name):
     both = [torch.load(folder / f"steps-{rank}.pt", weights_only=True)[f"{case}, {name}"] for rank in range(2)]
     alone = step_once(case, DTYPES[name])

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 
 import nursery
-from tiny_runs import FOLDERS, assert_same_bits, train
+from tiny_runs import assert_same_bits, train
 
 from ganvas.io import runs
 
 
-def test_eight_kills_change_no_bit(tmp_path):
+def test_eight_kills_change_no_bit(tmp_path, forks):
     run = tmp_path / "killed"
-    command = [sys.executable, "-m", "nursery", run]
-    environment = {**os.environ, "PYTHONPATH": FOLDERS, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    lives = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [life["killed"] for life in lives] == [True] * 8 + [False], done.stderr
-    assert lives[-1]["status"] == 0, done.stderr
+    kills = forks.start(tmp_path / "printed", "nursery", run)
+    assert kills.wait() == 0, kills.complained
+    lives = [json.loads(line) for line in kills.printed.splitlines()]
+    assert [life["killed"] for life in lives] == [True] * 8 + [False], kills.complained
+    assert lives[-1]["status"] == 0, kills.complained
     witnessed = (tmp_path / "witness").read_text().splitlines()
     assert witnessed == ["in a step", *nursery.POINTS, "in a step", "in a step"]
     restarts = lives[1:]

@@ -118,11 +118,14 @@ def read_json(path: Path) -> dict[str, Any]:
         UserError: the file is missing or no JSON.
     """
     try:
-        return json.loads(path.read_text())
+        value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist") from error
-    except (OSError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read", str(error)) from error
+    if not isinstance(value, dict):
+        raise UserError(f"{path} cannot be read", "It holds no JSON object")
+    return value
 
 
 def is_run(folder: str | Path) -> bool:
