@@ -104,4 +104,6 @@ def facts(path: Path) -> Facts:
             elif packet.stream.type == "video":
                 stamps += [frame.pts * frame.time_base for frame in packet.decode()]
         shape = (context.width, context.height)
-        return Facts(stamps, sound, dict(container.metadata), shape, context.pix_fmt or "", context.codec.canonical_name)
+        return Facts(
+            stamps, sound, dict(container.metadata), shape, context.pix_fmt or "", context.codec.canonical_name
+        )
