@@ -105,15 +105,15 @@ def _digit_generator(latent: int, width: int) -> nn.Module:
 
 
 RING = PointsSettings(
-    data="ring", val="ring", width=128, latent=8, batch_size=2, steps=2000, discriminator_norm="none",
-    generator_rate=1e-3, discriminator_rate=1e-3, average_half_life=0.0, precision="float32", workers=1,
-    schedule="linear", adversarial=AdversarialLoss(base="standard", pairing="plain"), log_every=100,
-    checkpoint_every=1000, preview_every=1000, score_every=500,
+    data="ring", val="ring", width=128, latent=8, batch_size=2, steps=2500, betas=(0.0, 0.99), schedule="linear",
+    generator_rate=1e-3, discriminator_rate=1e-3, discriminator_norm="none", average_half_life=0.0,
+    adversarial=AdversarialLoss(base="standard", pairing="plain"), precision="float32", workers=1,
+    log_every=100, checkpoint_every=1000, preview_every=1000, score_every=500,
 )  # fmt: skip
 GRID = replace(RING, data="grid", val="grid")
 DIGITS = replace(
-    RING, data="stacked_digits", val="stacked_digits", width=16, latent=64, steps=1200, generator_rate=5e-4,
-    discriminator_rate=5e-4, checkpoint_every=400, preview_every=600, score_every=1200,
+    RING, data="stacked_digits", val="stacked_digits", width=16, latent=64, steps=900, betas=(0.5, 0.999),
+    generator_rate=5e-4, discriminator_rate=5e-4, checkpoint_every=300, preview_every=450, score_every=900,
 )  # fmt: skip
 
 

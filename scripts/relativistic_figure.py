@@ -34,6 +34,8 @@ PAGE = ROOT / "docs" / "relativistic.md"
 BEGIN, END = "<!-- figure: begin -->", "<!-- figure: end -->"
 KINDS = ("obviously false", "middling", "nearly real")
 ROWS: dict[str, Pairing] = {"standard": "plain", "relativistic average": "average"}
+NOTABLE = 0.02
+"""Change of a probability below which it is said to stay."""
 WATCHED = 256
 """Real pictures in the fixed batch."""
 
@@ -63,7 +65,7 @@ def digits(number: int, seed: int) -> Tensor:
 
 def fakes(kind: str, number: int, seed: int) -> Tensor:
     """Return fakes of a kind: noise, real digits with half their contrast in noise, real digits with a trace of it."""
-    share = {"obviously false": 1.0, "middling": 0.5, "nearly real": 0.05}[kind]
+    share = {"obviously false": 1.0, "middling": 0.5, "nearly real": 0.02}[kind]
     noise = torch.rand(number, 3, 8, 8, generator=torch.Generator().manual_seed(seed)) * 2 - 1
     return (1 - share) * digits(number, seed) + share * noise
 
@@ -115,13 +117,14 @@ def report(beside: dict[str, list[float]], entries: dict[str, list[dict[str, flo
 
 
 def _in_words(name: str, beside: Sequence[float], steps: Sequence[float]) -> str:
-    kinds = "falls" if beside[0] - beside[-1] > 0.05 else "rises" if beside[-1] - beside[0] > 0.05 else "stays"
-    text = f"- {name}: beside better fakes P(real) {kinds} ({beside[0]:.2f} to {beside[-1]:.2f})"
-    if steps:
-        change = steps[-1] - steps[0]
-        way = "falls" if change < -0.05 else "rises" if change > 0.05 else "stays"
-        text += f"; while the generator learns it {way} ({steps[0]:.2f} to {steps[-1]:.2f})"
-    return text + "."
+    text = f"- {name}: beside better fakes P(real) {_way(beside)}"
+    return text + (f"; while the generator learns it {_way(steps)}." if steps else ".")
+
+
+def _way(values: Sequence[float]) -> str:
+    change = values[-1] - values[0]
+    word = "falls" if change < -NOTABLE else "rises" if change > NOTABLE else "stays"
+    return f"{word} ({values[0]:.3f} to {values[-1]:.3f})"
 
 
 def draw(beside: dict[str, list[float]], entries: dict[str, list[dict[str, float]]], folder: Path) -> None:
@@ -141,7 +144,7 @@ def draw(beside: dict[str, list[float]], entries: dict[str, list[dict[str, float
 def main() -> None:
     """Measure, draw, print, and write into docs/relativistic.md."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=1200, help="steps of each GAN")
+    parser.add_argument("--steps", type=int, default=900, help="steps of each GAN")
     parser.add_argument("--critic-steps", type=int, default=300, help="steps of each small discriminator")
     parser.add_argument("--out", type=Path, default=Path("runs/relativistic-figure"))
     parser.add_argument("--docs", type=Path, default=PAGE.parent, help="folder of the page and the figures")

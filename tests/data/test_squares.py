@@ -24,7 +24,7 @@ def folder(tmp_path):
 
 def test_the_middle_is_cut_and_small_pictures_are_named(folder):
     source = Squares(folder, 32, mirror=False)
-    assert len(source) == 2 and "c_small" in source.report
+    assert len(source) == 2 and "c_small" in source.report.text
     cut = source.sample(0, np.random.default_rng(0))["picture"]
     assert cut.shape == (3, 32, 32) and cut.dtype == torch.uint8
     # Away from edges, where resizing rings, only the middle of the picture is seen.

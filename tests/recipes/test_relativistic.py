@@ -107,7 +107,10 @@ def shown():
 def losses(recipe, shown, side="discriminator", carry=None):
     nets, batch, outputs = shown
     function = recipe.discriminator_losses if side == "discriminator" else recipe.generator_losses
-    return function(nets, batch, outputs, carry or {}, context(recipe, side))
+    ledger = function(nets, batch, outputs, carry or {}, context(recipe, side))
+    for name, loss in ledger.items():
+        ledger[name] = loss.detach()
+    return ledger
 
 
 def test_least_squares_average_is_the_papers_formula(shown):
@@ -127,7 +130,7 @@ def test_least_squares_average_is_the_papers_formula(shown):
 @pytest.mark.parametrize(("penalty", "expected"), [("r1", 1), ("r2", 1), ("r1_r2", 2)])
 def test_the_penalty_of_a_linear_discriminator_is_its_weights_norm(shown, penalty, expected):
     recipe = Relativistic(replace(TINY, penalty=penalty, penalty_weight=3.0, penalty_every=4))
-    square = float((shown[0].discriminator.weight ** 2).sum())
+    square = float((shown[0].discriminator.weight.detach() ** 2).sum())
     ledger = losses(recipe, shown)
     # Every fourth step it counts four times; step 0 is one of them.
     total = sum(float(ledger[name]) for name in ("r1", "r2") if name in ledger)
@@ -139,7 +142,7 @@ def test_the_penalty_of_a_linear_discriminator_is_its_weights_norm(shown, penalt
 @pytest.mark.parametrize("penalty", ["gradient_penalty", "dragan"])
 def test_penalties_on_the_norm_are_the_same_anywhere_for_a_linear_discriminator(shown, penalty):
     recipe = Relativistic(replace(TINY, penalty=penalty))
-    norm = float(torch.linalg.vector_norm(shown[0].discriminator.weight))
+    norm = float(torch.linalg.vector_norm(shown[0].discriminator.weight.detach()))
     assert float(losses(recipe, shown)["penalty"]) == pytest.approx(10 * (norm - 1) ** 2, rel=1e-6)
 
 
@@ -153,7 +156,7 @@ def test_feature_matching_compares_means_of_the_chosen_layer(shown):
 
 def test_historical_averaging_pulls_towards_the_mean_of_the_past(shown):
     recipe = Relativistic(replace(TINY, history_weight=0.5))
-    weight = shown[0].discriminator.weight
+    weight = shown[0].discriminator.weight.detach()
     past = torch.zeros_like(weight)
     carry = {"history.discriminator.count": 3, "history.discriminator.weight": past}
     ledger = losses(recipe, shown, carry=carry)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ganvas.data.degrade import resize_bicubic
-from ganvas.data.pictures import Inputs, Pictures
+from ganvas.data.pictures import Inputs, Pictures, Report
 from ganvas.protocol import Source
 
 CACHE_BYTES = 1 << 30
@@ -38,9 +38,9 @@ class Squares(Source):
         return len(self._names)
 
     @property
-    def report(self) -> str:
+    def report(self) -> Report:
         """Which pictures are used, and which are not and why."""
-        return self._pictures.report.text
+        return self._pictures.report
 
     def groups(self) -> list[str]:
         """Return the name of each sample's picture."""
