@@ -100,6 +100,17 @@ def test_colours_that_cannot_be_seen_do_not_bleed_into_those_that_can():
     )  # ... of pure colour, with no dark fringe
 
 
+def test_what_is_nearly_invisible_is_not_divided_into_specks():
+    picture = random_picture((40, 40, 4), "float32")
+    picture[..., 3] = np.where(np.arange(40) < 20, 1.0, 1e-6)
+    result = exactly(compact())(picture)
+    assert np.abs(result[..., :3]).max() < 256 * np.abs(exactly(compact())(picture[..., :3])).max()
+    seen = random_picture((8, 8, 4), "uint8")
+    seen[..., 3] = np.maximum(seen[..., 3], 1)  # each of 8 bits is still divided by
+    again = exactly(Nearest(2))(seen)
+    np.testing.assert_array_equal(again, repeat(seen, 2))
+
+
 def test_alpha_that_is_full_everywhere_stays_full_and_costs_nothing():
     net = compact()
     picture = random_picture((20, 20, 4), "uint8")

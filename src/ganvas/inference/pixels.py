@@ -15,9 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganvas.io.images import from_float, premultiply, to_float, unpremultiply
+from ganvas.io.images import from_float, premultiply, to_float
 
 LARGEST_HALF = 65504.0
+
+LEAST_DIVISOR = 1 / 256
+"""Alpha below this, less than one step of 8 bits, is not divided by."""
 
 
 @dataclass(frozen=True)
@@ -99,10 +102,10 @@ class Pixels:
         alpha = (
             strip[1].mean(0)[..., None].clamp(0, 1).numpy() if self.pictures == 2 else np.ones_like(colours[..., :1])
         )
-        light = np.concatenate([colours, alpha], axis=-1)
         if self.pictures == 2 and not self.associated_alpha:
-            light = unpremultiply(light)
-        return from_float(light, self.dtype)
+            # Where next to nothing is seen, a network's small errors would be divided into specks of any brightness.
+            colours = colours / np.maximum(alpha, LEAST_DIVISOR)
+        return from_float(np.concatenate([colours, alpha], axis=-1), self.dtype)
 
 
 def survey(pixels: Pixels, strips: Iterable[np.ndarray], scene_linear: bool | None) -> Pixels:
