@@ -129,7 +129,8 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     text = str(error).lower()
     return isinstance(error, RuntimeError) and (
-        "out of memory" in text or "can't allocate memory" in text or "defaultcpuallocator" in text
+        # The last is all that oneDNN says when it finds no room for its code or buffers.
+        any(sign in text for sign in ("out of memory", "can't allocate memory", "could not create a primitive"))
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -112,7 +113,9 @@ def advise(order: Order, error: loop.OutOfMemory) -> UserError:
 
     settings = order.settings
     # The failed run's frames hold its networks, without which more would fit.
-    traceback.clear_frames(error.__traceback__)
+    for each in (error, error.__cause__, error.__context__):
+        traceback.clear_frames(each.__traceback__ if each else None)
+    gc.collect()
 
     def smaller(batch_size: int) -> trainer.Plan:
         micro_batches = settings.micro_batches * max(1, settings.batch_size // batch_size)

@@ -46,7 +46,9 @@ class Forks:
     """The process that programs are forked from."""
 
     def __init__(self) -> None:
-        environment = {**os.environ, "PYTHONPATH": FOLDERS, "OMP_NUM_THREADS": "1"}
+        # One arena: each thread's own would take 128 MB of the address space that a test limits.
+        settings = {"PYTHONPATH": FOLDERS, "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
+        environment = {**os.environ, **settings}
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         self.process = subprocess.Popen([sys.executable, "-m", "forks"], env=environment, text=True, **pipes)
 
