@@ -61,3 +61,17 @@ def large_base(tmp_path, forks):
     small = forks.start(tmp_path / "small", "ganvas", "train", RECIPE, *options)
     assert small.wait() == 0, small.complained
     return json.loads(small.printed)["stages"][-1]["peak_bytes"] / 2**20
+
+
+def test_a_batch_that_the_kernel_refuses_memory_is_answered_by_one_that_it_grants(tmp_path, forks):
+    # Several tensors of 4 MB a sample within 300 MB: too large a batch fails at one of these, with tens of MB to
+    # spare, so that no library fails at a small one.
+    options = ["--data", "drawn", "--ballast-mb", "4", "--samples", "64", "--first-steps", "1", "--second-steps", "2"]
+    common = ["train", RECIPE, *options, "--limit-mb", "300"]
+    large = forks.start(tmp_path / "too large", "ganvas", *common, "--out", tmp_path / "large", "--batch-size", "64")
+    assert large.wait() == 1
+    assert "Out of memory at step 0 with a batch of 64" in large.complained, large.complained
+    said = re.search(r"This was tried and fits: (--batch-size (\d+) --micro-batches (\d+))", large.complained)
+    assert said and int(said[2]) >= 4 and int(said[2]) * int(said[3]) == 64, large.complained
+    real = forks.start(tmp_path / "real", "ganvas", *common, "--out", tmp_path / "fits", *said[1].split())
+    assert real.wait() == 0, real.complained
