@@ -15,6 +15,7 @@ DONE, USER_ERROR, USAGE, STOPPED = 0, 1, 2, 130
 VERBS = {
     "upscale": "Upscale pictures, folders and video: same bit depth, channels, profile and metadata out",
     "train": "Train a recipe on your own data, or go on with a run",
+    "generate": "Make pictures or video with a trained generator: from seeds, label maps, clips or cameras",
     "compare": "Train variants of a recipe with equal budgets, and tell which differ beyond chance",
     "recipes": "List the methods that can be trained",
     "models": "List the trained models at hand",

@@ -255,5 +255,9 @@ class Recipe(Protocol):
         ...
 
     def card(self) -> Card:
-        """Return the card of the weights that this recipe trains."""
+        """Return the card of the weights that this recipe trains; asked for after `source`: it may tell of the data."""
         ...
+
+    def cards(self) -> Mapping[str, Card]:
+        """Return by network name the cards of further networks that are of use after training, such as an encoder."""
+        return {}

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ganvas import networks
 from ganvas.errors import UserError, did_you_mean
-from ganvas.io import weights
+from ganvas.io import runs, weights
 from ganvas.io.weights import Weights
 
 DEFAULT = "compact-x4"
@@ -67,17 +67,19 @@ class ResizedOutput(nn.Module):
         return F.interpolate(high, size=size, mode="bicubic", align_corners=False)
 
 
-def load(path_or_name: str | Path, device: str | torch.device = "cpu") -> nn.Module:
+def load(path_or_name: str | Path, device: str | torch.device = "cpu", network: str = "generator") -> nn.Module:
     """Return the network of a weight file or of a model's name, in eval mode, with its card as `.card`.
 
     (B, 3, H, W) -> (B, 3, scale H, scale W)
 
     Pictures are float32 RGB in the range that the card names, [0, 1] for all upscalers; the output is not clamped.
+    Of a run folder, `network` names which of its networks is meant.
 
     Raises:
         UserError: no such file or model, or a file that cannot be used.
     """
-    read = weights.read(resolve(path_or_name))
+    path = resolve(path_or_name)
+    read = weights.read_run(path, network) if runs.is_run(path) else weights.read(path)
     model = _find(path_or_name)
     return build(read if model is None else _with_terms(read, model), device)
 

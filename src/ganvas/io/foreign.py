@@ -8,27 +8,18 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, Protocol
 
 from torch import Tensor
 
 from ganvas.errors import UserError
 from ganvas.io import ncnn
 from ganvas.io.containers import candidates, open_stored, sniff
+from ganvas.io.layouts import Layout, Recognised, Shapes, Tensors
 from ganvas.protocol import Card
-
-Tensors: TypeAlias = Mapping[str, Tensor]
-Shapes: TypeAlias = dict[str, tuple[int, ...]]
-
-
-class Recognised(NamedTuple):
-    """A card that says what a file holds, and its tensors in our layout."""
-
-    card: Card
-    tensors: dict[str, Tensor]
 
 
 class Described(Protocol):
@@ -38,15 +29,6 @@ class Described(Protocol):
     def card(self) -> Card: ...
     @property
     def tensors(self) -> Tensors: ...
-
-
-@dataclass(frozen=True)
-class Layout:
-    """One project's way of naming the tensors of one network."""
-
-    name: str
-    matches: Callable[[Collection[str]], bool]
-    convert: Callable[[Tensors], Recognised]
 
 
 def recognise(path: str | Path) -> Recognised:

@@ -269,6 +269,29 @@ def set_aside(run: Path, after: int) -> list[Path]:
     return moved
 
 
+def write_attachment(run: Path, name: str, tensors: Mapping[str, Tensor]) -> Path:
+    """Write tensors that belong to a run's weights without being in a network: style centres, a bank of statistics.
+
+    They replace those of the same name, and are read with the run's weights as `NAME.TENSOR`.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    path = run / "attachments" / f"{name}.safetensors"
+    with _writing(path):
+        path.parent.mkdir(exist_ok=True)
+        partial = path.with_name(f".{path.name}{PARTIAL}")
+        _write_tensors(partial, tensors)
+        partial.replace(path)
+    return path
+
+
+def read_attachments(run: Path) -> dict[str, Tensor]:
+    """Return all tensors that were attached to a run, as `NAME.TENSOR`."""
+    files = sorted((run / "attachments").glob("[!.]*.safetensors"))
+    return {f"{file.stem}.{key}": value for file in files for key, value in load_file(file).items()}
+
+
 def prune(run: Path, keep: Collection[str]) -> None:
     """Delete all checkpoints but those of these names and the best one."""
     best = best_name(run)

@@ -102,13 +102,14 @@ def read_run(run: Path, network: str = "generator", best: bool = False) -> Weigh
         }
         if found:
             scores = runs.best_scores(run) if saved.folder.name == runs.best_name(run) else {}
-            card = replace(_card_of_run(run), origin=f"{run.name}, step {saved.step}", scores=scores)
-            return Weights(card=card, tensors=found, path=run)
+            card = replace(_card_of_run(run, network), origin=f"{run.name}, step {saved.step}", scores=scores)
+            return Weights(card=card, tensors=found, attachments=runs.read_attachments(run), path=run)
     raise UserError(f"{run} has no network {network!r}")
 
 
-def _card_of_run(run: Path) -> Card:
-    return settings.from_json(Card, runs.read_json(run / runs.SETTINGS)["card"])
+def _card_of_run(run: Path, network: str = "generator") -> Card:
+    noted = runs.read_json(run / runs.SETTINGS)
+    return settings.from_json(Card, noted.get("cards", {}).get(network, noted["card"]))
 
 
 def sha256(path: str | Path) -> str:

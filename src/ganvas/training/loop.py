@@ -57,6 +57,7 @@ def train(plan: Plan, folder: str | Path, *, as_json: bool = False, quiet: bool 
                 "init": list(plan.init_from),
                 "freeze": list(plan.freeze),
                 "card": to_json(plan.recipe.card()),
+                "cards": to_json(plan.recipe.cards()) if hasattr(plan.recipe, "cards") else {},
             },
         )
     parallel.barrier()

@@ -20,13 +20,15 @@ HOMES = {
     "compare": "comparing",
     "evaluate": "scores",
 }
-"""The file of each verb but `train`, whose options depend on the recipe."""
+"""The file of each verb but `train` and `generate`, whose options depend on the recipe and on the model."""
 
 
 def run(verb: str, arguments: Sequence[str]) -> int:
     """Run a verb by name with its command line arguments and return the exit code."""
     if verb == "train":
         return importlib.import_module("ganvas.verbs.training").train(arguments)
+    if verb == "generate":
+        return importlib.import_module("ganvas.verbs.generating").generate(arguments)
     import tyro
 
     function = getattr(importlib.import_module(f"ganvas.verbs.{HOMES[verb]}"), verb)

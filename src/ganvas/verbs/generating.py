@@ -1,0 +1,46 @@
+"""The verb `generate`: pictures and video from a trained generator, whose card says what it wants to be given."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from ganvas.cli import DONE, USAGE
+from ganvas.errors import UserError
+
+KINDS = {
+    "seeds": ("generate_seeds", "pictures from noise, by class where the generator knows classes"),
+    "labels": ("generate_labels", "pictures from label maps, with a style for each instance"),
+    "clip": ("generate_clip", "video from a sequence of label maps"),
+    "camera": ("generate_flight", "video from a camera path"),
+}
+"""What a card's `input` may be -> the file of verbs/ whose function `generate` takes it, and what it makes."""
+
+
+def generate(arguments: Sequence[str]) -> int:
+    """Read the card of the model named first and run the `generate` that suits it."""
+    import tyro
+
+    if not arguments or arguments[0].startswith("-"):
+        print(_help())
+        return DONE if arguments and arguments[0] in ("-h", "--help") else USAGE
+    from ganvas.inference.load import resolve
+    from ganvas.io import weights
+
+    card = weights.read_card(resolve(arguments[0]))
+    if card.input not in KINDS:
+        why = f"It takes a {card.input}"
+        do = f"ganvas upscale PICTURE --model {arguments[0]} --out FILE" if card.input == "picture" else ""
+        raise UserError(f"{Path(arguments[0]).name} does not generate", why, do)
+    function = importlib.import_module(f"ganvas.verbs.{KINDS[card.input][0]}").generate
+    return tyro.cli(function, prog="ganvas generate", args=list(arguments))
+
+
+def _help() -> str:
+    kinds = [f"  {kind.ljust(8)}{about}" for kind, (_, about) in KINDS.items()]
+    return "\n".join([
+        "usage: ganvas generate RUN_OR_FILE --out PATH [options]", "",
+        "What a trained generator takes stands in its card:", *kinds, "",
+        "`ganvas generate RUN_OR_FILE --help` lists the options that this one has.",
+    ])  # fmt: skip
