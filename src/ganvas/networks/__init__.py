@@ -20,6 +20,10 @@ NETWORKS = {
     "multi_scale_discriminator": "ganvas.networks.discriminators:MultiScaleDiscriminator",
     "dcgan_discriminator": "ganvas.networks.discriminators:DCGANDiscriminator",
     "dcgan_generator": "ganvas.networks.decoders:DCGANGenerator",
+    "pix2pixhd_global": "ganvas.networks.pix2pixhd:GlobalGenerator",
+    "pix2pixhd_local": "ganvas.networks.pix2pixhd:LocalEnhancer",
+    "pix2pixhd_heads": "ganvas.networks.pix2pixhd:CoarseHeads",
+    "pix2pixhd_encoder": "ganvas.networks.pix2pixhd:InstanceFeatureEncoder",
     "vgg19": "ganvas.networks.features:VGG19",
     "small_features": "ganvas.networks.features:SmallFeatures",
 }
