@@ -1,0 +1,398 @@
+"""Label maps, instance maps and the pictures that they describe, as samples addressed by number.
+
+A label map holds the number of a class at each pixel, an instance map the number of an object. Both are read as they
+were meant: ids in 8 or 16 bits, palettes by their index, colours by a legend. Every id is checked against the number of
+labels. A pixel whose id is to be ignored is -1 in the samples and belongs to no class of `one_hot`.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ganvas.data.degrade import resize_bicubic
+from ganvas.data.label_layouts import Scene, Scenes, find_scenes
+from ganvas.data.pictures import CACHE_BYTES, Report, decode
+from ganvas.errors import UserError
+from ganvas.io import images, palettes
+from ganvas.io.runs import read_json
+from ganvas.protocol import Source
+
+IGNORED = -1
+"""The label of a pixel that belongs to no class."""
+
+NUM_CHECKED = 24
+"""Label maps, spread over the data set, whose ids are checked before any work starts; all others when first read."""
+
+
+def one_hot(label_map: Tensor, num_labels: int) -> Tensor:
+    """Return a plane for each class, 1 where the pixel is of it; ignored pixels (negative) are 0 in all.
+
+    (B, 1, H, W) -> (B, N, H, W)
+    """
+    planes = torch.zeros(
+        (label_map.shape[0], num_labels, *label_map.shape[2:]), dtype=torch.float32, device=label_map.device
+    )
+    return planes.scatter_(1, label_map.clamp(min=0), (label_map >= 0).float())
+
+
+def boundaries(instance_map: Tensor) -> Tensor:
+    """Return 1 at the pixels on both sides of a boundary between instances (4 neighbours), 0 elsewhere.
+
+    (B, 1, H, W) -> (B, 1, H, W)
+
+    Source: Wang et al., High-Resolution Image Synthesis with Conditional GANs, section 3.4.
+    """
+    edge = torch.zeros(instance_map.shape, dtype=torch.bool, device=instance_map.device)
+    across = instance_map[..., :, 1:] != instance_map[..., :, :-1]
+    down = instance_map[..., 1:, :] != instance_map[..., :-1, :]
+    edge[..., :, 1:] |= across
+    edge[..., :, :-1] |= across
+    edge[..., 1:, :] |= down
+    edge[..., :-1, :] |= down
+    return edge.float()
+
+
+@dataclass(frozen=True)
+class Label:
+    """One class: its id, its name, its colour in pictures of label maps, and whether it comes as countable things."""
+
+    id: int
+    name: str
+    color: tuple[int, int, int]
+    thing: bool = False
+
+
+def read_legend(path: str | Path) -> tuple[Label, ...]:
+    """Read a legend: {"labels": [{"id": 0, "name": "sky", "color": [r, g, b], "thing": false}, ...]}.
+
+    Raises:
+        UserError: it cannot be read, or an entry lacks an id, a name or a colour.
+    """
+    entries = read_json(Path(path)).get("labels")
+    try:
+        return tuple(_label(entry) for entry in entries or ())
+    except (KeyError, TypeError, ValueError) as error:
+        why = f"An entry is no label: {error}"
+        do = 'Entries look like {"id": 0, "name": "sky", "color": [70, 130, 180], "thing": false}'
+        raise UserError(f"{path} is no legend", why, do) from error
+
+
+def _label(entry: Mapping[str, Any]) -> Label:
+    red, green, blue = (int(part) for part in entry["color"])
+    return Label(int(entry["id"]), str(entry["name"]), (red, green, blue), bool(entry.get("thing", False)))
+
+
+def read_label_map(path: str | Path, legend: Sequence[Label] = ()) -> np.ndarray:
+    """Return the ids of a label map, (H, W) int64: gray values, indices of a palette, or colours of a legend.
+
+    Raises:
+        UserError: the file is damaged, is no map of ids, or holds a colour that the legend lacks.
+    """
+    pixels = _opaque(path)
+    if pixels.shape[-1] == 1:
+        return _unscaled(path, pixels[..., 0])
+    storage = palettes.read_storage(path)
+    if storage is not None and storage.palette is not None:
+        return _indices(path, pixels, storage.palette, np.arange(len(storage.palette)), "its palette")
+    if (pixels == pixels[..., :1]).all() and not legend:
+        return pixels[..., 0].astype(np.int64)
+    if legend:
+        colors = np.array([label.color for label in legend], np.uint8)
+        return _indices(path, pixels, colors, np.array([label.id for label in legend]), "the legend")
+    raise UserError(
+        f"{path} is no label map",
+        "It is a colour picture, and no legend says which colour is which class",
+        "Put a legend.json beside the folders; `ganvas inspect DIR` lists the colours",
+    )
+
+
+def read_instance_map(path: str | Path) -> np.ndarray:
+    """Return the ids of an instance map, (H, W) int64: gray of 8 or 16 bits, or colours (R + 256 G + 65536 B).
+
+    Raises:
+        UserError: the file is damaged or holds fractions.
+    """
+    pixels = _opaque(path)
+    if pixels.shape[-1] == 1:
+        return _unscaled(path, pixels[..., 0])
+    storage = palettes.read_storage(path)
+    if storage is not None and storage.palette is not None:
+        return _indices(path, pixels, storage.palette, np.arange(len(storage.palette)), "its palette")
+    if (pixels == pixels[..., :1]).all():
+        return pixels[..., 0].astype(np.int64)
+    return pixels.astype(np.int64) @ np.array([1, 1 << 8, 1 << 16])
+
+
+def _opaque(path: str | Path) -> np.ndarray:
+    pixels, _ = images.read(path)
+    if pixels.dtype.kind != "u":
+        raise UserError(f"{path} is no map of ids", "It holds fractions", "Write ids as 8-bit or 16-bit PNG")
+    return pixels[..., :-1] if pixels.shape[-1] in (2, 4) else pixels
+
+
+def _unscaled(path: str | Path, values: np.ndarray) -> np.ndarray:
+    """Undo the decoder's stretching of gray of fewer than eight bits to the range of eight."""
+    storage = palettes.read_storage(path)
+    bits = 8 if storage is None else storage.bits
+    ids = values.astype(np.int64)
+    return ids // (255 // ((1 << bits) - 1)) if bits < 8 else ids
+
+
+def _indices(path: str | Path, pixels: np.ndarray, colors: np.ndarray, ids: np.ndarray, where: str) -> np.ndarray:
+    def code(color: np.ndarray) -> np.ndarray:
+        return color.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
+
+    # Of equal colours the first counts: palettes are filled up with copies of black or white.
+    known, first = np.unique(code(colors), return_index=True)
+    wanted = code(pixels)
+    at = np.searchsorted(known, wanted).clip(max=len(known) - 1)
+    strange = known[at] != wanted
+    if strange.any():
+        y, x = (int(place[0]) for place in np.nonzero(strange))
+        color = tuple(int(part) for part in pixels[y, x])
+        raise UserError(f"{path} holds the colour {color} at pixel x={x}, y={y}", f"It is not in {where}")
+    return ids[first[at]].astype(np.int64)
+
+
+def check_ids(label_map: np.ndarray, num_labels: int, ignore: Sequence[int], path: str | Path) -> np.ndarray:
+    """Return a label map with its ignored ids made -1.
+
+    Raises:
+        UserError: an id is not below `num_labels`; the file and the first such pixel are named.
+    """
+    checked = np.where(np.isin(label_map, list(ignore)), IGNORED, label_map)
+    if checked.size and checked.max() >= num_labels:
+        y, x = (int(place[0]) for place in np.nonzero(checked >= num_labels))
+        raise UserError(
+            f"{path} holds the label id {int(checked[y, x])} at pixel x={x}, y={y}",
+            f"With {num_labels} labels the ids are 0 to {num_labels - 1}",
+            f"Set the number of labels to {int(checked.max()) + 1} or more, or ignore this id",
+        )
+    return checked
+
+
+Fit = Literal["crop", "cover", "resize", "whole"]
+
+
+class LabelledPictures(Source):
+    """Pictures with label and instance maps, or with an input picture: what a conditional generator is trained on.
+
+    A sample is {"picture": (3, H, W) float32 in [0, 1]} with {"label_map": (1, H, W) int64, "instance_map": (1, H, W)
+    int64}, or with {"input": (3, H, W) float32} where the data set has pictures as inputs. Without a folder of instance
+    maps the label map takes their place, so that boundaries are those between classes.
+    """
+
+    def __init__(
+        self,
+        inputs: str | Path | Mapping[str, str | Path],
+        num_labels: int = 0,
+        size_px: tuple[int, int] | None = None,
+        fit: Fit = "resize",
+        mirror: bool = True,
+        ignore: Sequence[int] = (255,),
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
+        """Find and pair the files, read their headers, and check the ids of label maps spread over the set.
+
+        Args:
+            inputs: a folder in a known layout, or folders by role (see `label_layouts`).
+            num_labels: classes; ids are below it. 0 takes what the legend says, or the highest id there is plus one.
+            size_px: (height, width) of the samples.
+            fit: how a picture comes to that size. `crop`: a random part at its own size; `cover`: shrunk or enlarged
+                until it just covers the size, then a random part; `resize`: squeezed; `whole`: left alone.
+            mirror: flip samples left to right at random.
+            ignore: ids that stand for no class.
+            cache_bytes: decoded scenes that are kept in memory.
+
+        Raises:
+            UserError: no layout is recognised, nothing can be paired or used, or an id has no label.
+        """
+        found = find_scenes(inputs)
+        self.legend = read_legend(found.legend) if found.legend else ()
+        self.size_px, self.fit, self.mirror, self.ignore = size_px, fit, mirror, tuple(ignore)
+        self.has_labels, self.has_instances = found.has("labels"), found.has("instances")
+        self.report = Report(skipped=dict(found.unpaired))
+        self._scenes = _usable(found, size_px if fit == "crop" else None, self.report)
+        self._cache = _SceneCache(cache_bytes)
+        self.num_labels = (num_labels or self._count_labels()) if self.has_labels else 0
+        for scene in self._scenes[:: max(1, len(self._scenes) // NUM_CHECKED)] if self.has_labels else ():
+            self._label_map(scene)
+
+    def __len__(self) -> int:
+        return len(self._scenes)
+
+    def groups(self) -> list[str]:
+        """Return for each sample its clip or city where the set has several, else its own name."""
+        return [scene.group for scene in self._scenes]
+
+    def names(self) -> list[str]:
+        """Return for each sample the name of its files below the data set's folders."""
+        return [scene.name for scene in self._scenes]
+
+    def subset(self, indices: Sequence[int]) -> Self:
+        """Return the source of only these samples; it shares the cache and the report."""
+        chosen = copy.copy(self)
+        chosen._scenes = [self._scenes[index] for index in indices]
+        return chosen
+
+    def sample(self, index: int, random: np.random.Generator) -> dict[str, Tensor]:
+        """Return one sample; a scene that turns out to be broken is replaced by the next one of this source.
+
+        Raises:
+            UserError: no scene of this source can be read.
+        """
+        sample = self._sized(self._planes(index), random)
+        if self.mirror and random.random() < 0.5:
+            sample = {name: plane.flip(-1) for name, plane in sample.items()}
+        return sample
+
+    def whole(self, index: int) -> dict[str, Tensor]:
+        """Return a sample at its own size, not mirrored.
+
+        Raises:
+            UserError: no scene of this source can be read.
+        """
+        return self._planes(index)
+
+    def _planes(self, index: int) -> dict[str, Tensor]:
+        for scene in (*self._scenes[index:], *self._scenes[:index]):
+            try:
+                return {name: _tensor(array) for name, array in self._arrays(scene).items()}
+            except UserError as error:
+                self.report.skip(scene.name, str(error), was_used=True)
+        raise UserError("No scene of this source can be read", self.report.text)
+
+    def _arrays(self, scene: Scene) -> dict[str, np.ndarray]:
+        found = self._cache.get(scene.name)
+        if found is None:
+            found = self._read(scene)
+            self._cache.keep(scene.name, found)
+        return found
+
+    def _read(self, scene: Scene) -> dict[str, np.ndarray]:
+        arrays = {"picture": decode(scene.files["picture"])}
+        if "input" in scene.files:
+            arrays["input"] = decode(scene.files["input"])
+        if "labels" in scene.files:
+            arrays["label_map"] = self._label_map(scene).astype(np.int32)[..., None]
+            arrays["instance_map"] = arrays["label_map"]
+        if "instances" in scene.files:
+            arrays["instance_map"] = read_instance_map(scene.files["instances"]).astype(np.int32)[..., None]
+        if len({array.shape[:2] for array in arrays.values()}) > 1:
+            raise UserError(f"The files of {scene.name} differ in size")
+        return arrays
+
+    def _label_map(self, scene: Scene) -> np.ndarray:
+        path = scene.files["labels"]
+        return check_ids(read_label_map(path, self.legend), self.num_labels, self.ignore, path)
+
+    def _count_labels(self) -> int:
+        if self.legend:
+            return max(label.id for label in self.legend) + 1
+        highest = 0
+        for scene in self._scenes:
+            ids = read_label_map(scene.files["labels"])
+            ids = ids[~np.isin(ids, self.ignore)]
+            highest = max(highest, int(ids.max(initial=0)))
+        return highest + 1
+
+    def _sized(self, sample: dict[str, Tensor], random: np.random.Generator) -> dict[str, Tensor]:
+        if self.size_px is None or self.fit == "whole":
+            return sample
+        height, width = self.size_px
+        if self.fit == "resize":
+            return {name: resize(plane, (height, width)) for name, plane in sample.items()}
+        present = sample["picture"].shape[-2:]
+        if self.fit == "cover":
+            factor = max(height / present[0], width / present[1])
+            present = (max(height, round(present[0] * factor)), max(width, round(present[1] * factor)))
+            sample = {name: resize(plane, present) for name, plane in sample.items()}
+        top, left = int(random.integers(present[0] - height + 1)), int(random.integers(present[1] - width + 1))
+        return {name: plane[:, top : top + height, left : left + width] for name, plane in sample.items()}
+
+
+def resize(plane: Tensor, size_px: tuple[int, int]) -> Tensor:
+    """Resize one plane of a sample: pictures by the cubic kernel, ids by the nearest pixel's centre.
+
+    (C, H, W) -> (C, H', W')
+    """
+    if tuple(plane.shape[-2:]) == tuple(size_px):
+        return plane
+    if plane.is_floating_point():
+        return resize_bicubic(plane[None], size=size_px)[0].clamp(0, 1)
+    # float64 holds every id, which float32 does not beyond 16 million.
+    return F.interpolate(plane[None].double(), size=size_px, mode="nearest-exact")[0].to(plane.dtype)
+
+
+def _tensor(array: np.ndarray) -> Tensor:
+    if array.dtype == np.int32:
+        return torch.from_numpy(array.transpose(2, 0, 1).astype(np.int64))
+    colour = np.broadcast_to(images.to_float(array), (*array.shape[:2], 3))
+    return torch.from_numpy(np.ascontiguousarray(colour.transpose(2, 0, 1), dtype=np.float32))
+
+
+def _usable(found: Scenes, smallest_px: tuple[int, int] | None, report: Report) -> list[Scene]:
+    scenes = []
+    for scene, sizes in _with_sizes(found.scenes, report):
+        if len(set(sizes.values())) > 1:
+            report.skip(scene.name, ", ".join(f"{role} {w} x {h} px" for role, (w, h) in sizes.items()))
+        elif smallest_px and (sizes["picture"][1] < smallest_px[0] or sizes["picture"][0] < smallest_px[1]):
+            size = f"{sizes['picture'][0]} x {sizes['picture'][1]}"
+            report.skip(scene.name, f"too small: {size} px, a crop needs {smallest_px[1]} x {smallest_px[0]}")
+        else:
+            scenes.append(scene)
+    report.num_used = len(scenes)
+    if not scenes:
+        where = ", ".join(str(folder) for folders in found.folders[:1] for folder in folders.values())
+        raise UserError(f"No scene in {where} can be used", report.text, "`ganvas inspect DIR` says more")
+    return scenes
+
+
+def _with_sizes(scenes: Sequence[Scene], report: Report) -> Iterator[tuple[Scene, dict[str, tuple[int, int]]]]:
+    for scene in scenes:
+        try:
+            headers = {role: images.read_header(path) for role, path in scene.files.items()}
+        except UserError as error:
+            report.skip(scene.name, str(error))
+            continue
+        yield scene, {role: (header.width, header.height) for role, header in headers.items()}
+
+
+class _SceneCache:
+    """Decoded scenes, those used last kept up to a number of bytes; for use by many threads at once."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit, self._held_bytes = limit_bytes, 0
+        self._held: OrderedDict[str, dict[str, np.ndarray]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, name: str) -> dict[str, np.ndarray] | None:
+        with self._lock:
+            if name in self._held:
+                self._held.move_to_end(name)
+            return self._held.get(name)
+
+    def keep(self, name: str, arrays: dict[str, np.ndarray]) -> None:
+        size = _num_bytes(arrays)
+        with self._lock:
+            if name in self._held or size > self._limit:
+                return
+            self._held[name] = arrays
+            self._held_bytes += size
+            while self._held_bytes > self._limit:
+                self._held_bytes -= _num_bytes(self._held.popitem(last=False)[1])
+
+
+def _num_bytes(arrays: Mapping[str, np.ndarray]) -> int:
+    return sum(array.nbytes for array in arrays.values())
