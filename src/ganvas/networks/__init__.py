@@ -24,6 +24,9 @@ NETWORKS = {
     "pix2pixhd_local": "ganvas.networks.pix2pixhd:LocalEnhancer",
     "pix2pixhd_heads": "ganvas.networks.pix2pixhd:CoarseHeads",
     "pix2pixhd_encoder": "ganvas.networks.pix2pixhd:InstanceFeatureEncoder",
+    "super_resolving_unet": "ganvas.networks.unet:SuperResolvingUNet",
+    "jnet": "ganvas.networks.upres:JNet",
+    "low_conditioned_discriminator": "ganvas.networks.upres:LowConditionedDiscriminator",
     "vgg19": "ganvas.networks.features:VGG19",
     "small_features": "ganvas.networks.features:SmallFeatures",
 }

@@ -1,0 +1,133 @@
+"""Networks shaped like a U or a J: down to a few pixels for what is where, up again for what it looks like."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ganvas.errors import UserError
+from ganvas.networks.blocks import Norm, PixelShuffleUpsample, init_icnr, init_normal, norm_layer, pad_to_multiple
+
+WIDEST = 8
+"""Layers of the U grow to this many times the first width and no further."""
+SLOPE = 0.2
+SEED_TAIL_CHANNELS = 512
+SCALES = (1, 2, 4, 8, 16)
+
+
+class SuperResolvingUNet(nn.Module):
+    """A U-Net whose decoder goes on beyond the size of its input.
+
+    (B, 3, H, W) -> (B, 3, 2H, 2W)
+
+    `downs` halvings, as many doublings with skips, then the tail. In the `symmetric` one each further doubling is a
+    decoder level like those below: its partner on the other side is the picture enlarged to that size, by one
+    convolution of the encoder's first width. `seed` is seed 004's for checkpoints of its shape: the outermost level
+    gives 512 channels and one more transposed convolution doubles once. `base` adds the enlarged picture to the
+    result instead of a tanh. Any size: sides are padded to a multiple of 2^downs and cut again. Values in [-1, 1];
+    channels after the first three (label maps, classes) are conditions.
+    Source: Ronneberger et al. 2015; Isola et al. 2017, appendix 6.1.1; SuperResGANUnet, seed 004.
+
+    Raises:
+        UserError: a scale that is no power of two, or a tail that cannot give it.
+    """
+
+    def __init__(
+        self,
+        scale: int = 2,
+        width: int = 64,
+        downs: int = 5,
+        channels_in: int = 3,
+        norm: Norm = "batch",
+        tail: Literal["symmetric", "seed"] = "symmetric",
+        base: Literal["none", "bicubic"] = "none",
+    ) -> None:
+        super().__init__()
+        if scale not in SCALES:
+            why = "Each level of the tail doubles the sides"
+            raise UserError(f"A U-Net cannot enlarge by {scale}", why, f"Use {', '.join(map(str, SCALES))}")
+        if tail == "seed" and scale != 2:
+            raise UserError(f"The tail 'seed' enlarges by 2, not by {scale}", do="Use the tail 'symmetric'")
+        if downs < 1:
+            raise UserError(f"A U-Net of {downs} halvings has no bottom", do="Use 1 to 8")
+        self.scale, self.downs, self.tail_kind, self.base = scale, downs, tail, base
+        wide = [width * min(2**level, WIDEST) for level in range(downs)]
+        self.down = nn.ModuleList(
+            _halving(channels_in if level == 0 else wide[level - 1], wide[level], norm, plain=level in (0, downs - 1))
+            for level in range(downs)
+        )
+        # From the bottom up; every level but the lowest is shown its partner's features, too.
+        self.up = nn.ModuleList(
+            _doubling(wide[level] * (1 if level == downs - 1 else 2), wide[level - 1], norm)
+            for level in range(downs - 1, 0, -1)
+        )
+        joined = wide[0] * (2 if downs > 1 else 1)
+        if tail == "seed":
+            self.outermost = nn.ConvTranspose2d(joined, SEED_TAIL_CHANNELS, 4, 2, 1)
+            self.outermost_norm = norm_layer("batch", SEED_TAIL_CHANNELS)
+            self.last: nn.Module = nn.ConvTranspose2d(SEED_TAIL_CHANNELS, 3, 4, 2, 1)
+        else:
+            self.outermost = _doubling(joined, width, norm)
+            doublings = scale.bit_length() - 1
+            self.tail = nn.ModuleList(_TailLevel(width, channels_in, norm) for _ in range(doublings))
+            self.last = nn.Conv2d(width + channels_in, 3, 3, padding=1)
+        init_normal(self)
+        for level in self.tail if tail == "symmetric" else ():
+            init_icnr(level.up.conv, 2)  # pyright: ignore[reportArgumentType, reportAttributeAccessIssue]
+
+    def forward(self, picture: Tensor) -> Tensor:
+        height, width = picture.shape[-2:]
+        padded = pad_to_multiple(picture, 2**self.downs)
+        high = self._run(padded)[..., : self.scale * height, : self.scale * width]
+        if self.base == "none":
+            return torch.tanh(high)
+        return high + enlarged(picture[:, :3], self.scale)
+
+    def _run(self, picture: Tensor) -> Tensor:
+        skips, x = [], picture
+        for level, layer in enumerate(self.down):
+            x = layer(F.leaky_relu(x, SLOPE) if level else x)
+            skips.append(x)
+        x = skips.pop()
+        for layer in self.up:
+            x = torch.cat([layer(F.relu(x)), skips.pop()], dim=1)
+        x = self.outermost(F.relu(x))
+        if self.tail_kind == "seed":
+            return self.last(self.outermost_norm(x))
+        for level in self.tail:
+            x = level(x, picture)
+        partner = F.interpolate(picture, scale_factor=self.scale, mode="nearest") if self.scale > 1 else picture
+        return self.last(torch.cat([F.relu(x), partner], dim=1))
+
+
+class _TailLevel(nn.Module):
+    def __init__(self, width: int, channels_in: int, norm: Norm) -> None:
+        super().__init__()
+        self.up = PixelShuffleUpsample(width, width)
+        self.partner = nn.Conv2d(channels_in, width, 3, padding=1)
+        self.join = nn.Conv2d(2 * width, width, 3, padding=1, bias=norm == "none")
+        self.norm = norm_layer(norm, width)
+
+    def forward(self, x: Tensor, picture: Tensor) -> Tensor:
+        x = self.up(F.relu(x))
+        partner = self.partner(F.interpolate(picture, size=x.shape[-2:], mode="nearest"))
+        return self.norm(self.join(torch.cat([F.relu(x), F.leaky_relu(partner, SLOPE)], dim=1)))
+
+
+def enlarged(picture: Tensor, scale: int) -> Tensor:
+    """Return a picture enlarged by bicubic interpolation: (B, 3, H, W) -> (B, 3, scale H, scale W)."""
+    return F.interpolate(picture, scale_factor=scale, mode="bicubic") if scale > 1 else picture
+
+
+def _halving(channels_in: int, channels_out: int, norm: Norm, plain: bool) -> nn.Sequential:
+    conv = nn.Conv2d(channels_in, channels_out, 4, 2, 1, bias=norm == "none")
+    # Neither the picture itself nor the bottom, which may be a single pixel, can be normalised.
+    return nn.Sequential(conv) if plain else nn.Sequential(conv, norm_layer(norm, channels_out))
+
+
+def _doubling(channels_in: int, channels_out: int, norm: Norm) -> nn.Sequential:
+    conv = nn.ConvTranspose2d(channels_in, channels_out, 4, 2, 1, bias=norm == "none")
+    return nn.Sequential(conv, norm_layer(norm, channels_out))

@@ -1,0 +1,136 @@
+"""The U-Net super-resolver, the J-net and its discriminator: published sizes, true shape lines, gradients, any size."""
+
+import itertools
+import re
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from ganvas.errors import UserError
+from ganvas.networks import build, find
+from ganvas.networks.unet import SuperResolvingUNet, enlarged
+from ganvas.networks.upres import JNet, LowConditionedDiscriminator
+from ganvas.protocol import Card
+
+SHAPE_LINE = re.compile(r"^ *(\(.*\)) -> (\(.*\))$", re.MULTILINE)
+TINY = {
+    "super_resolving_unet": {"width": 4, "downs": 3},
+    "jnet": {"width": 4},
+    "low_conditioned_discriminator": {"width": 2},
+}
+
+
+def count(network: torch.nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
+
+
+def shapes(text: str, **sides: int) -> list[tuple[int, ...]]:
+    found = eval("[" + re.sub(r"(\d)([A-Z])", r"\1*\2", text) + "]", {"__builtins__": {}}, sides)
+    return [tuple(shape) for shape in found]
+
+
+@pytest.mark.parametrize(
+    ("network", "settings", "parameters"),
+    [
+        # Seed 004's generator (ngf 64, num_downs 4, which makes five halvings), counted on its own code.
+        ("super_resolving_unet", {"tail": "seed"}, 17_727_619),
+        # Seed 001's figure method2 with kernels of 4 and 3: equal widths, and the text's slim encoder.
+        ("jnet", {"encoder_width_div": 1}, 10_169_155),
+        ("jnet", {}, 5_773_939),
+    ],
+)
+def test_published_sizes(network: str, settings: dict, parameters: int) -> None:
+    with torch.device("meta"):
+        assert count(build(Card(network=network, settings=settings))) == parameters
+
+
+def test_the_slim_encoder_has_the_parameters_of_its_five_convolutions() -> None:
+    widths = [6, 16, 32, 64, 64, 64]
+    expected = sum(16 * a * b + b for a, b in itertools.pairwise(widths))
+    with torch.device("meta"):
+        assert count(JNet().down) == expected == 173_808
+
+
+@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize(("height", "width"), [(32, 64), (40, 24)])
+def test_the_shape_line_is_true(name: str, height: int, width: int) -> None:
+    line = SHAPE_LINE.search(find(name).__doc__ or "")
+    assert line is not None
+    given = [torch.rand(shape) * 2 - 1 for shape in shapes(line[1], B=2, H=height, W=width)]
+    output = build(Card(network=name, settings=TINY[name])).eval()(*given)
+    found = getattr(output, "score", output)
+    assert tuple(found.shape) == shapes(line[2], B=2, H=height, W=width)[0]
+
+
+@pytest.mark.parametrize("scale", [1, 2, 4, 8])
+@pytest.mark.parametrize("base", ["none", "bicubic"])
+def test_every_power_of_two_and_any_size(scale: int, base: str) -> None:
+    net = SuperResolvingUNet(scale=scale, width=4, downs=3, norm="none", base=base)  # pyright: ignore[reportArgumentType]
+    high = net(torch.rand(1, 3, 13, 22))
+    assert high.shape == (1, 3, 13 * scale, 22 * scale)
+    high.square().sum().backward()
+    for name, parameter in net.named_parameters():
+        assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
+
+
+@pytest.mark.parametrize("make", [lambda: SuperResolvingUNet(width=4, downs=3, base="bicubic"), lambda: JNet(4, 4)])
+def test_the_base_is_what_the_network_adds_to(make) -> None:
+    net = make().eval()
+    if isinstance(net, JNet):
+        net.base = "bicubic"
+    torch.nn.init.zeros_(net.last.weight)
+    torch.nn.init.zeros_(net.last.bias)
+    picture = torch.rand(1, 4 if isinstance(net, JNet) else 3, 32, 32)
+    expected = F.interpolate(picture[:, :3], scale_factor=net.scale, mode="bicubic")
+    assert torch.equal(net(picture), expected)
+    assert torch.equal(enlarged(picture, 1), picture)
+
+
+@pytest.mark.parametrize("norm", ["none", "instance", "batch", "batch_statistics"])
+def test_every_norm_of_the_j_net_trains(norm: str) -> None:
+    torch.manual_seed(0)
+    net = JNet(width=4, norm=norm)  # pyright: ignore[reportArgumentType]
+    net(torch.rand(2, 6, 32, 32)).square().sum().backward()
+    for name, parameter in net.named_parameters():
+        assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
+
+
+def test_batch_statistics_are_those_of_the_batch_even_at_inference() -> None:
+    torch.manual_seed(0)
+    batch, others = torch.rand(2, 6, 32, 32), torch.rand(2, 6, 32, 32)
+    for norm, is_coupled in (("batch", False), ("batch_statistics", True)):
+        net = JNet(width=4, norm=norm).eval()  # pyright: ignore[reportArgumentType]
+        alone, beside = net(batch), net(torch.cat([batch, others]))[:2]
+        assert torch.allclose(alone, beside, atol=1e-6) != is_coupled
+
+
+def test_without_norm_the_signal_neither_fades_nor_explodes() -> None:
+    torch.manual_seed(0)
+    net = JNet(width=16)
+    inner = []
+    net.up[-1].register_forward_hook(lambda module, given, made: inner.append(made.std().item()))
+    net(torch.rand(2, 6, 32, 32) * 2 - 1)
+    assert 0.05 < inner[0] < 5
+
+
+def test_the_low_picture_joins_where_the_extent_is_its_own() -> None:
+    judge = LowConditionedDiscriminator(width=4).eval()
+    high, low = torch.rand(1, 3, 256, 256), torch.rand(1, 6, 32, 32)
+    verdict = judge(high, low)
+    assert [tuple(f.shape[1:]) for f in verdict.features] == [
+        (4, 128, 128), (8, 64, 64), (16, 32, 32), (32, 31, 31), (1, 30, 30),
+    ]  # fmt: skip
+    assert judge.joined[0].in_channels == 16 + 6
+    assert not torch.equal(judge(high, 1 - low).score, verdict.score)
+
+
+def test_impossible_networks_are_refused_with_what_is_possible() -> None:
+    with pytest.raises(UserError, match="Use 1, 2, 4, 8, 16"):
+        SuperResolvingUNet(scale=3)
+    with pytest.raises(UserError, match="symmetric"):
+        SuperResolvingUNet(scale=4, tail="seed")
+    with pytest.raises(UserError, match="no channels"):
+        JNet(width=8, encoder_width_div=16)
+    with pytest.raises(UserError, match="scale of 8"):
+        LowConditionedDiscriminator(width=2)(torch.rand(1, 3, 64, 64), torch.rand(1, 6, 16, 16))
