@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from ganvas.errors import UserError
-from ganvas.io import ncnn
+from ganvas.io import foreign_vid2vid, foreign_matchmove, ncnn
 from ganvas.io.containers import candidates, open_stored, sniff
 from ganvas.io.layouts import Layout, Recognised, Shapes, Tensors
 from ganvas.protocol import Card
@@ -346,6 +346,8 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout(
         "SRResNet (Ganvas)", lambda keys: {"act_first.weight", "upsample.0.0.conv.weight"} <= set(keys), _from_srresnet
     ),
+    *foreign_matchmove.LAYOUTS,
+    *foreign_vid2vid.LAYOUTS,
 )
 """Every layout that is recognised; the first that matches is taken."""
 

@@ -27,6 +27,10 @@ NETWORKS = {
     "super_resolving_unet": "ganvas.networks.unet:SuperResolvingUNet",
     "jnet": "ganvas.networks.upres:JNet",
     "low_conditioned_discriminator": "ganvas.networks.upres:LowConditionedDiscriminator",
+    "camera_generator": "ganvas.networks.matchmove:CameraGenerator",
+    "camera_discriminator": "ganvas.networks.matchmove:CameraDiscriminator",
+    "vid2vid": "ganvas.networks.vid2vid:Vid2Vid",
+    "vid2vid_local": "ganvas.networks.vid2vid:LocalGenerator",
     "vgg19": "ganvas.networks.features:VGG19",
     "small_features": "ganvas.networks.features:SmallFeatures",
 }

@@ -1,0 +1,359 @@
+"""Reverse matchmove: from a camera to the picture that it sees, and the discriminator that serves as a learned loss.
+
+A camera is thirteen numbers: the upper three rows of its camera-to-world matrix, row by row, and its focal length in
+millimetres. Statistics of the training cameras are settings of the networks, so that a weight file cannot lose them.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ganvas.errors import UserError
+from ganvas.networks.blocks import SelfAttention, init_icnr, init_orthogonal, norm_layer
+from ganvas.networks.blocks import spectral as normalize_spectrally
+from ganvas.protocol import Verdict
+
+CAMERA = 13
+SLOPE = 0.01
+RESIDUE = 0.2
+"""Share of its resized input that each block adds to its output."""
+STEM_PX = 8
+RAY = 6
+
+
+class ChannelResize(nn.Module):
+    """Resize features in height, width and channels: the channels, too, are an axis along which values are blended.
+
+    (B, C, H, W) -> (B, channels_out, *size)
+
+    Linear along each axis, the first and last places kept: torch's trilinear mode with aligned corners, as a small
+    product over channels and a bilinear resize, which are quicker.
+    """
+
+    mixing: Tensor
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__()
+        mixing = torch.zeros(channels_out, channels_in)
+        last = channels_in - 1
+        for place in range(channels_out):
+            source = place * last / max(1, channels_out - 1)
+            low = min(int(source), last)
+            mixing[place, low] += 1 - (source - low)
+            mixing[place, min(low + 1, last)] += source - low
+        self.is_identity = channels_in == channels_out
+        self.register_buffer("mixing", mixing, persistent=False)
+
+    def forward(self, x: Tensor, size: Sequence[int]) -> Tensor:
+        shrinks = x.shape[-1] > size[-1]
+        # Where there are fewer pixels, mixing costs less.
+        x = x if shrinks else self._mix(x)
+        if x.shape[-2:] != tuple(size):
+            x = F.interpolate(x, size=list(size), mode="bilinear", align_corners=True)
+        return self._mix(x) if shrinks else x
+
+    def _mix(self, x: Tensor) -> Tensor:
+        return x if self.is_identity else F.conv2d(x, self.mixing[:, :, None, None].to(x.dtype))
+
+
+class TransposeBlock(nn.Module):
+    """A transposed convolution, activation and batch norm, with the resized input added.
+
+    (B, C, H, W) -> (B, channels_out, 2H, 2W)
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, first: bool, spectral: bool, drop: float) -> None:
+        super().__init__()
+        stride, padding = (1, 0) if first else (2, 1)
+        self.conv = nn.ConvTranspose2d(channels_in, channels_out, 4, stride, padding, bias=False)
+        init_orthogonal(self.conv)
+        self.norm, self.drop = norm_layer("batch", channels_out), nn.Dropout(drop)
+        self.resize = ChannelResize(channels_in, channels_out)
+        if spectral:
+            normalize_spectrally(self.conv)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.drop(self.norm(F.leaky_relu(self.conv(x), SLOPE)))
+        return out + RESIDUE * self.resize(x, out.shape[-2:])
+
+
+class ShuffleBlock(nn.Module):
+    """A convolution, activation and batch norm whose channels become pixels, with the resized input added.
+
+    (B, C, H, W) -> (B, channels_out, 2H, 2W)
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, rays: int, spectral: bool, drop: float) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels_in + rays, 4 * channels_out, 3, padding=1)
+        _init_shuffled(self.conv)
+        self.norm, self.drop = norm_layer("batch", 4 * channels_out), nn.Dropout(drop)
+        self.resize = ChannelResize(channels_in, channels_out)
+        if spectral:
+            normalize_spectrally(self.conv)
+
+    def forward(self, x: Tensor, rays: Tensor | None = None) -> Tensor:
+        seen = x if rays is None else torch.cat([x, rays.to(x.dtype)], dim=1)
+        out = F.pixel_shuffle(self.drop(self.norm(F.leaky_relu(self.conv(seen), SLOPE))), 2)
+        return out + RESIDUE * self.resize(x, out.shape[-2:])
+
+
+@torch.no_grad()
+def _init_shuffled(conv: nn.Conv2d) -> None:
+    init_icnr(conv, 2)  # for the zero bias and the pattern; the kernels themselves are orthogonal
+    kernels = nn.init.orthogonal_(torch.empty_like(conv.weight[::4]))
+    conv.weight.copy_(kernels.repeat_interleave(4, dim=0))
+
+
+class Standardizer(nn.Module):
+    """Cameras as the networks see them: minus the mean of the training cameras, over their deviation, with octaves.
+
+    (B, 13, 1, 1) -> (B, 13 * (1 + 2 octaves), 1, 1)
+
+    Without statistics the cameras are taken as standardised already, which is what the original's networks want.
+    Each octave adds sine and cosine of the standardised values, doubled in frequency (Fourier features).
+
+    Raises:
+        UserError: there are not 13 statistics, or a deviation is not positive.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, mean: Sequence[float] | None, deviation: Sequence[float] | None, octaves: int = 0) -> None:
+        super().__init__()
+        self.is_raw = mean is not None and deviation is not None
+        mean, deviation = (mean, deviation) if mean and deviation else ([0.0] * CAMERA, [1.0] * CAMERA)
+        if len(mean) != CAMERA or len(deviation) != CAMERA or min(deviation) <= 0:
+            raise UserError("The statistics of the cameras are wrong", "13 means and 13 deviations above 0 are needed")
+        self.octaves, self.channels = octaves, CAMERA * (1 + 2 * octaves)
+        for name, values in (("mean", mean), ("deviation", deviation)):
+            self.register_buffer(name, torch.tensor(values, dtype=torch.float32)[:, None, None], persistent=False)
+
+    def forward(self, cameras: Tensor) -> Tensor:
+        return with_octaves((cameras.float() - self.mean) / self.deviation, self.octaves)
+
+
+def with_octaves(values: Tensor, octaves: int) -> Tensor:
+    """Append sine and cosine of values along axis 1, at `octaves` frequencies that double from 1."""
+    waves = [function(2.0**octave * values) for octave in range(octaves) for function in (torch.sin, torch.cos)]
+    return torch.cat([values, *waves], dim=1)
+
+
+class Rays(nn.Module):
+    """The line of sight of each pixel of a camera: its direction and its moment about the middle of the cameras.
+
+    (B, 13, 1, 1) -> (B, 6 * (1 + 2 octaves), size_px, size_px)
+
+    Plücker coordinates do not tell where on its line of sight a camera stands, and pixels that see along the same line
+    have the same ones, whatever camera they belong to. Moments are in units of the cameras' spread.
+    """
+
+    mean: Tensor
+    scale: Tensor
+    grid: Tensor
+
+    def __init__(
+        self,
+        mean: Sequence[float],
+        deviation: Sequence[float],
+        film_back_mm: Sequence[float],
+        size_px: int,
+        octaves: int,
+    ) -> None:
+        super().__init__()
+        self.octaves, self.channels = octaves, RAY * (1 + 2 * octaves)
+        place = (torch.arange(size_px, dtype=torch.float32) + 0.5) / size_px - 0.5
+        right, down = place * film_back_mm[0], place * film_back_mm[1]
+        grid = torch.stack([right.expand(size_px, -1), -down[:, None].expand(-1, size_px)])
+        self.register_buffer("grid", grid, persistent=False)
+        self.register_buffer("mean", torch.tensor([mean[3], mean[7], mean[11]]), persistent=False)
+        self.register_buffer("scale", torch.tensor(max(deviation[3], deviation[7], deviation[11])), persistent=False)
+
+    def forward(self, cameras: Tensor) -> Tensor:
+        rows = cameras.float()[:, :12, 0, 0].unflatten(1, (3, 4))
+        focal = cameras.float()[:, 12:]
+        plane = torch.cat(
+            [
+                self.grid.expand(len(cameras), -1, -1, -1) / focal,
+                -torch.ones_like(self.grid[None, :1]).expand(len(cameras), -1, -1, -1),
+            ],
+            1,
+        )
+        direction = F.normalize(torch.einsum("bij,bjhw->bihw", rows[:, :, :3], plane), dim=1)
+        origin = ((rows[:, :, 3] - self.mean) / self.scale)[:, :, None, None].expand_as(direction)
+        # Directions span a small part of the sphere: pi makes the first octave fit what a lens sees.
+        lines = torch.cat([direction, torch.linalg.cross(origin, direction, dim=1)], dim=1)
+        waves = with_octaves(torch.pi * lines, self.octaves)[:, RAY:]
+        return torch.cat([lines, waves], dim=1)
+
+
+class CameraGenerator(nn.Module):
+    """The camera-to-picture generator: a matrix and a focal length to what the camera sees, in [-1, 1].
+
+    (B, 13, 1, 1) -> (B, 3, 512, 512)
+
+    Two transposed convolutions to 8 px, then pixel-shuffle doublings, each with a resized residual; the last doubling
+    has `width` channels, those before it up to four times as many. The defaults are the original's network.
+    Beyond it: `fourier` octaves of the camera and of the rays; per-pixel rays entering where the sides are `rays_px`;
+    self-attention at `attention_px`; spectral norm; a second, coarse output of `coarse_px`.
+    Source: NeuralVFX, "Reverse Matchmove GAN" and "... at high resolution", blog posts.
+
+    Raises:
+        UserError: a size that is no power of two from 16 px, a resolution that does not occur, rays without statistics.
+    """
+
+    def __init__(
+        self,
+        size_px: int = 512,
+        width: int = 128,
+        mean: Sequence[float] | None = None,
+        deviation: Sequence[float] | None = None,
+        film_back_mm: Sequence[float] = (24.0, 24.0),
+        fourier: int = 0,
+        rays_px: int = 0,
+        attention_px: int = 0,
+        coarse_px: int = 0,
+        spectral: bool = False,
+        drop: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if size_px < 16 or size_px & (size_px - 1):
+            raise UserError(f"CameraGenerator cannot make {size_px} px", do="Use 128, 256, 512, 1024 or 2048")
+        if width < 2:
+            raise UserError(f"A width of {width} is too narrow", do="Use 2 or more")
+        self.size_px = size_px
+        sides = [STEM_PX * 2**number for number in range((size_px // STEM_PX).bit_length() - 1)]
+        for name, side in (("rays_px", rays_px), ("attention_px", attention_px), ("coarse_px", coarse_px)):
+            if side and side not in sides:
+                raise UserError(f"{name} is {side}", do=f"Use 0 or one of {', '.join(map(str, sides))}")
+        self.standardize = Standardizer(mean, deviation, fourier)
+        self.rays: Rays | None = None
+        if rays_px:
+            if not mean or not deviation:
+                raise UserError("Rays need the statistics of the training cameras", do="Give mean and deviation")
+            self.rays = Rays(mean, deviation, film_back_mm, rays_px, fourier)
+        widths = [width * min(4, size_px // (2 * side)) for side in sides]
+        self.blocks = nn.ModuleList([
+            TransposeBlock(self.standardize.channels, 8 * width, True, spectral, drop),
+            TransposeBlock(8 * width, 4 * width, False, spectral, drop),
+        ])  # fmt: skip
+        channels = 4 * width
+        self.stages: dict[int, int] = {}
+        for side, out in zip(sides, widths):
+            self.stages[side] = len(self.blocks)
+            extra = self.rays.channels if self.rays is not None and side == rays_px else 0
+            self.blocks.append(ShuffleBlock(channels, out, extra, spectral, drop))
+            channels = out
+        self.rays_at = self.stages.get(rays_px)
+        self.attention_at, self.attention = self.stages.get(attention_px), nn.Identity()
+        if attention_px:
+            self.attention = SelfAttention(self._channels_at(attention_px, widths, sides, width), spectral)
+        self.coarse_at, self.coarse = self.stages.get(coarse_px), nn.Identity()
+        if coarse_px:
+            self.coarse = _to_colours(self._channels_at(coarse_px, widths, sides, width), spectral)
+        self.last = _to_colours(channels, spectral)
+
+    @staticmethod
+    def _channels_at(side: int, widths: list[int], sides: list[int], width: int) -> int:
+        place = sides.index(side)
+        return widths[place - 1] if place else 4 * width
+
+    def forward(self, cameras: Tensor, coarse: bool = False) -> Tensor:
+        x = self.standardize(cameras)
+        for place, block in enumerate(self.blocks):
+            if place == self.attention_at:
+                x = self.attention(x)
+            if coarse and place == self.coarse_at:
+                return torch.tanh(self.coarse(F.pad(x, (3, 3, 3, 3), mode="reflect")))
+            x = block(x, self.rays(cameras)) if self.rays is not None and place == self.rays_at else block(x)
+        return torch.tanh(self.last(F.pad(x, (3, 3, 3, 3), mode="reflect")))
+
+
+def _to_colours(channels: int, spectral: bool) -> nn.Module:
+    conv = nn.Conv2d(channels, 3, 7)
+    init_orthogonal(conv)
+    return normalize_spectrally(conv) if spectral else conv
+
+
+class _DownBlock(nn.Module):
+    """A strided convolution and activation, with the resized input added; gives its activation, too."""
+
+    def __init__(self, channels_in: int, channels_out: int, norm: str) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels_in, channels_out, 3, 2, 1)
+        init_orthogonal(self.conv)
+        self.norm = norm_layer("batch", channels_out) if norm == "batch" else nn.Identity()
+        self.resize = ChannelResize(channels_in, channels_out)
+        if norm == "spectral":
+            normalize_spectrally(self.conv)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        active = F.leaky_relu(self.norm(self.conv(x)), SLOPE)
+        return active + RESIDUE * self.resize(x, active.shape[-2:]), active
+
+
+class CameraDiscriminator(nn.Module):
+    """The residual discriminator whose features are the learned perceptual loss: one score for each patch of pictures.
+
+    (B, 3, H, W) -> (B, 1, (H+7)//8-1, (W+7)//8-1)
+
+    Pictures are in [-1, 1]. The defaults are the original's: spectral norm in every layer and no other norm, blind to
+    the camera. With `conditional` the cameras, (B, 13, 1, 1), come as a second argument and the score gains the product
+    of an embedding of them with the features of each patch (projection, Miyato and Koyama 2018).
+    Source: NeuralVFX, "Reverse Matchmove GAN at high resolution", blog post; Miyato et al. 2018 for the norm.
+
+    Raises:
+        UserError: pictures below 16 px, or no cameras where they are needed.
+    """
+
+    def __init__(
+        self,
+        width: int = 128,
+        norm: Literal["spectral", "batch", "none"] = "spectral",
+        conditional: bool = False,
+        mean: Sequence[float] | None = None,
+        deviation: Sequence[float] | None = None,
+        last_bias: bool = True,
+    ) -> None:
+        super().__init__()
+        if norm not in ("spectral", "batch", "none"):
+            raise UserError(f"There is no norm {norm!r}", do="Use spectral, batch or none")
+        widths = [width, 2 * width, 4 * width, 4 * width]
+        self.first = nn.Conv2d(3, width, 7)
+        init_orthogonal(self.first)
+        self.blocks = nn.ModuleList([_DownBlock(narrow, wide, norm) for narrow, wide in itertools.pairwise(widths)])
+        self.last = nn.Conv2d(widths[-1], 1, 4, 1, 1, bias=last_bias)
+        init_orthogonal(self.last)
+        if norm == "spectral":
+            normalize_spectrally(self.first)
+            normalize_spectrally(self.last)
+        self.standardize, self.embed = nn.Identity(), nn.Identity()
+        self.conditional = conditional
+        if conditional:
+            self.standardize = Standardizer(mean, deviation)
+            embed = nn.Conv2d(CAMERA, widths[-1], 1)
+            init_orthogonal(embed)
+            self.embed = normalize_spectrally(embed) if norm == "spectral" else embed
+
+    def forward(self, picture: Tensor, cameras: Tensor | None = None) -> Verdict:
+        if min(picture.shape[-2:]) < 16:
+            raise UserError("CameraDiscriminator got a picture below 16 px", do="Use larger pictures")
+        x = self.first(F.pad(picture, (3, 3, 3, 3), mode="reflect"))
+        features = [x]
+        for block in self.blocks:
+            x, active = block(x)
+            features.append(active)
+        score = self.last(x)
+        if self.conditional:
+            if cameras is None:
+                raise UserError("This discriminator judges a picture by its camera", do="Give the cameras, too")
+            product = (x * self.embed(self.standardize(cameras))).mean(dim=1, keepdim=True)
+            score = score + F.avg_pool2d(product, 4, 1, 1, count_include_pad=False)
+        return Verdict(score, (*features, score))
