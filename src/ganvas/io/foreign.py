@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from ganvas.errors import UserError
-from ganvas.io import foreign_vid2vid, foreign_matchmove, ncnn
+from ganvas.io import foreign_matchmove, foreign_pix2pixhd, foreign_vid2vid, ncnn
 from ganvas.io.containers import candidates, open_stored, sniff
 from ganvas.io.layouts import Layout, Recognised, Shapes, Tensors
 from ganvas.protocol import Card
@@ -348,6 +348,7 @@ LAYOUTS: tuple[Layout, ...] = (
     ),
     *foreign_matchmove.LAYOUTS,
     *foreign_vid2vid.LAYOUTS,
+    *foreign_pix2pixhd.LAYOUTS,
 )
 """Every layout that is recognised; the first that matches is taken."""
 

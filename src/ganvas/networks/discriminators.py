@@ -326,10 +326,11 @@ class MultiScaleDiscriminator(nn.Module):
 
     The shape is the finest scale's; each further scale sees the picture averaged down by two.
     Source: Wang et al., "High-Resolution Image Synthesis with Conditional GANs", section 3.2. Parameter names as in
-    the original, which counts backwards: `scale{n-1}` sees the finest picture.
+    the original, which counts backwards: `scale{n-1}` sees the finest picture. So with `scales` in `forward` only the
+    coarsest ones judge: a picture of half the size is seen by the networks that see it within the pyramid later.
 
     Raises:
-        UserError: a picture is too small for the coarsest scale.
+        UserError: a picture is too small for the coarsest scale, or there are not so many scales.
     """
 
     def __init__(
@@ -347,7 +348,8 @@ class MultiScaleDiscriminator(nn.Module):
         plan = _layered_plan(layers, 2)
         self.num_scales, self.num_layers = scales, len(plan)
         self.receptive_field_px = _receptive_field_px(plan)
-        self.minimum_px = (_smallest_px(plan, norm) - 1) * 2 ** (scales - 1) + 1
+        self._smallest_px = _smallest_px(plan, norm)
+        self.minimum_px = self.minimum_px_of(scales)
         for scale in range(scales):
             for place, layer in enumerate(_layers(plan, channels_in, width, norm, last_bias, True)):
                 self.add_module(f"scale{scale}_layer{place}", layer)
@@ -355,10 +357,17 @@ class MultiScaleDiscriminator(nn.Module):
     def extra_repr(self) -> str:
         return f"receptive_field_px={self.receptive_field_px}"
 
-    def forward(self, picture: Tensor) -> list[Verdict]:
-        _refuse_small(picture, self.minimum_px, "MultiScaleDiscriminator")
+    def minimum_px_of(self, scales: int) -> int:
+        """Return the smallest side of a picture that so many scales can judge."""
+        return (self._smallest_px - 1) * 2 ** (scales - 1) + 1
+
+    def forward(self, picture: Tensor, scales: int = 0) -> list[Verdict]:
+        scales = scales or self.num_scales
+        if not 1 <= scales <= self.num_scales:
+            raise UserError(f"A discriminator of {self.num_scales} scales cannot judge at {scales}")
+        _refuse_small(picture, self.minimum_px_of(scales), "MultiScaleDiscriminator")
         verdicts = []
-        for scale in reversed(range(self.num_scales)):
+        for scale in reversed(range(scales)):
             names = [f"scale{scale}_layer{place}" for place in range(self.num_layers)]
             verdicts.append(_verdict([self.get_submodule(name) for name in names], picture))
             if scale:
