@@ -7,8 +7,8 @@ that tells the flow from this frame to the one before and a soft mask w. The res
     w * hallucinated + (1 - w) * previous frame, fetched along the flow
 
 A foreground branch draws the pixels of chosen labels from label maps alone. Finer scales (`LocalGenerator`) take the
-coarser scale's features and add detail. Written from the paper; layers stand in `nn.Sequential`s whose numbers are those
-of published files, so that tensors load as they are.
+coarser scale's features and add detail. Written from the paper; layers stand in `nn.Sequential`s, numbered so that
+published files load as they are.
 """
 
 from __future__ import annotations

@@ -1,0 +1,395 @@
+"""Clips of pictures with what they are made from: sequences of label maps or of condition pictures, and render passes.
+
+A *sequence* is a folder with one folder a role, `labels/`, `frames/`, `instances/`, `flow/`, `occlusion/`,
+`conditions/`, each with one numbered file a frame; the folder may also hold many such folders, or the roles may come
+first (`labels/NAME/000000.png`). All sequences of a set have one size and no gaps; whatever is wrong is said before
+any work starts. Flow files are OpenEXR in pixels, to the next frame; a folder `flow_back/` tells that to the one before.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ganvas.data import flow as flows
+from ganvas.data.labels import Label, boundaries, check_ids, one_hot, read_instance_map, read_label_map, read_legend
+from ganvas.data.pictures import decode
+from ganvas.errors import UserError
+from ganvas.io import images
+from ganvas.protocol import Source
+
+T = TypeVar("T")
+
+ROLES = {
+    "labels": ("labels", "label", "train_A", "A"),
+    "conditions": ("conditions", "condition", "inputs"),
+    "instances": ("instances", "inst", "train_inst"),
+    "frames": ("frames", "images", "img", "train_B", "B"),
+    "flow": ("flow",),
+    "flow_back": ("flow_back",),
+    "occlusion": ("occlusion",),
+}
+"""What a folder may be called that holds one role of a sequence."""
+
+CACHE_BYTES = 1 << 29
+NUM_CHECKED = 3
+"""Label maps of each sequence whose ids are checked before work starts."""
+
+PLACES = 1 << 20
+"""Steps into which the places are divided where a window may begin."""
+
+Planes = dict[str, Tensor]
+"""`label_map` and `instance_map` (T, 1, H, W) int64, or `condition` (T, 3, H, W); `picture` (T, 3, H, W) in [0, 1];
+`flow` (T, 2, H, W) to the frame before, in pixels, and `trust` (T, 1, H, W), 1 where that is known."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """The files of one sequence by role, each in order of its frames."""
+
+    name: str
+    files: Mapping[str, tuple[Path, ...]]
+
+    def __len__(self) -> int:
+        return len(self.files.get("labels") or self.files["conditions"])
+
+
+def find_clips(folder: str | Path, needs: Sequence[str] = ()) -> list[Clip]:
+    """Return the sequences of a folder, in order of their names.
+
+    Args:
+        folder: a sequence, a folder of sequences, or a folder of roles with a folder for each sequence.
+        needs: roles that every sequence must have beside its labels or conditions.
+
+    Raises:
+        UserError: there is none, or one lacks a role or frames (which are named), or has gaps.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise UserError(f"{root} is no folder", do="Give a folder of sequences, such as `ganvas world` makes")
+    clips = [_clip(path.name, _roles(path)) for path in [root, *_folders(root)] if _is_sequence(path)]
+    if not clips:
+        roles = _roles(root)
+        names = [path.name for path in _folders(roles.get("labels") or roles.get("conditions") or root)]
+        clips = [_clip(name, {role: path / name for role, path in roles.items()}) for name in names if roles]
+    if not clips:
+        why = "There is no folder `labels` with numbered pictures in it or in the folders below"
+        raise UserError(f"{root} holds no sequences", why, "Lay them out as NAME/labels/000000.png, NAME/frames/...")
+    for clip in clips:
+        missing = [role for role in needs if role not in clip.files]
+        if missing:
+            raise UserError(f"The sequence {clip.name} in {root} has no {' and no '.join(missing)}")
+    return clips
+
+
+def _folders(root: Path) -> list[Path]:
+    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def _roles(folder: Path) -> dict[str, Path]:
+    there = {path.name: path for path in _folders(folder)} if folder.is_dir() else {}
+    return {role: there[name] for role, names in ROLES.items() for name in names[::-1] if name in there}
+
+
+def _is_sequence(folder: Path) -> bool:
+    roles = _roles(folder)
+    condition = roles.get("labels") or roles.get("conditions")
+    return condition is not None and bool(_pictures(condition))
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.iterdir()) if path.suffix.lower() in images.READABLE]
+
+
+def _clip(name: str, folders: Mapping[str, Path]) -> Clip:
+    numbered = {role: _numbered(folder) for role, folder in folders.items() if folder.is_dir() and _pictures(folder)}
+    leading = "labels" if "labels" in numbered else "conditions"
+    if leading not in numbered:
+        raise UserError(f"The sequence {name} has no labels")
+    numbers = sorted(numbered[leading])
+    for role, found in numbered.items():
+        last = role in ("flow", "occlusion") and numbers[-1:]  # the last frame moves nowhere
+        first = role == "flow_back" and numbers[:1]
+        absent = [number for number in numbers if number not in found and number not in (last or first or ())]
+        if absent:
+            listed = ", ".join(map(str, absent[:8])) + (" ..." if len(absent) > 8 else "")
+            why = f"{len(numbers)} {leading}, {len(found)} {role}"
+            raise UserError(f"The sequence {name} lacks {role} of the frames {listed}", why)
+    gaps = [number for number in range(numbers[0], numbers[-1]) if number not in numbered[leading]]
+    if gaps:
+        listed = ", ".join(map(str, gaps[:8])) + (" ..." if len(gaps) > 8 else "")
+        raise UserError(f"The sequence {name} lacks the frames {listed}", "The numbers of its files have gaps")
+    return Clip(
+        name, {role: tuple(found[n] for n in numbers if n in found) for role, found in numbered.items()}
+    )  # fmt: skip
+
+
+def _numbered(folder: Path) -> dict[int, Path]:
+    found: dict[int, Path] = {}
+    for path in _pictures(folder):
+        digits = re.findall(r"\d+", path.stem)
+        if not digits:
+            raise UserError(
+                f"{path} has no number", "The frames of a sequence are numbered", "Name them 000000.png ..."
+            )
+        # Of several numbers (city_000012_000019_gtFine) the last is the frame's, unless it is the same in all files.
+        found[int(digits[-1])] = path
+    return found
+
+
+def require_one_size(clips: Sequence[Clip]) -> tuple[int, int]:
+    """Return the (height, width) that all label maps, conditions and frames have.
+
+    Raises:
+        UserError: one has another size (it is named), or cannot be read.
+    """
+    roles = ("labels", "conditions", "instances", "frames", "occlusion")
+    paths = [path for clip in clips for role in roles for path in clip.files.get(role, ())]
+    with ThreadPoolExecutor(4) as pool:
+        headers = list(pool.map(images.read_header, paths))
+    first = headers[0]
+    for path, header in zip(paths, headers):
+        if (header.width, header.height) != (first.width, first.height):
+            why = f"It is {header.width}x{header.height}, {paths[0].name} is {first.width}x{first.height}"
+            raise UserError(f"{path} has another size", why, "All frames of a set have one size")
+    return first.height, first.width
+
+
+class Clips(Source):
+    """Sequences with their frames; a sample is the address of a window, not its pictures.
+
+    A sample is {"window": (4,) int64}: number of this source, number of the sequence, where the window begins, as a
+    share of the places where it can (in 2**20 steps), and a number below 2**20 to toss coins with. A recipe holds a
+    window for many steps and reads a few frames of it at each (`read`), so that nothing is read that is not used.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        num_labels: int = 0,
+        ignore: Sequence[int] = (255,),
+        flow_from: str = "exact",
+        multiple_of: int = 1,
+        number: int = 0,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
+        """Find the sequences, and check their frames, sizes and a few of their ids.
+
+        Args:
+            folder: as in `find_clips`.
+            num_labels: classes; 0 takes what the legend says, or the highest id that is found plus one.
+            ignore: ids that stand for no class.
+            flow_from: `exact` (the folders of flow), or a teacher as in `flow.teacher`.
+            multiple_of: frames are cut at the right and at the bottom to multiples of this.
+            number: of this source among those of a recipe; it stands in the samples.
+            cache_bytes: decoded frames that are kept in memory.
+
+        Raises:
+            UserError: anything is missing or does not fit.
+        """
+        self.clips = find_clips(folder, needs=("frames",))
+        still = [clip.name for clip in self.clips if not {"flow", "flow_back"} & clip.files.keys()]
+        if flow_from == "exact" and still:
+            why = "Exact flow was asked for, and it has no folder flow nor flow_back"
+            raise UserError(f"The sequence {still[0]} has no flow", why, "Use --flow-from dis, or none")
+        self.folder, self.number, self.ignore, self.flow_from = Path(folder), number, tuple(ignore), flow_from
+        height, width = require_one_size(self.clips)
+        self.size_px = height // multiple_of * multiple_of, width // multiple_of * multiple_of
+        if min(self.size_px) < 1:
+            raise UserError(f"Frames of {width}x{height} are too small", f"This network needs {multiple_of} px")
+        self.has_instances = all("instances" in clip.files for clip in self.clips)
+        self.has_labels = all("labels" in clip.files for clip in self.clips)
+        self.legend = find_legend(self.folder)
+        self.num_labels = (num_labels or self._count_labels()) if self.has_labels else 0
+        self.shortest = min(map(len, self.clips))
+        self._teacher = flows.teacher(flow_from)
+        self._cache = _Cache(cache_bytes)
+        self._check_first_labels()
+        self.indices = list(range(len(self.clips)))
+
+    @property
+    def channels_label(self) -> int:
+        """Planes of one frame's condition."""
+        return self.num_labels + self.has_instances if self.has_labels else 3
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def groups(self) -> list[str]:
+        """Return the name of each sequence."""
+        return [self.clips[index].name for index in self.indices]
+
+    def subset(self, indices: Sequence[int]) -> Self:
+        """Return the source of only these sequences; addresses stay those of the whole set."""
+        chosen = copy.copy(self)
+        chosen.indices = [self.indices[index] for index in indices]
+        return chosen
+
+    def sample(self, index: int, random: np.random.Generator) -> dict[str, Tensor]:
+        """Return the address of a window that begins anywhere in a sequence."""
+        chance = (int(number) for number in random.integers(PLACES, size=2))
+        return {"window": torch.tensor([self.number, self.indices[index], *chance])}
+
+    def start_of(self, window: Sequence[int], frames: int) -> int:
+        """Return the first frame of a window of so many frames."""
+        return window[2] * (len(self.clips[window[1]]) - frames + 1) // PLACES
+
+    def read(self, sequence: int, frames: Sequence[int], with_flow: bool = True) -> Planes:
+        """Return frames of a sequence, stacked along the first axis; the first frame of all moves from nowhere.
+
+        Raises:
+            UserError: a file cannot be read, or holds an id without a label.
+        """
+        with_flow = with_flow and self.flow_from != "none"
+        read = [self._frame(sequence, frame) for frame in frames]
+        planes = {name: torch.stack([_tensor(frame[name], name) for frame in read]) for name in read[0]}
+        if with_flow:
+            moves = [self._moves(sequence, frame) for frame in frames]
+            planes["flow"] = torch.stack([flow for flow, _ in moves])
+            planes["trust"] = torch.stack([trust for _, trust in moves])
+        return planes
+
+    def _frame(self, sequence: int, frame: int) -> dict[str, np.ndarray]:
+        return self._cache.get(("frame", sequence, frame), lambda: self._read_frame(self.clips[sequence], frame))
+
+    def _read_frame(self, clip: Clip, frame: int) -> dict[str, np.ndarray]:
+        planes = read_condition(clip, frame, self.num_labels, self.ignore, self.legend)
+        planes["picture"] = decode(clip.files["frames"][frame])
+        height, width = self.size_px
+        return {name: np.ascontiguousarray(plane[:height, :width]) for name, plane in planes.items()}
+
+    def _moves(self, sequence: int, frame: int) -> tuple[Tensor, Tensor]:
+        height, width = self.size_px
+        if frame == 0:
+            return torch.zeros(2, height, width), torch.zeros(1, height, width)
+        return self._cache.get(("flow", sequence, frame), lambda: self._read_moves(sequence, frame))
+
+    def _read_moves(self, sequence: int, frame: int) -> tuple[Tensor, Tensor]:
+        height, width = self.size_px
+        if self._teacher is not None:
+            now, before = (_tensor(self._frame(sequence, at)["picture"], "picture")[None] for at in (frame, frame - 1))
+            flow = self._teacher(now, before)
+            return flow[0], flows.is_inside(flow)[0]
+        files = self.clips[sequence].files
+        if "flow_back" in files:
+            offset = len(files["flow_back"]) - len(self.clips[sequence])
+            back = _read_flow(files["flow_back"][frame + offset])[None]
+            flow, trust = back, flows.is_inside(back)
+        else:
+            forward = _read_flow(files["flow"][frame - 1])[None]
+            visible = torch.ones_like(forward[:, :1])
+            if "occlusion" in files:
+                hidden, _ = images.read(files["occlusion"][frame - 1])
+                visible = torch.from_numpy((hidden[..., 0] < 128).astype(np.float32))[None, None]
+            flow, trust = flows.invert(forward, visible)
+        return flow[0, :, :height, :width].contiguous(), trust[0, :, :height, :width].contiguous()
+
+    def _count_labels(self) -> int:
+        if self.legend:
+            return max(label.id for label in self.legend) + 1
+        highest = 0
+        for clip in self.clips:
+            for path in clip.files["labels"][:: max(1, len(clip) // NUM_CHECKED)]:
+                ids = read_label_map(path)
+                highest = max(highest, int(ids[~np.isin(ids, self.ignore)].max(initial=0)))
+        return highest + 1
+
+    def _check_first_labels(self) -> None:
+        for clip in self.clips if self.has_labels else ():
+            for frame in range(0, len(clip), max(1, len(clip) // NUM_CHECKED)):
+                read_condition(clip, frame, self.num_labels, self.ignore, self.legend)
+
+
+def find_legend(folder: Path) -> tuple[Label, ...]:
+    """Return the legend of a set of sequences, empty where there is none."""
+    places = (folder / "legend.json", *sorted(folder.glob("*/legend.json")))
+    found = next((path for path in places if path.is_file()), None)
+    return read_legend(found) if found else ()
+
+
+def read_condition(
+    clip: Clip, frame: int, num_labels: int, ignore: Sequence[int] = (255,), legend: Sequence[Label] = ()
+) -> dict[str, np.ndarray]:
+    """Return the condition of one frame: `label_map` and `instance_map` (H, W, 1), or `condition` (H, W, 3).
+
+    Raises:
+        UserError: a file cannot be read, or holds an id without a label.
+    """
+    if "labels" not in clip.files:
+        return {"condition": decode(clip.files["conditions"][frame])}
+    path = clip.files["labels"][frame]
+    planes = {
+        "label_map": check_ids(read_label_map(path, legend), num_labels, ignore, path).astype(np.int16)[..., None]
+    }
+    if "instances" in clip.files:
+        planes["instance_map"] = read_instance_map(clip.files["instances"][frame]).astype(np.int32)[..., None]
+    return planes
+
+
+def condition_of(planes: Mapping[str, Tensor], num_labels: int, with_edges: bool) -> Tensor:
+    """Return the planes that a generator is given: classes one-hot, and the boundaries of instances; or a picture.
+
+    {"label_map": (B, 1, H, W), "instance_map": (B, 1, H, W)} -> (B, N, H, W)
+    """
+    if "condition" in planes:
+        return planes["condition"] * 2 - 1
+    classes = one_hot(planes["label_map"], num_labels)
+    if not with_edges:
+        return classes
+    return torch.cat([classes, boundaries(planes["instance_map"])], dim=1)
+
+
+def as_tensors(planes: Mapping[str, np.ndarray]) -> Planes:
+    """Return the planes of one frame as a batch of one."""
+    return {name: _tensor(plane, name)[None] for name, plane in planes.items()}
+
+
+def _read_flow(path: Path) -> Tensor:
+    pixels, _ = images.read(path)
+    if pixels.shape[-1] < 2 or pixels.dtype.kind != "f":
+        raise UserError(f"{path} is no flow", "It needs two channels of floating point: pixels to the right and down")
+    return torch.from_numpy(pixels[..., :2].astype(np.float32)).permute(2, 0, 1)
+
+
+def _tensor(plane: np.ndarray, name: str) -> Tensor:
+    if name.endswith("_map"):
+        return torch.from_numpy(plane).permute(2, 0, 1).long()
+    colour = images.to_float(plane if plane.shape[-1] == 3 else plane.repeat(3, axis=-1))
+    return torch.from_numpy(colour).permute(2, 0, 1).contiguous()
+
+
+class _Cache:
+    """The frames used last, up to a limit of bytes; several threads may ask."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes, self._bytes = limit_bytes, 0
+        self._kept: OrderedDict[tuple[str, int, int], tuple[Any, int]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: tuple[str, int, int], make: Callable[[], T]) -> T:
+        """Return what is kept under a key, or make and keep it."""
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key][0]
+        made = make()
+        parts: Any = made.values() if isinstance(made, dict) else made
+        size = sum(part.nbytes for part in parts)
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = (made, size)
+                self._bytes += size
+            while self._bytes > self._limit_bytes and len(self._kept) > 1:
+                self._bytes -= self._kept.popitem(last=False)[1][1]
+        return made
