@@ -33,6 +33,7 @@ NETWORKS = {
     "vid2vid_local": "ganvas.networks.vid2vid:LocalGenerator",
     "vgg19": "ganvas.networks.features:VGG19",
     "small_features": "ganvas.networks.features:SmallFeatures",
+    "inception2015": "ganvas.networks.inception:Inception2015",
 }
 """Every network that a card may name, as `module:Class`."""
 
