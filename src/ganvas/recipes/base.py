@@ -15,12 +15,16 @@ from ganvas.errors import UserError, did_you_mean
 RECIPES = {
     "esrgan": "ganvas.recipes.esrgan:ESRGAN",
     "relativistic": "ganvas.recipes.relativistic:Relativistic",
+    "superres_unet": "ganvas.recipes.superres_unet:SuperResolvingUNets",
+    "tiled_upres": "ganvas.recipes.tiled_upres:TiledUpres",
 }
 """Every recipe: name -> `module:Class`."""
 
 SUMMARIES = {
     "esrgan": "Sharp super-resolution x1 to x8 (Wang et al. 2018); presets for SRGAN, too",
     "relativistic": "Pictures from noise with any adversarial loss (Jolicoeur-Martineau 2018); DCGAN is a preset",
+    "superres_unet": "From low to high by a U-Net, x2 at a time, with any style loss (SuperResGANUnet)",
+    "tiled_upres": "From low to high in tiles under a semantic guide, for 768 px and more (Tyka 2017)",
 }
 """One line each, so that `ganvas recipes` need not import them."""
 

@@ -19,6 +19,9 @@ HOMES = {
     "blend": "weight_files",
     "compare": "comparing",
     "evaluate": "scores",
+    "curate": "curating",
+    "faces": "curating",
+    "world": "worlds",
 }
 """The file of each verb but `train` and `generate`, whose options depend on the recipe and on the model."""
 
