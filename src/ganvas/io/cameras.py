@@ -1,0 +1,331 @@
+"""Cameras in and out: every format to one normal form, and back.
+
+The normal form is `Camera`: a camera-to-world matrix, right-handed, Y up, looking down -Z, in metres; intrinsics in
+pixels, counted from the top left corner of the picture, pixel centres at one half; the film back in millimetres that
+the picture covers; and a frame number. What a file lacks is given in `Given`; what had to be assumed, or is lost in a
+format, comes back as notes.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from ganvas.errors import UserError
+
+FORMATS = {
+    ".csv": "camera_csv",
+    ".chan": "camera_chan",
+    ".json": "camera_nerf",
+    ".txt": "camera_colmap",
+    ".ma": "camera_maya",
+    ".usd": "camera_usd",
+    ".usda": "camera_usd",
+    ".usdc": "camera_usd",
+    ".abc": "camera_usd",
+}
+"""Suffix -> the file of this room that reads and writes it; a folder is COLMAP's."""
+
+INCH_MM = 25.4
+DEFAULT_FILM_MM = 36.0
+DEFAULT_WIDTH_PX = 1920
+SKEW = 1e-3
+"""How far from orthogonal a rotation may be before it is none."""
+Up = Literal["", "y", "z", "-y"]
+UPRIGHT: dict[str, np.ndarray] = {
+    "y": np.eye(4),
+    "z": np.array([[1, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]], float),
+    "-y": np.diag([1.0, -1.0, -1.0, 1.0]),
+}
+"""Turns a world whose up axis has this name into one with Y up."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Camera:
+    """One camera at one frame, in the normal form that this module's text describes."""
+
+    matrix: np.ndarray
+    """Camera to world, (4, 4) float64."""
+    focal_px: tuple[float, float]
+    centre_px: tuple[float, float]
+    """Principal point: where the optical axis meets the picture, from its left and top edge."""
+    size_px: tuple[int, int]
+    """Width and height of the picture."""
+    film_back_mm: tuple[float, float]
+    frame: int = 0
+    name: str = ""
+    """Picture file, as the camera file names it."""
+
+    @property
+    def focal_mm(self) -> float:
+        """Focal length in millimetres on this film back."""
+        return self.focal_px[0] * self.film_back_mm[0] / self.size_px[0]
+
+    @property
+    def shift_mm(self) -> tuple[float, float]:
+        """Lens shift in millimetres: how far the film's middle lies right of and above the optical axis."""
+        (cx, cy), (width, height) = self.centre_px, self.size_px
+        return (
+            (width / 2 - cx) * self.film_back_mm[0] / width,
+            (cy - height / 2) * self.film_back_mm[1] / height,
+        )
+
+    @property
+    def intrinsics(self) -> np.ndarray:
+        """Matrix (3, 3) from directions in the camera's own axes (X right, Y up, -Z ahead) to pixels."""
+        (fx, fy), (cx, cy) = self.focal_px, self.centre_px
+        return np.array([[fx, 0, -cx], [0, -fy, -cy], [0, 0, -1]], float)
+
+    def rolled(self, degrees: float) -> Camera:
+        """Return this camera turned about its own optical axis, counter-clockwise as seen from behind it."""
+        angle = np.radians(degrees)
+        turn = np.eye(4)
+        turn[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+        return replace(self, matrix=self.matrix @ turn)
+
+    def zoomed(self, factor: float) -> Camera:
+        """Return this camera with a focal length times a factor; the principal point stays."""
+        return replace(self, focal_px=(self.focal_px[0] * factor, self.focal_px[1] * factor))
+
+    def cropped(self, left: float, top: float, width: int, height: int) -> Camera:
+        """Return the camera of a part of its picture; the film back shrinks with it, the focal length stays."""
+        film = (self.film_back_mm[0] * width / self.size_px[0], self.film_back_mm[1] * height / self.size_px[1])
+        centre = (self.centre_px[0] - left, self.centre_px[1] - top)
+        return replace(self, centre_px=centre, size_px=(width, height), film_back_mm=film)
+
+    def resized(self, width: int, height: int) -> Camera:
+        """Return the camera of its picture resized, squeezed if need be."""
+        across, down = width / self.size_px[0], height / self.size_px[1]
+        return replace(
+            self,
+            size_px=(width, height),
+            focal_px=(self.focal_px[0] * across, self.focal_px[1] * down),
+            centre_px=(self.centre_px[0] * across, self.centre_px[1] * down),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """What the user says of a camera file that the file itself does not say."""
+
+    film_back_mm: tuple[float, float] | None = None
+    size_px: tuple[int, int] | None = None
+    """Size of the pictures that belong to the cameras."""
+    rotation_order: str = ""
+    """Axes in the order in which they are turned about, the first first: ZXY is Nuke's default, XYZ Maya's."""
+    focal_mm: float | None = None
+    metres_per_unit: float | None = None
+    up: Up = ""
+    """Up axis of the file's world: y, z, or -y."""
+    camera: str = ""
+    """Name of the camera, where a scene holds several."""
+
+
+@dataclass(frozen=True)
+class Solve:
+    """The cameras of a file, by frame, and what had to be assumed about them."""
+
+    cameras: tuple[Camera, ...]
+    notes: tuple[str, ...] = field(default=())
+
+
+def read(path: str | Path, given: Given | None = None) -> Solve:
+    """Read cameras of any format.
+
+    Raises:
+        UserError: the file is missing or damaged, lacks what `given` does not say either, its package is not installed,
+            or a matrix is none of a camera.
+    """
+    path, given = Path(path), given or Given()
+    _check_given(given)
+    if not path.exists():
+        raise UserError(f"{path} does not exist")
+    solve = importlib.import_module(f"ganvas.io.{_home(path)}").read(path, given)
+    if not solve.cameras:
+        raise UserError(f"{path} holds no cameras")
+    cameras = tuple(_checked(camera, path) for camera in solve.cameras)
+    return Solve(cameras, tuple(dict.fromkeys(solve.notes)))
+
+
+def write(
+    path: str | Path, cameras: Sequence[Camera], given: Given | None = None, overwrite: bool = False
+) -> list[str]:
+    """Write cameras in the format of a suffix, and return what that format has no place for.
+
+    `given` tells the rotation order of a .chan file, the unit and the up axis of the formats that leave them open.
+
+    Raises:
+        UserError: the format is unknown or lacks something, or the name is taken.
+    """
+    path, given = Path(path), given or Given()
+    _check_given(given)
+    module = importlib.import_module(f"ganvas.io.{_home(path)}")
+    if not cameras:
+        raise UserError(f"There are no cameras to write to {path}")
+    target = path / "images.txt" if not path.suffix else path
+    if target.exists() and not overwrite:
+        raise UserError(f"{target} exists already", do="Choose another name, or allow overwriting")
+    folder = path if not path.suffix else path.parent
+    if path.suffix and not folder.is_dir():
+        raise UserError(f"The folder {folder} does not exist")
+    return module.write(path, cameras, given)
+
+
+def _home(path: Path) -> str:
+    if path.is_dir() or not path.suffix:
+        return "camera_colmap"
+    if path.suffix.lower() in FORMATS:
+        return FORMATS[path.suffix.lower()]
+    known = ", ".join(FORMATS)
+    raise UserError(f"{path} is in no camera format that Ganvas knows", do=f"Use {known}, or a folder of COLMAP text")
+
+
+def _check_given(given: Given) -> None:
+    order = given.rotation_order.upper()
+    if order and sorted(order) != ["X", "Y", "Z"]:
+        raise UserError(f"The rotation order is {given.rotation_order!r}", do="Use XYZ, XZY, YXZ, YZX, ZXY or ZYX")
+    for name, value in (("focal length", given.focal_mm), ("metres per unit", given.metres_per_unit)):
+        if value is not None and not value > 0:
+            raise UserError(f"The {name} is {value}", "It must be above 0")
+    if given.film_back_mm and min(given.film_back_mm) <= 0:
+        raise UserError(f"The film back is {given.film_back_mm} mm", "It must be above 0")
+
+
+def _checked(camera: Camera, path: Path) -> Camera:
+    where = f"Frame {camera.frame}" + (f" ({camera.name})" if camera.name else "") + f" of {path}"
+    matrix, numbers = camera.matrix, [*camera.focal_px, *camera.centre_px]
+    if not (np.isfinite(matrix).all() and np.isfinite(numbers).all()):
+        raise UserError(f"{where} has values that are no numbers", "A matrix or a lens is not finite")
+    if min(camera.focal_px) <= 0:
+        raise UserError(f"{where} has a focal length of {camera.focal_mm:g} mm", "It must be above 0")
+    axes = matrix[:3, :3]
+    lengths = np.linalg.norm(axes, axis=0)
+    if lengths.min() < 1e-9 or abs(np.linalg.det(axes / np.maximum(lengths, 1e-30))) < SKEW:
+        raise UserError(f"{where} has a singular matrix", "Two of its axes coincide, or one has no length")
+    turn = axes / lengths
+    if np.linalg.det(turn) < 0:
+        why = "Its axes are left-handed, as if seen in a mirror"
+        raise UserError(f"{where} has a left-handed matrix", why, "Remove negative scales and export again")
+    if np.abs(turn.T @ turn - np.eye(3)).max() > SKEW:
+        raise UserError(f"{where} has a sheared matrix", "Its axes are not at right angles", "Freeze the rig's scales")
+    whole = np.eye(4)
+    whole[:3, :3], whole[:3, 3] = turn, matrix[:3, 3]
+    return replace(camera, matrix=whole)
+
+
+# What the parsers share
+
+
+def film_that_shows(film_back_mm: tuple[float, float], size_px: tuple[int, int]) -> tuple[float, float]:
+    """Return the part of a film back that a picture of square pixels covers when its width is filled."""
+    return film_back_mm[0], film_back_mm[0] * size_px[1] / size_px[0]
+
+
+def film_and_size(given: Given, notes: list[str]) -> tuple[tuple[float, float], tuple[int, int]]:
+    """Return film back and picture size for a format that tells neither, noting what is assumed."""
+    film, size = given.film_back_mm, given.size_px
+    if film is None:
+        ratio = size[1] / size[0] if size else 2 / 3
+        film = (DEFAULT_FILM_MM, DEFAULT_FILM_MM * ratio)
+        notes.append(f"The film back is assumed to be {DEFAULT_FILM_MM:g} mm wide")
+    if size is None:
+        size = (DEFAULT_WIDTH_PX, round(DEFAULT_WIDTH_PX * film[1] / film[0]))
+    return film_that_shows(film, size), size
+
+
+def plain_camera(
+    matrix: np.ndarray,
+    focal_mm: float,
+    film_back_mm: tuple[float, float],
+    size_px: tuple[int, int],
+    frame: int,
+    name: str = "",
+    shift_mm: tuple[float, float] = (0.0, 0.0),
+) -> Camera:
+    """Return a camera of millimetres in the normal form."""
+    width, height = size_px
+    focal = (focal_mm * width / film_back_mm[0], focal_mm * height / film_back_mm[1])
+    centre = (
+        width / 2 - shift_mm[0] * width / film_back_mm[0],
+        height / 2 + shift_mm[1] * height / film_back_mm[1],
+    )
+    return Camera(
+        matrix=np.asarray(matrix, float), focal_px=focal, centre_px=centre, size_px=size_px,
+        film_back_mm=film_back_mm, frame=frame, name=name,
+    )  # fmt: skip
+
+
+def into_metres(matrix: np.ndarray, metres_per_unit: float, up: str) -> np.ndarray:
+    """Return a camera-to-world matrix of another unit and up axis in ours."""
+    out = UPRIGHT[up or "y"] @ np.asarray(matrix, float)
+    out[:3, 3] *= metres_per_unit
+    return out
+
+
+def out_of_metres(matrix: np.ndarray, metres_per_unit: float, up: str) -> np.ndarray:
+    """Return our camera-to-world matrix in another unit and up axis."""
+    out = UPRIGHT[up or "y"].T @ matrix
+    out[:3, 3] /= metres_per_unit
+    return out
+
+
+def frame_of(name: str, otherwise: int) -> int:
+    """Return the last number in a file's name, or another where it has none."""
+    numbers = re.findall(r"\d+", Path(name).stem)
+    return int(numbers[-1]) if numbers else otherwise
+
+
+def distinct_frames(names: Sequence[str]) -> list[int]:
+    """Return a frame number for each name: the number in it, unless two share one; then their places."""
+    frames = [frame_of(name, place) for place, name in enumerate(names)]
+    return frames if len(set(frames)) == len(frames) else list(range(len(names)))
+
+
+def lost_shift(cameras: Iterable[Camera], name: str) -> list[str]:
+    """Return a note where a format without lens shift is given some."""
+    if any(max(map(abs, camera.shift_mm)) > 1e-6 for camera in cameras):
+        return [f"{name} has no place for lens shift, which is left out"]
+    return []
+
+
+def rotation_from_angles(degrees: Sequence[float], order: str) -> np.ndarray:
+    """Return the rotation (3, 3) of angles about X, Y and Z, turned about in an order, the first axis first."""
+    whole = np.eye(3)
+    for axis in order.upper():
+        whole = _turn("XYZ".index(axis), np.radians(degrees["XYZ".index(axis)])) @ whole
+    return whole
+
+
+def _turn(axis: int, angle: float) -> np.ndarray:
+    turn = np.eye(3)
+    a, b = (axis + 1) % 3, (axis + 2) % 3
+    turn[a, a] = turn[b, b] = np.cos(angle)
+    turn[b, a], turn[a, b] = np.sin(angle), -np.sin(angle)
+    return turn
+
+
+def angles_from_rotation(rotation: np.ndarray, order: str) -> np.ndarray:
+    """Return the angles about X, Y and Z in degrees of a rotation (3, 3), turned about in an order."""
+    i, j, k = ("XYZ".index(axis) for axis in order.upper())
+    sign = 1.0 if (j - i) % 3 == 1 else -1.0
+    angles = np.empty(3)
+    middle = np.hypot(rotation[i, i], rotation[j, i])
+    angles[j] = np.arctan2(-sign * rotation[k, i], middle)
+    if middle > 1e-9:
+        angles[i] = np.arctan2(sign * rotation[k, j], rotation[k, k])
+        angles[k] = np.arctan2(sign * rotation[j, i], rotation[i, i])
+    else:  # the outer axes coincide: one angle says it all
+        angles[i] = np.arctan2(-sign * rotation[j, k], rotation[j, j])
+        angles[k] = 0.0
+    return np.degrees(angles)
+
+
+def number(value: float) -> str:
+    """Return a number as text that reads back to the very same number."""
+    return repr(float(value) + 0.0)
