@@ -1,0 +1,85 @@
+"""The verb `world`: the embedded sample world, written to disk with everything that is known about it."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+from tyro.conf import Positional
+
+from ganvas.cli import DONE
+from ganvas.errors import UserError
+
+
+def world(
+    out: Positional[Path],
+    frames: int = 48,
+    size: str = "256x128",
+    seed: int = 0,
+    clips: int = 1,
+    path: Literal["drive", "orbit", "survey"] = "drive",
+    quiet: bool = False,
+) -> int:
+    """Write a rendered street with label and instance maps, depth, optical flow, occlusion and cameras.
+
+    Args:
+        out: a new or empty folder.
+        frames: frames of each clip.
+        size: WxH in pixels.
+        seed: which street; the same seed gives the same files.
+        clips: sequences, on different stretches of the street; more than one go into clip_000, clip_001 ...
+        path: a drive through moving traffic; a flight around a block that stands still; or single views at random
+            places around that block.
+        quiet: print only errors.
+    """
+    from dataclasses import asdict
+
+    from ganvas.data import world as worlds
+    from ganvas.io import world_layout
+
+    width, height = _size(size)
+    if frames < 1 or clips < 1:
+        raise UserError(f"{frames} frames in {clips} clips cannot be made", "Both must be 1 or more")
+    street = worlds.World(seed)
+    folders = world_layout.begin(out, clips)
+    with _progress(frames * clips, quiet) as advance:
+        for clip, folder in enumerate(folders):
+            shots = worlds.shots(path, frames, seed, clip, (36.0, 36.0 * height / width))
+            cameras = [shot.camera for shot in shots[:-1]]
+            world_layout.write_legend(folder, [asdict(label) for label in worlds.LEGEND])
+            world_layout.write_cameras(
+                folder, [one.matrix for one in cameras], [one.focal_mm for one in cameras],
+                cameras[0].film_back_mm, (width, height),
+            )  # fmt: skip
+            for number, (shot, following) in enumerate(itertools.pairwise(shots)):
+                frame = street.render(shot.camera, shot.time, width, height, following.camera, following.time)
+                world_layout.write_frame(folder, number, frame.planes)
+                advance()
+    if not quiet:
+        print(f"{out}: {clips} x {frames} frames of {width} x {height} px, {worlds.NUM_LABELS} labels, seed {seed}")
+    return DONE
+
+
+@contextlib.contextmanager
+def _progress(frames: int, quiet: bool) -> Iterator[Callable[[], None]]:
+    """Show a bar where someone watches, and hand over what moves it on by one frame."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress
+
+    with Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=Console(stderr=True)) as bar:
+        task = bar.add_task("frames", total=frames)
+        yield lambda: bar.advance(task)
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.lower().partition("x")
+    if not (width.isdecimal() and height.isdecimal() and int(width) > 0 and int(height) > 0):
+        raise UserError(f"{text!r} is no size", do="Write it as 256x128: width x height in pixels")
+    return int(width), int(height)
