@@ -3,7 +3,7 @@
 A *sequence* is a folder with one folder a role, `labels/`, `frames/`, `instances/`, `flow/`, `occlusion/`,
 `conditions/`, each with one numbered file a frame; the folder may also hold many such folders, or the roles may come
 first (`labels/NAME/000000.png`). All sequences of a set have one size and no gaps; whatever is wrong is said before
-any work starts. Flow files are OpenEXR in pixels, to the next frame; a folder `flow_back/` tells that to the one before.
+any work starts. Flow files are OpenEXR in pixels, to the next frame; those in `flow_back/` lead to the one before.
 """
 
 from __future__ import annotations
@@ -329,12 +329,11 @@ def read_condition(
     if "labels" not in clip.files:
         return {"condition": decode(clip.files["conditions"][frame])}
     path = clip.files["labels"][frame]
-    planes = {
-        "label_map": check_ids(read_label_map(path, legend), num_labels, ignore, path).astype(np.int16)[..., None]
-    }
+    planes = {"label_map": check_ids(read_label_map(path, legend), num_labels, ignore, path)[..., None]}
     if "instances" in clip.files:
-        planes["instance_map"] = read_instance_map(clip.files["instances"][frame]).astype(np.int32)[..., None]
-    return planes
+        planes["instance_map"] = read_instance_map(clip.files["instances"][frame])[..., None]
+    # 16 bits would not hold the ids of colours, and 64 would only fill the cache.
+    return {name: plane.astype(np.int32) for name, plane in planes.items()}
 
 
 def condition_of(planes: Mapping[str, Tensor], num_labels: int, with_edges: bool) -> Tensor:

@@ -18,6 +18,7 @@ RECIPES = {
     "pix2pixhd": "ganvas.recipes.pix2pixhd:Pix2PixHD",
     "superres_unet": "ganvas.recipes.superres_unet:SuperResolvingUNets",
     "tiled_upres": "ganvas.recipes.tiled_upres:TiledUpres",
+    "vid2vid": "ganvas.recipes.vid2vid:Vid2VidRecipe",
 }
 """Every recipe: name -> `module:Class`."""
 
@@ -27,6 +28,7 @@ SUMMARIES = {
     "pix2pixhd": "Pictures from label maps or pictures, up to 2048 x 1024, with styles (Wang et al. 2018)",
     "superres_unet": "From low to high by a U-Net, x2 at a time, with any style loss (SuperResGANUnet)",
     "tiled_upres": "From low to high in tiles under a semantic guide, for 768 px and more (Tyka 2017)",
+    "vid2vid": "Video from label maps, steady from frame to frame (Wang et al. 2018)",
 }
 """One line each, so that `ganvas recipes` need not import them."""
 

@@ -1,0 +1,455 @@
+"""Video from label maps that stays the same thing from frame to frame (Wang et al. 2018, arXiv 1808.06601).
+
+A generator makes the next frame from the label maps of this one and of those before, and from the pictures that it
+made before: it moves the last picture along a flow that it estimates, and paints what the flow cannot tell. One
+discriminator judges single frames with their labels, others judge several frames at once, some far apart in time.
+
+A batch is a chunk of consecutive frames, a step trains on it, and the next step goes on where it ended; gradients flow
+back through the frames of a chunk. Sequences get longer from stage to stage, and pictures get larger from scale to
+scale: all of that is data in `stages`.
+
+    --data       a folder of sequences: NAME/labels/000000.png, NAME/frames/000000.png, ... (`ganvas world` makes such)
+    --flow-from  what teaches flow: exact (folders `flow`), dis (OpenCV), a TorchScript or ONNX file, none
+
+Expect flat but steady pictures after minutes at 128 px; the paper trained for days on eight GPUs.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ganvas.data.clips import Clips
+from ganvas.data.flow import is_inside, warp
+from ganvas.data.windows import Chunk, Place, Windows
+from ganvas.errors import UserError
+from ganvas.losses import temporal
+from ganvas.losses.reconstruction import feature_matching, l1, perceptual
+from ganvas.networks import build
+from ganvas.networks.discriminators import MultiScaleDiscriminator
+from ganvas.networks.vid2vid import FLOW_PX, Known, Past, Vid2Vid, next_frame
+from ganvas.protocol import Card, Carry, Context, Ledger, Networks, Optimizer, Outputs, Recipe, Source, Stage, Turn
+from ganvas.recipes.features import load_features
+from ganvas.recipes.vid2vid_settings import PRESETS, Settings, check
+
+SCORED = 4
+"""Sequences that a score looks at, and sixteen frames of each."""
+
+
+class Batch(NamedTuple):
+    """Addresses of windows, (B, 4): which of them are used depends on how far the present ones are made."""
+
+    windows: Tensor
+
+
+class Leg(NamedTuple):
+    """A stage as this recipe thinks of it."""
+
+    scales: int
+    length: int
+    rounds: int
+    begin: float
+    """Share of the scale's training that is done when it begins and ends."""
+    end: float
+    is_alone: bool
+
+
+class Vid2VidRecipe(Recipe):
+    """Video synthesis frame by frame with flow, mask and hallucination, judged frame by frame and clip by clip."""
+
+    Settings: ClassVar = Settings
+    PRESETS: ClassVar = PRESETS
+
+    def __init__(self, settings: Any) -> None:
+        self.settings: Settings = settings
+        self.sources: list[Clips] = []
+        self.features: nn.Module | None = None
+        self._read: tuple[Any, Chunk] | None = None
+        check(settings)
+
+    # Data
+
+    def source(self, path: str) -> Source:
+        """Return the sequences of a folder."""
+        s = self.settings
+        clips = Clips(
+            path, s.num_labels or self.num_labels, flow_from=s.flow_from, number=len(self.sources),
+            multiple_of=s.shrink * 2 ** (s.downs + s.scales - 1),
+        )  # fmt: skip
+        if clips.shortest < s.first_length + 1:
+            name = min(clips.clips, key=len).name
+            why = f"A sequence of {s.first_length} frames and the one before it was asked for"
+            do = f"Give longer sequences, or --first-length {max(1, clips.shortest - 1)}"
+            raise UserError(f"The sequence {name} has {clips.shortest} frames", why, do)
+        if self.sources and clips.channels_label != self.sources[0].channels_label:
+            raise UserError(f"{path} has other labels or instances than {self.sources[0].folder}")
+        self.sources.append(clips)
+        return clips
+
+    @property
+    def num_labels(self) -> int:
+        """Classes of the first source."""
+        return self.sources[0].num_labels if self.sources else self.settings.num_labels
+
+    @property
+    def has_edges(self) -> bool:
+        """Whether boundaries of instances are shown to the networks."""
+        return bool(self.sources) and self.sources[0].has_instances and self.sources[0].has_labels
+
+    @property
+    def channels_label(self) -> int:
+        """Planes of one frame's condition."""
+        return self.sources[0].channels_label if self.sources else self.settings.num_labels
+
+    def foreground(self) -> tuple[int, ...]:
+        """Return the labels that the foreground branch draws."""
+        legend = self.sources[0].legend if self.sources and self.settings.things_are_foreground else ()
+        return tuple(label.id for label in legend if label.thing) or self.settings.foreground
+
+    # What is trained
+
+    def legs(self) -> dict[str, Leg]:
+        """Return the stages by name, with what they mean."""
+        s, legs = self.settings, {}
+        bound = min([s.longest, *(source.shortest - 1 for source in self.sources)])
+        for number in range(1, s.scales + 1):
+            for place in range(s.lengths):
+                length = min(bound, s.first_length * 2**place)
+                name = f"scale {number}, {length} frames"
+                name += f" ({place + 1})" if name in legs else ""
+                if number > 1 and not place and s.alone_rounds:
+                    legs[f"scale {number} alone, {length} frames"] = Leg(number, length, s.alone_rounds, 0, 0, True)
+                legs[name] = Leg(
+                    number, length, s.rounds[number - 1], place / s.lengths, (place + 1) / s.lengths, False
+                )  # fmt: skip
+        return legs
+
+    def stages(self) -> list[Stage]:
+        """Return a stage for each scale and length: whole sequences, in chunks."""
+        s = self.settings
+        judges = ("discriminator", *(f"clip_discriminator_{stride}" for stride in s.clip_strides))
+        turns = (Turn(side="discriminator", trains=judges), Turn(side="generator", trains=("generator",)))
+        stages = []
+        for name, leg in self.legs().items():
+            rate = s.rates[leg.scales - 1]
+            # At the full rate for the first half of the scale, then down to nothing at its end.
+            start, stop = (rate * min(1.0, 2 - 2 * share) for share in (leg.begin, leg.end))
+            hold = min(1.0, max(0.0, (0.5 - leg.begin) / (leg.end - leg.begin))) if leg.end > leg.begin else 1.0
+            schedule = "constant" if hold == 1 else "linear"
+            adam = Optimizer(rate=start, betas=s.betas, schedule=schedule, hold=hold, final_rate=stop)
+            coarser = tuple(f"generator.scale{number}.*" for number in range(leg.scales - 1)) if leg.is_alone else ()
+            steps = leg.rounds * math.ceil(leg.length / s.frames_a_step)
+            adams = dict.fromkeys(("generator", *judges), adam)
+            stages.append(
+                Stage(name=name, steps=steps, turns=turns, optimizers=adams, frozen=coarser, clip_length=leg.length)
+            )
+        return stages
+
+    def networks(self) -> Networks:
+        """Return the generator, the image discriminator, and a clip discriminator for each stride."""
+        s = self.settings
+        nets = Networks(generator=build(self.card()), discriminator=self._judge(self.channels_label + 3))
+        channels = 3 * s.clip_frames + (0 if s.flow_from == "none" else 2 * (s.clip_frames - 1))
+        for stride in s.clip_strides:
+            nets[f"clip_discriminator_{stride}"] = self._judge(channels)
+        self.features = load_features(s.perceptual, s.perceptual_layers) if s.perceptual_weight else None
+        return nets
+
+    def _judge(self, channels: int) -> nn.Module:
+        s = self.settings
+        return MultiScaleDiscriminator(channels, s.discriminator_width, s.discriminator_scales, norm=s.norm)
+
+    def batch(self, raw: dict[str, Tensor], context: Context) -> Batch:
+        """Keep the addresses."""
+        return Batch(raw["window"].cpu())
+
+    # One step
+
+    def place(self, batch: Batch, carry: Carry, context: Context) -> Place:
+        """Return where this step stands: in the windows that the carry holds, or at the beginning of the batch's."""
+        leg = self.legs()[context.stage.name]
+        goes_on = carry.get("stage") == context.stage.name and carry["made"] < leg.length
+        windows = carry["windows"] if goes_on else batch.windows
+        addresses = tuple(tuple(map(int, window)) for window in windows.tolist())
+        shrink = self.settings.shrink * 2 ** (self.settings.scales - leg.scales)
+        return Place(addresses, carry["made"] if goes_on else 0, leg.length, shrink)
+
+    def chunk(self, place: Place, context: Context) -> Chunk:
+        """Return the frames of this step; both sides of a step ask for the same."""
+        if self._read is None or self._read[0] != place:
+            s = self.settings
+            reader, frames = self._windows(), min(s.frames_a_step, place.length - place.made)
+            self._read = place, reader.chunk(place, frames, place.coins(s.given_share), context.device)
+        return self._read[1]
+
+    def _windows(self) -> Windows:
+        return Windows(self.sources, self.num_labels, self.has_edges, self.settings.past_frames)
+
+    def forward(self, nets: Networks, batch: Batch, carry: Carry, context: Context) -> tuple[Outputs, Carry]:
+        """Make the next chunk of frames; carry the last pictures, and where in the windows they stand."""
+        place = self.place(batch, carry, context)
+        chunk = self.chunk(place, context)
+        outputs = self.roll(nets.generator, place, chunk, carry.get("pictures") if place.made else None)
+        fake = outputs["fake"]
+        made = place.made + fake.shape[1]
+        shown = torch.cat([carry["history"], fake.detach()], 1) if place.made else fake.detach()
+        kept = min(shown.shape[1], (self.settings.clip_frames - 1) * max(self._strides(place.length), default=0))
+        return outputs, {
+            "stage": context.stage.name,
+            "windows": torch.tensor(place.windows),
+            "made": made,
+            "pictures": outputs.pop("past"),
+            "history": shown[:, shown.shape[1] - kept :],
+        }
+
+    def roll(self, generator: nn.Module, place: Place, chunk: Chunk, pictures: Tensor | None) -> Outputs:
+        """Make the frames of a chunk, each from those before it; none of `pictures` means that windows begin.
+
+        Outputs are stacked along the second axis: `fake`, `raw`, `flow`, `mask`; `before` is what was moved along the
+        flow, `has_before` (B, T) whether there was anything, `past` the pictures that the next chunk begins with.
+        """
+        s = self.settings
+        batch, frames = chunk.labels.shape[:2]
+        given = place.coins(s.given_share).to(chunk.real.device)
+        if pictures is None:
+            first = chunk.real_before[:, 0] * given[:, None, None, None]
+            pictures, has = first.repeat(1, s.past_frames, 1, 1), given
+        else:
+            has = torch.ones(batch, dtype=torch.bool, device=given.device)
+        past = Past(chunk.labels_before.flatten(1, 2), pictures.detach().to(chunk.real.dtype), has)
+        assert isinstance(generator, Vid2Vid)
+        made, before, has_before = [], [], []
+        for number in range(frames):
+            if number % s.backpropagated == 0:
+                past = Past(past.labels, past.pictures.detach(), past.has_previous)
+            before.append(past.pictures[:, -3:])
+            has_before.append(past.has_previous)
+            known, scales = self._known(chunk, number), self._scales_at(place)
+            frame, past = next_frame(generator, chunk.labels[:, number], past, known, scales)
+            made.append(frame)
+        stacked = {name: torch.stack([getattr(frame, name) for frame in made], 1) for name in made[0]._fields}
+        stacked["fake"] = stacked.pop("picture")
+        return {**stacked, "before": torch.stack(before, 1), "has_before": torch.stack(has_before, 1),
+                "past": past.pictures}  # fmt: skip
+
+    def _scales_at(self, place: Place) -> int:
+        return self.settings.scales - int(math.log2(place.shrink // self.settings.shrink))
+
+    def _known(self, chunk: Chunk, number: int) -> Known | None:
+        s = self.settings
+        if chunk.flow is None or chunk.trust is None:
+            return None
+        flow = chunk.flow[:, number] if s.flow_use == "replace" else None
+        mask = 1 - chunk.trust[:, number] if s.mask_from == "exact" and s.mask_use == "replace" else None
+        return None if flow is None and mask is None else Known(flow, mask)
+
+    def _strides(self, length: int) -> list[int]:
+        s = self.settings
+        return [stride for stride in s.clip_strides if (s.clip_frames - 1) * stride < length]
+
+    # Losses
+
+    def discriminator_losses(
+        self, nets: Networks, batch: Batch, outputs: Outputs, carry: Carry, context: Context
+    ) -> Ledger:
+        """Return the losses of the image and clip discriminators; blended and raw pictures both count as fake."""
+        s, place = self.settings, self.place(batch, carry, context)
+        chunk = self.chunk(place, context)
+        labels, real, fakes = self._drawn_frames(chunk, outputs, context)
+        real_verdicts = nets.discriminator(torch.cat([labels, real], 1))
+        fake_verdicts = [nets.discriminator(torch.cat([labels, fake], 1)) for fake in fakes]
+        losses = [s.adversarial.discriminator(real_verdicts, verdicts) for verdicts in fake_verdicts]
+        # The mean of its two halves, summed over the scales.
+        factor = s.gan_weight * s.discriminator_scales / 2
+        ledger = Ledger({"image": factor * torch.stack(losses).mean()})
+        for stride, real_clip, fake_clip in self._drawn_clips(place, outputs, carry, context):
+            judge = nets[f"clip_discriminator_{stride}"]
+            ledger[f"clip{stride}"] = factor * s.adversarial.discriminator(judge(real_clip), judge(fake_clip))
+        means = [verdicts[0].score.detach().float().mean() for verdicts in (real_verdicts, fake_verdicts[0])]
+        ledger.observed["margin"] = means[0] - means[1]
+        return ledger
+
+    def generator_losses(
+        self, nets: Networks, batch: Batch, outputs: Outputs, carry: Carry, context: Context
+    ) -> Ledger:
+        """Return the losses of pictures (blended and raw), of clips, of flows, of warped pictures and of the mask."""
+        place = self.place(batch, carry, context)
+        chunk = self.chunk(place, context)
+        ledger = Ledger()
+        self._add_image_losses(ledger, nets, chunk, outputs, context)
+        self._add_clip_losses(ledger, nets, place, outputs, carry, context)
+        self._add_temporal_losses(ledger, place, chunk, outputs)
+        return ledger
+
+    def _add_image_losses(
+        self, ledger: Ledger, nets: Networks, chunk: Chunk, outputs: Outputs, context: Context
+    ) -> None:
+        s = self.settings
+        labels, real, fakes = self._drawn_frames(chunk, outputs, context)
+        with torch.no_grad():
+            real_verdicts = nets.discriminator(torch.cat([labels, real], 1))
+        verdicts = [nets.discriminator(torch.cat([labels, fake], 1)) for fake in fakes]
+        judged = [s.adversarial.generator(real_verdicts, verdict) for verdict in verdicts]
+        ledger["image"] = s.gan_weight * s.discriminator_scales * torch.stack(judged).sum()
+        matched = [feature_matching(verdict, real_verdicts, "pix2pixhd") for verdict in verdicts]
+        ledger["matching"] = s.matching_weight * torch.stack(matched).sum()
+        everything = [outputs[name].flatten(0, 1) for name in self._kinds()]
+        target = chunk.real.flatten(0, 1)
+        if s.pixel_weight:
+            ledger["pixel"] = s.pixel_weight * torch.stack([l1(fake, target) for fake in everything]).sum()
+        if self.features is not None:
+            features = self.features.to(context.device)
+            last = len(s.perceptual_layers) - 1
+            weights = {name: 2.0 ** (place - last) for place, name in enumerate(s.perceptual_layers)}
+            with torch.no_grad():
+                wanted = features((target + 1) / 2)
+            distances = [perceptual(features((fake.float() + 1) / 2), wanted, weights) for fake in everything]
+            ledger["perceptual"] = s.perceptual_weight * torch.stack(distances).sum()
+
+    def _add_clip_losses(
+        self, ledger: Ledger, nets: Networks, place: Place, outputs: Outputs, carry: Carry, context: Context
+    ) -> None:
+        s = self.settings
+        for stride, real_clip, fake_clip in self._drawn_clips(place, outputs, carry, context):
+            judge = nets[f"clip_discriminator_{stride}"]
+            with torch.no_grad():
+                real_verdicts = judge(real_clip)
+            verdicts = judge(fake_clip)
+            judged = s.gan_weight * s.discriminator_scales * s.adversarial.generator(real_verdicts, verdicts)
+            matched = s.matching_weight * feature_matching(verdicts, real_verdicts, "pix2pixhd")
+            ledger[f"clip{stride}"] = judged + matched
+
+    def _add_temporal_losses(self, ledger: Ledger, place: Place, chunk: Chunk, outputs: Outputs) -> None:
+        s = self.settings
+        real, real_before = chunk.real.flatten(0, 1), chunk.real_before.flatten(0, 1)
+        fake, before = outputs["fake"].flatten(0, 1), outputs["before"].flatten(0, 1).detach()
+        flow, mask = outputs["flow"].flatten(0, 1), outputs["mask"].flatten(0, 1)
+        has_before = outputs["has_before"].flatten()[:, None, None, None].to(fake.dtype)
+        trust: Tensor | None = None
+        if chunk.flow is not None and chunk.trust is not None:
+            target = chunk.flow.flatten(0, 1)
+            known = chunk.trust.flatten(0, 1)
+            trust = known * temporal.confidence(real, warp(real_before, target))
+            ledger["made_warp"] = s.warp_weight * temporal.warp_loss(fake, warp(before, target), trust * has_before)
+            if self._learns_flow:
+                # A finer scale counts more pixels for the same movement.
+                weight = s.flow_weight / 2 ** (self._scales_at(place) - 1)
+                ledger["flow"] = weight * temporal.flow_loss(flow, target, trust)
+            if s.mask_from == "exact" and s.mask_use == "teach" and s.with_flow:
+                ledger["mask_teacher"] = temporal.masked_l1(mask, 1 - known, has_before)
+        if self._learns_flow:
+            ledger["flow_warp"] = s.warp_weight * temporal.warp_loss(warp(real_before, flow), real, trust)
+        if s.mask_weight and s.with_flow:
+            fetched = trust if trust is not None else is_inside(flow.detach())
+            ledger["mask"] = s.mask_weight * temporal.mask_loss(mask, fetched * has_before)
+
+    @property
+    def _learns_flow(self) -> bool:
+        return self.settings.with_flow and self.settings.flow_use == "teach"
+
+    def _kinds(self) -> tuple[str, ...]:
+        return ("fake", "raw") if self.settings.with_flow else ("fake",)
+
+    def _drawn_frames(self, chunk: Chunk, outputs: Outputs, context: Context) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Return labels, real and made pictures of one frame of each sample, drawn at random, or of all frames."""
+        planes = [chunk.labels, chunk.real, *(outputs[name] for name in self._kinds())]
+        batch, frames = chunk.labels.shape[:2]
+        if self.settings.image_frames == "one":
+            drawn = torch.randint(frames, (batch,), generator=context.random).tolist()
+            picked = [torch.stack([plane[b, t] for b, t in enumerate(drawn)]) for plane in planes]
+        else:
+            picked = [plane.flatten(0, 1) for plane in planes]
+        return picked[0], picked[1], picked[2:]
+
+    def _drawn_clips(
+        self, place: Place, outputs: Outputs, carry: Carry, context: Context
+    ) -> list[tuple[int, Tensor, Tensor]]:
+        """Return for each stride that has room a real and a made clip that end at a frame of this chunk."""
+        s, clips = self.settings, []
+        fake = outputs["fake"]
+        shown = torch.cat([carry["history"].to(fake.dtype), fake], 1) if place.made else fake
+        oldest = place.made + fake.shape[1] - shown.shape[1]
+        for stride in self._strides(place.length):
+            span = (s.clip_frames - 1) * stride
+            ends = [last for last in range(place.made, place.made + fake.shape[1]) if last - span >= oldest]
+            if not ends:
+                continue
+            last = ends[int(torch.randint(len(ends), (), generator=context.random))]
+            real, flows = self._windows().strided(place, last, stride, s.clip_frames, context.device)
+            first = last - span - oldest
+            made = shown[:, first : first + span + 1 : stride]
+            moves = [] if flows is None else [flows.flatten(1, 2) / FLOW_PX]
+            clips.append((stride, *(torch.cat([part.flatten(1, 2), *moves], 1) for part in (real, made))))
+        return clips
+
+    # Looking at it
+
+    @torch.no_grad()
+    def sample(self, nets: Networks, batch: Batch, context: Context) -> Tensor:
+        """Return the real and the made frame, the hallucinated one and the mask after some frames: (B, 3, H, 4 W)."""
+        place = self._first_place(batch.windows, context, longest=8)
+        chunk = self._windows().chunk(place, place.length, place.coins(self.settings.given_share), context.device)
+        outputs = self.roll(nets.generator, place, chunk, None)
+        made = [(part[:, -1].float() + 1) / 2 for part in (chunk.real, outputs["fake"], outputs["raw"])]
+        return torch.cat([*made, outputs["mask"][:, -1].float().repeat(1, 3, 1, 1)], dim=-1).clamp(0, 1)
+
+    @torch.no_grad()
+    def score(self, nets: Networks, source: Source, context: Context) -> dict[str, float]:
+        """Return the likeness to real frames, and what flows cost: of made frames, of real ones, of the flow itself."""
+        assert isinstance(source, Clips)
+        found: dict[str, list[Tensor]] = {}
+        for index in source.indices[:SCORED]:
+            address = torch.tensor([[source.number, index, 0, 0]])
+            place = self._first_place(address, context, longest=16)
+            chunk = self._windows().chunk(place, place.length, place.coins(1.0), context.device)
+            outputs = self.roll(nets.generator, place, chunk, None)
+            for name, value in _scores(chunk, outputs).items():
+                found.setdefault(name, []).append(value.float().cpu())
+        return {name: float(torch.stack(values).mean()) for name, values in found.items()}
+
+    def _first_place(self, windows: Tensor, context: Context, longest: int) -> Place:
+        length = min([longest, *(source.shortest - 1 for source in self.sources)])
+        scales = self.legs()[context.stage.name].scales
+        addresses = tuple(tuple(map(int, window)) for window in windows.tolist())
+        return Place(addresses, 0, length, self.settings.shrink * 2 ** (self.settings.scales - scales))
+
+    def card(self) -> Card:
+        """Return the card of the generator, with what a sampler must know of the conditions."""
+        s = self.settings
+        network = {
+            "channels_label": self.channels_label,
+            "frames": s.past_frames + 1,
+            "width": s.width,
+            "downs": s.downs,
+            "blocks": s.blocks,
+            "scales": s.scales,
+            "norm": s.norm,
+            "with_flow": s.with_flow,
+            "foreground": list(self.foreground()),
+        }
+        extra = {
+            "num_labels": self.num_labels,
+            "edges": self.has_edges,
+            "first_frame": "needed" if s.given_share == 1 else "optional" if s.given_share else "unused",
+            "replaces": [name for name, use in (("flow", s.flow_use), ("mask", s.mask_use)) if use == "replace"],
+        }
+        return Card(
+            network="vid2vid", settings=network, input="clip", range=(-1.0, 1.0), tiling="discouraged",
+            multiple_of=2 ** (s.downs + s.scales - 1), channels_in=self.channels_label, recipe="vid2vid",
+            purpose="video from label maps", data=s.data, extra=extra,
+        )  # fmt: skip
+
+
+def _scores(chunk: Chunk, outputs: Outputs) -> dict[str, Tensor]:
+    real, fake = chunk.real.flatten(0, 1), outputs["fake"].flatten(0, 1)
+    scores = {"minus_l1": -l1(fake, real) / 2}
+    if chunk.flow is not None and chunk.trust is not None:
+        flow, trust = chunk.flow.flatten(0, 1), chunk.trust.flatten(0, 1)
+        before, real_before = outputs["before"].flatten(0, 1), chunk.real_before.flatten(0, 1)
+        scores["warping_error"] = temporal.warp_loss(fake, warp(before, flow), trust) / 2
+        scores["warping_error_of_real"] = temporal.warp_loss(real, warp(real_before, flow), trust) / 2
+        scores["flow_error_px"] = temporal.end_point_error(outputs["flow"].flatten(0, 1), flow, trust)
+    return scores
