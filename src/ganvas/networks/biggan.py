@@ -7,6 +7,7 @@ B. The discriminator of 512 px, which the public code lacks, follows the paper's
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -261,7 +262,7 @@ class BigGANGenerator(GeneratorEnds):
         features = class_features + chunk * skip_z
         self.blocks = nn.ModuleList(
             GeneratorBlock(before, after, features, num_classes, epsilon, statistics)
-            for before, after in zip(channels, channels[1:])
+            for before, after in itertools.pairwise(channels)
         )
         self.attended = sides.index(attention_px) if attention_px else -1
         self.attention = SelfAttention(channels[self.attended + 1], spectral_norm=True) if attention_px else None
@@ -372,7 +373,7 @@ class BigGANDiscriminator(nn.Module):
         check_attention(attention_px, sides)
         self.blocks = nn.ModuleList(
             DiscriminatorBlock(before, after, is_first=index == 0, halves=index < halvings)
-            for index, (before, after) in enumerate(zip(channels, channels[1:]))
+            for index, (before, after) in enumerate(itertools.pairwise(channels))
         )
         self.attended = sides.index(attention_px) if attention_px else -1
         self.attention = SelfAttention(channels[self.attended + 1], spectral_norm=True) if attention_px else None

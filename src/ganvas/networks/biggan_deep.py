@@ -6,6 +6,7 @@ B.2 and tables 7 to 9.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -102,7 +103,7 @@ class BigGANDeepGenerator(GeneratorEnds):
         )
         self.size_px, self.latent = size_px, latent
         blocks: list[nn.Module] = []
-        for before, after in zip(channels, channels[1:]):
+        for before, after in itertools.pairwise(channels):
             for place in range(depth):
                 is_last = place == depth - 1
                 out = after if is_last else before
@@ -133,7 +134,7 @@ def check_depth(depth: int, channels: Sequence[int]) -> None:
     if depth < 1 or min(channels) < SQUEEZE:
         why = f"Its narrowest layer has {min(channels)} channels, of which a quarter is used"
         raise UserError(f"BigGAN-deep cannot have depth {depth}", why, "Use depth 1 or more, and a width from 4")
-    if any(before < after for before, after in zip(channels, channels[1:])):
+    if any(before < after for before, after in itertools.pairwise(channels)):
         raise UserError("BigGAN-deep cannot widen towards the picture", "Its shortcuts only drop channels")
 
 
@@ -202,7 +203,7 @@ class BigGANDeepDiscriminator(nn.Module):
                 halves=place == 0 and stage < halvings,
                 activates=activate_stem or stage > 0 or place > 0,
             )
-            for stage, (before, after) in enumerate(zip(channels, channels[1:]))
+            for stage, (before, after) in enumerate(itertools.pairwise(channels))
             for place in range(depth)
         )
         self.attended = depth * (sides.index(attention_px) + 1) - 1 if attention_px else -1
