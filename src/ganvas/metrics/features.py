@@ -1,0 +1,202 @@
+"""Who looks at the pictures when sets are compared: a judge, its features, and exactly how pictures reach it.
+
+`clean` and `legacy` are FID's Inception under its two resize conventions; only their scores bear the published names.
+`small` is the small classifier that comes with Ganvas, `random` a network of fixed random weights: good for comparing
+results with each other on one machine or many, and never called FID. Each judge's preprocessing has a hash; numbers of
+different hashes are not comparable.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ganvas import networks
+from ganvas.errors import UserError, did_you_mean
+from ganvas.io import weights
+from ganvas.networks.features import SmallFeatures
+from ganvas.networks.inception import SIDE_PX, Inception2015
+from ganvas.protocol import Card
+
+SMALL = Path(__file__).parents[1] / "weights" / "small-features.safetensors"
+SMALL_SIDE_PX = 128
+RANDOM_SEED = 0
+INCEPTION_NAME = "pt_inception-2015-12-05-6726825d.pth"
+INCEPTION_HASH = "6726825d"
+INCEPTION_URL = f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{INCEPTION_NAME}"
+JUDGES = ("clean", "legacy", "small", "random")
+
+
+# How pictures reach the judge
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """All that happens to a picture before its features are taken, and which network takes them."""
+
+    network: str
+    weights: str
+    """SHA-256 of the weight file, or how the weights were drawn."""
+    side_px: int
+    resize: str
+    rounding: str = "to 8 bits before the resize, none after it"
+    channels: str = "RGB, gray repeated, alpha laid over mid-gray"
+    pooled: str = "means over the picture"
+
+    @property
+    def hash(self) -> str:
+        """Eight digits that differ where any of it differs."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:8]
+
+
+def quantize(pictures: Tensor) -> Tensor:
+    """Return pictures in [0, 1] as 8 bits would hold them: floats of a generator score unlike its files otherwise."""
+    return (pictures.float().clamp(0, 1) * 255 + 0.5).floor() / 255
+
+
+def resize_clean(pictures: Tensor, side_px: int) -> Tensor:
+    """Return pictures at a square size by Pillow's antialiased bicubic in floats, clipped to [0, 1] and not rounded.
+
+    (B, C, H, W) -> (B, C, side_px, side_px)
+
+    Source: Parmar et al. 2022, "On aliased resizing and surprising subtleties in GAN evaluation".
+    """
+    size = (side_px, side_px)
+    if pictures.shape[-2:] == size:
+        return pictures
+    return F.interpolate(pictures, size=size, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
+
+
+def resize_legacy(pictures: Tensor, side_px: int) -> Tensor:
+    """Return pictures at a square size as TensorFlow 1 does: bilinear, corner to corner, no antialiasing.
+
+    (B, C, H, W) -> (B, C, side_px, side_px)
+
+    Pixel i of the result looks at i H / side_px, without the half pixel that others add; what the first FID did.
+    """
+    rows, columns = (_legacy_matrix(size, side_px).to(pictures) for size in pictures.shape[-2:])
+    return torch.einsum("ih,bchw,jw->bcij", rows, pictures, columns)
+
+
+def _legacy_matrix(num_in: int, num_out: int) -> Tensor:
+    places = torch.arange(num_out, dtype=torch.float64) * (num_in / num_out)
+    lower = places.floor().long()
+    upper = (lower + 1).clamp(max=num_in - 1)
+    share = (places - lower)[:, None]
+    return F.one_hot(lower, num_in) * (1 - share) + F.one_hot(upper, num_in) * share
+
+
+RESIZES: dict[str, Callable[[Tensor, int], Tensor]] = {"clean": resize_clean, "legacy": resize_legacy}
+
+
+# The judges
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A network that looks at pictures, and how they reach it."""
+
+    name: str
+    network: nn.Module
+    preprocessing: Preprocessing
+    trust: str
+    """One sentence on what its numbers are worth."""
+
+    @property
+    def is_published(self) -> bool:
+        """Whether its scores may bear the published names: FID, KID, Inception score."""
+        return self.name in ("clean", "legacy")
+
+    @torch.no_grad()
+    def features(self, pictures: Tensor) -> Tensor:
+        """Return what it sees in pictures (B, 3, H, W) in [0, 1]: (B, D) float32 on the CPU."""
+        resized = RESIZES[self.preprocessing.resize](quantize(pictures), self.preprocessing.side_px)
+        seen = self.network(resized)
+        if isinstance(seen, dict):
+            seen = torch.cat([activation.mean(dim=(2, 3)) for activation in seen.values()], dim=1)
+        return seen.float().cpu()
+
+    def probabilities(self, features: Tensor) -> Tensor:
+        """Return the probabilities of its answers to features: (B, D) -> (B, answers), float64.
+
+        Raises:
+            UserError: this judge gives no published answers.
+        """
+        if not isinstance(self.network, Inception2015):
+            raise UserError(f"The judge {self.name} gives no Inception score", do="Ask for inception_score_clean")
+        return self.network.logits(features.to(self.network.fc.weight.device)).double().softmax(1).cpu()
+
+
+def open_judge(name: str, inception: str | Path | None = None, device: str | torch.device = "cpu") -> Judge:
+    """Return a judge by name.
+
+    Args:
+        name: `clean`, `legacy`, `small` or `random`.
+        inception: weight file for the first two; without it the published one is taken from the cache or fetched.
+        device: where it looks at pictures.
+
+    Raises:
+        UserError: no such judge, or its weights are not at hand and cannot be fetched.
+    """
+    if name in ("clean", "legacy"):
+        return _inception(name, inception, device)
+    if name == "small":
+        return _small(device)
+    if name == "random":
+        return _random(device)
+    raise UserError(f"There is no judge {name!r}", do=did_you_mean(name, JUDGES))
+
+
+def _inception(resize: str, path: str | Path | None, device: str | torch.device) -> Judge:
+    if path is None:
+        try:
+            path = weights.fetch(INCEPTION_URL, INCEPTION_NAME, INCEPTION_HASH)
+        except UserError as error:
+            do = f"{error.do}: --inception FILE; or ask for frechet_small, which needs no download"
+            raise UserError("FID needs the weights of Inception", f"{error.what}: {error.why}", do) from error
+    file = weights.read(path)
+    if file.card.network != "inception2015":
+        why = f"It holds the network {file.card.network}"
+        raise UserError(f"{path} is not FID's Inception", why, f"Fetch {INCEPTION_URL}")
+    network = Inception2015()
+    network.load_state_dict(dict(file.tensors))
+    preprocessing = Preprocessing("inception2015", file.sha256, SIDE_PX, resize)
+    published = file.sha256.startswith(INCEPTION_HASH)
+    trust = f"Features of {'the published' if published else 'an unknown'} Inception, {resize} resize to {SIDE_PX} px"
+    return Judge(resize, network.to(device), preprocessing, trust)
+
+
+def _small(device: str | torch.device) -> Judge:
+    file = weights.read(SMALL)
+    stages = int(file.card.settings["stages"])
+    settings = {**file.card.settings, "layers": [f"relu{stage}_2" for stage in range(1, stages + 1)]}
+    network = networks.build(replace(file.card, settings=settings))
+    network.load_state_dict(dict(file.tensors))
+    network = network.eval().requires_grad_(False).to(device)
+    accuracy = file.card.scores.get("photograph_accuracy", float("nan"))
+    classes = int(file.card.settings["classes"])
+    trust = (
+        f"Features of a small classifier of photographs and their damages; of {classes} classes it was right in "
+        f"{accuracy:.3f} (photograph) of held-out crops. Not FID"
+    )
+    preprocessing = Preprocessing("small_features", file.sha256, SMALL_SIDE_PX, "clean")
+    return Judge("small", network, preprocessing, trust)
+
+
+def _random(device: str | torch.device) -> Judge:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(RANDOM_SEED)
+        card = Card(network="small_features", settings={"width": 16, "layers": [f"relu{n}_2" for n in range(1, 5)]})
+        network = networks.build(card)
+    assert isinstance(network, SmallFeatures)
+    drawn = hashlib.sha256(b"".join(value.numpy().tobytes() for value in network.state_dict().values())).hexdigest()
+    preprocessing = Preprocessing("small_features", f"seed {RANDOM_SEED}: {drawn}", SMALL_SIDE_PX, "clean")
+    trust = "Features of a network of random weights. Not FID"
+    return Judge("random", network.eval().requires_grad_(False).to(device), preprocessing, trust)
