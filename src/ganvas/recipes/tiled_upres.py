@@ -24,15 +24,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ganvas.data import guides
-from ganvas.data.degrade import resize_bicubic
 from ganvas.data.guides import Guide, GuidedPictures, GuideSettings
 from ganvas.errors import UserError
 from ganvas.losses.adversarial import AdversarialLoss
 from ganvas.losses.reconstruction import l1, low_l1
-from ganvas.metrics.paired import luma, psnr
-from ganvas.metrics.sharpness import laplacian_variance
 from ganvas.networks import build
 from ganvas.protocol import Card, Carry, Context, Ledger, Networks, Optimizer, Outputs, Recipe, Source, Stage, Turn
+from ganvas.recipes import enlargement
 from ganvas.settings import Training
 
 SCORED = 16
@@ -218,8 +216,9 @@ class TiledUpres(Recipe):
         One tile from the middle of each of up to 16 pictures.
         """
         assert isinstance(source, GuidedPictures)
-        found = [self._scored(nets, source, index, context) for index in range(min(SCORED, len(source)))]
-        return {name: sum(scores[name] for scores in found) / len(found) for name in found[0]}
+        return enlargement.mean(
+            [self._scored(nets, source, index, context) for index in range(min(SCORED, len(source)))]
+        )
 
     def _scored(self, nets: Networks, source: GuidedPictures, index: int, context: Context) -> dict[str, float]:
         s, whole = self.settings, source.whole(index)
@@ -227,17 +226,8 @@ class TiledUpres(Recipe):
         low = whole["low"][None, :, at : at + s.tile_px, at : at + s.tile_px].to(context.device)
         part = slice(at * s.scale, (at + s.tile_px) * s.scale)
         high = whole["high"][None, :, part, part].to(context.device).float() / 255
-        fake = (nets.generator(low).float() * 0.5 + 0.5).clamp(0, 1)
-        bicubic = resize_bicubic(low[:, :3] * 0.5 + 0.5, size=(high.shape[-2], high.shape[-1])).clamp(0, 1)
-        truth = luma(high)
-        ours, base = (float(psnr(luma(made), truth, crop_px=s.scale)) for made in (fake, bicubic))
-        detail = float(laplacian_variance(luma(fake)) / laplacian_variance(truth).clamp_min(1e-9))
-        return {
-            "psnr_y": ours,
-            "gain_over_bicubic": ours - base,
-            "low_l1_255ths": 255 * float(low_l1(fake, high, s.tile_px)),
-            "laplacian_ratio": detail,
-        }
+        made = nets.generator(low).float() * 0.5 + 0.5
+        return enlargement.score(made, low[:, :3] * 0.5 + 0.5, high)
 
     def card(self) -> Card:
         """Return the card of the J-net, with all that inference needs: guide, grid and tile."""

@@ -1,0 +1,489 @@
+"""From low to high by a U-Net, a doubling at a time, with the GAN as a style loss (SuperResGANUnet, seed 004).
+
+A low picture that a GAN can make is enlarged by a network that is conditioned on it, and that again, 64 -> 128 -> 256
+-> 512 px. The generator's loss is
+
+    content: L1 between made and true picture, plus
+    style:   lambda times one of  gan        any adversarial loss (the seed: least squares),
+                                  salimans   the distance of the batches' mean features in the discriminator,
+                                  vaegan     the squared distance of the features of each pair, a learned L2.
+
+`content_off_step` lets the content loss fade to nothing, as long as the collapse watch calls the discriminator healthy.
+
+One network serves all doublings: `iterations` stages of growing pictures train the same weights, and from the second
+on a share of the inputs are the network's own results, which is what it will be given when it is iterated. The result
+is one weight file, of which `ganvas upscale --factor 8` runs as many passes as it takes. `--scale 1` is the seed's
+check of the set-up: an autoencoder from 64 to 64 px.
+
+Expect L1 alone to be soft, gan and vaegan to be sharp with errors of their own, salimans to help least.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ganvas.data import degrade, replay
+from ganvas.data.classed import Classed, class_planes, label_planes
+from ganvas.data.pictures import Crops, PairedPictures, Pictures
+from ganvas.data.squares import Squares
+from ganvas.errors import UserError
+from ganvas.losses import regularization
+from ganvas.losses.adversarial import AdversarialLoss, require_coupled_batch
+from ganvas.losses.reconstruction import l1, learned_l2, mean_feature_matching
+from ganvas.networks import build
+from ganvas.networks.blocks import init_normal
+from ganvas.networks.discriminators import DCGANDiscriminator, PatchDiscriminator
+from ganvas.networks.unet import SCALES
+from ganvas.protocol import Card, Carry, Context, Ledger, Networks, Optimizer, Outputs, Recipe, Source, Stage, Turn
+from ganvas.recipes import enlargement
+from ganvas.settings import Training
+
+FADED = "content.faded"
+SCORED = 16
+SCORED_PX = 256
+OWN_SHARE = 0.5
+"""Share of the inputs that are the network's own results, from the second doubling on."""
+
+
+class Batch(NamedTuple):
+    """Pictures in [-1, 1]."""
+
+    low: Tensor
+    """(B, 3, h, w)."""
+    lower: Tensor | None
+    """The first samples at half of that again, from which the network makes its own input: (B', 3, h / 2, w / 2)."""
+    high: Tensor
+    """(B, 3, scale h, scale w)."""
+    condition: Tensor
+    """Labels and classes, one channel each: (B, C, scale h, scale w)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(Training):
+    """The settings of the U-Net super-resolver; the defaults are ours for photographs."""
+
+    scale: Literal[1, 2, 4, 8, 16] = 2
+    """Enlargement by one run of the network; 1 is an autoencoder, the check of the set-up."""
+    iterations: int = 1
+    """Stages of growing pictures for the one network: 3 with a scale of 2 goes 64 -> 128 -> 256 -> 512."""
+    low_px: int = 64
+    """Side of the low pictures of the first stage."""
+    framing: Literal["crops", "squares"] = "crops"
+    """Random crops of the pictures, or the largest square in the middle of each, made smaller (the seed's)."""
+    mirror: bool = True
+    """Mirror pictures at random; crops are turned, too."""
+    low: str = ""
+    """Folder of low pictures paired by name with those of `data`; empty makes them from the high ones."""
+    labels: str = ""
+    """Folder of label maps paired by name with the pictures, as further input channels."""
+    num_labels: int = 0
+    """Number of labels in them."""
+    num_classes: int = 0
+    """Number of classes, one folder each below the data; 0 for none."""
+
+    width: int = 64
+    """Channels of the U-Net's first layer."""
+    downs: int = 5
+    """Halvings of the U-Net (`num_downs` 4 in the seed's code makes five)."""
+    norm: Literal["batch", "instance", "none"] = "batch"
+    """Norm of the generator."""
+    tail: Literal["symmetric", "seed"] = "symmetric"
+    """How it goes beyond its input's size: levels with partners, or the seed's one more transposed convolution."""
+    base: Literal["none", "bicubic"] = "none"
+    """What the network adds to; `bicubic` learns faster."""
+    generator_std: float = 0.02
+    """Standard deviation of the generator's first weights."""
+    grid: str = "4x4"
+    """Scores of the discriminator on pictures of the first stage: `1x1`, `4x4`, or what a score sees, `70px`."""
+    discriminator_width: int = 64
+    """Channels of the discriminator's first layer."""
+    discriminator_norm: Literal["batch", "instance", "spectral", "none"] = "none"
+    """Norm of the discriminator."""
+    discriminator_sees_low: bool = False
+    """Show the discriminator the enlarged low picture, too, as pix2pix does."""
+    minibatch: bool = False
+    """Minibatch discrimination (Salimans et al.); needs the grid 1x1, one iteration and 32 to 256 px."""
+
+    content_weight: float = 1.0
+    """Weight of the L1 content loss."""
+    content_off_step: int = 0
+    """Step from which the content loss fades, while the discriminator is healthy; 0 keeps it."""
+    content_fade_steps: int = 1000
+    """Healthy steps until it is gone; unhealthy ones bring it back at the same pace."""
+    style: Literal["none", "gan", "salimans", "vaegan"] = "gan"
+    """The style loss; `none` leaves L1 alone and trains no discriminator."""
+    style_weight: float = 0.1
+    """Weight of the style loss (lambda)."""
+    adversarial: AdversarialLoss = AdversarialLoss(base="least_squares", pairing="plain")
+    """The discriminator's loss, and the style `gan`'s."""
+    replay_size: int = 0
+    """Past fakes of which the discriminator is shown some in place of new ones; 0 for none, 50 is usual."""
+    history_weight: float = 0.0
+    """Weight of staying near the mean of one's past weights, for both players (historical averaging)."""
+
+    content_steps: int = 0
+    """Steps of each iteration with the content loss alone, before the style (ours)."""
+    steps: int = 160_000
+    """Steps of each iteration with both networks."""
+    generator_rate: float = 2e-4
+    """Learning rate of the generator."""
+    discriminator_rate: float = 5e-5
+    """Learning rate of the discriminator."""
+    betas: tuple[float, float] = (0.5, 0.999)
+    """Adam's betas."""
+
+
+# Seed 004's train_stage2.py as last published: L1 + 0.01 x the learned L2 of VAEGAN, a least-squares discriminator of
+# 5 x 5 patches of 128 px, batch 32. Epochs are not stated; ours are ten of its 16,000 steps. Its discriminator has SELU
+# where this one has leaky ReLU.
+PAPER = Settings(
+    framing="squares", tail="seed", generator_std=0.002, grid="5x5", style="vaegan", style_weight=0.01, batch_size=32,
+)  # fmt: skip
+LAPTOP = Settings(
+    width=24, downs=3, norm="none", base="bicubic", discriminator_width=24, grid="34px", discriminator_sees_low=True,
+    style_weight=0.02, batch_size=8, content_steps=1000, steps=3000, generator_rate=5e-4, discriminator_rate=2e-4,
+    average_half_life=2000.0, precision="float32", checkpoint_every=500, preview_every=500, score_every=500,
+)  # fmt: skip
+PREVIEW = replace(
+    LAPTOP, width=12, discriminator_width=12, low_px=48, content_steps=300, steps=500, average_half_life=400.0,
+    checkpoint_every=200, preview_every=200, score_every=200,
+)  # fmt: skip
+
+
+class SuperResolvingUNets(Recipe):
+    """One U-Net for every doubling, with content and style losses."""
+
+    Settings: ClassVar = Settings
+    PRESETS: ClassVar = {
+        "laptop": LAPTOP,
+        "preview": PREVIEW,
+        "paper": PAPER,
+        "iterated": replace(LAPTOP, iterations=3, low_px=64, batch_size=4, content_steps=500, steps=1500),
+        "autoencoder": replace(LAPTOP, scale=1, base="none", style="none", content_steps=0),
+    }
+
+    def __init__(self, settings: Any) -> None:
+        self.settings = settings
+        _check(settings)
+        if settings.style != "none":
+            with torch.device("meta"):  # refuses a grid that cannot be had
+                self.discriminator()
+
+    def stages(self) -> list[Stage]:
+        """Return for each iteration the stage of the content loss, if it has steps, and that of both losses."""
+        s, stages = self.settings, []
+        generator = Turn(side="generator", trains=("generator",))
+        discriminator = Turn(side="discriminator", trains=("discriminator",))
+        rates = {"generator": s.generator_rate, "discriminator": s.discriminator_rate}
+        both = {name: Optimizer(rate=rate, betas=s.betas) for name, rate in rates.items()}
+        alone = {"generator": both["generator"]}
+        for number in range(s.iterations):
+            side = self._high_px(number)
+            turns, optimizers = ((generator,), alone) if s.style == "none" else ((discriminator, generator), both)
+            content = Stage(
+                name=f"content{side}", steps=s.content_steps, turns=(generator,), optimizers=alone, resolution=side
+            )
+            style = Stage(
+                name=f"style{side}", steps=s.steps, turns=turns, optimizers=optimizers, resolution=side,
+                restarts_average=bool(s.content_steps),
+            )  # fmt: skip
+            stages += [stage for stage in (content, style) if stage.steps]
+        return stages
+
+    def _high_px(self, iteration: int) -> int:
+        return self.settings.low_px * self.settings.scale ** (iteration + 1)
+
+    @property
+    def _largest_px(self) -> int:
+        return self._high_px(self.settings.iterations - 1)
+
+    def networks(self) -> Networks:
+        """Return the U-Net and, where there is a style, its discriminator."""
+        s = self.settings
+        nets = Networks(generator=build(self.card()))
+        if s.generator_std != 0.02:
+            init_normal(nets.generator, s.generator_std)
+        if s.style != "none":
+            nets["discriminator"] = self.discriminator()
+        return nets
+
+    def discriminator(self) -> nn.Module:
+        """Return a new discriminator of pictures, with the low picture and the conditions behind them."""
+        s, side = self.settings, self._high_px(0)
+        # A relativistic loss gives the last bias no gradient; Adam would turn rounding noise into drift.
+        last_bias = not s.adversarial.is_shift_invariant
+        channels = 3 + 3 * s.discriminator_sees_low + s.num_labels + s.num_classes
+        if s.minibatch:
+            return DCGANDiscriminator(
+                size_px=side, width=s.discriminator_width, norm=s.discriminator_norm, minibatch="discrimination",
+                last_bias=last_bias, channels_in=channels,
+            )  # fmt: skip
+        return PatchDiscriminator(
+            channels_in=channels, width=s.discriminator_width, grid=s.grid, norm=s.discriminator_norm, size_px=side,
+            last_bias=last_bias,
+        )  # fmt: skip
+
+    def source(self, path: str) -> Source:
+        """Return pictures of a folder, alone, with their low ones or with their label maps, and with their classes."""
+        s, side = self.settings, self._largest_px
+        if s.low:
+            source: Any = PairedPictures(s.low, path, scale=s.scale, crop_px=side, augment=s.mirror)
+        elif s.labels:
+            source = PairedPictures(s.labels, path, scale=1, crop_px=side, augment=s.mirror)
+        elif s.framing == "squares":
+            source = Squares(path, side, s.mirror)
+        else:
+            source = Pictures(path, crop_px=side, scale=s.scale, augment=s.mirror)
+        return Classed(source, s.num_classes) if s.num_classes else source
+
+    def batch(self, raw: dict[str, Tensor], context: Context) -> Batch:
+        """Bring pictures to the stage's size and to [-1, 1], and make the low ones that were not given."""
+        s, side = self.settings, context.stage.resolution
+        high = _to_range(self._fitted(raw["picture"] if "picture" in raw else raw["high"], side))
+        if s.low:
+            low = _to_range(raw["low"][..., : side // s.scale, : side // s.scale])
+        else:
+            low = _lowered(high, s.scale)
+        number = round(OWN_SHARE * len(high)) if side > self._high_px(0) else 0
+        lower = _lowered(low[:number], s.scale) if number else None
+        return Batch(low, lower, high, self.condition(raw, high))
+
+    def _fitted(self, pictures: Tensor, side: int) -> Tensor:
+        if self.settings.framing == "crops":
+            return pictures[..., :side, :side]
+        pictures = pictures.float() / 255 if pictures.dtype == torch.uint8 else pictures
+        return pictures if pictures.shape[-1] == side else degrade.resize_bicubic(pictures, size=(side, side))
+
+    def condition(self, raw: dict[str, Tensor], high: Tensor) -> Tensor:
+        """Return labels and classes as one channel each, of the size of the high pictures: (B, C, H, W)."""
+        s, (height, width) = self.settings, high.shape[-2:]
+        layers = [high.new_zeros((len(high), 0, height, width))]
+        if s.num_labels:
+            layers.append(label_planes(raw["low"][..., :height, :width], s.num_labels).to(high))
+        if s.num_classes:
+            layers.append(class_planes(raw["class"], s.num_classes, height, width).to(high))
+        return torch.cat(layers, dim=1)
+
+    def forward(self, nets: Networks, batch: Batch, carry: Carry, context: Context) -> tuple[Outputs, Carry]:
+        """Enlarge the low pictures: (B, 3, h, w) -> (B, 3, scale h, scale w); keep what pool and history need."""
+        s, low = self.settings, batch.low
+        if batch.lower is not None:
+            with torch.no_grad():
+                own = nets.generator(_with_condition(batch.lower, batch.condition[: len(batch.lower)]))
+            low = torch.cat([own.to(low.dtype).clamp(-1, 1), low[len(own) :]])
+        fake = nets.generator(_with_condition(low, batch.condition)).to(batch.high.dtype)
+        outputs: Outputs = {"fake": fake}
+        if "discriminator" not in nets or not context.stage.name.startswith("style") or _is_generators(context):
+            # Pool, history and fading have had this step's share in the discriminator's turn.
+            return outputs, carry
+        kept: Carry = {FADED: self._faded(carry, context)} if s.content_off_step else {}
+        if s.replay_size:
+            # Sizes grow with the stages, and a pool holds pictures of one size.
+            replayed = replay.exchange(
+                carry, fake, context.random, size=s.replay_size, condition=self._shown_beside(batch),
+                prefix=f"replay{context.stage.resolution}",
+            )  # fmt: skip
+            assert replayed.condition is not None
+            outputs |= {"shown": replayed.fake, "shown_beside": replayed.condition}
+            kept |= replayed.pool
+        # Not before the first step, in which minibatch discrimination sets its scales by the data.
+        if s.history_weight and context.stage_step:
+            for name in ("generator", "discriminator"):
+                kept |= regularization.update_history(nets[name].named_parameters(), carry, f"history.{name}")
+        return outputs, kept
+
+    def _faded(self, carry: Carry, context: Context) -> int:
+        s, faded = self.settings, int(carry.get(FADED, 0))
+        if context.step < s.content_off_step:
+            return faded
+        return max(0, min(s.content_fade_steps, faded + (1 if context.health.healthy else -1)))
+
+    def content_share(self, carry: Carry) -> float:
+        """Return how much of the content loss is left, 1 to 0."""
+        return 1.0 - int(carry.get(FADED, 0)) / self.settings.content_fade_steps
+
+    def _shown_beside(self, batch: Batch) -> Tensor:
+        """Return what the discriminator sees beside a picture: (B, C, H, W)."""
+        if not self.settings.discriminator_sees_low:
+            return batch.condition
+        low = F.interpolate(batch.low, size=(batch.high.shape[-2], batch.high.shape[-1]), mode="nearest")
+        return torch.cat([low, batch.condition], dim=1)
+
+    def discriminator_losses(
+        self, nets: Networks, batch: Batch, outputs: Outputs, carry: Carry, context: Context
+    ) -> Ledger:
+        """Return the adversarial loss of real against generated pictures."""
+        beside = self._shown_beside(batch)
+        real = nets.discriminator(torch.cat([batch.high, beside], dim=1))
+        shown = outputs.get("shown", outputs["fake"])
+        fake = nets.discriminator(torch.cat([shown, outputs.get("shown_beside", beside)], dim=1))
+        ledger = Ledger({"gan": self.settings.adversarial.discriminator(real, fake)})
+        self._add_history(ledger, nets, carry, "discriminator")
+        ledger.observed["margin"] = real.score.detach().float().mean() - fake.score.detach().float().mean()
+        return ledger
+
+    def generator_losses(
+        self, nets: Networks, batch: Batch, outputs: Outputs, carry: Carry, context: Context
+    ) -> Ledger:
+        """Return the content loss and, in the stages of both networks, the style loss."""
+        s, fake, ledger = self.settings, outputs["fake"], Ledger()
+        styled = context.stage.name.startswith("style") and s.style != "none"
+        share = self.content_share(carry) if styled else 1.0
+        if s.content_weight:
+            ledger["content"] = s.content_weight * share * l1(fake, batch.high)
+        if styled:
+            ledger["style"] = s.style_weight * self._style(nets.discriminator, batch, fake)
+            self._add_history(ledger, nets, carry, "generator")
+        return ledger
+
+    def _style(self, judge: nn.Module, batch: Batch, fake: Tensor) -> Tensor:
+        s, beside = self.settings, self._shown_beside(batch)
+        real_verdict: Any = None
+        if s.style != "gan" or s.adversarial.generator_needs_real:
+            with torch.no_grad():
+                real_verdict = judge(torch.cat([batch.high, beside], dim=1))
+        fake_verdict = judge(torch.cat([fake, beside], dim=1))
+        if s.style == "gan":
+            return s.adversarial.generator(real_verdict, fake_verdict)
+        layers = fake_verdict.features[-2], real_verdict.features[-2]
+        return mean_feature_matching(*layers, norm="l2") if s.style == "salimans" else learned_l2(*layers)
+
+    def _add_history(self, ledger: Ledger, nets: Networks, carry: Carry, name: str) -> None:
+        if self.settings.history_weight:
+            distance = regularization.historical_averaging(nets[name].named_parameters(), carry, f"history.{name}")
+            ledger["history"] = self.settings.history_weight * distance
+
+    def sample(self, nets: Networks, batch: Batch, context: Context) -> Tensor:
+        """Return low (bicubic), generated and true picture side by side: (B, 3, H, 3 W)."""
+        bicubic = degrade.resize_bicubic(batch.low, size=(batch.high.shape[-2], batch.high.shape[-1]))
+        made = nets.generator(_with_condition(batch.low, batch.condition)).float()
+        return (torch.cat([bicubic, made, batch.high], dim=-1) * 0.5 + 0.5).clamp(0, 1)
+
+    def score(self, nets: Networks, source: Source, context: Context) -> dict[str, float]:
+        """Return PSNR on Y in dB, its gain over bicubic, the low L1 in 255ths, and the share of the truth's detail.
+
+        On the middle of up to 16 pictures, one run of the network.
+        """
+        pictures: Any = source
+        inner = source.source if isinstance(source, Classed) else source
+        if isinstance(inner, Crops):
+            pictures = pictures.one_each()
+        return enlargement.mean(
+            [self._scored(nets, pictures, index, context) for index in range(min(SCORED, len(pictures)))]
+        )
+
+    def _scored(self, nets: Networks, pictures: Any, index: int, context: Context) -> dict[str, float]:
+        s = self.settings
+        raw = pictures.sample(index, np.random.default_rng(index)) if self._is_square else pictures.whole(index)
+        raw = {name: value[None].to(context.device) for name, value in raw.items()}
+        picture = raw["picture"].float() / 255 if "picture" in raw else raw["high"]
+        high = _middle(picture, SCORED_PX, s.scale)
+        low = _middle(raw["low"], SCORED_PX // s.scale) if s.low else _lowered(high, s.scale)
+        if s.labels:
+            raw["low"] = _middle(raw["low"], SCORED_PX, s.scale)
+        made = nets.generator(_with_condition(_to_range(low), self.condition(raw, high))).float()
+        return enlargement.score(made * 0.5 + 0.5, low, high)
+
+    @property
+    def _is_square(self) -> bool:
+        s = self.settings
+        return s.framing == "squares" and not (s.low or s.labels)
+
+    def card(self) -> Card:
+        """Return the card of the U-Net."""
+        s = self.settings
+        channels = 3 + s.num_labels + s.num_classes
+        settings = {
+            "scale": s.scale, "width": s.width, "downs": s.downs, "channels_in": channels, "norm": s.norm,
+            "tail": s.tail, "base": s.base,
+        }  # fmt: skip
+        doublings = " -> ".join(str(s.low_px * s.scale**number) for number in range(s.iterations + 1))
+        return Card(
+            network="super_resolving_unet", settings=settings, input="picture", range=(-1.0, 1.0), scale=s.scale,
+            channels_in=channels, multiple_of=2**s.downs, minimum_px=2**s.downs, halo_px=2**s.downs,
+            tiling="discouraged" if s.norm == "instance" else "supported", recipe="superres_unet",
+            purpose=f"super-resolution x{s.scale}, trained {doublings} px", data=s.data,
+        )  # fmt: skip
+
+
+def _is_generators(context: Context) -> bool:
+    return context.turn is not None and context.turn.side == "generator"
+
+
+def _to_range(pictures: Tensor) -> Tensor:
+    return pictures * 2 - 1
+
+
+def _lowered(high: Tensor, scale: int) -> Tensor:
+    return degrade.bicubic(high, scale) if scale > 1 else high
+
+
+def _with_condition(low: Tensor, condition: Tensor) -> Tensor:
+    """Put the conditions behind the low pictures, at their size: (B, 3, h, w), (B, C, H, W) -> (B, 3 + C, h, w)."""
+    if not condition.shape[1]:
+        return low
+    small = F.interpolate(condition, size=(low.shape[-2], low.shape[-1]), mode="nearest-exact")
+    return torch.cat([low, small.to(low)], dim=1)
+
+
+def _middle(picture: Tensor, side_px: int, unit_px: int = 1) -> Tensor:
+    """Cut the middle out of pictures, by multiples of a unit, so that low and high stay aligned."""
+    top, left = (max(0, length - side_px) // (2 * unit_px) * unit_px for length in picture.shape[-2:])
+    height, width = (min(side_px, length) // unit_px * unit_px for length in picture.shape[-2:])
+    return picture[..., top : top + height, left : left + width]
+
+
+def _check(s: Settings) -> None:
+    _check_sizes(s)
+    _check_sources(s)
+    if not s.content_steps + s.steps:
+        raise UserError("There is nothing to train", "content_steps and steps are 0")
+    if not s.content_weight and (s.style == "none" or s.content_steps):
+        raise UserError("The generator has nothing to learn from", "content_weight is 0", "Give it a weight")
+    if s.content_off_step and s.style == "none":
+        raise UserError("The content loss cannot be shut off", "There is no style to go on with", "Choose a --style")
+    if s.content_fade_steps < 1:
+        raise UserError(f"content_fade_steps is {s.content_fade_steps}", "It must be at least 1")
+    if s.style != "none":
+        s.adversarial.require_batch(s.batch_size)
+        if s.adversarial.exact_means and s.micro_batches > 1:
+            raise UserError("exact_means does not go with micro_batches", do="Use one larger batch instead")
+        _check_discriminator(s)
+
+
+def _check_sizes(s: Settings) -> None:
+    if s.scale not in SCALES:
+        raise UserError(f"The scale is {s.scale}", "Each level doubles the sides", f"Use one of {SCALES}")
+    if s.iterations < 1 or (s.iterations > 1 and s.scale == 1):
+        raise UserError(f"iterations is {s.iterations}", "At a scale of 1 nothing grows", "Use 1, or a scale of 2")
+    if s.low_px < 2**s.downs:
+        what = f"low_px is {s.low_px}"
+        raise UserError(what, f"{s.downs} halvings need {2**s.downs} px", "Raise it, or lower --downs")
+    if s.iterations > 1 and s.low_px % s.scale:
+        raise UserError(f"low_px is {s.low_px}", f"Iterated, it must be a multiple of the scale {s.scale}")
+
+
+def _check_sources(s: Settings) -> None:
+    if s.low and s.labels:
+        raise UserError("Both --low and --labels are given", "Pairs of three are not read yet", "Leave one of them out")
+    if s.low and s.iterations > 1:
+        why = "Low pictures are given for one enlargement only"
+        raise UserError("--low does not go with several iterations", why, "Leave it out: low ones are then made")
+    if (s.low or s.labels) and s.framing == "squares":
+        raise UserError("Pairs of files are cut in crops", do="Use --framing crops")
+    if bool(s.labels) != bool(s.num_labels):
+        raise UserError("Label maps need both --labels and --num-labels", "One of them is missing")
+
+
+def _check_discriminator(s: Settings) -> None:
+    if s.minibatch:
+        require_coupled_batch("Minibatch discrimination", s.batch_size)
+        if s.grid != "1x1" or s.iterations > 1:
+            why = "It compares whole pictures of one size"
+            raise UserError("Minibatch discrimination needs the grid 1x1 and one iteration", why, "Set --grid 1x1")
