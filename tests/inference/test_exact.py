@@ -201,7 +201,7 @@ def test_padded_sizes_are_those_of_the_network(size: tuple[int, int]) -> None:
         lambda _module, inputs, _out: seen.append(inputs[0].shape[-2:])
     )
     network(torch.zeros(1, 2, *size))
-    assert padded_size(*size, network.multiple_of) == tuple(seen[0])
+    assert padded_size(network, *size) == tuple(seen[0])
 
 
 def test_other_networks_are_refused() -> None:

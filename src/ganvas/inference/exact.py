@@ -94,8 +94,8 @@ class ExactRun:
         spill_folder: str | Path | None = None,
         workspace: int = WORKSPACE,
     ) -> None:
+        self._network, self._condition = _known(network), condition
         _check(network, height, width, statistics)
-        self._network, self._condition = network, condition
         weight = next(network.parameters())
         self._kind = Kind(weight.dtype, weight.device)
         self._height, self._width = height, width
@@ -130,8 +130,8 @@ class ExactRun:
     def _picture(self, passes: _Passes) -> Rows:
         channels = next(layer for layer in self._network.modules() if isinstance(layer, nn.Conv2d)).in_channels
         given = Given(self._condition, Size(channels, self._height, self._width), self._kind)
-        network: GlobalGenerator | LocalEnhancer = self._network  # pyright: ignore[reportAssignmentType]
-        height, width = padded_size(self._height, self._width, network.multiple_of)
+        network = self._network
+        height, width = padded_size(network, self._height, self._width)
         is_whole = (height, width) == (self._height, self._width)
         return _Walk(passes).generator(network, given if is_whole else Extended(given, height, width))
 
@@ -158,16 +158,34 @@ def run_exact(
     return torch.cat(list(run.strips()), dim=2)
 
 
-def padded_size(height: int, width: int, multiple: int) -> tuple[int, int]:
-    """Return the size to which a generator that needs sides of a multiple extends a condition."""
-    cell = 2 * multiple if min(height, width) <= multiple else multiple
+def cell_px(network: nn.Module, height: int, width: int) -> int:
+    """Return the number of pixels of which a generator extends the sides of a condition to a multiple.
+
+    Raises:
+        UserError: the network is of another kind.
+    """
+    multiple = _known(network).multiple_of
+    return 2 * multiple if min(height, width) <= multiple else multiple
+
+
+def padded_size(network: nn.Module, height: int, width: int) -> tuple[int, int]:
+    """Return the size to which a generator extends a condition before its first layer.
+
+    Raises:
+        UserError: the network is of another kind.
+    """
+    cell = cell_px(network, height, width)
     return height + -height % cell, width + -width % cell
 
 
-def _check(network: nn.Module, height: int, width: int, statistics: Sequence[Statistics] | None) -> None:
+def _known(network: nn.Module) -> GlobalGenerator | LocalEnhancer:
     if not isinstance(network, GlobalGenerator | LocalEnhancer):
         why = f"Its layers are known for pix2pixHD's generators, and this is a {type(network).__name__}"
         raise UserError("This network cannot be run layer by layer", why)
+    return network
+
+
+def _check(network: nn.Module, height: int, width: int, statistics: Sequence[Statistics] | None) -> None:
     if height < 1 or width < 1:
         raise UserError(f"A picture of {width} x {height} pixels cannot be made", do="Give sides of 1 or more")
     norms = sum(isinstance(layer, InstanceNorm) for layer in network.modules())
