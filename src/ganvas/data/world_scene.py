@@ -47,6 +47,7 @@ _PAINTS = (
     (0.05, 0.24, 0.16), (0.62, 0.36, 0.04), (0.18, 0.30, 0.42),
 )  # fmt: skip
 _CLOTHES = ((0.50, 0.08, 0.08), (0.08, 0.14, 0.40), (0.45, 0.38, 0.10), (0.12, 0.30, 0.14), (0.30, 0.10, 0.30))
+Color = tuple[float, float, float]
 _HOUSE_RNG, _TREE_RNG, _KERB_RNG, _TRAFFIC_RNG, _WALK_RNG = range(5)
 
 
@@ -60,7 +61,7 @@ class Part:
     material: int
     centre: tuple[float, float, float]
     half: tuple[float, float, float]
-    color: tuple[float, float, float]
+    color: Color
     seed: int
     speed: float = 0.0
     """Along z, in metres per second."""
@@ -117,6 +118,11 @@ def _random(seed: int, cell: int, side: int, purpose: int) -> np.random.Generato
     return np.random.default_rng([seed, cell + (1 << 30), side + 1, purpose])
 
 
+def _tinted(color: Color, factor: float | np.ndarray) -> Color:
+    red, green, blue = (np.array(color) * factor).tolist()
+    return red, green, blue
+
+
 def _number(cell: int, side: int, per_cell: int = 1, which: int = 0) -> int:
     """Number the things of a class; 1000 fit into an instance map, then they start again far down the street."""
     return ((2 * cell + (side > 0)) * per_cell + which) % 1000
@@ -165,22 +171,30 @@ def _trees(seed: int, cell: int, side: int) -> list[Part]:
         z = (cell + random.uniform(0.2, 0.8)) * CELL_M
         x, own = side * (x + random.uniform(0, 0.5)), int(random.integers(1 << 30))
         trunk = random.uniform(2.4, 3.2)
-        green = tuple((np.array((0.13, 0.25, 0.045)) * random.uniform(0.8, 1.35, 3)).tolist())
+        green = _tinted((0.13, 0.25, 0.045), random.uniform(0.8, 1.35, 3))
         half = (0.16, trunk / 2 + 0.5, 0.16)
         parts.append(
             Part(TREE, number, BARK, (x, trunk / 2 + 0.4, z), half, (0.16, 0.10, 0.06), own, planes=_box(half))
         )
         size = random.uniform(1.3, 1.8)
-        for turn in range(5):
-            angle, lift = turn * 2 * np.pi / 4, 0.0 if turn < 4 else 0.75
-            spread = size * (0.55 if turn < 4 else 0.0)
-            centre = (
-                x + spread * np.cos(angle),
-                trunk + size * (0.85 + lift) + random.uniform(-0.2, 0.2),
-                z + spread * np.sin(angle),
-            )
-            radius = size * random.uniform(0.65, 0.85)
-            parts.append(Part(TREE, number, LEAVES, centre, (radius, radius, radius), green, own + turn))
+        parts += _crown(random, number, (x, trunk, z), size, green, own)
+    return parts
+
+
+def _crown(
+    random: np.random.Generator, number: int, foot: tuple[float, float, float], size: float, green: Color, own: int
+) -> list[Part]:
+    """A ring of leafy balls around a trunk's upper end, and two on top of it."""
+    x, y, z = foot
+    parts = []
+    start = random.uniform(0, 2 * np.pi)
+    for turn in range(7):
+        angle, ring = start + turn * 2 * np.pi / 5, turn < 5
+        spread = size * (random.uniform(0.45, 0.65) if ring else 0.2)
+        lift = size * (random.uniform(0.55, 0.95) if ring else random.uniform(1.25, 1.5))
+        centre = (x + spread * np.cos(angle), y + lift, z + spread * np.sin(angle))
+        wide, high = size * random.uniform(0.5, 0.72), size * random.uniform(0.42, 0.6)
+        parts.append(Part(TREE, number, LEAVES, centre, (wide, high, wide), green, own + turn))
     return parts
 
 
@@ -220,7 +234,7 @@ def _traffic(seed: int, cell: int, lane: float) -> list[Part]:
 
 def _car(random: np.random.Generator, number: int, x: float, z: float, heading: int, speed: float) -> list[Part]:
     """Return the parts of a car that looks towards +z or -z (`heading`)."""
-    color = tuple((np.array(_PAINTS[random.integers(len(_PAINTS))]) * random.uniform(0.9, 1.1)).tolist())
+    color = _tinted(_PAINTS[random.integers(len(_PAINTS))], random.uniform(0.9, 1.1))
     long, wide, own = (
         random.uniform(2.0, 2.25),
         random.uniform(0.84, 0.9),

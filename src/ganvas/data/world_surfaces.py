@@ -86,8 +86,9 @@ def hazy(light: np.ndarray, distance: np.ndarray) -> np.ndarray:
 
 
 def displayed(light: np.ndarray) -> np.ndarray:
-    """Return display values in [0, 1] of linear light: highlights rolled off, then a gamma of 2.2."""
-    return np.clip(1 - np.exp(-1.55 * np.clip(light, 0, None)), 0, 1) ** (1 / 2.2)
+    """Return display values in [0, 1] of linear light: highlights rolled off, a gamma of 2.2, a little contrast."""
+    value = np.clip(1 - np.exp(-1.6 * np.clip(light, 0, None)), 0, 1) ** (1 / 2.2)
+    return value + 0.45 * (_smooth(0, 1, value) - value)
 
 
 def noise(x: np.ndarray, y: np.ndarray, seed: np.ndarray) -> np.ndarray:
@@ -205,7 +206,19 @@ def _facade(spots: Spots) -> np.ndarray:
     color = np.where((v < 3.6)[:, None], _shop(spots, u, v, wall), color)
     cornice = (v > top - 0.5) | (np.abs(v - 3.75) < 0.15)
     color = np.where(cornice[:, None], wall * 0.45 + 0.33, color)
-    return np.where((spots.normal[:, 1] > 0.7)[:, None], np.array((0.25, 0.24, 0.23)), color)
+    return np.where((spots.normal[:, 1] > 0.7)[:, None], _flat_roof(spots), color)
+
+
+def _flat_roof(spots: Spots) -> np.ndarray:
+    """Gravel within a bright rim, with a few skylights."""
+    x, z = spots.local[:, 0], spots.local[:, 2]
+    stains = fractal(x * 0.4, z * 0.4, spots.seed, 3) - 0.5
+    gravel = (0.19 + 0.14 * stains)[:, None] * np.array((1.06, 1.0, 0.92))
+    column, row = np.floor(x / 3.5).astype(np.int64), np.floor(z / 3.5).astype(np.int64)
+    window = (np.abs(x % 3.5 - 1.75) < 0.6) & (np.abs(z % 3.5 - 1.75) < 0.8) & (chance(column, row, spots.seed) < 0.3)
+    rim = np.minimum(spots.half[:, 0] - np.abs(x), spots.half[:, 2] - np.abs(z)) < 0.35
+    color = np.where(window[:, None], np.array((0.25, 0.36, 0.46)), gravel)
+    return np.where(rim[:, None], np.array((0.42, 0.40, 0.37)), color)
 
 
 def _panes(luck: np.ndarray, lift: np.ndarray) -> np.ndarray:
