@@ -281,19 +281,8 @@ class Clips(Source):
             now, before = (_tensor(self._frame(sequence, at)["picture"], "picture")[None] for at in (frame, frame - 1))
             flow = self._teacher(now, before)
             return flow[0], flows.is_inside(flow)[0]
-        files = self.clips[sequence].files
-        if "flow_back" in files:
-            offset = len(files["flow_back"]) - len(self.clips[sequence])
-            back = _read_flow(files["flow_back"][frame + offset])[None]
-            flow, trust = back, flows.is_inside(back)
-        else:
-            forward = _read_flow(files["flow"][frame - 1])[None]
-            visible = torch.ones_like(forward[:, :1])
-            if "occlusion" in files:
-                hidden, _ = images.read(files["occlusion"][frame - 1])
-                visible = torch.from_numpy((hidden[..., 0] < 128).astype(np.float32))[None, None]
-            flow, trust = flows.invert(forward, visible)
-        return flow[0, :, :height, :width].contiguous(), trust[0, :, :height, :width].contiguous()
+        flow, trust = read_moves(self.clips[sequence], frame)
+        return flow[:, :height, :width].contiguous(), trust[:, :height, :width].contiguous()
 
     def _count_labels(self) -> int:
         if self.legend:
@@ -352,6 +341,25 @@ def condition_of(planes: Mapping[str, Tensor], num_labels: int, with_edges: bool
 def as_tensors(planes: Mapping[str, np.ndarray]) -> Planes:
     """Return the planes of one frame as a batch of one."""
     return {name: _tensor(plane, name)[None] for name, plane in planes.items()}
+
+
+def read_moves(clip: Clip, frame: int) -> tuple[Tensor, Tensor]:
+    """Return the exact flow from a frame but the first to the one before (2, H, W), and where it is known (1, H, W).
+
+    Raises:
+        UserError: a file cannot be read, or is no flow.
+    """
+    files = clip.files
+    if "flow_back" in files:
+        back = _read_flow(files["flow_back"][frame + len(files["flow_back"]) - len(clip)])[None]
+        return back[0], flows.is_inside(back)[0]
+    forward = _read_flow(files["flow"][frame - 1])[None]
+    visible = torch.ones_like(forward[:, :1])
+    if "occlusion" in files:
+        hidden, _ = images.read(files["occlusion"][frame - 1])
+        visible = torch.from_numpy((hidden[..., 0] < 128).astype(np.float32))[None, None]
+    back, known = flows.invert(forward, visible)
+    return back[0], known[0]
 
 
 def _read_flow(path: Path) -> Tensor:
