@@ -337,7 +337,7 @@ def test_roll_zoom_crop_and_resize_move_pixels_as_they_move_pictures():
     assert pixel_of(one.zoomed(2), ahead[:3]) == pytest.approx((cx + 2 * (x - cx), cy + 2 * (y - cy)))
     assert pixel_of(one.cropped(100, 50, 640, 400), ahead[:3]) == pytest.approx((x - 100, y - 50))
     assert pixel_of(one.resized(640, 720), ahead[:3]) == pytest.approx((x / 2, y))
-    # The camera turned counter-clockwise, the picture turns clockwise: what was above is right, what was right is below.
+    # The camera turns counter-clockwise, the picture clockwise: what was above is right, what was right is below.
     assert pixel_of(one.rolled(90), ahead[:3]) == pytest.approx((cx + (cy - y), cy + (x - cx)))
     assert one.cropped(100, 50, 640, 400).focal_mm == pytest.approx(40) == one.resized(640, 720).focal_mm
     np.testing.assert_allclose(one.intrinsics @ [0.7, 0.4, -5] / 5, [x, y, 1])
