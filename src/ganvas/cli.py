@@ -19,6 +19,7 @@ VERBS = {
     "compare": "Train variants of a recipe with equal budgets, and tell which differ beyond chance",
     "world": "Write the embedded sample world: a street with labels, instances, depth, flow and cameras",
     "recipes": "List the methods that can be trained",
+    "shapes": "Draw a data set with classes: six shapes and six textures",
     "models": "List the trained models at hand",
     "evaluate": "Score pictures against the truth",
     "curate": "Rank a folder of pictures by quality: a report page, and a list of those to keep",

@@ -15,20 +15,24 @@ from ganvas.errors import UserError, did_you_mean
 RECIPES = {
     "esrgan": "ganvas.recipes.esrgan:ESRGAN",
     "relativistic": "ganvas.recipes.relativistic:Relativistic",
+    "biggan": "ganvas.recipes.biggan:BigGAN",
     "pix2pixhd": "ganvas.recipes.pix2pixhd:Pix2PixHD",
     "superres_unet": "ganvas.recipes.superres_unet:SuperResolvingUNets",
     "tiled_upres": "ganvas.recipes.tiled_upres:TiledUpres",
     "vid2vid": "ganvas.recipes.vid2vid:Vid2VidRecipe",
+    "reverse_matchmove": "ganvas.recipes.reverse_matchmove:ReverseMatchmove",
 }
 """Every recipe: name -> `module:Class`."""
 
 SUMMARIES = {
     "esrgan": "Sharp super-resolution x1 to x8 (Wang et al. 2018); presets for SRGAN, too",
+    "biggan": "Pictures of classes from noise at scale (Brock et al. 2019); SAGAN and BigGAN-deep are presets",
     "relativistic": "Pictures from noise with any adversarial loss (Jolicoeur-Martineau 2018); DCGAN is a preset",
     "pix2pixhd": "Pictures from label maps or pictures, up to 2048 x 1024, with styles (Wang et al. 2018)",
     "superres_unet": "From low to high by a U-Net, x2 at a time, with any style loss (SuperResGANUnet)",
     "tiled_upres": "From low to high in tiles under a semantic guide, for 768 px and more (Tyka 2017)",
     "vid2vid": "Video from label maps, steady from frame to frame (Wang et al. 2018)",
+    "reverse_matchmove": "New views of a real place from camera matrices (NeuralVFX 2018)",
 }
 """One line each, so that `ganvas recipes` need not import them."""
 

@@ -18,6 +18,7 @@ HOMES = {
     "pack": "weight_files",
     "blend": "weight_files",
     "compare": "comparing",
+    "shapes": "shaping",
     "evaluate": "scores",
     "curate": "curating",
     "faces": "curating",
