@@ -1,0 +1,71 @@
+"""How far a camera lies from those that a network was trained on: where it knows, and where it guesses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+ROLLS, ZOOMS = 5, 3
+"""Places of the training's rolls and zooms at which each training camera is looked at."""
+
+
+def turned(vectors: np.ndarray, roll_degrees: float, zoom: float) -> np.ndarray:
+    """Return cameras as thirteen numbers, (N, 13), rolled about their axes and zoomed by a factor."""
+    rows = vectors[:, :12].reshape(-1, 3, 4).copy()
+    cosine, sine = np.cos(np.radians(roll_degrees)), np.sin(np.radians(roll_degrees))
+    right, up = rows[:, :, 0].copy(), rows[:, :, 1].copy()
+    rows[:, :, 0], rows[:, :, 1] = cosine * right + sine * up, cosine * up - sine * right
+    return np.concatenate([rows.reshape(-1, 12), vectors[:, 12:] * zoom], axis=1)
+
+
+def distances(
+    asked: np.ndarray,
+    training: np.ndarray,
+    mean: Sequence[float],
+    deviation: Sequence[float],
+    roll_degrees: float = 0.0,
+    zoom: float = 1.0,
+) -> np.ndarray:
+    """Return how far each camera, (N, 13), is from the nearest that was trained on, in standard deviations: (N,).
+
+    Training showed every camera at rolls of up to `roll_degrees` either way and at zooms of up to a factor, so the
+    nearest is looked for among these, too.
+    """
+    rolls = np.linspace(-roll_degrees, roll_degrees, ROLLS) if roll_degrees else [0.0]
+    zooms = np.linspace(1.0, zoom, ZOOMS) if zoom > 1 else [1.0]
+    standard = (np.asarray(asked) - mean) / deviation
+    nearest = np.full(len(standard), np.inf)
+    for roll in rolls:
+        for factor in zooms:
+            known = (turned(np.asarray(training), float(roll), float(factor)) - mean) / deviation
+            for place, one in enumerate(standard):
+                nearest[place] = min(nearest[place], np.linalg.norm(known - one, axis=1).min())
+    return nearest
+
+
+def calibrate(found: np.ndarray, quality: np.ndarray, parts: int = 3) -> dict[str, float]:
+    """Return mean distance and mean quality of held-out views in equal parts of them, from the nearest to the farthest.
+
+    As plain scores, `distance_1`, `psnr_1` and so on, so that they go wherever a run's scores go.
+    """
+    order = np.argsort(found)
+    told: dict[str, float] = {}
+    for place, part in enumerate(np.array_split(order, min(parts, len(order))), 1):
+        told[f"distance_{place}"] = float(found[part].mean())
+        told[f"psnr_{place}"] = float(quality[part].mean())
+    return told
+
+
+def expected(found: np.ndarray, told: dict[str, float]) -> np.ndarray | None:
+    """Return the PSNR in dB to be expected at distances, by what held-out views had; None without such scores.
+
+    Between the parts it is interpolated, and never rises with distance; beyond the farthest it is the farthest's, which
+    is then a bound from above.
+    """
+    places = sorted(int(name.removeprefix("distance_")) for name in told if name.startswith("distance_"))
+    if not places:
+        return None
+    known = [told[f"distance_{place}"] for place in places]
+    quality = np.minimum.accumulate([told[f"psnr_{place}"] for place in places])
+    return np.interp(found, known, quality)

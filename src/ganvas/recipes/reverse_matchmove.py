@@ -1,0 +1,419 @@
+"""Reverse matchmove: from camera matrices to the pictures that they see (NeuralVFX 2018 and its sequel at 512 px).
+
+Matchmoving finds the camera of each frame of footage; here the cameras go in and frames come out, so that a real place
+can be looked at along a new path. The network has to learn one place by heart. Its losses, as in the posts:
+
+    generator = 3 L1 + 1.25 VGG19 features + 31.25 discriminator features + 0.001 adversarial.
+
+The third term dominates: the discriminator is used as a *learned perceptual loss*, the distance of its features between
+the true and the made picture, and so learns what the fixed features miss. It has spectral norm in place of batch norm
+and the hinge loss. Footage is rolled and zoomed together with its cameras, which multiplies the views.
+
+Expect sharp pictures near the training cameras and smears where none looked; a score says how much better they are than
+the nearest training frame. Ours beyond the posts: per-pixel rays of the camera and Fourier features (`rays_px`,
+`fourier`), which learn a place in minutes on a CPU; each is a setting, and the preset `512` is the posts' network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ganvas.data import camera_trust
+from ganvas.data.photograph import photograph_views
+from ganvas.data.shots import Views, read_footage
+from ganvas.errors import UserError
+from ganvas.io.cameras import Given
+from ganvas.losses import regularization
+from ganvas.losses.adversarial import AdversarialLoss
+from ganvas.losses.reconstruction import l1, learned_perceptual, perceptual
+from ganvas.metrics.paired import psnr, ssim
+from ganvas.networks import build
+from ganvas.networks.features import FeatureNetwork
+from ganvas.protocol import Card, Carry, Context, Ledger, Networks, Optimizer, Outputs, Recipe, Source, Stage, Turn
+from ganvas.recipes.features import load_features
+from ganvas.settings import Training
+
+SCORED = 64
+"""Held-out views that a score compares, evenly among them."""
+KEPT_CAMERAS = 4000
+"""Training cameras that the card holds at most; of more, evenly as many."""
+DIGITS = 7
+IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
+
+
+class Batch(NamedTuple):
+    """Cameras (B, 13, 1, 1), what they see in [-1, 1], (B, 3, S, S), and where that is known, (B, 1, S, S)."""
+
+    camera: Tensor
+    real: Tensor
+    mask: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(Training):
+    """The settings of reverse matchmove; the defaults are the post's at 512 px."""
+
+    cameras: str = ""
+    """Camera file; empty looks for transforms.json, cameras.csv, COLMAP's text or the only other one in `data`."""
+    film_back_mm: tuple[float, float] | None = None
+    """Width and height of the film back, for camera files that do not say it."""
+    rotation_order: str = ""
+    """Order of rotation of a .chan file: ZXY, XYZ ..."""
+    metres_per_unit: float | None = None
+    """Unit of the camera file, if it is not the format's usual one."""
+    up: Literal["", "y", "z", "-y"] = ""
+    """Up axis of the camera file's world, if it does not say it."""
+    photograph_views: int = 500
+    """Views that a virtual camera takes where `data` is one large photograph."""
+    run: int = 1
+    """Consecutive frames that are held out together by `--val 0.2`; 1 holds out single frames."""
+    size_px: Literal[16, 32, 64, 128, 256, 512, 1024, 2048] = 512
+    """Side of the square that the network makes."""
+    crop: Literal["square", "whole"] = "square"
+    """Train on the centred square of each frame, or on the whole frame, squeezed and unsqueezed on output."""
+    roll_degrees: float = 15.0
+    """Roll pictures and cameras together by up to this, either way."""
+    zoom: tuple[float, float] = (1.2, 1.4)
+    """Zoom pictures and cameras together by factors of this range."""
+
+    width: int = 128
+    """Channels of the generator's last doubling."""
+    fourier: int = 0
+    """Octaves of Fourier features of the camera and of its rays."""
+    rays_px: int = 0
+    """Resolution at which the rays of the pixels enter; 0 leaves them out."""
+    attention_px: int = 0
+    """Resolution of self-attention in the generator; 0 for none."""
+    generator_spectral: bool = False
+    """Spectral norm in the generator."""
+    dropout: float = 0.0
+    """Share of the generator's features that are dropped while training."""
+    discriminator_width: int = 128
+    """Channels of the discriminator's first layer."""
+    discriminator_norm: Literal["spectral", "batch", "none"] = "spectral"
+    """Norm in the discriminator."""
+    conditional: bool = False
+    """Show the discriminator the camera, too (projection)."""
+
+    pixel_weight: float = 3.0
+    """Weight of L1 between pictures normalised as ImageNet's are."""
+    perceptual: str = "vgg19"
+    """Features of the perceptual loss: `vgg19`, `small` (ours), a weight file, or `none`."""
+    perceptual_layers: tuple[str, ...] = ("relu1_1", "relu1_2", "relu2_1", "relu2_2", "conv3_1")
+    """Layers compared, with the poolings between them left out."""
+    perceptual_weight: float = 1.25
+    """Weight of the mean over these layers."""
+    learned_weight: float = 31.25
+    """Weight of the discriminator's features as a loss, the mean over its layers."""
+    learned_layers: tuple[int, ...] = (0, 1, 2, 3)
+    """The discriminator's layers that are compared."""
+    gan_weight: float = 1e-3
+    """Weight of the adversarial loss."""
+    adversarial: AdversarialLoss = AdversarialLoss(base="hinge", pairing="plain")
+    """Base and pairing of the adversarial loss; the post's other choice is wasserstein."""
+    weight_clip: float = 0.0
+    """Confine the discriminator's weights to +- this (WGAN: 0.01); 0 does not."""
+    discriminator_decay: float = 0.0
+    """Weight decay of the discriminator."""
+
+    coarse_px: int = 0
+    """Resolution of a first stage that trains the coarse half of the generator alone; 0 leaves it out."""
+    coarse_steps: int = 0
+    """Steps of that stage."""
+    pixel_steps: int = 0
+    """Steps with the fixed losses alone, before the discriminator joins."""
+    steps: int = 375_000
+    """Steps with all losses (500 epochs of 3000 frames)."""
+    rate: float = 2e-4
+    """Learning rate of the generator."""
+    discriminator_rate: float = 2e-4
+    """Learning rate of the discriminator."""
+    halvings: int = 8
+    """How often both rates are halved, evenly after the first fifth of a stage."""
+
+
+# The original's options.py defaults and the post: 500 epochs, batch 4, Adam 2e-4, halved every 50 epochs from 100 on.
+PAPER = Settings(batch_size=4)
+GOAL_1024 = replace(PAPER, size_px=1024, coarse_px=256, coarse_steps=100_000, batch_size=2)
+GOAL_2048 = replace(
+    PAPER, size_px=2048, coarse_px=256, coarse_steps=100_000, batch_size=1, activation_checkpoints=True
+)  # fmt: skip
+# Ours: rays and Fourier features, narrow layers at a higher rate.
+LAPTOP = replace(
+    PAPER, size_px=128, width=24, fourier=5, rays_px=64, zoom=(1.0, 1.15), roll_degrees=10.0, batch_size=8,
+    discriminator_width=16, discriminator_rate=5e-4, perceptual="none", rate=2e-3, halvings=4, pixel_steps=1200,
+    steps=1200, average_half_life=1500.0, checkpoint_every=200, preview_every=200, score_every=200,
+)  # fmt: skip
+PREVIEW = replace(
+    LAPTOP, size_px=64, width=16, rays_px=32, pixel_steps=300, steps=200, average_half_life=600.0,
+    checkpoint_every=100, preview_every=100, score_every=100,
+)  # fmt: skip
+
+
+class ReverseMatchmove(Recipe):
+    """Cameras to pictures, with the discriminator as a learned perceptual loss."""
+
+    Settings: ClassVar = Settings
+    PRESETS: ClassVar = {
+        "laptop": LAPTOP, "preview": PREVIEW, "paper": PAPER, "512": PAPER, "1024": GOAL_1024, "2048": GOAL_2048,
+    }  # fmt: skip
+
+    def __init__(self, settings: Any) -> None:
+        self.settings = settings
+        self.features: nn.Module | None = None
+        self._views: Views | None = None
+        self._statistics: tuple[list[float], list[float]] | None = None
+        _check(settings)
+
+    @property
+    def judged(self) -> bool:
+        """Whether there is a discriminator."""
+        return bool(self.settings.steps and (self.settings.learned_weight or self.settings.gan_weight))
+
+    def stages(self) -> list[Stage]:
+        """Return the coarse, the pixel and the last stage, each if it has steps."""
+        s = self.settings
+        generator = Turn(side="generator", trains=("generator",))
+        turns = (Turn(side="discriminator", trains=("discriminator",)), generator) if self.judged else (generator,)
+        milestones = tuple(0.2 + 0.8 * place / s.halvings for place in range(s.halvings))
+        rates = {"generator": s.rate, "discriminator": s.discriminator_rate}
+        decays = {"generator": 0.0, "discriminator": s.discriminator_decay}
+        adams = {
+            name: Optimizer(
+                rate=rates[name], betas=(0.5, 0.999), weight_decay=decays[name], schedule="step", milestones=milestones
+            )
+            for name in rates
+            if name == "generator" or self.judged
+        }
+        # The rate is whole until the last stage begins, which starts from there.
+        still = {"generator": Optimizer(rate=s.rate, betas=(0.5, 0.999))}
+        first = adams if self.judged else still
+        stages = [
+            Stage(name="coarse", steps=s.coarse_steps, turns=turns, optimizers=first, resolution=s.coarse_px),
+            Stage(name="pixel", steps=s.pixel_steps, turns=(generator,), optimizers=still, resolution=s.size_px),
+            Stage(name="all", steps=s.steps, turns=turns, optimizers=adams, resolution=s.size_px),
+        ]
+        return [stage for stage in stages if stage.steps]
+
+    def networks(self) -> Networks:
+        """Return the generator and, if a loss needs it, the discriminator."""
+        s = self.settings
+        nets = Networks(generator=build(self.card()))
+        if self.judged:
+            nets["discriminator"] = build(self.cards()["discriminator"])
+        if s.perceptual_weight:
+            self.features = load_features(s.perceptual, s.perceptual_layers)
+        if isinstance(self.features, FeatureNetwork):
+            # Pooled features leave blocks in the pictures that look like JPEG's.
+            self.features.pools = "none"
+        return nets
+
+    def source(self, path: str) -> Source:
+        """Return the views of a folder of footage with a camera file, or of a virtual camera over a photograph."""
+        s = self.settings
+        notes: tuple[str, ...] = ()
+        if Path(path).is_file():
+            views = photograph_views(path, s.photograph_views, s.size_px, s.seed)
+        else:
+            given = Given(
+                film_back_mm=s.film_back_mm, rotation_order=s.rotation_order, metres_per_unit=s.metres_per_unit, up=s.up
+            )
+            is_training = self._views is None
+            footage = read_footage(path, s.cameras if is_training else "", given)
+            views, notes = list(footage.views), footage.notes
+        made = Views(views, s.size_px, s.roll_degrees, s.zoom, s.crop, s.run, notes)
+        if self._views is None:
+            # The first source is the training data; a validation folder comes after it and is measured by the same.
+            self._views, self._statistics = made, made.statistics()
+        return made
+
+    def notices(self) -> list[str]:
+        """Return what was assumed about the cameras, and what does not fit together."""
+        return list(self._views.notes) if self._views else []
+
+    def batch(self, raw: dict[str, Tensor], context: Context) -> Batch:
+        """Bring pictures to [-1, 1] and to the stage's resolution."""
+        real, mask = raw["picture"].float() * 2 - 1, raw["mask"].float()
+        factor = self.settings.size_px // (context.stage.resolution or self.settings.size_px)
+        if factor > 1:
+            real, mask = F.avg_pool2d(real, factor), (F.avg_pool2d(mask, factor) > 0.999).float()
+        return Batch(raw["camera"].float(), real, mask)
+
+    def forward(self, nets: Networks, batch: Batch, carry: Carry, context: Context) -> tuple[Outputs, Carry]:
+        """Make what the cameras see; where that is unknown, the real picture's repeated border stands in."""
+        made = self._made(nets, batch, context)
+        return {"fake": batch.mask * made.to(batch.real.dtype) + (1 - batch.mask) * batch.real}, carry
+
+    def _made(self, nets: Networks, batch: Batch, context: Context) -> Tensor:
+        if context.stage.name == "coarse":
+            return nets.generator(batch.camera, coarse=True)
+        return nets.generator(batch.camera)
+
+    def _judge(self, nets: Networks, pictures: Tensor, batch: Batch) -> Any:
+        return nets.discriminator(pictures, batch.camera) if self.settings.conditional else nets.discriminator(pictures)
+
+    def discriminator_losses(
+        self, nets: Networks, batch: Batch, outputs: Outputs, carry: Carry, context: Context
+    ) -> Ledger:
+        """Return the adversarial loss of real against made pictures."""
+        s = self.settings
+        if s.weight_clip:
+            regularization.clip_weights(nets.discriminator.parameters(), s.weight_clip)
+        real, fake = self._judge(nets, batch.real, batch), self._judge(nets, outputs["fake"], batch)
+        ledger = Ledger({"gan": s.adversarial.discriminator(real, fake)})
+        ledger.observed["margin"] = real.score.float().mean() - fake.score.float().mean()
+        return ledger
+
+    def generator_losses(
+        self, nets: Networks, batch: Batch, outputs: Outputs, carry: Carry, context: Context
+    ) -> Ledger:
+        """Return L1, the fixed and the learned perceptual distance, and the adversarial loss."""
+        s, fake, real = self.settings, outputs["fake"], batch.real
+        ledger = Ledger()
+        if s.pixel_weight:
+            # Half the difference, over the deviation of the channel: both pictures in [0, 1], normalised.
+            scale = fake.new_tensor(IMAGENET_DEVIATION)[:, None, None] * 2
+            ledger["pixel"] = s.pixel_weight * l1(fake / scale, real / scale)
+        if self.features is not None:
+            features = self.features.to(context.device)
+            with torch.no_grad():
+                wanted = features(real * 0.5 + 0.5)
+            layers = dict.fromkeys(s.perceptual_layers, 1 / len(s.perceptual_layers))
+            ledger["perceptual"] = s.perceptual_weight * perceptual(features(fake * 0.5 + 0.5), wanted, layers)
+        if "discriminator" in nets and context.stage.name != "pixel":
+            ledger.update(self._judged_losses(nets, batch, fake))
+        return ledger
+
+    def _judged_losses(self, nets: Networks, batch: Batch, fake: Tensor) -> dict[str, Tensor]:
+        s = self.settings
+        if s.weight_clip:
+            regularization.clip_weights(nets.discriminator.parameters(), s.weight_clip)
+        with torch.no_grad():
+            real_verdict = self._judge(nets, batch.real, batch)
+        fake_verdict = self._judge(nets, fake, batch)
+        losses: dict[str, Tensor] = {}
+        if s.learned_weight:
+            losses["learned"] = s.learned_weight * learned_perceptual(fake_verdict, real_verdict, s.learned_layers)
+        if s.gan_weight:
+            losses["gan"] = s.gan_weight * s.adversarial.generator(real_verdict, fake_verdict)
+        return losses
+
+    def sample(self, nets: Networks, batch: Batch, context: Context) -> Tensor:
+        """Return made and true views side by side: (B, 3, S, 2 S)."""
+        made = self._made(nets, batch, context).float()
+        return (torch.cat([made, batch.real.float()], dim=-1) * 0.5 + 0.5).clamp(0, 1)
+
+    def score(self, nets: Networks, source: Source, context: Context) -> dict[str, float]:
+        """Return PSNR in dB, its gain over the nearest training frame, SSIM, and the PSNR by distance."""
+        assert isinstance(source, Views)
+        training = self._training()
+        chosen = np.unique(np.linspace(0, len(source) - 1, min(SCORED, len(source))).round().astype(int))
+        held = source.subset(chosen.tolist())
+        mean, deviation = self._statistics or training.statistics()
+        known, asked = training.vectors(), held.vectors()
+        ours, base, likeness = [], [], []
+        for place in range(len(held)):
+            view = held.plain(place)
+            made = nets.generator(view["camera"][None].to(context.device)).float().cpu() * 0.5 + 0.5
+            truth = view["picture"][None]
+            nearest = int(np.argmin(np.linalg.norm((known - asked[place]) / deviation, axis=1)))
+            ours.append(float(psnr(made.clamp(0, 1), truth)))
+            base.append(float(psnr(training.plain(nearest)["picture"][None], truth)))
+            likeness.append(float(ssim(made.clamp(0, 1), truth)) if min(truth.shape[-2:]) >= 11 else 0.0)
+        far = camera_trust.distances(asked, known, mean, deviation, training.roll_degrees, self._reach())
+        scores = {"psnr": float(np.mean(ours)), "gain_over_nearest": float(np.mean(ours) - np.mean(base))}
+        return scores | {"ssim": float(np.mean(likeness))} | camera_trust.calibrate(far, np.array(ours))
+
+    def _training(self) -> Views:
+        """Return the views that are trained on: of a split source the first part."""
+        if self._views is None:
+            raise UserError("The cameras are not known yet", do="Open the data first: recipe.source(folder)")
+        split = bool(self._views.parts) and self.settings.val != "" and not Path(self.settings.val).exists()
+        return self._views.parts[0] if split else self._views
+
+    def _reach(self) -> float:
+        return self.settings.zoom[1] / self.settings.zoom[0]
+
+    def card(self) -> Card:
+        """Return the card of the generator, which holds the training cameras and their statistics."""
+        s = self.settings
+        mean, deviation = self._statistics or (None, None)
+        film = list(self._views.film_back_mm) if self._views else [24.0, 24.0]
+        return Card(
+            network="camera_generator",
+            settings={
+                "size_px": s.size_px, "width": s.width, "mean": mean, "deviation": deviation, "film_back_mm": film,
+                "fourier": s.fourier, "rays_px": s.rays_px, "attention_px": s.attention_px, "coarse_px": s.coarse_px,
+                "spectral": s.generator_spectral, "drop": s.dropout,
+            },
+            input="camera", range=(-1.0, 1.0), channels_in=13, tiling="internal", recipe="reverse_matchmove",
+            purpose=f"views of {s.size_px} px from cameras", data=s.data, extra=self._told() if self._views else {},
+        )  # fmt: skip
+
+    def _told(self) -> dict[str, Any]:
+        """Return what generation needs to know of the training cameras.
+
+        The cameras stand in the card, not in a file beside the run: they are small (13 numbers each), and trust and
+        smooth paths through them must outlive the run in a packed weight file.
+        """
+        s, training = self.settings, self._training()
+        step = -(-len(training) // KEPT_CAMERAS)
+        known = training.vectors()[::step].tolist()
+        size = training.views[0].camera.size_px if s.crop == "whole" else (s.size_px, s.size_px)
+        width, height = max(size[0] / size[1], 1) * s.size_px, max(size[1] / size[0], 1) * s.size_px
+        return {
+            "cameras": [[float(f"{value:.{DIGITS}g}") for value in told] for told in known],
+            "frames": [view.camera.frame for view in training.views[::step]],
+            "film_back_mm": list(training.film_back_mm),
+            "centre": [place / s.size_px for place in training.squares[0].centre_px],
+            "crop": s.crop, "output_px": [round(width / 2) * 2, round(height / 2) * 2],
+            "roll_degrees": s.roll_degrees, "zoom": list(s.zoom),
+        }  # fmt: skip
+
+    def cards(self) -> Mapping[str, Card]:
+        """Return the card of the discriminator."""
+        if not self.judged:
+            return {}
+        s = self.settings
+        mean, deviation = self._statistics or (None, None)
+        settings = {
+            "width": s.discriminator_width, "norm": s.discriminator_norm, "conditional": s.conditional,
+            "mean": mean if s.conditional else None, "deviation": deviation if s.conditional else None,
+            "last_bias": not s.adversarial.is_shift_invariant,
+        }  # fmt: skip
+        card = Card(
+            network="camera_discriminator", settings=settings, input="other", range=(-1.0, 1.0), channels_out=1,
+            tiling="discouraged", recipe="reverse_matchmove", purpose="tells views from made ones", data=s.data,
+        )  # fmt: skip
+        return {"discriminator": card}
+
+
+def _check(s: Settings) -> None:
+    if min(s.coarse_steps, s.pixel_steps, s.steps) < 0 or not s.coarse_steps + s.pixel_steps + s.steps:
+        raise UserError("There is nothing to train", "coarse_steps, pixel_steps and steps are all 0 or below")
+    for name in ("pixel_weight", "perceptual_weight", "learned_weight", "gan_weight", "weight_clip", "roll_degrees"):
+        if getattr(s, name) < 0:
+            raise UserError(f"{name} is {getattr(s, name):g}", "It must not be negative", "0 switches it off")
+    if not (s.pixel_weight or s.learned_weight or s.gan_weight or (s.perceptual_weight and s.perceptual != "none")):
+        raise UserError("The generator has nothing to learn from", "All its losses have the weight 0")
+    if s.pixel_steps and not s.pixel_weight and (s.perceptual == "none" or not s.perceptual_weight):
+        raise UserError("The pixel stage has nothing to learn from", do="Give pixel_weight, or set pixel_steps to 0")
+    if not 0 < s.zoom[0] <= s.zoom[1]:
+        raise UserError(f"zoom is {s.zoom}", "It goes from the least factor to the greatest, both above 0")
+    if bool(s.coarse_steps) != bool(s.coarse_px):
+        raise UserError("coarse_px and coarse_steps go together", do="Give both, or neither")
+    if s.halvings < 1:
+        raise UserError(f"halvings is {s.halvings}", do="Use at least 1")
+    if s.adversarial.base == "wasserstein" and s.discriminator_norm != "spectral" and not s.weight_clip:
+        why = "Nothing bounds the discriminator's slope, so its loss has no minimum"
+        do = "Add --weight-clip 0.01 or --discriminator-norm spectral"
+        raise UserError("The wasserstein loss needs a bounded discriminator", why, do)
+    s.adversarial.require_batch(s.batch_size)
