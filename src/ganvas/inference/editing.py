@@ -12,6 +12,7 @@ scene whose context reaches as far as the network sees comes out as in the whole
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
@@ -102,11 +103,7 @@ def change_label(scene: Scene, mask: Tensor, label: int, style: Style | None = N
     if instance > torch.iinfo(instances.dtype).max:
         instances = instances.long()
     labels[mask], instances[mask] = label, instance
-    styles = dict(scene.styles)
-    if style is not None:
-        styles[instance] = style
-    elif is_thing or instance not in styles:
-        styles.pop(instance, None)
+    styles = scene.styles if style is None else {**scene.styles, instance: style}
     return Scene(labels, instances, styles)
 
 
@@ -134,9 +131,11 @@ def paint_stroke(
 def _brush(mask: Tensor, start: tuple[float, float], stop: tuple[float, float], radius: float) -> None:
     """Set the pixels whose middles lie within a radius of a line."""
     (left, right), (top, bottom) = (
-        (max(0, int(min(ends) - radius)), max(0, min(side, int(max(ends) + radius) + 2)))
+        (max(0, math.ceil(min(ends) - radius)), min(side, math.floor(max(ends) + radius) + 1))
         for ends, side in zip(zip(start, stop), (mask.shape[1], mask.shape[0]))
     )
+    if left >= right or top >= bottom:
+        return
     y, x = torch.arange(top, bottom)[:, None] - start[1], torch.arange(left, right) - start[0]
     across, down = stop[0] - start[0], stop[1] - start[1]
     length = across * across + down * down
@@ -187,7 +186,7 @@ def instance_at(scene: Scene, x: int, y: int) -> Tensor:
 def new_instance(scene: Scene, label: int) -> int:
     """Return an unused id for an instance of a class: class * 1000 + k where the scene counts so, else the next one."""
     if not _is_counted_by_class(scene):
-        return int(scene.instance_map.max()) + 1
+        return max(int(scene.instance_map.max()), *scene.styles, 0) + 1
     first = label * CITYSCAPES_FACTOR
     used = set(scene.instance_map.unique().tolist()) | set(scene.styles)
     return next(number for number in range(first or 1, first + len(used) + 2) if number not in used)
