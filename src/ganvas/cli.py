@@ -16,6 +16,7 @@ VERBS = {
     "upscale": "Upscale pictures, folders and video: same bit depth, channels, profile and metadata out",
     "train": "Train a recipe on your own data, or go on with a run",
     "generate": "Make pictures or video with a trained generator: from seeds, label maps, clips or cameras",
+    "styles": "Gather the styles of every class from a run's data, to choose from when generating",
     "compare": "Train variants of a recipe with equal budgets, and tell which differ beyond chance",
     "world": "Write the embedded sample world: a street with labels, instances, depth, flow and cameras",
     "recipes": "List the methods that can be trained",

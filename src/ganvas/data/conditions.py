@@ -21,6 +21,30 @@ def compose(label_map: Tensor, edges: Tensor | None, num_labels: int) -> Tensor:
     return planes if edges is None else torch.cat([planes, edges], dim=1)
 
 
+_CLASSES = 1 << 12
+"""Room for classes beside an instance in one number."""
+
+
+def segments(label_map: Tensor, instance_map: Tensor) -> Tensor:
+    """Return one id for each pair of class and instance, so that every region of one id has one class and one style.
+
+    (B, 1, H, W), (B, 1, H, W) -> (B, 1, H, W)
+
+    Where an instance map numbers only things and is 0 elsewhere, road and sky become two regions.
+    """
+    return instance_map.long() * _CLASSES + label_map.long() + 1
+
+
+def class_of_segment(segment: Tensor) -> Tensor:
+    """Return the class of ids that `segments` made, -1 for none."""
+    return segment % _CLASSES - 1
+
+
+def instance_of_segment(segment: Tensor) -> Tensor:
+    """Return the instance of ids that `segments` made."""
+    return segment.div(_CLASSES, rounding_mode="floor")
+
+
 def shrink(planes: Tensor, factor: int) -> Tensor:
     """Make planes smaller by a whole factor: values by the mean of each cell, ids by the pixel in its middle.
 

@@ -32,7 +32,7 @@ import torch
 from torch import Tensor, nn
 
 from ganvas.data import replay
-from ganvas.data.conditions import colorize, compose, pack, shrink, unpack
+from ganvas.data.conditions import colorize, compose, pack, segments, shrink, unpack
 from ganvas.data.labels import LabelledPictures, boundaries
 from ganvas.errors import UserError
 from ganvas.io.foreign_pix2pixhd import discriminator_card, encoder_card, generator_card
@@ -258,7 +258,8 @@ class Pix2PixHD(Recipe):
         real = shrink(raw["picture"], factor) * 2 - 1
         if "input" in raw:
             return Batch(shrink(raw["input"], factor) * 2 - 1, real)
-        label_map, instance_map = (shrink(raw[name], factor) for name in ("label_map", "instance_map"))
+        label_map = shrink(raw["label_map"], factor)
+        instance_map = segments(label_map, shrink(raw["instance_map"], factor))
         edges = boundaries(instance_map) if s.boundaries else None
         return Batch(compose(label_map, edges, self._num_labels()), real, label_map, instance_map)
 
@@ -401,7 +402,7 @@ class Pix2PixHD(Recipe):
         legend = [] if data is None else [{"id": e.id, "name": e.name, "color": list(e.color)} for e in data.legend]
         extra = {
             **card.extra, "legend": legend, "ignore": list(s.ignore), "size_px": [s.width_px, s.height_px],
-            "encoder_shrinks": 1 << s.enhancers,
+            "encoder_shrinks": 1 << s.enhancers, "fit": s.fit,
         }  # fmt: skip
         what = "pictures from pictures" if is_picture else f"pictures from label maps of {self._num_labels()} classes"
         purpose = f"{what}, trained at {s.width_px} x {s.height_px} px"

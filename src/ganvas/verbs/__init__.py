@@ -17,6 +17,7 @@ HOMES = {
     "convert": "weight_files",
     "pack": "weight_files",
     "blend": "weight_files",
+    "styles": "styling",
     "compare": "comparing",
     "shapes": "shaping",
     "evaluate": "scores",
