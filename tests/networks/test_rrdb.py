@@ -211,3 +211,16 @@ def test_impossible_settings_say_what_works(make, words):
 def test_compact_net_from_gray_to_colour():
     net = CompactNet(channels_in=1, channels_out=3, width=4, convs=1)
     assert net(torch.rand(1, 1, 5, 6)).shape == (1, 3, 20, 24)
+
+
+@pytest.mark.parametrize("base", ["nearest", "bicubic"])
+def test_the_base_keeps_the_precision_of_its_input_under_coarser_weights(base):
+    net = CompactNet(width=4, convs=1, base=base).eval()
+    with torch.no_grad():
+        net.body[-1].weight.zero_()
+        net.body[-1].bias.zero_()
+    low = torch.linspace(0.5, 0.51, 64).expand(1, 3, 8, 64)
+    with torch.inference_mode():
+        fine, coarse = net(low), net.to(torch.bfloat16)(low)
+    assert coarse.dtype == torch.float32
+    torch.testing.assert_close(coarse, fine, rtol=0, atol=1e-6)

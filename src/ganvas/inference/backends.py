@@ -121,12 +121,13 @@ def _torch(
 
 def _torch_call(net: nn.Module, device: torch.device, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
     # channels_last spares a reorder around every convolution: 1.15 times as fast in float32, more in bfloat16.
+    given = torch.float32 if getattr(net, "passes_input_on", False) else dtype
     net = copy.deepcopy(net).requires_grad_(False).to(device, dtype)
     net = net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - missing in torch's stubs
 
     @torch.inference_mode()
     def call(picture: Tensor) -> Tensor:
-        seen = picture.to(device, dtype).contiguous(memory_format=torch.channels_last)
+        seen = picture.to(device, given).contiguous(memory_format=torch.channels_last)
         return net(seen).to(picture.device, torch.float32)
 
     return call

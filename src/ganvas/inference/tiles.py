@@ -198,6 +198,7 @@ class Tiler:
     ) -> Iterator[Tensor]:
         buffer, heap = RowBuffer(strips), _Heap()
         carried: Tensor | None = None  # the faded end of the band above, waiting for its other half
+        canvas = torch.empty(0)  # on which every band is laid: fresh memory for each would be faulted in anew
         for i, row in enumerate(rows):
 
             def tell(column: int, band: int = i) -> None:
@@ -208,7 +209,8 @@ class Tiler:
                 if on_tile:
                     on_tile((band * len(columns) + column) / (len(rows) * len(columns)))
 
-            band = self._band(buffer.take(row.start, row.stop), row, columns, tell)
+            band = self._band(buffer.take(row.start, row.stop), row, columns, canvas, tell)
+            canvas = band if len(columns) > 1 else canvas
             fade_in, fade_out = row.fade_in * self.scale, row.fade_out * self.scale
             if carried is not None:
                 yield band[:, :, :fade_in] * ramp(fade_in).to(band)[:, None] + carried
@@ -220,10 +222,15 @@ class Tiler:
             del band
             heap.give_back()
 
-    def _band(self, seen: Tensor, row: Span, columns: Sequence[Span], tell: Callable[[int], None]) -> Tensor:
-        """Return the kept rows of one row of tiles, stitched across: (B, C, h, W) -> (B, C, H, scale * W)."""
+    def _band(
+        self, seen: Tensor, row: Span, columns: Sequence[Span], canvas: Tensor, tell: Callable[[int], None]
+    ) -> Tensor:
+        """Return the kept rows of one row of tiles, stitched across: (B, C, h, W) -> (B, C, H, scale * W).
+
+        They are laid on `canvas` where that has their size.
+        """
         top, bottom = (row.keep_start - row.start) * self.scale, (row.keep_stop - row.start) * self.scale
-        band = torch.empty(0)
+        band = canvas
         at_once = max(1, self.batch // seen.shape[0])
         for first in range(0, len(columns), at_once):
             chosen = columns[first : first + at_once]
@@ -233,7 +240,9 @@ class Tiler:
             if len(columns) == 1:
                 return results[0]
             if not first:
-                band = results[0].new_zeros((*results[0].shape[:3], columns[-1].stop * self.scale))
+                shape = (*results[0].shape[:3], columns[-1].stop * self.scale)
+                if band.shape != shape or band.dtype != results[0].dtype or band.device != results[0].device:
+                    band = results[0].new_empty(shape)
             for span, result in zip(chosen, results):
                 _lay(result, span, band, self.scale)
         return band
@@ -307,7 +316,7 @@ def _resident_pages() -> int:
 
 
 def _lay(result: Tensor, span: Span, band: Tensor, scale: int) -> None:
-    """Add the kept columns of a tile to the band, which starts as zeros."""
+    """Lay the kept columns of a tile on the band, whose tile to the left lies there already."""
     kept = result[..., (span.keep_start - span.start) * scale : (span.keep_stop - span.start) * scale]
     target = band[..., span.keep_start * scale : span.keep_stop * scale]
     fade_in, fade_out = span.fade_in * scale, span.fade_out * scale
@@ -316,7 +325,7 @@ def _lay(result: Tensor, span: Span, band: Tensor, scale: int) -> None:
     if fade_in:
         target[..., :fade_in] += kept[..., :fade_in] * ramp(fade_in).to(kept)
     if fade_out:
-        target[..., -fade_out:] += kept[..., -fade_out:] * ramp(fade_out).flip(0).to(kept)
+        target[..., -fade_out:] = kept[..., -fade_out:] * ramp(fade_out).flip(0).to(kept)
 
 
 def dihedral_mean(run: Run) -> Run:
