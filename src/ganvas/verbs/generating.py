@@ -25,6 +25,8 @@ def generate(arguments: Sequence[str]) -> int:
     if not arguments or arguments[0].startswith("-"):
         print(_help())
         return DONE if arguments and arguments[0] in ("-h", "--help") else USAGE
+    if any(argument == "--then" or argument.startswith("--then=") for argument in arguments):
+        return importlib.import_module("ganvas.verbs.chaining").generate_then(arguments)
     from ganvas.inference.load import resolve
     from ganvas.io import weights
 
@@ -42,5 +44,7 @@ def _help() -> str:
     return "\n".join([
         "usage: ganvas generate RUN_OR_FILE --out PATH [options]", "",
         "What a trained generator takes stands in its card:", *kinds, "",
-        "`ganvas generate RUN_OR_FILE --help` lists the options that this one has.",
+        "`ganvas generate RUN_OR_FILE --help` lists the options that this one has.", "",
+        "`--then MODEL`, as often as you like, enlarges what was made: the results of each step lie in PATH/1-NAME,",
+        "PATH/2-NAME ... In place of the first model a folder of pictures may stand.",
     ])  # fmt: skip

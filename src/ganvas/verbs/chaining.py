@@ -1,0 +1,79 @@
+"""`ganvas generate A --then B --then C`: a generator, or pictures, and what enlarges them, in one command."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ganvas.cli import DONE, USER_ERROR
+from ganvas.errors import UserError
+from ganvas.verbs.upscaling import Screen
+
+
+def generate_then(arguments: Sequence[str]) -> int:
+    """Generate with the first model, unless pictures are given, and run each further model over what was made."""
+    options, rest = _parser().parse_known_args(arguments[1:])
+    if not options.out:
+        raise UserError("A chain needs a folder for its steps", do="Add --out DIR")
+    from ganvas.inference import chain
+    from ganvas.inference.upres import Options
+
+    chain.check(options.then)
+    out, screen = Path(options.out), Screen(options.json, options.quiet)
+    pictures = _pictures(arguments[0])
+    first = 1
+    if pictures is None:
+        made = out / chain.folder_name(1, arguments[0])
+        code = _generated(arguments[0], rest, made)
+        if code != DONE:
+            return code
+        pictures, first = [str(made)], 2
+    elif rest:
+        raise UserError(f"{' '.join(rest)} means nothing for pictures", do="Leave it out")
+    tried = Options(
+        variants=tuple(name for name in options.variants.split(",") if name),
+        choose=options.choose, batch=options.tile_batch, size_px=options.size_px, device=options.device,
+    )  # fmt: skip
+    results = chain.enlarge(
+        options.then, pictures, out, first=first, options=tried, fixed_choices=options.fixed_choices,
+        overwrite=options.overwrite, on_result=screen.result,
+    )  # fmt: skip
+    unguided = sum("no guide" in result.note for result in results)
+    if unguided:
+        screen.say(f"For {unguided} of {len(results)} pictures no guide was found; theirs was empty.")
+    return USER_ERROR if any(result.error for result in results) else DONE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("ganvas generate", add_help=False, allow_abbrev=False)
+    parser.add_argument("--then", action="append", default=[], metavar="MODEL")
+    parser.add_argument("--out", default="", metavar="DIR")
+    parser.add_argument("--choose", default="discriminator")
+    parser.add_argument("--variants", default="flip")
+    parser.add_argument("--tile-batch", type=int, default=0)
+    parser.add_argument("--size-px", type=int, default=0)
+    parser.add_argument("--fixed-choices", action="store_true")
+    parser.add_argument("--overwrite", action="store_true")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--quiet", action="store_true")
+    return parser
+
+
+def _pictures(name: str) -> list[Any] | None:
+    """Return pictures where the first argument names some, None where it names a model."""
+    from ganvas.io import runs
+    from ganvas.io.formats import READABLE
+
+    path = Path(name)
+    if (path.is_dir() and not runs.is_run(path)) or (path.is_file() and path.suffix.lower() in READABLE):
+        return [name]
+    return None
+
+
+def _generated(model: str, rest: Sequence[str], made: Path) -> int:
+    from ganvas.verbs.generating import generate
+
+    return generate([model, *rest, "--out", str(made)])
