@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ganvas.errors import UserError, need
@@ -76,13 +77,18 @@ def _splat(flow: Tensor, is_visible: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _filled(sums: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
-    """Take means, and give single holes that rounding left (a surface that grows) the mean of their neighbours."""
+    """Take means, and give holes that rounding left in a surface that grows the mean of their neighbours."""
     mean = sums[:, :2] / count.clamp(min=1)
     landed = (count > 0).to(sums.dtype)
-    around = torch.nn.functional.avg_pool2d(landed, 3, 1, 1, count_include_pad=False) * 9
-    near = torch.nn.functional.avg_pool2d(mean * landed, 3, 1, 1, count_include_pad=False) * 9
-    is_hole = (landed == 0) & (around >= 6)
-    return torch.where(is_hole, near / around.clamp(min=1), mean), torch.where(is_hole, torch.ones_like(landed), landed)
+    around = 9 * F.avg_pool2d(landed, 3, 1, 1)
+    near = 9 * F.avg_pool2d(mean * landed, 3, 1, 1) / around.clamp(min=1)
+    far = 1e6 * (1 - landed)
+    spread = F.max_pool2d(mean - far, 3, 1, 1) + F.max_pool2d(-mean - far, 3, 1, 1)
+    edged = F.pad(landed, (1, 1, 1, 1))
+    across = edged[..., 1:-1, 2:] * edged[..., 1:-1, :-2] + edged[..., 2:, 1:-1] * edged[..., :-2, 1:-1]
+    # Between neighbours that move apart there is no hole in a surface but what lies behind two of them.
+    is_hole = (landed == 0) & (across > 0) & (spread.amax(1, keepdim=True) < 1)
+    return torch.where(is_hole, near, mean), torch.where(is_hole, torch.ones_like(landed), landed)
 
 
 def chain(first: Tensor, second: Tensor) -> Tensor:

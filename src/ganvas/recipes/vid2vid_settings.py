@@ -113,9 +113,9 @@ PAPER_2048 = replace(
 LAPTOP = Settings(
     batch_size=2, width=32, downs=3, blocks=6, norm="instance", things_are_foreground=True, given_share=0.5,
     discriminator_width=32, clip_strides=(1, 3), first_length=6, longest=24, lengths=3, frames_a_step=3,
-    rounds=(400,), rates=(5e-4,), perceptual="small", perceptual_layers=("relu1_1", "relu2_1", "relu3_1", "relu4_1"), pixel_weight=10.0,
-    mask_weight=1.0, average_half_life=500.0, precision="float32", checkpoint_every=250, preview_every=100,
-    score_every=250,
+    rounds=(400,), rates=(5e-4,), perceptual="small",
+    perceptual_layers=("relu1_1", "relu2_1", "relu3_1", "relu4_1"), pixel_weight=10.0, mask_weight=1.0,
+    average_half_life=500.0, precision="float32", checkpoint_every=250, preview_every=100, score_every=250,
 )  # fmt: skip
 PREVIEW = replace(
     LAPTOP, width=16, downs=2, blocks=4, discriminator_width=16, rounds=(60,), first_length=6, longest=12, lengths=2,

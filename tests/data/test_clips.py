@@ -1,0 +1,166 @@
+"""Sequences on disk: found in every layout, read as they were drawn, and refused by name when something is wrong."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from drawn_clips import STEP_PX, draw_clip, square
+
+from ganvas.data import clips
+from ganvas.data.flow import warp
+from ganvas.data.windows import Place, Windows, shrunk
+from ganvas.errors import UserError
+from ganvas.io import images
+
+
+@pytest.fixture
+def root(tmp_path):
+    for number in range(2):
+        draw_clip(tmp_path / "set" / f"clip_{number:03d}", seed=number)
+    return tmp_path / "set"
+
+
+def test_all_layouts_are_found(root, tmp_path):
+    assert [clip.name for clip in clips.find_clips(root)] == ["clip_000", "clip_001"]
+    assert [len(clip) for clip in clips.find_clips(root / "clip_000")] == [8]
+    turned = tmp_path / "turned"
+    for clip in ("clip_000", "clip_001"):
+        shutil.copytree(root / clip / "labels", turned / "train_A" / clip)
+        shutil.copytree(root / clip / "frames", turned / "train_B" / clip)
+    found = clips.find_clips(turned, needs=["frames"])
+    assert [clip.name for clip in found] == ["clip_000", "clip_001"] and set(found[0].files) == {"labels", "frames"}
+
+
+def test_frames_are_what_was_drawn(root):
+    source = clips.Clips(root)
+    assert len(source) == 2 and source.num_labels == 2 and source.channels_label == 3 and source.shortest == 8
+    planes = source.read(0, [0, 3])
+    assert torch.equal(planes["label_map"][1, 0].bool(), torch.from_numpy(square(3, 16, 32)))
+    picture, _ = images.read(root / "clip_000" / "frames" / "000003.png")
+    assert np.array_equal((planes["picture"][1] * 255).round().permute(1, 2, 0).numpy(), picture)
+    assert float(planes["trust"][0].max()) == 0 and planes["instance_map"].max() == 1001
+
+
+def test_flow_leads_to_the_frame_before(root):
+    planes = clips.Clips(root).read(1, range(8))
+    inside = planes["label_map"][4].bool()[0]
+    assert torch.allclose(planes["flow"][4][:, inside], -torch.tensor([STEP_PX]).float().T)
+    fetched = warp(planes["picture"][:-1], planes["flow"][1:])
+    error = (fetched - planes["picture"][1:]).abs() * planes["trust"][1:]
+    assert float(error.max()) < 1e-4 and 0.9 < float(planes["trust"][1:].mean()) < 1
+
+
+def test_flow_to_the_frame_before_is_taken_as_it_is(root):
+    clip = root / "clip_000"
+    shutil.rmtree(clip / "flow")
+    (clip / "flow_back").mkdir()
+    for number in range(1, 8):
+        images.write(clip / "flow_back" / f"{number:06d}.exr", np.full((16, 32, 3), -1.0, np.float32))
+    planes = clips.Clips(clip).read(0, [1, 7])
+    assert torch.equal(planes["flow"], torch.full((2, 2, 16, 32), -1.0))
+
+
+def test_a_teacher_takes_the_place_of_the_folders(root):
+    shutil.rmtree(root / "clip_000" / "flow")
+    with pytest.raises(UserError, match="clip_000"):
+        clips.Clips(root)
+    assert clips.Clips(root, flow_from="dis").read(0, [1])["flow"].shape == (1, 2, 16, 32)
+    assert "flow" not in clips.Clips(root, flow_from="none").read(0, [1])
+
+
+def test_samples_are_addresses_that_fit_every_length(root):
+    source = clips.Clips(root, number=3)
+    chance = np.random.default_rng(0)
+    for _ in range(50):
+        window = source.sample(1, chance)["window"].tolist()
+        assert window[:2] == [3, 1]
+        for length in (1, 5, 8):
+            assert 0 <= source.start_of(window, length) <= 8 - length
+    # The validation half keeps the addresses of the whole.
+    assert source.subset([1]).sample(0, chance)["window"].tolist()[1] == 1
+
+
+def test_sides_are_cut_to_multiples(root):
+    source = clips.Clips(root, multiple_of=5)
+    planes = source.read(0, [0, 1])
+    assert all(tuple(plane.shape[-2:]) == (15, 30) for plane in planes.values())
+
+
+def test_chunks_follow_each_other(root):
+    source = clips.Clips(root)
+    windows = Windows([source], 2, True, 2)
+    addresses = ((0, 0, 0, 0), (0, 1, clips.PLACES // 2, 0))
+    whole = windows.chunk(Place(addresses, 0, 6), 6, torch.tensor([True, False]), torch.device("cpu"))
+    later = windows.chunk(Place(addresses, 3, 6), 3, torch.tensor([True, False]), torch.device("cpu"))
+    for mine, theirs in ((whole.labels, later.labels), (whole.real, later.real), (whole.flow, later.flow)):
+        assert torch.equal(mine[:, 3:], theirs)
+    assert torch.equal(later.real_before[:, 0], whole.real[:, 2])
+    assert torch.equal(later.labels_before, whole.labels[:, 1:3])
+    # Before the first frame: the given one over and over, or the first that is made where none was given.
+    assert torch.equal(whole.labels_before[1], whole.labels[1, :1].expand(2, -1, -1, -1))
+    assert torch.equal(whole.labels_before[0, 0], whole.labels_before[0, 1])
+    assert not torch.equal(whole.labels_before[0, 0], whole.labels[0, 0])
+
+
+def test_frames_a_stride_apart_and_the_flow_between_them(root):
+    windows = Windows([clips.Clips(root)], 2, True, 2)
+    place = Place(((0, 0, 0, 0),), 4, 7)
+    real, flow = windows.strided(place, last=5, stride=2, number=3, device=torch.device("cpu"))
+    everything = windows.chunk(Place(((0, 0, 0, 0),), 0, 7), 7, torch.tensor([True]), torch.device("cpu"))
+    assert torch.equal(real[0], everything.real[0, [1, 3, 5]])
+    inside = torch.from_numpy(square(6, 16, 32))  # the window's frame 5 is the file's 6
+    deep = inside & torch.from_numpy(square(4, 16, 32))
+    assert torch.allclose(flow[0, 1][:, deep], -2 * torch.tensor([STEP_PX]).float().T)
+
+
+def test_smaller_planes():
+    planes = {
+        "picture": torch.arange(16.0).reshape(1, 1, 4, 4),
+        "label_map": torch.arange(16).reshape(1, 1, 4, 4),
+        "flow": torch.full((1, 2, 4, 4), 3.0),
+        "trust": torch.ones(1, 1, 4, 4),
+    }
+    planes["trust"][..., 0, 0] = 0
+    small = shrunk(planes, 2)
+    assert small["picture"].flatten().tolist() == [2.5, 4.5, 10.5, 12.5]
+    assert small["label_map"].flatten().tolist() == [5, 7, 13, 15]
+    assert torch.equal(small["flow"], torch.full((1, 2, 2, 2), 1.5))
+    assert small["trust"].flatten().tolist() == [0, 1, 1, 1]
+
+
+# What is wrong is said before work starts, by name
+
+
+def test_gaps_missing_frames_and_empty_folders(root, tmp_path):
+    (root / "clip_001" / "frames" / "000005.png").unlink()
+    with pytest.raises(UserError, match=r"clip_001 lacks frames of the frames 5"):
+        clips.find_clips(root)
+    for role in ("frames", "labels", "instances", "flow", "occlusion"):
+        for path in (root / "clip_001" / role).glob("000005.*"):
+            path.unlink()
+    with pytest.raises(UserError, match=r"clip_001 lacks the frames 5.*gaps"):
+        clips.find_clips(root)
+    with pytest.raises(UserError, match="no sequences"):
+        clips.find_clips(tmp_path)
+    with pytest.raises(UserError, match="no folder"):
+        clips.find_clips(tmp_path / "nothing")
+
+
+def test_a_changing_size(root):
+    images.write(root / "clip_001" / "frames" / "000002.png", np.zeros((16, 30, 3), np.uint8), overwrite=True)
+    with pytest.raises(UserError, match=r"000002.png has another size.*30x16.*32x16"):
+        clips.Clips(root)
+
+
+def test_an_id_without_label_and_a_flow_of_integers(root):
+    images.write(root / "clip_000" / "labels" / "000000.png", np.full((16, 32), 7, np.uint8), overwrite=True)
+    with pytest.raises(UserError, match="7"):
+        clips.Clips(root)
+    images.write(root / "clip_000" / "labels" / "000000.png", np.zeros((16, 32), np.uint8), overwrite=True)
+    for path in (root / "clip_000" / "flow").iterdir():
+        path.unlink()
+    for number in range(8):
+        images.write(root / "clip_000" / "flow" / f"{number}.png", np.zeros((16, 32, 3), np.uint8))
+    with pytest.raises(UserError, match="no flow"):
+        clips.Clips(root).read(0, [1])
