@@ -75,6 +75,15 @@ def find_scenes(inputs: str | Path | Mapping[str, str | Path]) -> Scenes:
     return found
 
 
+def is_data_set(inputs: str | Path) -> bool:
+    """Tell whether a folder is laid out as pictures beside label maps or inputs."""
+    try:
+        _locate(inputs)
+    except UserError:
+        return False
+    return True
+
+
 def _locate(inputs: str | Path | Mapping[str, str | Path]) -> tuple[str, Path, dict[str, dict[str, Path]]]:
     named = _named(inputs)
     if named:

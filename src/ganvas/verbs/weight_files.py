@@ -7,26 +7,61 @@ from typing import Any, Literal
 
 from tyro.conf import Positional
 
-from ganvas.cli import DONE
+from ganvas.cli import DONE, USER_ERROR
 from ganvas.errors import UserError
 from ganvas.verbs.printing import print_facts, print_json
 
 
-def inspect(path: Positional[Path], json: bool = False) -> int:
-    """Say what a weight file, a run or a folder of pictures is.
+def inspect(
+    path: Positional[str],
+    num_labels: int = 0,
+    ignore: tuple[int, ...] = (255,),
+    write_legend: bool = False,
+    json: bool = False,
+) -> int:
+    """Say what a weight file, a run, a folder of pictures or a data set of label maps is, and what is wrong with it.
 
     Args:
-        path: weight file of ours or another project, run folder, or folder of pictures.
+        path: weight file of ours or another project, run folder, folder of pictures, or data set with label maps (also
+            as labels=DIR,picture=DIR,instances=DIR).
+        num_labels: of a data set: labels that it is to be used with; 0 takes those of its legend.
+        ignore: of a data set: ids that stand for no class.
+        write_legend: of a data set whose label maps are in colours: write a legend.json with a class for each colour.
         json: print JSON.
     """
     from ganvas.io import runs, weights
 
-    if path.is_dir() and not runs.is_run(path):
-        found = _inspect_pictures(path)
+    if "=" in path and not Path(path).exists():
+        return _inspect_labels(path, num_labels, ignore, write_legend, json)
+    if Path(path).is_dir() and not runs.is_run(path):
+        from ganvas.data.label_layouts import is_data_set
+
+        if write_legend or is_data_set(path):
+            return _inspect_labels(path, num_labels, ignore, write_legend, json)
+        found = _inspect_pictures(Path(path))
     else:
         found = weights.describe(path)
     (print_json if json else print_facts)(found)
     return DONE
+
+
+def _inspect_labels(inputs: str, num_labels: int, ignore: tuple[int, ...], write_legend: bool, json: bool) -> int:
+    from dataclasses import asdict
+
+    from ganvas.data import inspect as doctor
+
+    if write_legend:
+        print(doctor.write_legend(inputs))
+        return DONE
+    result = doctor.examine(inputs, num_labels, ignore)
+    if json:
+        print_json({**result.facts, "findings": [asdict(finding) for finding in result.findings]})
+    else:
+        print_facts(result.facts)
+        for finding in result.findings:
+            print(f"{finding.kind}: {finding.what}." + (f"\n    {finding.mend}" if finding.mend else ""))
+        print("Nothing is wrong." if not result.findings else "")
+    return DONE if result.is_healthy else USER_ERROR
 
 
 def _inspect_pictures(folder: Path) -> dict[str, Any]:

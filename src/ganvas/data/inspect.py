@@ -1,0 +1,330 @@
+"""The data-set doctor: what is wrong with a folder of pictures and label maps, and what mends each finding.
+
+It reads headers of all files and the pixels of label and instance maps spread over the set. Nothing is changed.
+"""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from ganvas.data.label_layouts import Scene, Scenes, find_scenes
+from ganvas.data.labels import Label, read_instance_map, read_label_map, read_legend
+from ganvas.errors import UserError
+from ganvas.io import images, palettes, runs
+
+NUM_READ = 200
+"""Label maps whose pixels are read, spread over the set."""
+_LOSSY = ("jpeg", "webp")
+_FEW = 3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is wrong (`error`), probably wrong (`warning`), or good to know (`note`), and what mends it."""
+
+    kind: Literal["error", "warning", "note"]
+    what: str
+    mend: str = ""
+
+
+@dataclass
+class Examination:
+    """Facts about a data set by name, and the findings, the worst first."""
+
+    facts: dict[str, Any] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether nothing is wrong."""
+        return not any(finding.kind == "error" for finding in self.findings)
+
+
+@dataclass
+class _Ids:
+    """What the label maps that were read hold."""
+
+    pixels: collections.Counter[int] = field(default_factory=collections.Counter)
+    first_seen: dict[int, tuple[Path, int, int]] = field(default_factory=dict)
+    """Id -> file, x and y of one pixel that has it."""
+    unreadable: dict[Path, UserError] = field(default_factory=dict)
+    colored: list[Path] = field(default_factory=list)
+    """Colour pictures where ids were expected."""
+    lossy: list[Path] = field(default_factory=list)
+
+
+def examine(
+    inputs: str | Path | Mapping[str, str | Path], num_labels: int = 0, ignore: Sequence[int] = (255,)
+) -> Examination:
+    """Return what a data set is and what is wrong with it.
+
+    Args:
+        num_labels: labels that it is to be used with; 0 takes those of its legend, or finds out.
+
+    Raises:
+        UserError: it is no data set of labels at all.
+    """
+    found = find_scenes(inputs)
+    result = Examination({"data set": str(inputs), "layout": found.layout, "scenes": len(found.scenes)})
+    legend, complaint = _legend(found)
+    findings = [*complaint, *_pairing(found), *_sizes(found, result.facts)]
+    if found.has("labels"):
+        chosen = found.scenes[:: max(1, -(-len(found.scenes) // NUM_READ))]
+        ids = _read_ids(chosen, legend)
+        findings += _ids(ids, found, legend, num_labels, ignore, result.facts)
+        findings += _instances(chosen, ids, legend, found, result.facts)
+        if len(chosen) < len(found.scenes):
+            findings.append(Finding("note", f"The pixels of {len(chosen)} of {len(found.scenes)} label maps were read"))
+    result.findings = sorted(findings, key=lambda finding: ("error", "warning", "note").index(finding.kind))
+    return result
+
+
+def write_legend(inputs: str | Path | Mapping[str, str | Path]) -> Path:
+    """Write a legend.json for label maps in colours, a class for each colour by falling area, and return its path.
+
+    Raises:
+        UserError: there is a legend already, or the maps are no pictures of few colours.
+    """
+    found = find_scenes(inputs)
+    if found.legend is not None:
+        raise UserError(f"{found.legend} exists already", "It is not overwritten")
+    areas: collections.Counter[tuple[int, ...]] = collections.Counter()
+    for scene in found.scenes:
+        if "labels" in scene.files:
+            pixels, _ = images.read(scene.files["labels"])
+            if pixels.shape[-1] < 3 or pixels.dtype != np.uint8:
+                raise UserError(f"{scene.files['labels']} holds ids already", do="It needs no legend to be read")
+            colors, counts = np.unique(pixels[..., :3].reshape(-1, 3), axis=0, return_counts=True)
+            areas.update({tuple(color): int(count) for color, count in zip(colors.tolist(), counts)})
+            if len(areas) > 255:
+                raise UserError(
+                    f"{scene.files['labels']} is no label map", "The maps hold more than 255 colours",
+                    "Export them again without smoothing and not as JPEG",
+                )  # fmt: skip
+    entries = [
+        {"id": number, "name": f"class {number}", "color": list(color), "thing": False}
+        for number, (color, _) in enumerate(areas.most_common())
+    ]
+    path = found.folders[0]["labels"].parent / "legend.json"
+    runs.write_json(path, {"labels": entries})
+    return path
+
+
+def _legend(found: Scenes) -> tuple[tuple[Label, ...], list[Finding]]:
+    if found.legend is None:
+        return (), []
+    try:
+        return read_legend(found.legend), []
+    except UserError as error:
+        return (), [Finding("error", str(error), f"Correct {found.legend}")]
+
+
+def _pairing(found: Scenes) -> Iterator[Finding]:
+    if not found.scenes:
+        yield Finding(
+            "error", "No picture has a label map or input of its name",
+            "Rename the files so that both have the same name but for an ending such as _img and _label, or name the "
+            "folders: labels=DIR,picture=DIR",
+        )  # fmt: skip
+    if found.unpaired:
+        some = "; ".join(f"{Path(path).name} {why}" for path, why in list(found.unpaired.items())[:_FEW])
+        what = f"{len(found.unpaired)} files have no partner and are left out: {some}"
+        yield Finding("warning" if found.scenes else "error", what, "Rename or add the missing ones, or remove these")
+    if found.has("labels") and not found.has("instances"):
+        yield Finding(
+            "note", "There are no instance maps: neighbouring things of a class will run into each other",
+            "Add a folder `instances` of 16-bit PNGs, or make both: ganvas label PICTURES --with SEGMENTER --out DIR",
+        )  # fmt: skip
+
+
+def _sizes(found: Scenes, facts: dict[str, Any]) -> Iterator[Finding]:
+    sizes: collections.Counter[str] = collections.Counter()
+    odd: list[str] = []
+    kinds: collections.Counter[str] = collections.Counter()
+    for scene in found.scenes:
+        try:
+            headers = {role: images.read_header(path) for role, path in scene.files.items()}
+        except UserError as error:
+            yield Finding("error", str(error), "Restore the file, or remove it; training passes over it")
+            continue
+        seen = {role: f"{header.width}x{header.height}" for role, header in headers.items()}
+        sizes[seen["picture"]] += 1
+        picture = headers["picture"]
+        kinds[f"{picture.channels} x {picture.dtype}"] += 1
+        if len(set(seen.values())) > 1:
+            odd.append(f"{scene.name} ({', '.join(f'{role} {size}' for role, size in seen.items())})")
+    facts["sizes"] = dict(sizes.most_common(5))
+    facts["pictures"] = dict(kinds)
+    if odd:
+        yield Finding(
+            "error", f"{len(odd)} scenes have maps of another size than the picture: {', '.join(odd[:_FEW])}",
+            "Resize the maps to the pictures' size by nearest neighbour, never by bilinear or bicubic",
+        )  # fmt: skip
+    if len(sizes) > 1:
+        yield Finding("note", f"Pictures have {len(sizes)} sizes", "Train with --fit cover or --fit crop")
+
+
+def _read_ids(scenes: Sequence[Scene], legend: Sequence[Label]) -> _Ids:
+    ids = _Ids()
+    for path in (scene.files["labels"] for scene in scenes):
+        try:
+            if images.read_header(path).format in _LOSSY:
+                ids.lossy.append(path)
+            label_map = read_label_map(path, legend)
+        except UserError as error:
+            if "no label map" in error.what and "colour" in error.why:
+                ids.colored.append(path)
+            else:
+                ids.unreadable[path] = error
+            continue
+        values, first, counts = np.unique(label_map, return_index=True, return_counts=True)
+        for value, place, count in zip(values.tolist(), first.tolist(), counts.tolist()):
+            ids.pixels[value] += count
+            ids.first_seen.setdefault(value, (path, place % label_map.shape[1], place // label_map.shape[1]))
+    return ids
+
+
+def _ids(
+    ids: _Ids, found: Scenes, legend: Sequence[Label], num_labels: int, ignore: Sequence[int], facts: dict[str, Any]
+) -> Iterator[Finding]:
+    yield from _files(ids, found)
+    if not ids.pixels:
+        return
+    total = sum(ids.pixels.values())
+    names = {label.id: label.name for label in legend}
+    facts["labels"] = {names.get(key, str(key)): f"{ids.pixels[key] / total:.2%}" for key in sorted(ids.pixels)}
+    used = sorted(set(ids.pixels) - set(ignore))
+    known = num_labels or (max(names) + 1 if names else 0)
+    facts["num_labels"] = known or max(used, default=0) + 1
+    beyond = [key for key in used if known and key >= known]
+    if beyond:
+        path, x, y = ids.first_seen[beyond[0]]
+        listed, left_out = ", ".join(map(str, beyond[:8])), " ".join(map(str, [*ignore, *beyond]))
+        yield Finding(
+            "error", f"The ids {listed} are not among {known} labels: {path} at pixel x={x}, y={y} holds {beyond[0]}",
+            f"Train with --num-labels {max(beyond) + 1}, or leave them out: --ignore {left_out}",
+        )  # fmt: skip
+    ignored = sorted(set(ids.pixels) & set(ignore))
+    if ignored:
+        share = sum(ids.pixels[key] for key in ignored) / total
+        what = f"{share:.2%} of the pixels have the ignored id {', '.join(map(str, ignored))} and belong to no class"
+        kind = "warning" if share > 0.5 else "note"
+        yield Finding(kind, what, "To use them, name another: --ignore -1" if kind == "warning" else "")
+    yield from _suspicious(used, ignored, facts["num_labels"], bool(legend))
+    missing = [label.name for label in legend if label.id not in ids.pixels]
+    if missing:
+        yield Finding("note", f"In the maps that were read, the legend's {', '.join(missing[:8])} does not occur")
+
+
+def _files(ids: _Ids, found: Scenes) -> Iterator[Finding]:
+    if ids.lossy:
+        yield Finding(
+            "error", f"{len(ids.lossy)} label maps are stored with loss, which changes ids: {ids.lossy[0]}",
+            "Export them again as PNG; ids once smeared cannot be had back",
+        )  # fmt: skip
+    if ids.colored:
+        yield Finding(
+            "error", f"{len(ids.colored)} label maps are colour pictures, and no legend says what a colour means: "
+            f"{ids.colored[0]}",
+            f"ganvas inspect {found.folders[0]['labels'].parent} --write-legend, then name the classes in legend.json",
+        )  # fmt: skip
+    for path, error in list(ids.unreadable.items())[:_FEW]:
+        yield Finding("error", str(error), f"Correct {path.name}, or add what it holds to the legend")
+
+
+def _suspicious(used: Sequence[int], ignored: Sequence[int], num_labels: int, has_legend: bool) -> Iterator[Finding]:
+    if has_legend or not used:
+        return
+    if set(used) <= {0} and 255 in ignored:
+        yield Finding(
+            "warning", "The only ids are 0 and 255: masks in black and white, whose white is ignored",
+            "Store 1 instead of 255, or keep it: --ignore -1 --num-labels 256",
+        )  # fmt: skip
+        return
+    gaps = num_labels - len(used)
+    if len(used) <= 64 and gaps > 3 * len(used) and max(used) > 40:
+        some = ", ".join(map(str, used[:8]))
+        yield Finding(
+            "warning", f"Only {len(used)} of {num_labels} ids occur ({some} ...): gray values of a palette, not its "
+            "indices?",
+            "Export the maps as palette PNGs, as ids 0, 1, 2 ..., or in colour with a legend.json",
+        )  # fmt: skip
+
+
+def _instances(
+    scenes: Sequence[Scene], ids: _Ids, legend: Sequence[Label], found: Scenes, facts: dict[str, Any]
+) -> Iterator[Finding]:
+    if not found.has("instances") or ids.colored:
+        return
+    bits: collections.Counter[str] = collections.Counter()
+    mixed: list[str] = []
+    wrong: list[str] = []
+    counts: list[int] = []
+    same = 0
+    for scene in scenes:
+        path = scene.files["instances"]
+        try:
+            label_map, instance_map = read_label_map(scene.files["labels"], legend), read_instance_map(path)
+        except UserError as error:
+            if scene.files["labels"] not in ids.unreadable:
+                yield Finding("error", str(error), "Store instance maps as 16-bit gray PNG")
+            continue
+        if label_map.shape != instance_map.shape:
+            continue
+        bits[_depth(path)] += 1
+        counts.append(len(np.unique(instance_map)))
+        same += bool((label_map == instance_map).all())
+        if (number := _mixed(label_map, instance_map)) is not None:
+            mixed.append(f"{path.name} id {number}")
+        if (instance_map >= 1000).any() and _disagrees(label_map, instance_map):
+            wrong.append(path.name)
+    facts["instance maps"] = dict(bits)
+    facts["instances a picture"] = f"{np.mean(counts):.1f}" if counts else ""
+    if mixed and any(name.startswith("8") for name in bits):
+        yield Finding(
+            "error", "8-bit instance maps cannot hold their ids: one id covers several classes "
+            f"({', '.join(mixed[:_FEW])})",
+            "Export them as 16-bit PNG: class * 1000 + k; 8 bits end at 255 and wrap or stop there",
+        )  # fmt: skip
+    elif mixed:
+        yield Finding(
+            "warning", f"One instance covers several classes: {', '.join(mixed[:_FEW])}",
+            "Check that label and instance maps belong to the same pictures",
+        )  # fmt: skip
+    if wrong:
+        yield Finding(
+            "warning", f"Instance ids of the form class * 1000 + k name another class than the label map: {wrong[0]}",
+            "Check that both maps number the classes alike",
+        )  # fmt: skip
+    if same and same == len(counts):
+        yield Finding("note", "The instance maps equal the label maps: no two things of a class are told apart")
+
+
+def _depth(path: Path) -> str:
+    header, storage = images.read_header(path), palettes.read_storage(path)
+    bits = storage.bits if storage is not None else 8 * np.dtype(header.dtype).itemsize
+    return f"{bits}-bit{' palette' if storage is not None and storage.palette is not None else ''}"
+
+
+def _mixed(label_map: np.ndarray, instance_map: np.ndarray) -> int | None:
+    """Return an instance of which more than a twentieth lies outside its main class, or None."""
+    # The instance map may simply continue the label map's ids for what is no thing; 0 often means no instance.
+    _, instances = np.unique(instance_map, return_inverse=True)
+    _, labels = np.unique(label_map, return_inverse=True)
+    table = np.zeros((instances.max() + 1, labels.max() + 1), np.int64)
+    np.add.at(table, (instances.ravel(), labels.ravel()), 1)
+    share = table.max(1) / table.sum(1)
+    numbers = np.unique(instance_map)
+    bad = [int(number) for number, part in zip(numbers, share) if part < 0.95 and number != 0]
+    return bad[0] if bad else None
+
+
+def _disagrees(label_map: np.ndarray, instance_map: np.ndarray) -> bool:
+    things = instance_map >= 1000
+    return bool((instance_map[things] // 1000 != label_map[things]).mean() > 0.05)
