@@ -18,8 +18,7 @@ sees the real picture and gives each instance a few numbers, its style (section 
 choices for `ganvas generate`. A data set whose inputs are pictures (edges, sketches, renders) is learned likewise,
 without labels.
 
-Expect streets that hang together after some ten thousand steps at 512 px, and repeated textures where one label covers
-much. It draws what the label map says: where the map is wrong or rare, so is the picture.
+It draws what the label map says: where the map is wrong or its like is rare, so is the picture.
 """
 
 from __future__ import annotations
@@ -46,8 +45,7 @@ from ganvas.protocol import Card, Carry, Context, Ledger, Networks, Optimizer, O
 from ganvas.recipes.features import load_features
 from ganvas.settings import Training
 
-SCORED = 16
-"""Validation pictures that a score compares."""
+SCORED = 16  # validation pictures that a score compares
 
 
 class Batch(NamedTuple):
@@ -145,7 +143,6 @@ class Settings(Training):
 # Wang et al. 2018, section 4 and appendix A, and the authors' scripts for 512 and 1024 px (batch 1, 100 + 100 epochs,
 # then 50 + 50 with 10 of a fixed G1; three discriminators at the finest size, two before). No average of weights.
 PAPER = Settings(batch_size=1, average_half_life=0.0)
-PAPER_STYLES = replace(PAPER, instance_features=3)
 LAPTOP = replace(
     PAPER, width_px=512, height_px=256, global_width=32, downs=3, blocks=6, enhancers=1, discriminator_width=32,
     perceptual="none", instance_features=3, global_steps=8000, enhancer_steps=1000, joint_steps=6000, rate=4e-4,
@@ -164,12 +161,9 @@ class Pix2PixHD(Recipe):
 
     Settings: ClassVar = Settings
     PRESETS: ClassVar = {
-        "laptop": LAPTOP,
-        "preview": PREVIEW,
-        "paper": PAPER,
-        "paper_styles": PAPER_STYLES,
-        "picture": PICTURE,
-    }
+        "laptop": LAPTOP, "preview": PREVIEW, "paper": PAPER, "picture": PICTURE,
+        "paper_styles": replace(PAPER, instance_features=3),
+    }  # fmt: skip
 
     def __init__(self, settings: Any) -> None:
         self.settings: Settings = settings
@@ -228,9 +222,11 @@ class Pix2PixHD(Recipe):
         if s.instance_features:
             nets["encoder"] = build(self.cards()["encoder"])
         if self.has_adversary:
-            settings = self.cards()["discriminator"].settings
             # A relativistic loss gives the last bias no gradient; Adam would turn rounding noise into drift.
-            nets["discriminator"] = MultiScaleDiscriminator(**settings, last_bias=not s.adversarial.is_shift_invariant)
+            last_bias = not s.adversarial.is_shift_invariant
+            nets["discriminator"] = MultiScaleDiscriminator(
+                **self.cards()["discriminator"].settings, last_bias=last_bias
+            )
         self.features = load_features(s.perceptual, s.perceptual_layers)
         if self.features is not None:
             self.features.normalize = s.imagenet_means  # pyright: ignore[reportArgumentType, reportAttributeAccessIssue]
@@ -293,21 +289,18 @@ class Pix2PixHD(Recipe):
     def _replayed(
         self, outputs: Outputs, batch: Batch, carry: Carry, context: Context, level: int
     ) -> tuple[Outputs, Carry]:
-        condition = batch.condition
+        s, condition = self.settings, batch.condition
         if batch.label_map is not None:
-            edges = condition[:, -1:] if self.settings.boundaries else torch.zeros_like(condition[:, :1])
-            condition = pack(batch.label_map, edges)
+            condition = pack(batch.label_map, condition[:, -1:] if s.boundaries else torch.zeros_like(condition[:, :1]))
         # Pictures of another size are another pool: the carry then forgets the smaller ones.
-        shown = replay.exchange(
-            carry, outputs["fake"], context.random, size=self.settings.replay_size, condition=condition,
-            prefix=f"replay{level}",
-        )  # fmt: skip
-        assert shown.condition is not None
-        condition = shown.condition
+        fake, condition, pool = replay.exchange(
+            carry, outputs["fake"], context.random, size=s.replay_size, condition=condition, prefix=f"replay{level}"
+        )
+        assert condition is not None
         if batch.label_map is not None:
             label_map, edges = unpack(condition)
-            condition = compose(label_map, edges if self.settings.boundaries else None, self._num_labels())
-        return outputs | {"shown": shown.fake, "shown_condition": condition}, shown.pool
+            condition = compose(label_map, edges if s.boundaries else None, self._num_labels())
+        return outputs | {"shown": fake, "shown_condition": condition}, pool
 
     def discriminator_losses(
         self, nets: Networks, batch: Batch, outputs: Outputs, carry: Carry, context: Context
@@ -319,11 +312,8 @@ class Pix2PixHD(Recipe):
         fake_verdicts = nets.discriminator(torch.cat([condition, fake], dim=1), scales)
         loss = self.settings.adversarial.discriminator(real_verdicts, fake_verdicts)
         ledger = Ledger({"gan": 0.5 * scales * loss})
-        means = [
-            sum(verdict.score.detach().float().mean() for verdict in verdicts) / scales
-            for verdicts in (real_verdicts, fake_verdicts)
-        ]
-        ledger.observed["margin"] = torch.as_tensor(means[0] - means[1])
+        margins = [r.score.detach().mean() - f.score.detach().mean() for r, f in zip(real_verdicts, fake_verdicts)]
+        ledger.observed["margin"] = torch.stack(margins).float().mean()
         return ledger
 
     def generator_losses(
@@ -369,7 +359,8 @@ class Pix2PixHD(Recipe):
         if batch.label_map is None:
             shown = batch.condition[:, :3] * 0.5 + 0.5
         else:
-            shown = colorize(batch.label_map, _palette(self.data), batch.instance_map)
+            palette = {entry.id: entry.color for entry in self.data.legend} if self.data else {}
+            shown = colorize(batch.label_map, palette, batch.instance_map)
         return torch.cat([shown.to(fake), fake * 0.5 + 0.5, batch.real * 0.5 + 0.5], dim=-1).clamp(0, 1)
 
     def score(self, nets: Networks, source: Source, context: Context) -> dict[str, float]:
@@ -381,11 +372,8 @@ class Pix2PixHD(Recipe):
             fakes.append(self.forward(nets, batch, {}, context)[0]["fake"].float() * 0.5 + 0.5)
             reals.append(batch.real.float() * 0.5 + 0.5)
         fake, real = torch.cat(fakes).clamp(0, 1), torch.cat(reals)
+        distances = pyramid_distances(_square(real), _square(fake))
         error = float((fake - real).abs().mean())
-        side = min(real.shape[-2:])
-        if side < SMALLEST_PX:
-            return {"minus_l1": -error}
-        distances = pyramid_distances(_middle(real, side), _middle(fake, side))
         return {"minus_swd": -sum(distances.values()) / len(distances), "minus_l1": -error}
 
     # Cards
@@ -414,39 +402,32 @@ class Pix2PixHD(Recipe):
         if s.instance_features:
             cards["encoder"] = encoder_card(s.instance_features, s.encoder_width, s.downs)
         if self.has_adversary:
-            seen = self.card().channels_in - s.instance_features + 3
-            cards["discriminator"] = discriminator_card(
-                seen, s.discriminator_width, s.discriminator_scales, s.discriminator_layers
-            )
+            sizes = (s.discriminator_width, s.discriminator_scales, s.discriminator_layers)
+            cards["discriminator"] = discriminator_card(self.card().channels_in - s.instance_features + 3, *sizes)
         return {name: replace(card, recipe="pix2pixhd", data=s.data) for name, card in cards.items()}
 
     def notices(self) -> list[str]:
         """Return what the user should read once before the first step."""
-        notice = self.settings.adversarial.accumulation_notice(self.settings.micro_batches)
-        return [notice] if notice else []
+        return list(filter(None, [self.settings.adversarial.accumulation_notice(self.settings.micro_batches)]))
 
 
-def _middle(pictures: Tensor, side: int) -> Tensor:
+def _square(pictures: Tensor) -> Tensor:
+    side = min(pictures.shape[-2:])
     top, left = ((length - side) // 2 for length in pictures.shape[-2:])
     return pictures[..., top : top + side, left : left + side]
 
 
-def _palette(data: LabelledPictures | None) -> dict[int, tuple[int, int, int]]:
-    return {} if data is None else {entry.id: entry.color for entry in data.legend}
-
-
 def _check(s: Settings) -> None:
-    coarsening = 1 << s.enhancers if s.enhancers >= 0 else 0
-    if s.enhancers < 0 or s.global_width % coarsening:
+    unit = 1 << max(0, s.enhancers)
+    if s.enhancers < 0 or s.global_width % unit:
         why = f"Each of {s.enhancers} enhancers has half the channels of the one before"
-        raise UserError(f"global_width is {s.global_width}", why, f"Use a multiple of {max(1, coarsening)}")
+        raise UserError(f"global_width is {s.global_width}", why, f"Use a multiple of {unit}")
     for name in ("width_px", "height_px"):
-        if getattr(s, name) < 1 or getattr(s, name) % coarsening:
-            why = f"With {s.enhancers} enhancers the first stage has 1/{coarsening} of it"
-            raise UserError(f"{name} is {getattr(s, name)}", why, f"Use a multiple of {coarsening}")
-    if min(s.global_steps, s.enhancer_steps, s.joint_steps) < 0:
-        raise UserError("A stage cannot have a negative number of steps", do="0 leaves it out")
-    for name in ("gan_weight", "feature_matching_weight", "perceptual_weight", "pixel_weight", "replay_size"):
+        if getattr(s, name) < 1 or getattr(s, name) % unit:
+            why = f"With {s.enhancers} enhancers the first stage has 1/{unit} of it"
+            raise UserError(f"{name} is {getattr(s, name)}", why, f"Use a multiple of {unit}")
+    for name in ("global_steps", "enhancer_steps", "joint_steps", "gan_weight", "feature_matching_weight",
+                 "perceptual_weight", "pixel_weight", "replay_size"):  # fmt: skip
         if getattr(s, name) < 0:
             raise UserError(f"{name} is {getattr(s, name):g}", "It must not be negative", "0 switches it off")
     if not (s.gan_weight or s.feature_matching_weight or s.pixel_weight or s.perceptual != "none"):
@@ -459,14 +440,12 @@ def _check(s: Settings) -> None:
 
 
 def _check_sizes(s: Settings) -> None:
-    """Refuse pictures that a stage's discriminator cannot judge, by building it without memory."""
-    if not (s.gan_weight or s.feature_matching_weight):
-        return
+    """Refuse pictures that a stage's discriminator or the score cannot judge, by building it without memory."""
     with torch.device("meta"):
         critic = MultiScaleDiscriminator(4, 1, s.discriminator_scales, s.discriminator_layers)
     for level in range(s.enhancers + 1):
         shrunk = s.enhancers - level
-        smallest = critic.minimum_px_of(max(1, s.discriminator_scales - shrunk))
+        smallest = max(SMALLEST_PX, critic.minimum_px_of(max(1, s.discriminator_scales - shrunk)))
         if min(s.width_px, s.height_px) >> shrunk < smallest:
-            why = f"At {s.width_px >> shrunk} x {s.height_px >> shrunk} px the discriminator needs {smallest} px a side"
+            why = f"At {s.width_px >> shrunk} x {s.height_px >> shrunk} px {smallest} px a side are needed"
             raise UserError("The pictures are too small", why, "Enlarge them, or use fewer --discriminator-scales")
