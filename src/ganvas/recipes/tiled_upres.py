@@ -91,7 +91,7 @@ class Settings(Training):
     """Base and pairing of the adversarial loss."""
 
     pixel_steps: int = 0
-    """Steps before, with the L1 loss alone (ours; the author has none)."""
+    """Steps before, with the L1 loss alone, pixel by pixel: ours, it teaches what the guide means (the author: 0)."""
     steps: int = 100_000
     """Steps with both networks."""
     generator_rate: float = 2e-4
@@ -186,7 +186,8 @@ class TiledUpres(Recipe):
         """Return the L1 loss, and after the first stage the adversarial one."""
         s, fake, ledger = self.settings, outputs["fake"], Ledger()
         if s.l1_weight:
-            ledger["l1"] = s.l1_weight * self._distance(fake, batch.high)
+            at = "full" if context.stage.name == "pixel" else s.l1_at
+            ledger["l1"] = s.l1_weight * self._distance(fake, batch.high, at)
         if context.stage.name == "gan" and s.gan_weight:
             real = None
             if s.adversarial.generator_needs_real:
@@ -195,8 +196,8 @@ class TiledUpres(Recipe):
             ledger["gan"] = s.gan_weight * s.adversarial.generator(real, nets.discriminator(fake, batch.low))
         return ledger
 
-    def _distance(self, fake: Tensor, real: Tensor) -> Tensor:
-        match self.settings.l1_at:
+    def _distance(self, fake: Tensor, real: Tensor, at: str) -> Tensor:
+        match at:
             case "low":
                 return low_l1(fake, real, self.settings.tile_px)
             case "laplacian":
