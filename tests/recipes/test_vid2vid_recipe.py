@@ -1,0 +1,302 @@
+"""vid2vid: stages as data, the paper's values, losses against plain arithmetic, and exact resume amid a sequence."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
+
+from drawn_clips import draw_clip
+from tiny_runs import assert_same_bits, last
+
+from ganvas.data.clips import PLACES
+from ganvas.errors import UserError
+from ganvas.networks.warping import warp
+from ganvas.protocol import Context
+from ganvas.recipes.vid2vid import Vid2VidRecipe
+from ganvas.recipes.vid2vid_settings import PRESETS, PREVIEW
+from ganvas.training import loop, step
+from ganvas.training.trainer import Plan, Trainer
+
+TINY = replace(
+    PREVIEW, width=4, downs=1, blocks=2, discriminator_width=2, discriminator_scales=1, rounds=(2,), lengths=2,
+    first_length=3, longest=7, frames_a_step=3, clip_frames=2, clip_strides=(1, 3), batch_size=2, perceptual="none",
+    perceptual_weight=0.0, workers=0, checkpoint_every=1, keep_last=20, preview_every=100, log_every=1,
+    sentinel="off", threads=1, things_are_foreground=True,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clips") / "set"
+    for number in range(3):
+        draw_clip(folder / f"clip_{number}", seed=number)
+    return folder
+
+
+def recipe_of(data, **changes):
+    recipe = Vid2VidRecipe(replace(TINY, **{"data": str(data), **changes}))
+    return recipe, recipe.source(str(data))
+
+
+def plan_of(data, **changes):
+    recipe, source = recipe_of(data, **changes)
+    return Plan("vid2vid", recipe, source)
+
+
+def a_step(data, **changes):
+    """Return recipe, networks, batch, context and what the first step makes."""
+    recipe, source = recipe_of(data, **changes)
+    torch.manual_seed(0)
+    nets = recipe.networks()
+    for parameter in nets.generator.parameters():
+        parameter.data.mul_(5)
+    raw = {"window": torch.stack([source.sample(i, np.random.default_rng(i))["window"] for i in (0, 1)])}
+    context = Context(
+        step=0, stage_step=0, images_seen=0, stage=recipe.stages()[0], random=torch.Generator().manual_seed(5)
+    )
+    batch = recipe.batch(raw, context)
+    outputs, carry = recipe.forward(nets, batch, {}, context)
+    return recipe, nets, batch, context, outputs, carry
+
+
+# Stages
+
+
+def test_the_paper_is_in_the_presets():
+    paper = PRESETS["512"]
+    # Wang et al. 2018, appendix; the authors' published options.
+    values = {
+        "past_frames": 2, "clip_frames": 3, "clip_strides": (1, 3, 9), "width": 128, "downs": 3, "blocks": 9,
+        "norm": "batch", "discriminator_width": 64, "discriminator_scales": 2, "betas": (0.5, 0.999),
+        "matching_weight": 10.0, "perceptual_weight": 10.0, "flow_weight": 10.0, "warp_weight": 10.0,
+        "perceptual": "vgg19", "first_length": 30 - 2, "longest": 128 - 2, "lengths": 20 // 5, "image_frames": "one",
+        "backpropagated": 1, "pixel_weight": 0.0, "with_flow": True,
+    }  # fmt: skip
+    assert {name: getattr(paper, name) for name in values} == values
+    assert paper.adversarial.base == "least_squares" and paper.adversarial.pairing == "plain"
+    assert [PRESETS[name].scales for name in ("512", "1024", "2048")] == [1, 2, 3]
+    assert PRESETS["2048"].rates == (2e-4, 1e-4, 5e-5)
+    assert [rounds / 2975 for rounds in PRESETS["2048"].rounds] == [5, 2, 1]
+    assert PRESETS["paper"] is paper
+
+
+def test_sequences_grow_and_stay_within_bounds():
+    recipe = Vid2VidRecipe(PRESETS["512"])
+    assert [leg.length for leg in recipe.legs().values()] == [28, 56, 112, 126]
+    stages = recipe.stages()
+    assert [stage.steps for stage in stages] == [14_875 * chunks for chunks in (5, 10, 19, 21)]
+    rates = [(stage.optimizers["generator"].rate, stage.optimizers["generator"].final_rate) for stage in stages]
+    assert rates == [(2e-4, 2e-4), (2e-4, 2e-4), (2e-4, 1e-4), (1e-4, 0.0)]
+    assert [stage.optimizers["generator"].schedule for stage in stages] == ["constant", "constant", "linear", "linear"]
+    assert [stage.optimizers["generator"].hold for stage in stages[2:]] == [0, 0]
+
+
+def test_the_data_bounds_the_length(data):
+    recipe, _ = recipe_of(data, longest=50, lengths=4)
+    assert [leg.length for leg in recipe.legs().values()] == [3, 6, 7, 7]
+    with pytest.raises(UserError, match=r"8 frames.*--first-length 7"):
+        recipe_of(data, first_length=8)
+
+
+def test_finer_scales_begin_alone(data):
+    recipe, _ = recipe_of(data, scales=2, rounds=(2, 3), rates=(1e-3, 1e-4), alone_rounds=4)
+    stages = {stage.name: stage for stage in recipe.stages()}
+    alone = stages["scale 2 alone, 3 frames"]
+    assert alone.steps == 4 and alone.frozen == ("generator.scale0.*",)
+    assert stages["scale 2, 6 frames"].frozen == () and stages["scale 2, 6 frames"].optimizers["generator"].rate == 1e-4
+    trainer = Trainer(Plan("vid2vid", recipe, recipe.sources[0]))
+    trainer.skip_to(list(stages).index(alone.name))
+    before = {k: v.clone() for k, v in trainer.nets.generator.state_dict().items()}
+    step.advance(trainer)
+    after = trainer.nets.generator.state_dict()
+    changed = {key.split(".")[0] for key, value in before.items() if not torch.equal(value, after[key])}
+    assert changed == {"scale1"}
+    trainer.feed.close()
+
+
+# A step
+
+
+def test_chunks_of_one_window_follow_each_other_and_then_a_new_one_begins(data):
+    trainer = Trainer(plan_of(data, first_length=7, lengths=1, given_share=1.0))
+    seen = []
+    for _ in range(4):
+        step.advance(trainer)
+        seen.append((trainer.carry["made"], trainer.carry["windows"].tolist()))
+    trainer.feed.close()
+    assert [made for made, _ in seen] == [3, 6, 7, 3]
+    assert seen[0][1] == seen[1][1] == seen[2][1] != seen[3][1]
+
+
+def test_the_carry_goes_on_as_one_long_chunk_would(data):
+    recipe, nets, batch, context, outputs, carry = a_step(data, first_length=6, lengths=1)
+    later, _ = recipe.forward(nets, batch, carry, context)
+    whole = Vid2VidRecipe(replace(recipe.settings, frames_a_step=6))
+    whole.source(str(data))
+    at_once, _ = whole.forward(nets, batch, {}, context)
+    assert torch.allclose(torch.cat([outputs["fake"], later["fake"]], 1), at_once["fake"], atol=1e-6)
+    assert torch.equal(carry["history"], outputs["fake"][:, -3:])
+
+
+def test_a_given_share_of_the_sequences_begins_with_its_first_frame(data):
+    recipe, nets, batch, context, *_ = a_step(data, given_share=0.5)
+    windows = batch.windows.clone()
+    windows[:, 3] = torch.tensor([PLACES // 2 - 1, PLACES // 2])
+    outputs, _ = recipe.forward(nets, batch._replace(windows=windows), {}, context)
+    assert outputs["has_before"].tolist() == [[True, True, True], [False, True, True]]
+    assert torch.equal(outputs["fake"][1, 0], outputs["raw"][1, 0])
+    assert float(outputs["before"][1, 0].abs().max()) == 0 < float(outputs["before"][0, 0].abs().max())
+
+
+@pytest.mark.parametrize(("reach", "wanted"), [(1, [0, 0, 0]), (2, [0, 1, 0]), (3, [0, 1, 1])])
+def test_gradients_flow_back_through_as_many_frames_as_asked(data, reach, wanted):
+    _, nets, _, _, outputs, _ = a_step(data, backpropagated=reach, given_share=1.0)
+    bias = nets.generator.scale0.model_final_img[1].bias
+    reached = []
+    for number in range(3):
+        before = outputs["before"][:, number]
+        gradient = torch.autograd.grad(before.sum(), bias, retain_graph=True)[0] if before.requires_grad else bias * 0
+        reached.append(int(float(gradient.detach().abs().sum()) > 0))
+    assert reached == wanted
+
+
+def test_temporal_losses_equal_plain_arithmetic(data):
+    recipe, nets, batch, context, outputs, _ = a_step(data, given_share=1.0, mask_from="exact")
+    ledger = recipe.generator_losses(nets, batch, outputs, {}, context)
+    chunk = recipe.chunk(recipe.place(batch, {}, context), context)
+    real, before, flow = (part.double().flatten(0, 1) for part in (chunk.real, chunk.real_before, chunk.flow))
+    known = chunk.trust.double().flatten(0, 1)
+    fake, raw, guess = (outputs[name].double().flatten(0, 1) for name in ("fake", "raw", "flow"))
+    mask = outputs["mask"].double().flatten(0, 1)
+    trust = known * (((real - warp(before, flow)) ** 2).sum(1, keepdim=True) < 0.02)
+    made_before = torch.cat([chunk.real_before[:, :1], outputs["fake"][:, :-1]], 1).double().flatten(0, 1)
+    wanted = {
+        "flow": 10 * ((guess - flow).abs() * trust).mean(),
+        "flow_warp": 10 * ((warp(before, guess) - real).abs() * trust).mean(),
+        "made_warp": 10 * ((fake - warp(made_before, flow)).abs() * trust).mean(),
+        "mask": 1.0 * (mask * trust).mean(),
+        "mask_teacher": (mask - (1 - known)).abs().mean(),
+        "pixel": 10 * ((fake - real).abs().mean() + (raw - real).abs().mean()),
+    }
+    for name, value in wanted.items():
+        assert abs(float(ledger[name]) - float(value)) < 1e-4 * max(1.0, float(value)), name
+    assert {"image", "matching", "clip1"} <= set(ledger) and "clip3" not in ledger
+
+
+def test_adversarial_losses_see_labels_frames_and_clips(data):
+    recipe, nets, batch, context, outputs, _ = a_step(data, image_frames="all", given_share=1.0)
+    chunk = recipe.chunk(recipe.place(batch, {}, context), context)
+    ledger = recipe.discriminator_losses(nets, batch, outputs, {}, context)
+
+    def score(picture):
+        seen = torch.cat([chunk.labels.flatten(0, 1), picture.flatten(0, 1)], 1)
+        return nets.discriminator(seen)[0].score
+
+    real = score(chunk.real)
+    fakes = [score(outputs[name]) for name in ("fake", "raw")]
+    wanted = sum(((real - 1) ** 2).mean() + (fake**2).mean() for fake in fakes) / 2 / 2
+    assert abs(float(ledger["image"]) - float(wanted)) < 1e-5
+    assert ledger["clip1"].isfinite()
+
+
+def test_long_strides_join_in_when_the_clip_is_long_enough(data):
+    recipe, nets, batch, context, outputs, carry = a_step(data, first_length=7, lengths=1, given_share=1.0)
+    first = recipe.discriminator_losses(nets, batch, outputs, {}, context)
+    later, _ = recipe.forward(nets, batch, carry, context)
+    second = recipe.generator_losses(nets, batch, later, carry, context)
+    assert "clip3" not in first and "clip3" in second
+    clips = recipe._drawn_clips(recipe.place(batch, carry, context), later, carry, context)
+    everything = torch.cat([outputs["fake"], later["fake"]], 1)
+    stride, real, made = clips[1]
+    assert stride == 3 and real.shape == made.shape == (2, 8, 16, 32)
+    pairs = [(last - 3, last) for last in range(3, 6)]
+    assert any(torch.equal(made[:, :6], everything[:, list(pair)].flatten(1, 2)) for pair in pairs)
+
+
+def test_exact_flow_and_mask_instead_of_learned_ones(data):
+    recipe, nets, batch, context, outputs, _ = a_step(
+        data, flow_use="replace", mask_from="exact", mask_use="replace", given_share=1.0
+    )
+    chunk = recipe.chunk(recipe.place(batch, {}, context), context)
+    assert torch.equal(outputs["flow"], chunk.flow) and torch.equal(outputs["mask"], 1 - chunk.trust)
+    assert "flow" not in recipe.generator_losses(nets, batch, outputs, {}, context)
+    assert recipe.card().extra["replaces"] == ["flow", "mask"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"with_flow": False},
+        {"clip_strides": ()},
+        {"things_are_foreground": False},
+        {"flow_from": "none"},
+        {"scales": 2},
+    ],
+    ids=str,
+)
+def test_ablations_and_variants_train(data, changes):
+    if "scales" in changes:
+        changes = {**changes, "rounds": (1, 1), "rates": (1e-3, 1e-3)}
+    trainer = Trainer(plan_of(data, **changes))
+    observed = step.advance(trainer)
+    trainer.feed.close()
+    assert all(np.isfinite(value) for value in observed.values.values())
+
+
+def test_previews_and_scores(data):
+    recipe, nets, batch, context, *_ = a_step(data)
+    strip = recipe.sample(nets, batch, context)
+    assert strip.shape == (2, 3, 16, 4 * 32) and 0 <= float(strip.min()) <= float(strip.max()) <= 1
+    scores = recipe.score(nets, recipe.sources[0], context)
+    assert next(iter(scores)) == "minus_l1" and scores["warping_error_of_real"] < 1e-4 < scores["warping_error"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"scales": 2}, "rounds has 1"),
+        ({"flow_use": "replace", "flow_from": "dis"}, "exact"),
+        ({"mask_use": "replace"}, "--mask-from exact"),
+        ({"given_share": 1.5}, "0 to 1"),
+        ({"frames_a_step": 0}, "frames_a_step"),
+    ],
+)
+def test_contradictions_are_refused(changes, words):
+    with pytest.raises(UserError, match=words):
+        Vid2VidRecipe(replace(TINY, **changes))
+
+
+# The real engine
+
+
+class Crash(Exception):
+    pass
+
+
+def test_a_run_broken_off_in_the_middle_of_a_sequence_ends_bit_equal(tmp_path, data, monkeypatch):
+    changes = {"first_length": 7, "lengths": 1, "given_share": 0.5, "backpropagated": 2}
+    whole = loop.train(plan_of(data, **changes), tmp_path / "whole", quiet=True)
+    assert last(whole).step == 6
+    for at in (1, 2, 4):  # the windows' second and third chunk, and again the second
+        original = Vid2VidRecipe.generator_losses
+
+        def losses(self, nets, batch, outputs, carry, context, at=at, original=original):
+            if context.step == at:
+                raise Crash
+            return original(self, nets, batch, outputs, carry, context)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Vid2VidRecipe, "generator_losses", losses)
+            with pytest.raises(Crash):
+                loop.train(plan_of(data, **changes), tmp_path / f"broken-{at}", quiet=True)
+        assert 0 < last(tmp_path / f"broken-{at}").state["carry"][0]["made"] < 7
+        torch.manual_seed(99)
+        loop.resume(plan_of(data, **changes), tmp_path / f"broken-{at}", quiet=True)
+        assert_same_bits(whole, tmp_path / f"broken-{at}")
