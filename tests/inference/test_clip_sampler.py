@@ -1,0 +1,205 @@
+"""Clips from label maps: exact frame counts, constant work, going on where it broke off, and clear refusals."""
+
+import json
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
+
+from drawn_clips import draw_clip
+
+from ganvas import cli
+from ganvas.data.clips import as_tensors, condition_of, find_clips, read_condition
+from ganvas.errors import UserError
+from ganvas.inference import clips
+from ganvas.inference.clips import ClipOptions, generate_clip
+from ganvas.io import images, weights
+from ganvas.io.frames import FramePattern
+from ganvas.io.video_reader import VideoReader
+from ganvas.networks.vid2vid import Vid2Vid, next_frame, no_past, past_of
+from ganvas.protocol import Card
+
+SETTINGS = {"channels_label": 3, "width": 4, "downs": 1, "blocks": 2, "norm": "instance", "foreground": [1]}
+
+
+def save_model(path, first="optional", **extra):
+    torch.manual_seed(0)
+    net = Vid2Vid(**SETTINGS).eval()
+    for parameter in net.parameters():
+        parameter.data.mul_(4)
+    known = {"num_labels": 2, "edges": True, "first_frame": first, "replaces": [], **extra}
+    weights.save(path, net.state_dict(), Card(network="vid2vid", settings=SETTINGS, input="clip", extra=known))
+    return net
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    return draw_clip(tmp_path_factory.mktemp("clip") / "one", frames=7)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "net.safetensors"
+    save_model(path)
+    return path
+
+
+def conditions(folder):
+    (one,) = find_clips(folder)
+    return [condition_of(as_tensors(read_condition(one, frame, 2)), 2, True) for frame in range(len(one))]
+
+
+def read_all(folder):
+    return np.stack([images.read(path)[0] for path in sorted(folder.glob("*.png"))])
+
+
+@pytest.mark.parametrize("with_first", [False, True])
+def test_frames_are_the_recurrence_with_rounded_pictures(clip, model, tmp_path, with_first):
+    first = str(clip / "frames" / "000000.png") if with_first else ""
+    report = generate_clip(model, clip, tmp_path / "out", ClipOptions(first=first))
+    made = read_all(tmp_path / "out")
+    assert report.frames == len(made) == 7 and report.resumed == 0 and made.dtype == np.uint8
+
+    net, labels = save_model(tmp_path / "again.safetensors"), conditions(clip)
+    given = torch.from_numpy(images.read(clip / "frames" / "000000.png")[0] / 255.0).permute(2, 0, 1)[None].float()
+    past = past_of(net, labels[0], given * 2 - 1) if with_first else no_past(net, labels[0])
+    wanted = [np.rint(given[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)] if with_first else []
+    for condition in labels[len(wanted) :]:
+        with torch.no_grad():
+            frame, past = next_frame(net, condition, past)
+        levels = torch.floor((frame.picture + 1) / 2 * 255 + 0.5).clamp(0, 255)
+        wanted.append(levels[0].permute(1, 2, 0).byte().numpy())
+        past = past._replace(pictures=torch.cat([past.pictures[:, :-3], levels / 255 * 2 - 1], 1))
+    # One level rounded the other way is fed back, so only nearly all levels are equal.
+    difference = np.abs(made.astype(int) - np.stack(wanted).astype(int))
+    assert difference.mean() < 0.05 and difference.max() <= 8
+
+
+class Interrupted(Exception):
+    pass
+
+
+@pytest.mark.parametrize("with_first", [False, True])
+@pytest.mark.parametrize("at", [1, 2, 5])
+def test_a_clip_that_was_gone_on_with_is_the_unbroken_one(clip, model, tmp_path, at, with_first):
+    options = ClipOptions(first=str(clip / "frames" / "000000.png") if with_first else "")
+    generate_clip(model, clip, tmp_path / "whole", options)
+
+    def stop(done, total):
+        if done == at:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        generate_clip(model, clip, tmp_path / "broken", options, stop)
+    assert len(list((tmp_path / "broken").glob("*.png"))) == at
+    report = generate_clip(model, clip, tmp_path / "broken", options)
+    assert report.resumed == at and report.frames == 7
+    assert np.array_equal(read_all(tmp_path / "whole"), read_all(tmp_path / "broken"))
+    assert not list((tmp_path / "broken").glob(".*"))
+
+
+def test_another_anchor_is_another_clip_and_begins_anew(clip, model, tmp_path):
+    def stop(done, total):
+        if done == 3:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        generate_clip(model, clip, tmp_path / "out", ClipOptions(), stop)
+    with pytest.raises(UserError, match="exist already"):
+        generate_clip(model, clip, tmp_path / "out", ClipOptions(anchor=0.5))
+
+
+def test_a_full_anchor_shows_the_hallucinated_pictures(clip, model, tmp_path):
+    report = generate_clip(model, clip, tmp_path / "out", ClipOptions(anchor=1.0))
+    net, labels = save_model(tmp_path / "again.safetensors"), conditions(clip)
+    made = read_all(tmp_path / "out")
+    before = [torch.from_numpy(made[t] / 255.0).permute(2, 0, 1)[None].float() * 2 - 1 for t in (3, 4)]
+    with torch.no_grad():
+        raw = net(torch.cat(labels[3:6], 1), torch.cat(before, 1)).raw
+    assert np.abs(made[5] - ((raw[0].permute(1, 2, 0).numpy() + 1) / 2 * 255)).max() < 1.0
+    assert len(report.drift) == 7 and report.drift[0] == 0 < report.drift[5]
+
+
+def test_videos_have_every_frame_and_exact_times(clip, model, tmp_path):
+    options = ClipOptions(fps=Fraction(30000, 1001), bits=10)
+    generate_clip(model, clip, tmp_path / "out.mp4", options)
+    with VideoReader(tmp_path / "out.mp4") as reader:
+        frames = list(reader)
+        assert reader.header.bits == 10 and reader.header.fps == Fraction(30000, 1001)
+        assert [frame.pts * reader.header.time_base for frame in frames] == [n / options.fps for n in range(7)]
+    generate_clip(model, clip, tmp_path / "deep.####.png", ClipOptions(bits=16))
+    picture, header = images.read(FramePattern(tmp_path, "deep.", ".png", 4).path(0))
+    assert header.dtype == "uint16" and picture.shape == (16, 32, 3)
+
+
+def test_memory_does_not_grow_with_the_clip(clip, model, tmp_path):
+    # What a frame needs is what stays alive: the tensors that exist while frame 3 and frame 7 are made.
+    import gc
+
+    (one,) = find_clips(clip)
+    sampler = clips.ClipSampler(model, one, ClipOptions())
+    alive = []
+    for _ in sampler.frames():
+        gc.collect()
+        alive.append(sum(t.numel() for t in gc.get_objects() if isinstance(t, torch.Tensor)))
+    assert alive[3] == alive[6]
+
+
+def test_exact_flow_is_used_where_the_model_was_trained_with_it(clip, tmp_path):
+    path = tmp_path / "net.safetensors"
+    save_model(path, replaces=["flow", "mask"])
+    first = str(clip / "frames" / "000000.png")
+    generate_clip(path, clip, tmp_path / "out", ClipOptions(first=first))
+    made, real = read_all(tmp_path / "out"), read_all(clip / "frames")
+    # The plain stands still and is not drawn anew: it is the first frame's all along.
+    labels = read_all(clip / "labels")[..., 0]
+    still = (labels == 0).all(0)
+    assert np.abs(made[6][still].astype(int) - real[0][still].astype(int)).max() <= 1
+
+
+# Refusals
+
+
+def test_what_does_not_go_together_is_refused(clip, model, tmp_path):
+    save_model(tmp_path / "needs.safetensors", first="needed")
+    with pytest.raises(UserError, match="--first"):
+        generate_clip(tmp_path / "needs.safetensors", clip, tmp_path / "a", ClipOptions())
+    images.write(tmp_path / "small.png", np.zeros((8, 8, 3), np.uint8))
+    with pytest.raises(UserError, match=r"8x8.*32x16"):
+        generate_clip(model, clip, tmp_path / "a", ClipOptions(first=str(tmp_path / "small.png")))
+    with pytest.raises(UserError, match="instances"):
+        generate_clip(model, draw_clip(tmp_path / "bare", roles=["labels"]), tmp_path / "a", ClipOptions())
+    save_model(tmp_path / "flow.safetensors", replaces=["flow"])
+    bare = draw_clip(tmp_path / "flowless", roles=["labels", "instances"])
+    with pytest.raises(UserError, match="no flow"):
+        generate_clip(tmp_path / "flow.safetensors", bare, tmp_path / "a", ClipOptions())
+    with pytest.raises(UserError, match="anchor"):
+        generate_clip(model, clip, tmp_path / "a", ClipOptions(anchor=2))
+    draw_clip(tmp_path / "two" / "a", frames=2)
+    draw_clip(tmp_path / "two" / "b", frames=2)
+    with pytest.raises(UserError, match="2 sequences"):
+        generate_clip(model, tmp_path / "two", tmp_path / "a", ClipOptions())
+
+
+def test_odd_sizes_are_refused_by_the_codec_before_work_begins(model, tmp_path):
+    odd = draw_clip(tmp_path / "odd", frames=2, height=15, width=31)
+    begun = []
+    with pytest.raises(UserError, match="31"):
+        generate_clip(model, odd, tmp_path / "odd.mp4", ClipOptions(), lambda *done: begun.append(done))
+    assert not begun and not list(tmp_path.glob("*.mp4"))
+    assert generate_clip(model, odd, tmp_path / "odd-frames", ClipOptions()).frames == 2
+
+
+def test_the_verb(clip, model, tmp_path, capsys):
+    arguments = ["generate", str(model), "--labels", str(clip), "--out", str(tmp_path / "v.mp4"), "--json"]
+    assert cli.main(arguments) == cli.DONE
+    told = json.loads(capsys.readouterr().out)
+    assert told["frames"] == 7 and told["width"] == 32 and len(told["drift"]) == 7
+    assert cli.main([*arguments[:-1]]) == cli.USER_ERROR
+    assert "exists already" in capsys.readouterr().err
+    assert cli.main([*arguments[:-1], "--fps", "zero"]) == cli.USER_ERROR
