@@ -18,6 +18,7 @@ VERBS = {
     "generate": "Make pictures or video with a trained generator: from seeds, label maps, clips or cameras",
     "styles": "Gather the styles of every class from a run's data, to choose from when generating",
     "compare": "Train variants of a recipe with equal budgets, and tell which differ beyond chance",
+    "label": "Make label and instance maps of pictures or clips by a segmenter of your own",
     "world": "Write the embedded sample world: a street with labels, instances, depth, flow and cameras",
     "recipes": "List the methods that can be trained",
     "shapes": "Draw a data set with classes: six shapes and six textures",

@@ -24,6 +24,7 @@ HOMES = {
     "curate": "curating",
     "faces": "curating",
     "world": "worlds",
+    "label": "labelling",
 }
 """The file of each verb but `train` and `generate`, whose options depend on the recipe and on the model."""
 

@@ -41,7 +41,7 @@ def world(
     from ganvas.data import world as worlds
     from ganvas.io import world_layout
 
-    width, height = _size(size)
+    width, height = parse_size(size)
     if frames < 1 or clips < 1:
         raise UserError(f"{frames} frames in {clips} clips cannot be made", "Both must be 1 or more")
     street = worlds.World(seed)
@@ -78,7 +78,12 @@ def _progress(frames: int, quiet: bool) -> Iterator[Callable[[], None]]:
         yield lambda: bar.advance(task)
 
 
-def _size(text: str) -> tuple[int, int]:
+def parse_size(text: str) -> tuple[int, int]:
+    """Return width and height of a size written as 256x128.
+
+    Raises:
+        UserError: it is written otherwise.
+    """
     width, _, height = text.lower().partition("x")
     if not (width.isdecimal() and height.isdecimal() and int(width) > 0 and int(height) > 0):
         raise UserError(f"{text!r} is no size", do="Write it as 256x128: width x height in pixels")
