@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ganvas.data.pictures import split
 from ganvas.errors import UserError
 from ganvas.inference.load import resolve
 from ganvas.io import runs, weights
 from ganvas.recipes import base
 from ganvas.settings import from_json, replace
 from ganvas.training import loop, rehearsal, trainer
-from ganvas.training.feed import split
 
 
 @dataclass(frozen=True)

@@ -258,6 +258,10 @@ class Recipe(Protocol):
         """Return the card of the weights that this recipe trains; asked for after `source`: it may tell of the data."""
         ...
 
+    def notices(self) -> Sequence[str]:
+        """Return what the user should read once before the first step."""
+        return []
+
     def cards(self) -> Mapping[str, Card]:
         """Return by network name the cards of further networks that are of use after training, such as an encoder."""
         return {}

@@ -325,7 +325,6 @@ def test_every_preset_is_a_recipe_by_name(name):
         ({"feature_matching_weight": 1.0, "feature_matching_layer": -5}, "has no layer -5"),
         ({"penalty": "r1", "discriminator_norm": "batch"}, "batch norm"),
         ({"adversarial.base": "wasserstein"}, "bounded discriminator"),
-        ({"adversarial.exact_means": True, "micro_batches": 2}, "exact_means"),
         ({"gan_weight": 0.0}, "nothing to learn from"),
         ({"replay_size": -1}, "replay_size"),
         ({"discriminator_steps": 0}, "discriminator_steps"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from tiny_runs import plan as tiny_plan
 from torch import nn
 
 from ganvas.errors import UserError
+from ganvas.losses.adversarial import AdversarialLoss
 from ganvas.networks.rrdb import RRDBNet
 from ganvas.protocol import Ledger, Networks, Optimizer
 from ganvas.training import step
@@ -157,6 +159,37 @@ def test_accumulation_equals_the_large_batch(side):
         return {key: value for key, value in moments.items() if key.endswith("exp_avg")}
 
     assert_close(gradients(4, 3), gradients(12, 1), 1e-6)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoupledSettings(Settings):
+    adversarial: AdversarialLoss = field(default_factory=AdversarialLoss)
+
+
+def coupled_d(recipe, nets, batch, outputs, carry, context):
+    real, fake = nets.discriminator(batch.real), nets.discriminator(outputs["fake"])
+    return Ledger({"gan": recipe.settings.adversarial.discriminator(real, fake)})
+
+
+def coupled_g(recipe, nets, batch, outputs, carry, context):
+    real, fake = nets.discriminator(batch.real), nets.discriminator(outputs["fake"])
+    return Ledger({"gan": recipe.settings.adversarial.generator(real, fake)})
+
+
+@pytest.mark.parametrize("pairing", ["average", "centred", "all_pairs"])
+@pytest.mark.parametrize("side", [DISCRIMINATOR, GENERATOR])
+def test_exact_means_make_accumulation_equal_the_large_batch(side, pairing):
+    def gradients(batch_size, micro_batches, exact):
+        loss = AdversarialLoss(base="least_squares", pairing=pairing, exact_means=exact)
+        settings = CoupledSettings(batch_size=batch_size, micro_batches=micro_batches, adversarial=loss)
+        recipe = Line(settings, [stage(2, (side,))], d_losses=coupled_d, g_losses=coupled_g)
+        trainer = trainer_of(recipe, Vectors(dtype=torch.float32), steps=2)
+        return {key: value for key, value in trainer.optimizers.tensors().items() if key.endswith("exp_avg")}
+
+    whole = gradients(12, 1, False)
+    assert_close(gradients(4, 3, True), whole, 1e-6)
+    apart = gradients(4, 3, False)
+    assert any((value - whole[key]).abs().max() > 1e-5 for key, value in apart.items())
 
 
 def test_accumulation_reuses_each_micro_batch_in_the_generators_turn():

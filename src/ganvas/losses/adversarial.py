@@ -37,6 +37,7 @@ from torch import Tensor
 
 from ganvas import ranks
 from ganvas.errors import UserError, did_you_mean
+from ganvas.losses.passes import active
 from ganvas.protocol import Verdict
 
 Base: TypeAlias = Literal["standard", "least_squares", "hinge", "wasserstein"]
@@ -114,6 +115,9 @@ class AdversarialLoss:
         Raises:
             UserError: the scores do not fit together.
         """
+        share = self._share("discriminator", real, fake)
+        if share is not None:
+            return share
         return _mean_over_scales(real, fake, lambda r, f: self._preference(r, f, self.smooth_real))
 
     def generator(self, real: Verdicts | None, fake: Verdicts) -> Tensor:
@@ -136,7 +140,15 @@ class AdversarialLoss:
             raise UserError(
                 "The generator's turn has no real scores", why, "Score a real batch, or use the pairing plain"
             )
+        share = self._share("generator", real, fake)
+        if share is not None:
+            return share
         return _mean_over_scales(real, fake, lambda r, f: self._preference(f, r))
+
+    def _share(self, side: Side, real: Verdicts, fake: Verdicts) -> Tensor | None:
+        """Return a micro-batch's part of the whole batch's loss where two passes are made for it."""
+        passes = active() if self.exact_means and self.is_batch_coupled else None
+        return passes.share(self, side, scores_of(real), scores_of(fake)) if passes else None
 
     def score_gradients(self, real: Verdicts | None, fake: Verdicts, side: Side) -> ScoreGradients:
         """Return the loss of a whole batch and its gradient with respect to every score.

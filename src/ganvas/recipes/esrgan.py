@@ -254,6 +254,11 @@ class ESRGAN(Recipe):
         mean = sum(ours) / len(ours)
         return {"psnr_y": mean, "gain_over_bicubic": mean - sum(base) / len(base)}
 
+    def notices(self) -> list[str]:
+        """Return what accumulation changes, if it changes anything."""
+        notice = self.settings.adversarial.accumulation_notice(self.settings.micro_batches)
+        return [notice] if notice and self.settings.gan_steps else []
+
     def card(self) -> Card:
         """Return the card of the generator."""
         s = self.settings
@@ -292,5 +297,3 @@ def _check(s: Settings) -> None:
         raise UserError("There is nothing to learn", why, "Add --degradation second_order, or --low FOLDER")
     if s.gan_steps:
         s.adversarial.require_batch(s.batch_size)
-        if s.adversarial.exact_means and s.micro_batches > 1:
-            raise UserError("exact_means does not work with micro_batches yet", do="Use one larger batch instead")

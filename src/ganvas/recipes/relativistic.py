@@ -381,9 +381,6 @@ class Relativistic(Recipe):
             why = "Nothing bounds the discriminator's slope, so its loss has no minimum"
             do = "Add --penalty gradient_penalty, --weight-clip 0.01 or --discriminator-norm spectral"
             raise UserError("The wasserstein loss needs a bounded discriminator", why, do)
-        if s.adversarial.exact_means and s.micro_batches > 1:
-            why = "This engine does not play the first pass that it needs"
-            raise UserError("exact_means does not go with micro_batches", why, "Use one large batch or several ranks")
 
     def _check_layer(self) -> None:
         """Refuse a patch grid or a layer that does not exist, by building the discriminator without memory."""

@@ -102,26 +102,3 @@ class Feed:
 def collate(samples: Sequence[Raw]) -> Raw:
     """Stack equal samples into a batch: name -> (B, ...)."""
     return {key: torch.stack([sample[key] for sample in samples]) for key in samples[0]}
-
-
-def split(source: Source, fraction: float, seed: int) -> tuple[Source, Source]:
-    """Split a source into training and validation so that no group (picture, scene, clip) stands in both.
-
-    Raises:
-        UserError: there are too few groups.
-    """
-    groups = source.groups()
-    names = sorted(set(groups))
-    if len(names) < 2:
-        raise UserError(
-            "Cannot hold out a validation set",
-            f"The data has {len(names)} picture or clip",
-            "Give more data, or --val FOLDER",
-        )
-    count = min(len(names) - 1, max(1, round(fraction * len(names))))
-    held = set(np.random.default_rng([seed, 2]).permutation(names)[:count].tolist())
-    indices = range(len(source))
-    return (
-        source.subset([i for i in indices if groups[i] not in held]),
-        source.subset([i for i in indices if groups[i] in held]),
-    )

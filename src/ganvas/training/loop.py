@@ -61,7 +61,8 @@ def train(plan: Plan, folder: str | Path, *, as_json: bool = False, quiet: bool 
             },
         )
     parallel.barrier()
-    return _play(trainer, run, as_json, quiet, trainer.init_report)
+    notices = plan.recipe.notices() if hasattr(plan.recipe, "notices") else []
+    return _play(trainer, run, as_json, quiet, [*trainer.init_report, *notices])
 
 
 def resume(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from ganvas import device as machine
 from ganvas.errors import UserError
+from ganvas.losses.passes import Passes
 from ganvas.protocol import Carry, Ledger, Outputs, Turn
 from ganvas.training import checkpoint, parallel
 from ganvas.training.sentinel import Observation, spread
@@ -87,8 +89,10 @@ class _Step:
         self.trainer.hold_all_but(turn.trains)
         # With accumulation there would be no room for a graph of every batch.
         follower = follower if number == 1 else None
-        for drawn in self.drawn:
-            ledger = self._losses(turn, drawn, follower)
+        passes = self._first_pass(turn) if number > 1 and self.trainer.needs_two_passes else None
+        for place, drawn in enumerate(self.drawn):
+            with passes.micro_batch(place) if passes else contextlib.nullcontext():
+                ledger = self._losses(turn, drawn, follower)
             if ledger:
                 total = _total(ledger)
                 if total.requires_grad:
@@ -98,6 +102,24 @@ class _Step:
         for name in turn.trains:
             # Now, not before the next backward pass: the other side's turn can use the memory.
             self.trainer.optimizers.adams[name].zero_grad(set_to_none=True)
+
+    def _first_pass(self, turn: Turn) -> Passes | None:
+        """Score all micro-batches once for the losses that need them together; nothing remembers that it was done."""
+        passes, taken = Passes(), self.num_taken
+        buffers = [buffer for net in self.nets.values() for buffer in net.buffers()]
+        before = [buffer.clone() for buffer in buffers]
+        for place, drawn in enumerate(self.drawn):
+            with passes.micro_batch(place):
+                self._losses(turn, drawn, None)
+        self.num_taken = taken
+        # Both passes must see the same running statistics and the same vectors of spectral norm.
+        with torch.no_grad():
+            for buffer, value in zip(buffers, before):
+                buffer.copy_(value)
+        if not passes.is_used:
+            return None
+        passes.end_first()
+        return passes
 
     def _losses(self, turn: Turn, drawn: Drawn, follower: Turn | None) -> Ledger:
         trainer = self.trainer

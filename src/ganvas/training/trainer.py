@@ -75,6 +75,7 @@ class Trainer:
             world_size=ranks.world_size(),
             workers=self.settings.workers,
         )
+        self.needs_two_passes = any(getattr(value, "exact_means", False) for value in vars(self.settings).values())
         self.sentinel = Sentinel(self.settings.sentinel, self.settings.sentinel_action)
         self.step, self.images_seen, self.stage_index = 0, 0, -1
         self.carry: Carry = {}
