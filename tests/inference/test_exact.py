@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ganvas.errors import UserError
 from ganvas.inference.exact import ExactRun, padded_size, run_exact
 from ganvas.inference.layers import Budget, Given, Halved, Kind, Moments, Size, Stored
-from ganvas.io.spill import SpillFile
+from ganvas.io.spill import SpillFile, require_room
 from ganvas.networks.pix2pixhd import GlobalGenerator, LocalEnhancer
 from ganvas.networks.rrdb import CompactNet
 
@@ -191,6 +191,20 @@ def test_spill_files_refuse_what_was_never_written(tmp_path: Path) -> None:
 def test_spill_files_name_the_folder_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nowhere"):
         SpillFile(tmp_path / "nowhere")
+
+
+def test_a_disk_without_room_is_said_before_work_starts(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="GiB"):
+        require_room(1 << 60, tmp_path)
+    require_room(1, tmp_path)
+    asked: list[int] = []
+    run = ExactRun(
+        generator("global"), lambda top, _bottom: asked.append(top) or torch.empty(0), 32, 48,
+        memory_budget=0, spill_folder=tmp_path / "nowhere",
+    )  # fmt: skip
+    with pytest.raises(UserError, match="nowhere"):
+        next(run.strips())
+    assert not asked
 
 
 @pytest.mark.parametrize("size", [(1, 1), (16, 16), (17, 40), (8, 9), (33, 64)])

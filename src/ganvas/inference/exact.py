@@ -19,6 +19,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
+from ganvas.device import free_memory
 from ganvas.errors import UserError
 from ganvas.inference.layers import (
     Added,
@@ -36,6 +37,7 @@ from ganvas.inference.layers import (
     Stored,
     Transposed,
 )
+from ganvas.io.spill import require_room
 from ganvas.networks.pix2pixhd import GlobalGenerator, InstanceNorm, LocalEnhancer, ResidualBlock
 
 Condition: TypeAlias = Callable[[int, int], Tensor]
@@ -46,6 +48,8 @@ Progress: TypeAlias = Callable[[int, int], None]
 
 WORKSPACE = 96 << 20
 """Bytes of a strip with all that is computed on the way to it."""
+
+_SHARE_OF_FREE = 0.7
 
 _LEAST_ROWS = 4
 """Rows of a strip at least: more than any kernel reaches beyond it where a map is written in its own place."""
@@ -73,7 +77,7 @@ class ExactRun:
     Args:
         network: a `GlobalGenerator` or `LocalEnhancer`; the run takes place on its device and in its precision.
         condition: gives rows of the condition; it is asked for each row several times.
-        memory_budget: bytes of maps in memory beyond which they go to disk; None keeps all in memory.
+        memory_budget: bytes of maps in memory beyond which they go to disk; None: seven tenths of what is free now.
         spill_folder: where they go; None is the system's folder for temporary files (which may lie in memory itself).
         workspace: bytes of a strip with all that is computed on the way to it.
 
@@ -101,7 +105,8 @@ class ExactRun:
         self._height, self._width = height, width
         self._given = None if statistics is None else tuple(statistics)
         self._progress, self._workspace = progress, workspace
-        self.budget = Budget(2**63 if memory_budget is None else memory_budget, spill_folder)
+        limit = int(_SHARE_OF_FREE * free_memory(self._kind.device)) if memory_budget is None else memory_budget
+        self.budget = Budget(limit, spill_folder)
         self.statistics: tuple[Statistics, ...] = self._given or ()
 
     def plan(self) -> Plan:
@@ -116,11 +121,14 @@ class ExactRun:
         """Yield the picture from top to bottom as (1, C, rows, width) in the network's range.
 
         Raises:
-            UserError: the condition has another shape than the network needs, or the disk is full.
+            UserError: the condition has another shape than the network needs, or the disk has no room.
         """
         passes = _Passes(self._kind, self.budget, self._given, self._workspace)
+        plan = self.plan()
+        if plan.kept > self.budget.limit:
+            require_room(plan.kept - self.budget.limit, self.budget.folder)
         if self._progress:
-            passes.report(self._progress, self.plan().work)
+            passes.report(self._progress, plan.work)
         picture = self._picture(passes)
         for top, rows in passes.strips(picture):
             if top < self._height:

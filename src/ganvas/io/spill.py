@@ -6,10 +6,33 @@ the system runs short, so that a bound on memory could not be kept.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from pathlib import Path
 
 from ganvas.errors import UserError
+
+_ADVICE = "Name a folder with room for them, or allow more memory"
+
+
+def require_room(num_bytes: int, folder: str | Path | None = None) -> None:
+    """Make sure that a folder's disk has room for so many bytes.
+
+    Raises:
+        UserError: it has not, or there is no such folder.
+    """
+    where = str(folder or tempfile.gettempdir())
+    try:
+        free = shutil.disk_usage(where).free
+    except OSError as error:
+        raise _failed(where, error) from error
+    if free < num_bytes:
+        why = f"They need {num_bytes / 2**30:.1f} GiB beyond the memory budget, and {free / 2**30:.1f} GiB are free"
+        raise UserError(f"Intermediate maps cannot be kept in {where}", why, _ADVICE)
+
+
+def _failed(where: str, error: OSError) -> UserError:
+    return UserError(f"Intermediate maps cannot be kept in {where}", error.strerror or str(error), _ADVICE)
 
 
 class SpillFile:
@@ -25,7 +48,7 @@ class SpillFile:
             # Unbuffered: strips are megabytes, and a copy of them would be memory again.
             self._file = tempfile.TemporaryFile(buffering=0, dir=self._where, prefix="ganvas-spill-")  # noqa: SIM115 - closed by close
         except OSError as error:
-            raise self._failed(error) from error
+            raise _failed(self._where, error) from error
 
     def write(self, offset: int, data: memoryview) -> None:
         """Write bytes at an offset.
@@ -39,7 +62,7 @@ class SpillFile:
             while rest:
                 rest = rest[self._file.write(rest) :]
         except OSError as error:
-            raise self._failed(error) from error
+            raise _failed(self._where, error) from error
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill a buffer with the bytes at an offset.
@@ -57,12 +80,8 @@ class SpillFile:
                     raise ValueError(f"{len(rest)} bytes at {offset} were never written")
                 rest = rest[size:]
         except OSError as error:
-            raise self._failed(error) from error
+            raise _failed(self._where, error) from error
 
     def close(self) -> None:
         """Give the disk's room back."""
         self._file.close()
-
-    def _failed(self, error: OSError) -> UserError:
-        why = error.strerror or str(error)
-        return UserError(f"Intermediate maps cannot be kept in {self._where}", why, "Name a folder with room for them")
