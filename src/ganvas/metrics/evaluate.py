@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import torch
 
 from ganvas.errors import UserError
 from ganvas.io import images
-from ganvas.metrics.paired import score_pair
+from ganvas.metrics import paired_scores
+from ganvas.metrics.distribution import Estimate, mean_estimate
+from ganvas.metrics.results import Results, Score
 
 Progress = Callable[[int, int], None]
 
@@ -26,8 +29,17 @@ class Table:
     problems: dict[str, str] = field(default_factory=dict)
 
 
-def evaluate(results: str | Path, truth: str | Path, *, crop_px: int = 4, progress: Progress | None = None) -> Table:
-    """Score pictures against their truth: PSNR and SSIM on Y and RGB, mean brightness error.
+def evaluate(
+    results: str | Path,
+    truth: str | Path,
+    *,
+    crop_px: int = 4,
+    scores: Sequence[str] = paired_scores.DEFAULT,
+    scale: int = 0,
+    parts: paired_scores.Parts | None = None,
+    progress: Progress | None = None,
+) -> Table:
+    """Score pictures against their truth: PSNR and SSIM on Y and RGB, mean brightness error, and what else is named.
 
     Two files, or two folders whose pictures are matched by name (without the ending). Y is BT.601's, as in MATLAB's
     rgb2ycbcr; transparent pictures are scored by their colours. A pair that cannot be scored is named and left out.
@@ -36,16 +48,20 @@ def evaluate(results: str | Path, truth: str | Path, *, crop_px: int = 4, progre
         results: a picture or a folder of pictures.
         truth: what they should be, likewise.
         crop_px: pixels left out at each border; the custom is the scale factor.
+        scores: names of scores; `paired_scores.NAMES` lists them.
+        scale: how many times the results were enlarged, for `consistency`.
+        parts: weights of the scores that need some.
         progress: called with the pairs done and all pairs.
 
     Raises:
-        UserError: the two do not pair, or none of the pairs can be scored.
+        UserError: the two do not pair, a score is unknown or lacks its weights, or none of the pairs can be scored.
     """
+    score = paired_scores.scorer(scores, crop_px, scale, parts or paired_scores.Parts())
     pairs, problems = match(Path(results), Path(truth))
     rows: dict[str, dict[str, float]] = {}
     for done, (name, (first, second)) in enumerate(pairs.items()):
         try:
-            rows[name] = score_pair(_colours(first), _colours(second), crop_px)
+            rows[name] = score(_colours(first), _colours(second))
         except UserError as error:
             problems[name] = str(error)
         if progress:
@@ -56,6 +72,39 @@ def evaluate(results: str | Path, truth: str | Path, *, crop_px: int = 4, progre
         )
     means = {key: sum(row[key] for row in rows.values()) / len(rows) for key in next(iter(rows.values()))}
     return Table(rows, means, {"pictures": len(rows), "crop_px": crop_px, "luma": "BT.601 studio swing"}, problems)
+
+
+def results_of(
+    table: Table, results: Path, truth: Path, resamples: int = 100, seed: int = 0, parts: str = ""
+) -> Results:
+    """Return a table as results with intervals by bootstrap over its pictures and a hash of what it depends on.
+
+    Args:
+        table: what `evaluate` returned.
+        results: the folders or files that were scored.
+        truth: likewise.
+        resamples: bootstrap samples.
+        seed: of them.
+        parts: digests of the weights that took part.
+    """
+    found = []
+    for name, mean in table.means.items():
+        values = torch.tensor([row[name] for row in table.rows.values()], dtype=torch.float64)
+        several = len(values) > 1 and bool(values.isfinite().all())
+        interval = mean_estimate(values, resamples, seed) if several else Estimate(mean, math.nan, math.nan)
+        digits = paired_scores.digest(name, int(table.conditions["crop_px"]), parts)
+        found.append(Score(name=name, better=paired_scores.NAMES[name], preprocessing=digits, **interval._asdict()))
+    pairs, _ = match(results, truth)
+    used = [pairs[name] for name in table.rows if name in pairs]
+    shown = [(side, [pair[place] for pair in used[:8]]) for place, side in enumerate(("results", "truth"))]
+    return Results(
+        kind="pairs",
+        scores=tuple(found),
+        conditions={**table.conditions, "results": str(results), "truth": str(truth), "seed": seed},
+        rows=table.rows,
+        problems=table.problems,
+        shown=shown,
+    )
 
 
 def match(results: Path, truth: Path) -> tuple[dict[str, tuple[Path, Path]], dict[str, str]]:

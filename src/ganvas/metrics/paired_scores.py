@@ -1,0 +1,127 @@
+"""The scores of a picture against its truth by name, and what each needs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ganvas.data.degrade import resize_bicubic
+from ganvas.errors import UserError, did_you_mean
+from ganvas.metrics import paired, perceptual
+from ganvas.metrics.niqe import Niqe, niqe, pristine_model
+
+NAMES = {
+    "psnr_y": "higher", "ssim_y": "higher", "psnr_rgb": "higher", "ssim_rgb": "higher", "brightness_error": "nearer 0",
+    "ms_ssim_y": "higher", "ms_ssim_rgb": "higher", "consistency": "higher", "lpips": "lower", "dists": "lower",
+    "niqe": "lower", "niqe_truth": "lower",
+}  # fmt: skip
+"""Every paired score, and which way is better."""
+DEFAULT = ("psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb", "brightness_error")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """Weight files of the scores that need some; none is fetched that is not asked for."""
+
+    lpips_backbone: str = "alex"
+    """`alex` or `vgg`."""
+    lpips_heads: Path | None = None
+    dists_weights: Path | None = None
+    backbone: Path | None = None
+    """torchvision's published AlexNet (LPIPS) or VGG16 (LPIPS, DISTS); fetched where it is not given."""
+    niqe_model: Path | None = None
+    """The published model, converted to .npz or .safetensors; without it ours, of the bundled photograph, is used."""
+    device: str | torch.device = field(default="cpu")
+
+
+def scorer(
+    names: Sequence[str], crop_px: int, scale: int, parts: Parts
+) -> Callable[[Tensor, Tensor], dict[str, float]]:
+    """Return the function that scores a result and its truth, (1, C, H, W) each, by all names at once.
+
+    Raises:
+        UserError: an unknown name, or a score that lacks its weights or the scale.
+    """
+    for name in names:
+        if name not in NAMES:
+            raise UserError(f"There is no score {name!r} of pairs", do=did_you_mean(name, NAMES))
+    if "consistency" in names and scale < 2:
+        raise UserError("consistency needs the factor of enlargement", do="Give --scale 4, say")
+    simple = _simple(crop_px, scale)
+    chosen = {name: simple[name] if name in simple else _with_weights(name, crop_px, parts) for name in names}
+    usual = set(DEFAULT) <= set(names)
+
+    def score(result: Tensor, truth: Tensor) -> dict[str, float]:
+        # The usual five share their work.
+        found = paired.score_pair(result, truth, crop_px) if usual else {}
+        found |= {name: float(function(result, truth)) for name, function in chosen.items() if name not in found}
+        return {name: found[name] for name in names}
+
+    return score
+
+
+def _simple(crop_px: int, scale: int) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
+    def of_luma(score: Callable[..., Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+        return lambda a, b: score(paired.luma(a), paired.luma(b), crop_px)
+
+    def of_colours(score: Callable[..., Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+        return lambda a, b: score(a, b, crop_px)
+
+    return {
+        "psnr_y": of_luma(paired.psnr), "ssim_y": of_luma(paired.ssim), "ms_ssim_y": of_luma(paired.ms_ssim),
+        "psnr_rgb": of_colours(paired.psnr), "ssim_rgb": of_colours(paired.ssim),
+        "ms_ssim_rgb": of_colours(paired.ms_ssim), "brightness_error": of_colours(paired.brightness_error),
+        "consistency": lambda a, b: consistency(a, b, scale),
+    }  # fmt: skip
+
+
+def _with_weights(name: str, crop_px: int, parts: Parts) -> Callable[[Tensor, Tensor], Tensor]:
+    if name in ("niqe", "niqe_truth"):
+        model = Niqe.read(parts.niqe_model) if parts.niqe_model else pristine_model()
+        return lambda a, b: niqe(a if name == "niqe" else b, model, crop_px)
+    if name == "lpips":
+        network = perceptual.open_lpips(parts.lpips_backbone, parts.lpips_heads, parts.backbone).to(parts.device)
+    else:
+        network = perceptual.open_dists(parts.dists_weights, parts.backbone).to(parts.device)
+    return lambda a, b: network(_three(a, parts.device), _three(b, parts.device))
+
+
+def _three(picture: Tensor, device: str | torch.device) -> Tensor:
+    return picture.float().expand(-1, 3, -1, -1).to(device)
+
+
+def consistency(result: Tensor, truth: Tensor, scale: int) -> Tensor:
+    """Return the PSNR in dB of the results shrunk again against the truth shrunk: do they agree with what was given?
+
+    (B, C, H, W), (B, C, H, W) -> (B,)
+
+    Both are shrunk by MATLAB's bicubic; one border pixel of the small pictures does not count.
+
+    Raises:
+        UserError: the shapes differ, or the small pictures are too small.
+    """
+    if result.shape != truth.shape:
+        why = f"Their shapes (B, C, H, W) differ: {tuple(result.shape)} and {tuple(truth.shape)}"
+        raise UserError("These pictures cannot be compared", why, "Give pairs of the same size")
+    small = [resize_bicubic(picture.double(), 1 / scale).clamp(0, 1) for picture in (result, truth)]
+    return paired.psnr(small[0], small[1], 1)
+
+
+def perceptual_index(ma: float, niqe_score: float) -> float:
+    """Return the Perceptual Index of the PIRM challenge 2018: ((10 - Ma) + NIQE) / 2; lower is better.
+
+    Ma's own score (Ma et al. 2017) needs regression forests that were published for MATLAB only and are not part of
+    Ganvas.
+    """
+    return ((10 - ma) + niqe_score) / 2
+
+
+def digest(name: str, crop_px: int, parts: str = "") -> str:
+    """Return eight digits that differ where a paired score is taken in another way."""
+    needs = parts if name in ("lpips", "dists", "niqe", "niqe_truth") else ""
+    return hashlib.sha256(f"{name}, crop {crop_px}, {needs}".encode()).hexdigest()[:8]
