@@ -74,6 +74,17 @@ def test_equals_in_single_precision(name: str) -> None:
     assert relative_error(made, network(condition)) < 1e-4
 
 
+@torch.no_grad()
+def test_half_precision_is_no_worse_than_untiled() -> None:
+    network, condition = generator("one enhancer", torch.float32), uneven(64, 96, torch.float32)
+    true = network(condition)
+    network.bfloat16()
+    made = run_exact(network, lambda t, b: condition[:, :, t:b], 64, 96)
+    assert made.dtype == torch.bfloat16
+    errors = [float((picture.float() - true).abs().mean()) for picture in (made, network(condition.bfloat16()))]
+    assert errors[0] < 1.2 * errors[1]
+
+
 def test_statistics_of_tiles_alone_would_be_wrong() -> None:
     network, condition = generator("global"), uneven(64, 48)
     with torch.no_grad():

@@ -199,6 +199,10 @@ class Transposed(Rows):
         return rows[:, :, start : start + bottom - top]
 
 
+def _at_least_single(dtype: torch.dtype) -> torch.dtype:
+    return torch.promote_types(dtype, torch.float32)
+
+
 @dataclass(frozen=True)
 class Statistics:
     """Mean and variance of each channel of a map over the whole picture, in double precision: (C,) each."""
@@ -222,7 +226,8 @@ class Normalised(Rows):
 
     def read(self, top: int, bottom: int) -> Tensor:
         rows = self._source.read(top, bottom)
-        mean, variance = (values.to(rows.device, rows.dtype) for values in (self._mean, self._variance))
+        wide = _at_least_single(rows.dtype)
+        mean, variance = (values.to(rows.device, wide) for values in (self._mean, self._variance))
         out = F.batch_norm(rows, mean, variance, eps=InstanceNorm.eps)
         return out.relu_() if self._relu else out
 
@@ -343,7 +348,8 @@ class Moments:
     def add(self, rows: Tensor) -> None:
         """Take in a strip (1, C, h, W) of at least two pixels."""
         pixels = rows.permute(0, 2, 3, 1).reshape(-1, rows.shape[1])
-        for piece in pixels.tensor_split(math.ceil(len(pixels) / _PIECE)):
+        wide = _at_least_single(rows.dtype)
+        for piece in (piece.to(wide) for piece in pixels.tensor_split(math.ceil(len(pixels) / _PIECE))):
             # Single precision loses the digits of a small deviation on a large mean: sums are taken about a pivot.
             pivot = piece[:64].mean(dim=0) if self._mean is None else self._mean.to(piece.dtype)
             # batch_norm's training pass is the fastest way to means and variances by channel, and goes over them twice.
