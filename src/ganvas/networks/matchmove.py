@@ -177,6 +177,11 @@ class Rays(nn.Module):
         self.register_buffer("scale", torch.tensor(max(deviation[3], deviation[7], deviation[11])), persistent=False)
 
     def forward(self, cameras: Tensor) -> Tensor:
+        # Half precision would move what a pixel sees by several pixels.
+        with torch.autocast(cameras.device.type, enabled=False):
+            return self._lines(cameras)
+
+    def _lines(self, cameras: Tensor) -> Tensor:
         rows = cameras.float()[:, :12, 0, 0].unflatten(1, (3, 4))
         focal = cameras.float()[:, 12:]
         plane = torch.cat(
