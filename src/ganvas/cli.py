@@ -21,6 +21,7 @@ VERBS = {
     "label": "Make label and instance maps of pictures or clips by a segmenter of your own",
     "world": "Write the embedded sample world: a street with labels, instances, depth, flow and cameras",
     "recipes": "List the methods that can be trained",
+    "neighbours": "Show samples beside the training pictures nearest to them: is it memory?",
     "shapes": "Draw a data set with classes: six shapes and six textures",
     "models": "List the trained models at hand",
     "evaluate": "Score pictures against the truth",

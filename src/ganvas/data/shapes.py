@@ -126,7 +126,7 @@ def _colours(random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     dark = random.uniform(0.05, 0.45, 3)
     bright = np.clip(dark + random.uniform(0.25, 0.5), 0, 1) * random.uniform(0.85, 1.15, 3)
     pair = (np.clip(bright, 0, 1), dark)
-    return pair if random.random() < 0.5 else pair[::-1]
+    return pair if random.random() < 0.5 else (pair[1], pair[0])
 
 
 class Shapes(Source):

@@ -20,6 +20,7 @@ HOMES = {
     "styles": "styling",
     "compare": "comparing",
     "shapes": "shaping",
+    "neighbours": "neighbouring",
     "evaluate": "scores",
     "curate": "curating",
     "faces": "curating",
