@@ -69,8 +69,8 @@ class GuideSettings:
     """`labels` with `each`: number of labels."""
 
 
-def make(settings: GuideSettings) -> Guide:
-    """Return the guide that settings describe.
+def make(settings: GuideSettings, strict: bool = True) -> Guide:
+    """Return the guide that settings describe; where not `strict`, pictures without a file of points get an empty one.
 
     Raises:
         UserError: an unknown kind, or what the guide needs is missing.
@@ -81,7 +81,7 @@ def make(settings: GuideSettings) -> Guide:
         case "landmarks":
             return LandmarkGuide(settings.file, settings.each)
         case "points":
-            return PointGuide(settings.file, settings.each)
+            return PointGuide(settings.file, settings.each, strict)
         case "labels":
             return LabelGuide(settings.file, settings.num_labels if settings.each else 0)
         case "edges":
@@ -154,8 +154,9 @@ class LandmarkGuide(_FeatureGuide):
 class PointGuide(_FeatureGuide):
     """Facial features whose points stand in a file beside the pictures."""
 
-    def __init__(self, file: str = "", each: bool = False) -> None:
+    def __init__(self, file: str = "", each: bool = False, strict: bool = True) -> None:
         super().__init__(each)
+        self._strict = strict
         self._file = Path(file) if file else None
         self._read: dict[Path, dict[str, np.ndarray]] = {}
 
@@ -171,7 +172,8 @@ class PointGuide(_FeatureGuide):
     def _points(self, origin: Origin) -> dict[str, np.ndarray]:
         file = self._file or origin.path.parent / landmarks.SIDECAR
         if file not in self._read:
-            self._read[file] = landmarks.read_points(file)
+            known = self._strict or file.is_file()
+            self._read[file] = landmarks.read_points(file) if known else {}
         return self._read[file]
 
 

@@ -6,6 +6,7 @@ their names from folder to folder, and one that fails does not stop the others.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -137,8 +138,12 @@ def _upres_file(upres: Upres, path: Path, target: Path, choices: Choices, overwr
     height, width = upres.size_for(low.shape[-2], low.shape[-1])
     plain = images.Header(width, height, 3, "uint8", "png")
     seen = len(upres.report.without_guide)
+    strips = upres.strips(low, Origin(path, 0, 0, header.width, header.height), choices)
+    if target.exists() and not overwrite:
+        raise UserError(f"{target} exists already", do="Choose another folder, or allow overwriting")
+    first = next(strips)  # what the guide objects to is told before a file is begun
     with images.Writer(target, plain, width, height, overwrite) as writer:
-        for strip in upres.strips(low, Origin(path, 0, 0, header.width, header.height), choices):
+        for strip in itertools.chain([first], strips):
             writer.write_rows(images.from_float(strip.permute(1, 2, 0).numpy(), "uint8"))
     unguided = "no guide was found for it" if len(upres.report.without_guide) > seen else ""
     return Result(

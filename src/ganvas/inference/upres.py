@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -97,25 +97,30 @@ class Tile(NamedTuple):
     left: int
 
 
-def layout(height: int, width: int, tile_px: int) -> list[Tile]:
+Layout: TypeAlias = Literal["seed", "dense"]
+
+
+def layout(height: int, width: int, tile_px: int, kind: Layout = "seed") -> list[Tile]:
     """Return overlapping tiles that cover a grid, from top to bottom: for 96 x 96 and 32 the 21 tiles of seed 001.
 
     Side by side lie the fewest tiles that cover it. Between them, each half a tile off: one over every crossing of
-    their seams, and over the seams' ends at the border, one on each seam of the first and last row and column.
+    their seams, and one over the middle of every seam between two tiles of the first and last row and column. `dense`
+    has that for all seams (25 tiles): in the middle of an inner seam the seed's layout has nothing but tiles' edges,
+    so that for a few pixels the blend is abrupt.
 
     Raises:
-        UserError: the tiles are larger than the picture.
+        UserError: the tiles are larger than the picture, or there is no such layout.
     """
+    if kind not in ("seed", "dense"):
+        raise UserError(f"There is no layout {kind!r}", do=did_you_mean(kind, ("seed", "dense")))
     if min(height, width) < tile_px:
         what = f"Tiles of {tile_px} px are larger than the picture"
         raise UserError(what, f"Its grid is {width} x {height} px", "Ask for a larger output")
     tops, lefts = _starts(height, tile_px), _starts(width, tile_px)
     between_rows, between_columns = ([(a + b) // 2 for a, b in itertools.pairwise(at)] for at in (tops, lefts))
-    found = [Tile(top, left) for top in tops for left in lefts]
-    found += [Tile(top, left) for top in between_rows for left in between_columns]
-    found += [Tile(top, left) for top in between_rows for left in {lefts[0], lefts[-1]}]
-    found += [Tile(top, left) for top in {tops[0], tops[-1]} for left in between_columns]
-    return sorted(set(found))
+    rows, columns = (tops, lefts) if kind == "dense" else ((tops[0], tops[-1]), (lefts[0], lefts[-1]))
+    places = [(tops, lefts), (between_rows, between_columns), (between_rows, columns), (rows, between_columns)]
+    return sorted({Tile(top, left) for at, across in places for top in at for left in across})
 
 
 def _starts(length: int, tile_px: int) -> list[int]:
@@ -133,6 +138,12 @@ class Options:
     """What the best variant is chosen by; `first` takes the tile as it is, in a single pass."""
     batch: int = 0
     """Tiles in one call of the network; 0 takes what the device likes."""
+    layout: Layout = "seed"
+    """Where tiles lie: `seed` (21 at 768 px), or `dense`, with one over the middle of every seam (25)."""
+    guide: str = ""
+    """Another guide than the training's with as many channels: `landmarks` for a net trained on `points`."""
+    guide_file: str = ""
+    """What the guide reads; empty takes what the training took."""
     size_px: int = 0
     """Longer side of the output; 0 takes the training's proportion of the low picture (768 for 128)."""
     device: str = "auto"
@@ -158,12 +169,15 @@ class Upres:
     """
 
     def __init__(
-        self, model: str | Path | nn.Module, options: Options = Options(), judge: nn.Module | None = None,
-        guide: GuideSettings | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        model: str | Path | nn.Module,
+        options: Options = Options(),  # noqa: B008 - immutable
+        judge: nn.Module | None = None,
+    ) -> None:
         self.options = options
         if options.choose not in CHOICES:
             raise UserError(f"Nothing chooses by {options.choose!r}", do=did_you_mean(options.choose, CHOICES))
+        layout(1, 1, 1, options.layout)  # an unknown one must fail here, not at the first picture
         self.device = devices.pick(options.device)
         self.net = (model if isinstance(model, nn.Module) else loading.load(model)).to(self.device).eval()
         self.card: Card = getattr(self.net, "card", Card(network=""))
@@ -173,7 +187,7 @@ class Upres:
             raise UserError("This model is no upres net", why, "Train one: ganvas train tiled_upres")
         self.scale, self.tile_px = self.card.scale, int(facts["tile_px"])
         self.shrink = float(facts["grid_px"]) / float(facts["low_px"])
-        self.guide: Guide = guides.make(guide or settings.from_json(GuideSettings, facts["guide"]))
+        self.guide: Guide = guides.make(self._guide_settings(facts["guide"]), strict=False)
         if 3 + self.guide.channels != self.card.channels_in:
             why = f"It gives {self.guide.channels} channels and the network takes {self.card.channels_in - 3}"
             raise UserError("This guide is not that of the model", why, "Use the kind that it was trained with")
@@ -181,6 +195,13 @@ class Upres:
         self.judge = judge if judge is not None or len(self.variants) == 1 else self._judge_of(model)
         self.batch = options.batch or (8 if self.device.type == "cpu" else 32)
         self.report = Report()
+
+    def _guide_settings(self, noted: Mapping[str, Any]) -> GuideSettings:
+        trained = settings.from_json(GuideSettings, noted)
+        if self.options.guide:
+            # Files belong to a kind: those of the training would mean nothing to another.
+            return replace(trained, kind=self.options.guide, file=self.options.guide_file)
+        return replace(trained, file=self.options.guide_file or trained.file)
 
     def _judge_of(self, model: str | Path | nn.Module) -> nn.Module | None:
         if self.options.choose != "discriminator":
@@ -219,7 +240,7 @@ class Upres:
         self.report.without_guide += self.guide.missing[before:]
         self.report.pictures += 1
         choices = {} if choices is None else choices
-        tiles = layout(whole.shape[-2], whole.shape[-1], self.tile_px)
+        tiles = layout(whole.shape[-2], whole.shape[-1], self.tile_px, self.options.layout)
         canvas = _Canvas(whole.shape[-2], whole.shape[-1], self.tile_px, self.scale)
         for top, row in itertools.groupby(tiles, key=lambda tile: tile.top):
             if (finished := canvas.finish(top)) is not None:

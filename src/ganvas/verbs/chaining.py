@@ -34,7 +34,8 @@ def generate_then(arguments: Sequence[str]) -> int:
         raise UserError(f"{' '.join(rest)} means nothing for pictures", do="Leave it out")
     tried = Options(
         variants=tuple(name for name in options.variants.split(",") if name),
-        choose=options.choose, batch=options.tile_batch, size_px=options.size_px, device=options.device,
+        choose=options.choose, batch=options.tile_batch, size_px=options.size_px,
+        layout=options.layout, guide=options.guide, guide_file=options.guide_file, device=options.device,
     )  # fmt: skip
     results = chain.enlarge(
         options.then, pictures, out, first=first, options=tried, fixed_choices=options.fixed_choices,
@@ -52,6 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", default="", metavar="DIR")
     parser.add_argument("--choose", default="discriminator")
     parser.add_argument("--variants", default="flip")
+    parser.add_argument("--layout", default="seed")
+    parser.add_argument("--guide", default="")
+    parser.add_argument("--guide-file", default="")
     parser.add_argument("--tile-batch", type=int, default=0)
     parser.add_argument("--size-px", type=int, default=0)
     parser.add_argument("--fixed-choices", action="store_true")
