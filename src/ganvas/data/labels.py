@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
 import torch
@@ -252,7 +252,20 @@ class LabelledPictures(Source):
         Raises:
             UserError: no scene of this source can be read.
         """
-        sample = self._sized(self._planes(index), random)
+        arrays = self._arrays(index)
+        if self.size_px is None or self.fit == "whole":
+            sample = _tensors(arrays)
+        elif self.fit == "crop":
+            # Cut before converting: of a large picture only the part that is used.
+            sample = _tensors(_cut(arrays, self.size_px, random))
+        elif self.fit == "cover":
+            height, width = arrays["picture"].shape[:2]
+            factor = max(self.size_px[0] / height, self.size_px[1] / width)
+            covering = max(self.size_px[0], round(height * factor)), max(self.size_px[1], round(width * factor))
+            resized = {name: resize(plane, covering) for name, plane in _tensors(arrays).items()}
+            sample = _cut(resized, self.size_px, random)
+        else:
+            sample = {name: resize(plane, self.size_px) for name, plane in _tensors(arrays).items()}
         if self.mirror and random.random() < 0.5:
             sample = {name: plane.flip(-1) for name, plane in sample.items()}
         return sample
@@ -263,32 +276,33 @@ class LabelledPictures(Source):
         Raises:
             UserError: no scene of this source can be read.
         """
-        return self._planes(index)
+        return _tensors(self._arrays(index))
 
-    def _planes(self, index: int) -> dict[str, Tensor]:
+    def _arrays(self, index: int) -> dict[str, np.ndarray]:
+        """Return the planes (H, W, C) of a sample's scene, or of the next scene that can be read."""
         for scene in (*self._scenes[index:], *self._scenes[:index]):
             try:
-                return {name: _tensor(array) for name, array in self._arrays(scene).items()}
+                found = self._cache.get(scene.name)
+                if found is None:
+                    found = self._read(scene)
+                    self._cache.keep(scene.name, found)
+                return found
             except UserError as error:
                 self.report.skip(scene.name, str(error), was_used=True)
         raise UserError("No scene of this source can be read", self.report.text)
-
-    def _arrays(self, scene: Scene) -> dict[str, np.ndarray]:
-        found = self._cache.get(scene.name)
-        if found is None:
-            found = self._read(scene)
-            self._cache.keep(scene.name, found)
-        return found
 
     def _read(self, scene: Scene) -> dict[str, np.ndarray]:
         arrays = {"picture": decode(scene.files["picture"])}
         if "input" in scene.files:
             arrays["input"] = decode(scene.files["input"])
         if "labels" in scene.files:
-            arrays["label_map"] = self._label_map(scene).astype(np.int32)[..., None]
+            # Kept small in memory; -1 must fit.
+            arrays["label_map"] = self._label_map(scene).astype(np.int16)[..., None]
             arrays["instance_map"] = arrays["label_map"]
         if "instances" in scene.files:
-            arrays["instance_map"] = read_instance_map(scene.files["instances"]).astype(np.int32)[..., None]
+            instance_map = read_instance_map(scene.files["instances"])
+            depth = np.uint16 if instance_map.max(initial=0) < 1 << 16 else np.int32
+            arrays["instance_map"] = instance_map.astype(depth)[..., None]
         if len({array.shape[:2] for array in arrays.values()}) > 1:
             raise UserError(f"The files of {scene.name} differ in size")
         return arrays
@@ -307,19 +321,20 @@ class LabelledPictures(Source):
             highest = max(highest, int(ids.max(initial=0)))
         return highest + 1
 
-    def _sized(self, sample: dict[str, Tensor], random: np.random.Generator) -> dict[str, Tensor]:
-        if self.size_px is None or self.fit == "whole":
-            return sample
-        height, width = self.size_px
-        if self.fit == "resize":
-            return {name: resize(plane, (height, width)) for name, plane in sample.items()}
-        present = sample["picture"].shape[-2:]
-        if self.fit == "cover":
-            factor = max(height / present[0], width / present[1])
-            present = (max(height, round(present[0] * factor)), max(width, round(present[1] * factor)))
-            sample = {name: resize(plane, present) for name, plane in sample.items()}
-        top, left = int(random.integers(present[0] - height + 1)), int(random.integers(present[1] - width + 1))
-        return {name: plane[:, top : top + height, left : left + width] for name, plane in sample.items()}
+
+Plane = TypeVar("Plane", np.ndarray, Tensor)
+
+
+def _cut(planes: Mapping[str, Plane], size_px: tuple[int, int], random: np.random.Generator) -> dict[str, Plane]:
+    """Return the same random part of all planes: arrays (H, W, C) or tensors (C, H, W)."""
+    (height, width), first = size_px, next(iter(planes.values()))
+    rows, columns = first.shape[-2:] if isinstance(first, Tensor) else first.shape[:2]
+    top, left = int(random.integers(rows - height + 1)), int(random.integers(columns - width + 1))
+    down, across = slice(top, top + height), slice(left, left + width)
+    return {
+        name: plane[:, down, across] if isinstance(plane, Tensor) else plane[down, across]
+        for name, plane in planes.items()
+    }
 
 
 def resize(plane: Tensor, size_px: tuple[int, int]) -> Tensor:
@@ -335,8 +350,12 @@ def resize(plane: Tensor, size_px: tuple[int, int]) -> Tensor:
     return F.interpolate(plane[None].double(), size=size_px, mode="nearest-exact")[0].to(plane.dtype)
 
 
-def _tensor(array: np.ndarray) -> Tensor:
-    if array.dtype == np.int32:
+def _tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
+    return {name: _tensor(array, name in ("label_map", "instance_map")) for name, array in arrays.items()}
+
+
+def _tensor(array: np.ndarray, holds_ids: bool) -> Tensor:
+    if holds_ids:
         return torch.from_numpy(array.transpose(2, 0, 1).astype(np.int64))
     colour = np.broadcast_to(images.to_float(array), (*array.shape[:2], 3))
     return torch.from_numpy(np.ascontiguousarray(colour.transpose(2, 0, 1), dtype=np.float32))
