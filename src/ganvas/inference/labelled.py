@@ -120,10 +120,13 @@ class LabelPainter:
         """Read the maps of one picture.
 
         Raises:
-            UserError: a file is damaged, an id has no label, or the two maps differ in size.
+            UserError: a file is damaged or missing, an id has no label, or the two maps differ in size.
         """
         labels = read_label_map(files.labels, self.legend)
         labels = check_ids(labels, self.num_labels, self.ignore, files.labels)
+        if files.instances and not files.instances.is_file():
+            what = f"{files.labels} has no instance map"
+            raise UserError(what, f"{files.instances} does not exist", "Add it, or name another folder by --instances")
         instances = read_instance_map(files.instances) if files.instances else labels
         if instances.shape != labels.shape:
             why = (

@@ -17,6 +17,9 @@ from ganvas.errors import UserError
 from ganvas.inference.labelled import Chosen, LabelPainter, MapFiles, Regions
 from ganvas.io import images
 
+CITYSCAPES = ("gtFine", "gtCoarse")
+"""Folders that hold label and instance maps side by side."""
+
 
 @dataclass(frozen=True)
 class Result:
@@ -39,7 +42,7 @@ def find_maps(labels: str | Path, instances: str | Path = "") -> list[MapFiles]:
     label maps of the same path below it.
 
     Raises:
-        UserError: there are no label maps, or an instance map is missing where there are others.
+        UserError: there are no label maps.
     """
     root = Path(labels)
     if root.is_file():
@@ -73,9 +76,10 @@ def _instances_of(folder: Path, given: str | Path) -> Path | None:
         if not Path(given).is_dir():
             raise UserError(f"The folder of instance maps {given} does not exist")
         return Path(given)
-    if folder.name in ("gtFine", "gtCoarse") or any(folder.rglob("*_instanceIds.png")):
+    if any(folder.rglob("*_instanceIds.png")):
         return folder
-    return _child(folder.parent, "instances")
+    beside = _child(folder.parent, "instances")
+    return None if beside is None or beside.name in CITYSCAPES else beside
 
 
 def _partner(path: Path, folder: Path, instances: Path | None) -> Path | None:
@@ -87,7 +91,8 @@ def _partner(path: Path, folder: Path, instances: Path | None) -> Path | None:
         for candidate in (instances / below.parent / name, *(instances / below.parent).glob(f"{Path(name).stem}.*")):
             if candidate.is_file() and candidate != path:
                 return candidate
-    raise UserError(f"{path} has no instance map", f"{instances} holds none of its name", "Add it, or name --instances")
+    # It is missed when the map is read: one that lacks it must not stop the others.
+    return instances / below.parent / names[0]
 
 
 @dataclass(frozen=True, kw_only=True)
