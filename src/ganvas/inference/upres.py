@@ -171,7 +171,7 @@ class Upres:
     def __init__(
         self,
         model: str | Path | nn.Module,
-        options: Options = Options(),  # noqa: B008 - immutable
+        options: Options = Options(),
         judge: nn.Module | None = None,
     ) -> None:
         self.options = options
