@@ -1,5 +1,8 @@
 """vid2vid: stages as data, the paper's values, losses against plain arithmetic, and exact resume amid a sequence."""
 
+import os
+import socket
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -9,9 +12,11 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 
+import clip_ranks
 from drawn_clips import draw_clip
 from tiny_runs import assert_same_bits, last
 
@@ -300,3 +305,28 @@ def test_a_run_broken_off_in_the_middle_of_a_sequence_ends_bit_equal(tmp_path, d
         torch.manual_seed(99)
         loop.resume(plan_of(data, **changes), tmp_path / f"broken-{at}", quiet=True)
         assert_same_bits(whole, tmp_path / f"broken-{at}")
+
+
+def test_two_processes_train_as_one_does(tmp_path, data):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folders = os.pathsep.join(str(Path(__file__).parents[1] / name) for name in ("recipes", "training", ""))
+    common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-m", "clip_ranks", str(data), str(tmp_path / "two")],
+            env={**os.environ, **common, "RANK": str(rank), "LOCAL_RANK": str(rank), "PYTHONPATH": folders},
+        )
+        for rank in range(2)
+    ]
+    alone = last(loop.train(clip_ranks.plan(str(data)), tmp_path / "one", quiet=True))
+    assert [process.wait(240) for process in both] == [0, 0]
+    shared = last(tmp_path / "two")
+    # Each rank carries its own clip.
+    carries = [shared.groups[f"carry-{rank}"]["pictures"] for rank in range(2)]
+    assert torch.allclose(torch.cat(carries), alone.groups["carry-0"]["pictures"], atol=1e-4)
+    # A bias before a norm has no gradient but rounding noise, of which Adam makes whole steps.
+    weights = {key: value for key, value in alone.groups["networks"].items() if key.endswith("weight")}
+    for key, value in weights.items():
+        assert torch.allclose(value, shared.groups["networks"][key], atol=2e-5), key
