@@ -75,9 +75,15 @@ def evaluate(
 
 
 def results_of(
-    table: Table, results: Path, truth: Path, resamples: int = 100, seed: int = 0, parts: str = ""
+    table: Table,
+    results: Path,
+    truth: Path,
+    *,
+    resamples: int = 100,
+    seed: int = 0,
+    parts: paired_scores.Parts | None = None,
 ) -> Results:
-    """Return a table as results with intervals by bootstrap over its pictures and a hash of what it depends on.
+    """Return a table as results with intervals by bootstrap over its pictures and a hash of what each depends on.
 
     Args:
         table: what `evaluate` returned.
@@ -85,14 +91,14 @@ def results_of(
         truth: likewise.
         resamples: bootstrap samples.
         seed: of them.
-        parts: digests of the weights that took part.
+        parts: as `evaluate` was given.
     """
     found = []
     for name, mean in table.means.items():
         values = torch.tensor([row[name] for row in table.rows.values()], dtype=torch.float64)
         several = len(values) > 1 and bool(values.isfinite().all())
         interval = mean_estimate(values, resamples, seed) if several else Estimate(mean, math.nan, math.nan)
-        digits = paired_scores.digest(name, int(table.conditions["crop_px"]), parts)
+        digits = paired_scores.digest(name, int(table.conditions["crop_px"]), parts or paired_scores.Parts())
         found.append(Score(name=name, better=paired_scores.NAMES[name], preprocessing=digits, **interval._asdict()))
     pairs, _ = match(results, truth)
     used = [pairs[name] for name in table.rows if name in pairs]

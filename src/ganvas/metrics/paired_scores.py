@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ganvas.data.degrade import resize_bicubic
 from ganvas.errors import UserError, did_you_mean
+from ganvas.io.runs import sha256
 from ganvas.metrics import paired, perceptual
 from ganvas.metrics.niqe import Niqe, niqe, pristine_model
 
@@ -121,7 +122,18 @@ def perceptual_index(ma: float, niqe_score: float) -> float:
     return ((10 - ma) + niqe_score) / 2
 
 
-def digest(name: str, crop_px: int, parts: str = "") -> str:
-    """Return eight digits that differ where a paired score is taken in another way."""
-    needs = parts if name in ("lpips", "dists", "niqe", "niqe_truth") else ""
-    return hashlib.sha256(f"{name}, crop {crop_px}, {needs}".encode()).hexdigest()[:8]
+def digest(name: str, crop_px: int, parts: Parts) -> str:
+    """Return eight digits that differ where a paired score is taken in another way.
+
+    Raises:
+        UserError: a weight file that takes part is missing.
+    """
+    return hashlib.sha256(f"{name}, crop {crop_px}, {_weights_of(name, parts)}".encode()).hexdigest()[:8]
+
+
+def _weights_of(name: str, parts: Parts) -> str:
+    if name in ("niqe", "niqe_truth"):
+        return (Niqe.read(parts.niqe_model) if parts.niqe_model else pristine_model()).digest
+    if name == "lpips" and parts.lpips_heads:
+        return f"{parts.lpips_backbone} {sha256(parts.lpips_heads)}"
+    return sha256(parts.dists_weights) if name == "dists" and parts.dists_weights else ""

@@ -7,6 +7,7 @@ names. The features of the real set are kept on disk by content and preprocessin
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,11 @@ BETTER = {
 LEAST = {"frechet": 2, "frechet_infinity": 40, "kernel": 4, "answers": 10, "precision": 4, "recall": 4, "density": 6,
          "coverage": 6, "swd": 2}  # fmt: skip
 """Pictures of each side that a score needs."""
+RANGES = {
+    "frechet": (0.0, math.inf), "precision": (0.0, 1.0), "recall": (0.0, 1.0), "coverage": (0.0, 1.0),
+    "density": (0.0, math.inf),
+}  # fmt: skip
+"""What a score can be: no interval goes beyond."""
 INSTEAD = {"frechet_infinity": "kernel", "answers": "kernel", "density": "precision", "coverage": "recall"}
 DEFAULT = (
     "frechet_small", "frechet_infinity_small", "kernel_small", "precision_small", "recall_small", "density_small",
@@ -124,6 +130,7 @@ def score_sets(
     }
     problems: dict[str, str] = {}
     scores: list[Score] = []
+    notes: list[str] = []
     used = {side: len(paths) for side, paths in sides.items()}
     for name, judge in judges.items():
         seen = {
@@ -132,6 +139,7 @@ def score_sets(
         }
         used = {side: len(features) for side, features in seen.items()}
         mine = [score for score in wanted if score.judge == name]
+        notes += _notes(judge, mine, min(used.values()), seen["real"].shape[1])
         for score in mine:
             _require(score, used)
         scores += _judged(judge, seen["real"], seen["fake"], mine, seed, resamples, progress)
@@ -141,13 +149,22 @@ def score_sets(
         "real": str(real), "fake": str(fake), "real_pictures": used["real"], "fake_pictures": used["fake"],
         "seed": seed, "bootstrap_samples": resamples,
     }  # fmt: skip
-    notes = [f"{name}: {judge.trust} (preprocessing {judge.preprocessing.hash})" for name, judge in judges.items()]
     order = {score.name: place for place, score in enumerate(wanted)}
     scores.sort(key=lambda score: order.get(score.name, len(order)))
     shown = [(side, _spread(paths, 8)) for side, paths in sides.items()]
     return Results(
         kind="sets", scores=tuple(scores), conditions=conditions, notes=notes, problems=problems, shown=shown
     )
+
+
+def _notes(judge: Judge, wanted: Sequence[Wanted], fewest: int, dimensions: int) -> list[str]:
+    notes = [f"{judge.name}: {judge.trust} (preprocessing {judge.preprocessing.hash})"]
+    if fewest < 10 * dimensions and any(score.what == "frechet" for score in wanted):
+        notes.append(
+            f"{fewest} pictures for {dimensions} dimensions: few pictures make Frechet distances too large; compare "
+            "equal numbers only, or by the kernel distance"
+        )
+    return notes
 
 
 def _find(folder: Path) -> list[Path]:
@@ -279,11 +296,22 @@ def _judged(
     if asked & {"density", "coverage"}:
         pair = manifold.density_coverage(real, fake)
         found |= {n: distribution.mean_estimate(v, resamples, seed) for n, v in zip(("density", "coverage"), pair)}
-    return [
-        Score(name=score.name, better=BETTER[score.what], preprocessing=judge.preprocessing.hash,
-              **found[score.what]._asdict())
-        for score in wanted
-    ]  # fmt: skip
+    return [_score(score, found[score.what], judge) for score in wanted]
+
+
+def _score(wanted: Wanted, found: distribution.Estimate, judge: Judge) -> Score:
+    least, most = RANGES.get(wanted.what, (-math.inf, math.inf))
+    low, high = max(found.low, least), min(found.high, most)
+    if math.isnan(found.low):
+        low = high = math.nan
+    return Score(
+        name=wanted.name,
+        value=found.value,
+        low=low,
+        high=high,
+        better=BETTER[wanted.what],
+        preprocessing=judge.preprocessing.hash,
+    )
 
 
 def _sliced(sides: Mapping[str, Sequence[Path]], seed: int, problems: dict[str, str]) -> list[Score]:
