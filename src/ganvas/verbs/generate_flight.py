@@ -1,0 +1,181 @@
+"""The verb `generate` for generators of views from cameras."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from tyro.conf import Positional
+
+from ganvas.cli import DONE
+from ganvas.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ganvas.inference.flights import Flyer
+    from ganvas.io.cameras import Given
+
+
+def generate(
+    model: Positional[str],
+    out: Path,
+    camera: Path | None = None,
+    through: str = "",
+    frames: int = 240,
+    zoom: float = 1.0,
+    rotation_order: str = "",
+    film_back: str = "",
+    focal: float | None = None,
+    size: str = "",
+    metres_per_unit: float | None = None,
+    up: Literal["", "y", "z", "-y"] = "",
+    camera_name: str = "",
+    camera_format: Literal["json", "csv", "chan", "ma", "usda", "colmap"] = "json",
+    fps: str = "24",
+    bits: Literal[8, 10, 16] = 8,
+    burn_in: bool = False,
+    footage: str = "",
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
+    device: str = "auto",
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> int:
+    """Fly a camera through a learned place: video or numbered frames, the matching camera, and how far to trust them.
+
+    Args:
+        model: run, weight file or name.
+        out: a video (.mp4, .mov), numbered frames (shot.####.exr, shot.####.png), or a folder.
+        camera: camera path: .csv, .chan, transforms.json, .ma, .usd, .abc, or a folder of COLMAP text.
+        through: instead of --camera, a smooth flight through training cameras, by number: 3,17,40.
+        frames: frames of such a flight.
+        zoom: multiply all focal lengths.
+        rotation_order: of a .chan file: ZXY, XYZ ... (the first axis turned about first).
+        film_back: width and height in millimetres, for formats that do not say it: 36x24.
+        focal: focal length in millimetres, for a .chan without field of view.
+        size: size of the path's pictures in pixels, where it matters and is not said: 1920x1080.
+        metres_per_unit: unit of the camera file, if it is not the format's usual one.
+        up: up axis of the camera file's world, if it does not say it.
+        camera_name: which camera, where a scene holds several.
+        camera_format: format of the camera written beside the pictures.
+        fps: frames a second of a video: 24, 24000/1001.
+        bits: depth of a video or of PNG frames; .mov with 10 is ProRes, .exr is always half float.
+        burn_in: draw the trust strip over the lower edge of the frames.
+        footage: training footage of a checkpoint that does not know its cameras.
+        precision: auto takes the machine's fastest.
+        device: auto, cpu, cuda or cuda:1.
+        overwrite: replace existing files.
+        quiet: print only errors and warnings.
+    """
+    from ganvas.inference import flights
+    from ganvas.inference.camera_paths import cameras_of
+    from ganvas.io import cameras
+
+    if (camera is None) == (not through):
+        raise UserError("Which way?", "Give --camera FILE or --through 3,17,40, one of the two")
+    if not zoom > 0:
+        raise UserError(f"--zoom is {zoom:g}", "It must be above 0")
+    given = cameras.Given(
+        film_back_mm=_pair(film_back, "--film-back"), rotation_order=rotation_order, focal_mm=focal, up=up,
+        size_px=_whole(_pair(size, "--size")), metres_per_unit=metres_per_unit, camera=camera_name,
+    )  # fmt: skip
+    flyer = flights.Flyer(model, footage, given, device, precision)
+    vectors, numbers, notes = _path(flyer, camera, through, frames, zoom, given)
+    trust = flyer.trust(vectors)
+    for note in [*notes, *flyer.warnings(vectors, trust)]:
+        print(f"Note: {note}.")
+    folder, stem = _beside(out)
+    match = folder / f"{stem}.camera{'' if camera_format == 'colmap' else f'.{camera_format}'}"
+    tables = [folder / f"{stem}.trust.csv", folder / f"{stem}.trust.png"]
+    flights.check_free([match, *tables], overwrite)
+    screen = flights.Screen(out, flyer.geometry.output_px, numbers, _rate(fps), bits, overwrite)
+    with screen, _progress(len(vectors), quiet) as advance:
+        for _ in flights.fly(flyer, vectors, trust, screen, burn_in):
+            advance()
+    shot = cameras_of(vectors, flyer.geometry, numbers, screen.names())
+    lost = cameras.write(match, shot, given, overwrite)
+    flights.write_trust(folder, stem, trust, numbers, overwrite)
+    if not quiet:
+        width, height = flyer.geometry.output_px
+        levels = trust.levels()
+        print(f"{screen.target}  {len(vectors)} frames of {width} x {height}")
+        print(f"{match}  the camera of these pictures" + "".join(f"; {note}" for note in lost))
+        counts = ", ".join(f"{levels.count(level)} {level}" for level in ("near", "between", "guess"))
+        print(f"{tables[0]}  trust: {counts}")
+    return DONE
+
+
+def _path(
+    flyer: Flyer, camera: Path | None, through: str, frames: int, zoom: float, given: Given
+) -> tuple[np.ndarray, list[int], list[str]]:
+    """Return what the network is told, the frame numbers, and notes."""
+    from ganvas.inference import camera_paths
+    from ganvas.io import cameras
+
+    if camera is not None:
+        solve = cameras.read(camera, given)
+        vectors, notes = camera_paths.told(solve.cameras, flyer.geometry, zoom)
+        numbers = [one.frame for one in solve.cameras]
+        if len(set(numbers)) != len(numbers) or sorted(numbers) != numbers:
+            numbers = list(range(1, len(vectors) + 1))
+            notes.append("The path's frame numbers repeat or go back, so frames are counted from 1")
+        return vectors, numbers, [*solve.notes, *notes]
+    try:
+        places = [int(part) for part in through.split(",")]
+    except ValueError as error:
+        raise UserError(f"--through is {through!r}", do="Give numbers of training cameras: 3,17,40") from error
+    vectors = camera_paths.through(flyer.training, places, frames)
+    vectors[:, 12] *= zoom
+    return vectors, list(range(1, frames + 1)), []
+
+
+def _beside(out: Path) -> tuple[Path, str]:
+    """Return the folder and the first part of the names of what is written beside the pictures."""
+    from ganvas.io.frames import parse_pattern
+
+    pattern = parse_pattern(out)
+    if pattern is not None:
+        return pattern.folder, pattern.before.rstrip("._-") or "shot"
+    return (out.parent, out.stem) if out.suffix else (out, "shot")
+
+
+def _pair(text: str, option: str) -> tuple[float, float] | None:
+    if not text:
+        return None
+    try:
+        width, height = map(float, text.lower().split("x"))
+    except ValueError as error:
+        raise UserError(f"{option} is {text!r}", do="Give width and height: 36x24") from error
+    return width, height
+
+
+def _whole(pair: tuple[float, float] | None) -> tuple[int, int] | None:
+    return (round(pair[0]), round(pair[1])) if pair else None
+
+
+def _rate(text: str) -> Fraction:
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError) as error:
+        raise UserError(f"--fps is {text!r}", do="Give 24, 25 or 24000/1001") from error
+    if rate <= 0:
+        raise UserError(f"--fps is {text!r}", "It must be above 0")
+    return rate
+
+
+@contextlib.contextmanager
+def _progress(frames: int, quiet: bool) -> Iterator[Callable[[], None]]:
+    """Show a bar where someone watches, and hand over what moves it on by one frame."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("frames", total=frames)
+        yield lambda: bar.advance(task)
