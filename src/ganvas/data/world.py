@@ -263,14 +263,14 @@ def orbit(num_frames: int, seed: int = 0, clip: int = 0, film_back_mm: Film = FI
     phase = np.random.default_rng([seed, clip, 3]).uniform(0, 2 * np.pi)
     turns = np.arange(num_frames) / max(num_frames, 1) * 2 * np.pi
     return [
-        _above(turn + phase, 36 + 3 * np.sin(2 * turn), 30 + 4 * np.sin(3 * turn), 0.0, film_back_mm) for turn in turns
+        _above(turn + phase, 38 + 3 * np.sin(2 * turn), 42 + 4 * np.sin(3 * turn), 0.0, film_back_mm) for turn in turns
     ]
 
 
 def survey(num_frames: int, seed: int = 0, clip: int = 0, film_back_mm: Film = FILM) -> list[Camera]:
     """Return cameras at random places around the piece of street that `orbit` circles; another clip, other places."""
     random = np.random.default_rng([seed, clip, 4])
-    low, high = (0, 32, 25, -0.1), (2 * np.pi, 40, 35, 0.1)
+    low, high = (0, 34, 37, -0.1), (2 * np.pi, 42, 47, 0.1)
     places = random.uniform(low, high, (num_frames, 4)).tolist()
     return [_above(azimuth, radius, lift, roll, film_back_mm) for azimuth, radius, lift, roll in places]
 

@@ -18,7 +18,7 @@ SKY_LIGHT = np.array((0.36, 0.43, 0.56))
 BOUNCE_LIGHT = np.array((0.17, 0.15, 0.12))
 HAZE = np.array((0.66, 0.74, 0.82))
 ZENITH = np.array((0.14, 0.32, 0.66))
-HAZE_LENGTH_M = 260.0
+HAZE_LENGTH_M = 240.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +81,7 @@ def sky(directions: np.ndarray, sun: np.ndarray, seed: int) -> np.ndarray:
 
 def hazy(light: np.ndarray, distance: np.ndarray) -> np.ndarray:
     """Return light after so many metres of air."""
-    clear = np.exp(-((distance / HAZE_LENGTH_M) ** 1.6))[:, None]
+    clear = np.exp(-((distance / HAZE_LENGTH_M) ** 2.2))[:, None]
     return light * clear + HAZE * (1 - clear)
 
 
