@@ -33,6 +33,9 @@ CITYSCAPES_FACTOR = 1000
 """Where instances are numbered as class * 1000 + k, and stuff as its class."""
 
 
+_BAND = 256
+
+
 class Box(NamedTuple):
     """A part of a picture: rows `top` to `bottom`, columns `left` to `right`, the ends excluded."""
 
@@ -331,7 +334,7 @@ def scene_condition(scene: Scene, num_labels: int, num_features: int = 0, has_bo
     if num_features and lengths - {num_features}:
         raise UserError(f"A style has {max(lengths)} features, and the generator takes {num_features}")
     height = scene.size[0]
-    ids, table = _style_table(scene, num_features)
+    styled = _style_table(scene, num_features) if num_features else None
 
     def provide(top: int, bottom: int) -> Tensor:
         labels = scene.label_map[None, None, top:bottom].long()
@@ -340,8 +343,9 @@ def scene_condition(scene: Scene, num_labels: int, num_features: int = 0, has_bo
         instances = scene.instance_map[None, None, first:last]
         edges = boundaries(instances)[:, :, top - first : bottom - first] if has_boundaries else None
         planes = compose(labels, edges, num_labels)
-        if not num_features:
+        if styled is None:
             return planes
+        ids, table = styled
         rows = torch.searchsorted(ids, instances[0, 0, top - first : bottom - first].long())
         return torch.cat([planes, table[rows].permute(2, 0, 1)[None]], dim=1)
 
@@ -350,7 +354,8 @@ def scene_condition(scene: Scene, num_labels: int, num_features: int = 0, has_bo
 
 def _style_table(scene: Scene, num_features: int) -> tuple[Tensor, Tensor]:
     """Return the ids of a scene in order, and for each its features."""
-    ids = scene.instance_map.unique().long()
+    # By bands: sorting a large map whole would take several times its memory.
+    ids = torch.cat([band.unique() for band in scene.instance_map.split(_BAND)]).unique().long()
     none = (0.0,) * num_features
     rows = [scene.styles.get(name, none) for name in ids.tolist()]
     return ids, torch.tensor(rows, dtype=torch.float32, device=ids.device).reshape(len(rows), num_features)
