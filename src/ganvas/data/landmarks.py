@@ -151,14 +151,25 @@ class Detector:
 
     def __call__(self, picture: np.ndarray) -> np.ndarray | None:
         """Return the points of the largest face, (N, 2) in pixels, or None: (H, W, 3) uint8."""
-        times = max(0, int(np.ceil(np.log2(3 * SMALLEST_FACE_PX / min(picture.shape[:2])))))
         picture = np.ascontiguousarray(picture)
         with self._lock:  # dlib's detectors keep their working memory
-            boxes = list(self._find(picture, min(times, 3)))
+            boxes = list(self._find(picture, _enlargements(picture)))
             if not boxes:
                 return None
             shape = self._predict(picture, max(boxes, key=lambda box: box.area()))
         return np.array([(part.x, part.y) for part in shape.parts()], np.float64)
+
+    def score(self, picture: np.ndarray) -> float | None:
+        """Return how sure the detector is of its best face, above 0, or None without a face: (H, W, 3) uint8."""
+        picture = np.ascontiguousarray(picture)
+        with self._lock:
+            _, scores, _ = self._find.run(picture, _enlargements(picture), 0.0)
+        return max(map(float, scores), default=None)
+
+
+def _enlargements(picture: np.ndarray) -> int:
+    """Return how often a picture is doubled so that faces are large enough to be seen."""
+    return min(3, max(0, int(np.ceil(np.log2(3 * SMALLEST_FACE_PX / min(picture.shape[:2]))))))
 
 
 def model_file(model: str = "") -> Path:
