@@ -410,6 +410,8 @@ def _check(s: Settings) -> None:
         raise UserError(f"zoom is {s.zoom}", "It goes from the least factor to the greatest, both above 0")
     if bool(s.coarse_steps) != bool(s.coarse_px):
         raise UserError("coarse_px and coarse_steps go together", do="Give both, or neither")
+    if s.coarse_px and not 16 <= s.coarse_px < s.size_px:
+        raise UserError(f"coarse_px is {s.coarse_px}", f"It goes from 16 to half of size_px, which is {s.size_px}")
     if s.halvings < 1:
         raise UserError(f"halvings is {s.halvings}", do="Use at least 1")
     if s.adversarial.base == "wasserstein" and s.discriminator_norm != "spectral" and not s.weight_clip:
