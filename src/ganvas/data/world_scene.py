@@ -138,7 +138,7 @@ def _standing(seed: int, cell: int) -> list[Part]:
 
 def _house(seed: int, cell: int, side: int) -> list[Part]:
     random = _random(seed, cell, side, _HOUSE_RNG)
-    if random.random() < 0.18:
+    if random.random() < 0.24:
         return []
     wide, deep = CELL_M - random.choice([0.0, 0.0, 2.5]), random.uniform(9, 13)
     floors = int(random.integers(2, 7))
@@ -268,7 +268,7 @@ def _car(random: np.random.Generator, number: int, x: float, z: float, heading: 
 @functools.lru_cache(maxsize=512)
 def _walker(seed: int, cell: int, side: int, speed: float) -> list[Part]:
     random = _random(seed, cell, side, _WALK_RNG)
-    if random.random() < 0.55:
+    if random.random() < 0.25:
         return []
     x, z = side * random.uniform(ROAD_HALF_M + 1.6, PAVEMENT_HALF_M - 0.5), (cell + random.uniform(0.1, 0.9)) * CELL_M
     coat, legs = (_CLOTHES[random.integers(len(_CLOTHES))] for _ in range(2))
