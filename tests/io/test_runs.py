@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from ganvas.errors import UserError
 from ganvas.io import plots, runs
+from ganvas.io.tensors import TYPE_NAMES
 
 STATE = {"stage": "only", "position": 12, "rates": (1.0, 0.1 + 0.2), "nothing": None}
 
@@ -35,7 +36,7 @@ def names(run):
 def every_type():
     random = torch.Generator().manual_seed(0)
     tensors = {
-        str(kind): torch.randn(3, 5, generator=random).mul(50).to(kind) for kind in runs.DTYPES if kind != torch.bool
+        str(kind): torch.randn(3, 5, generator=random).mul(50).to(kind) for kind in TYPE_NAMES if kind != torch.bool
     }
     return {
         **tensors,

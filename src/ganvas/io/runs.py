@@ -17,22 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
 from ganvas.errors import UserError
+from ganvas.io.tensors import sha256, write
 
 STATE = "state.json"
 SETTINGS = "settings.json"
 LOG = "log.jsonl"
 PARTIAL = ".partial"
-
-DTYPES = {
-    torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
-    torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL",
-}  # fmt: skip
-"""The names of safetensors for torch's types."""
 
 
 def _pass(_point: str, _path: Path) -> None: ...
@@ -159,21 +153,8 @@ def write_group(run: Path, step: int, name: str, tensors: Mapping[str, Tensor]) 
 
 
 def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    # safetensors' own writer holds two more copies of all tensors in memory; this one holds one tensor at a time.
-    # Readers map the file, so the larger types come first: each tensor then lies at a multiple of its own size.
-    ordered = sorted(tensors.items(), key=lambda item: (-item[1].element_size(), item[0]))
-    header: dict[str, Any] = {}
-    start = 0
-    for name, tensor in ordered:
-        end = start + tensor.numel() * tensor.element_size()
-        header[name] = {"dtype": DTYPES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [start, end]}
-        start = end
-    encoded = json.dumps(header).encode()
-    encoded += b" " * (-len(encoded) % 8)
     with path.open("wb") as file:
-        file.write(len(encoded).to_bytes(8, "little") + encoded)
-        for _, tensor in ordered:
-            file.write(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        write(file, tensors)
         file.flush()
         reached("half a tensor file", path)
         _flush(file)
@@ -343,12 +324,6 @@ def clear_leftovers(run: Path) -> None:
 def size_on_disk(folder: Path) -> int:
     """Return the bytes of all files below a folder."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _flush(file: IO[bytes]) -> None:

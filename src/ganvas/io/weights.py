@@ -25,6 +25,7 @@ from torch import Tensor
 from ganvas import settings
 from ganvas.errors import UserError
 from ganvas.io import containers, foreign, runs
+from ganvas.io.tensors import sha256, write
 from ganvas.protocol import Card
 
 FORMAT_VERSION = 1
@@ -112,12 +113,6 @@ def _card_of_run(run: Path, network: str = "generator") -> Card:
     return settings.from_json(Card, noted.get("cards", {}).get(network, noted["card"]))
 
 
-def sha256(path: str | Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal digits."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _tensor_file(path: Path) -> Path:
     return path.with_suffix(".bin") if path.suffix == ".param" else path
 
@@ -171,44 +166,8 @@ def save(
     stored = {**tensors, **{ATTACHMENT + name: value for name, value in attachments.items()}}
     path = Path(path)
     with _written_aside(path, overwrite) as file:
-        _write_safetensors(file, stored, {"format": "pt", "ganvas": header})
+        write(file, stored, {"format": "pt", "ganvas": header})
     return path
-
-
-_TYPE_NAMES = {
-    torch.float64: "F64",
-    torch.float32: "F32",
-    torch.float16: "F16",
-    torch.bfloat16: "BF16",
-    torch.int64: "I64",
-    torch.int32: "I32",
-    torch.int16: "I16",
-    torch.int8: "I8",
-    torch.uint8: "U8",
-    torch.bool: "BOOL",
-}
-
-
-def _write_safetensors(file: IO[bytes], tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    # The library's own writer shuffles the metadata, so that equal weights would have different checksums, and refuses
-    # tensors that share memory. Widest types first keeps every tensor aligned.
-    order = sorted(tensors, key=lambda key: (-tensors[key].element_size(), key))
-    header: dict[str, Any] = {"__metadata__": dict(metadata)}
-    end = 0
-    for key in order:
-        begin, end = end, end + tensors[key].numel() * tensors[key].element_size()
-        header[key] = {
-            "dtype": _TYPE_NAMES[tensors[key].dtype],
-            "shape": list(tensors[key].shape),
-            "data_offsets": [begin, end],
-        }
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    file.write(len(text).to_bytes(8, "little"))
-    file.write(text)
-    for key in order:
-        flat = tensors[key].detach().cpu().contiguous().reshape(-1)
-        file.write(flat.view(torch.uint8).numpy().tobytes())
 
 
 @contextlib.contextmanager

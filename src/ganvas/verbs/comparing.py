@@ -21,6 +21,7 @@ def compare(
     seeds: int = 3,
     preset: str = "",
     fix: Repeated = (),
+    reach: float | None = None,
 ) -> int:
     """Train every combination of settings under every seed with an equal budget, and print the table.
 
@@ -32,6 +33,7 @@ def compare(
         seeds: runs of each row.
         preset: what the rows have in common.
         fix: FIELD=VALUE, a setting that all rows share, such as gan_steps=500; may be given several times.
+        reach: value of the first score; the table tells after how many steps each row had it.
     """
     from ganvas.metrics import compare as comparing
     from ganvas.settings import parse
@@ -45,8 +47,9 @@ def compare(
         budget[name] = parse(value)
     try:
         comparison = comparing.compare(
-            recipe, data, comparing.parse_vary(vary), seeds=seeds, preset=preset, budget=budget, out=out
-        )
+            recipe, data, comparing.parse_vary(vary), seeds=seeds, preset=preset, budget=budget, out=out,
+            reach=reach,
+        )  # fmt: skip
     except loop.Stopped:
         return STOPPED
     print(comparison.markdown())
