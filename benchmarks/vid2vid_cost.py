@@ -1,0 +1,162 @@
+"""What vid2vid costs: generation by length, a training step by operation, and one step and one frame at full size.
+
+    python benchmarks/vid2vid_cost.py length RUN CLIPDIR [--frames 30 600]
+    python benchmarks/vid2vid_cost.py step DATA [--preset preview]
+    python benchmarks/vid2vid_cost.py full [--size 1024x512] [--scales 1] [--train]
+
+`length` makes clips of several lengths from one sequence, gone through to and fro, each in a process of its own, and
+prints seconds a frame and peak memory. `step` profiles training steps and prints what costs most. `full` builds the
+generator at the paper's width and runs one frame, or with --train one whole training step on drawn sequences.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from ganvas import device as machine
+from ganvas import launch
+from ganvas.data.clips import ROLES, find_clips
+from ganvas.inference.clips import ClipOptions, generate_clip
+from ganvas.networks.vid2vid import Vid2Vid
+from ganvas.training import step
+from ganvas.training.trainer import Trainer
+
+GIB = 1 << 30
+
+
+def main() -> None:
+    """Run what the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    kinds = parser.add_subparsers(dest="kind", required=True)
+    length = kinds.add_parser("length")
+    length.add_argument("run", type=Path)
+    length.add_argument("clip", type=Path)
+    length.add_argument("--frames", type=int, nargs="+", default=[30, 600])
+    length.add_argument("--child", action="store_true")
+    profiled = kinds.add_parser("step")
+    profiled.add_argument("data", type=Path)
+    profiled.add_argument("--preset", default="preview")
+    full = kinds.add_parser("full")
+    full.add_argument("--size", default="1024x512")
+    full.add_argument("--scales", type=int, default=1)
+    full.add_argument("--train", action="store_true")
+    options = parser.parse_args()
+    {"length": lengths, "step": profile_step, "full": full_size}[options.kind](options)
+
+
+def lengths(options: argparse.Namespace) -> None:
+    """Print seconds a frame and peak memory for clips of several lengths."""
+    if options.child:
+        make_clip(options.run, options.clip, options.frames[0])
+        return
+    for frames in options.frames:
+        command = [sys.executable, __file__, "length", str(options.run), str(options.clip), "--child", "--frames"]
+        subprocess.run([*command, str(frames)], check=True)
+
+
+def make_clip(run: Path, source: Path, frames: int) -> None:
+    """Make one clip of so many frames."""
+    with tempfile.TemporaryDirectory() as folder:
+        long = stretched(source, Path(folder) / "long", frames)
+        report = generate_clip(run, long, Path(folder) / "out", ClipOptions())
+    # The first second goes into loading; what counts is the whole.
+    peak = machine.peak_memory(torch.device("cpu")) / (1 << 20)
+    print(f"{frames} frames  {report.seconds / frames:.4f} s a frame  {peak:.0f} MiB", flush=True)
+
+
+def stretched(source: Path, target: Path, frames: int) -> Path:
+    """Copy a sequence's conditions, gone through to and fro until there are so many frames."""
+    (clip,) = find_clips(source)
+    there = list(range(len(clip)))
+    order = (there + there[-2:0:-1]) * (1 + frames // max(1, len(there)))
+    for role in ("labels", "conditions", "instances"):
+        if role in clip.files:
+            (target / ROLES[role][0]).mkdir(parents=True)
+            for number, frame in enumerate(order[:frames]):
+                file = clip.files[role][frame]
+                shutil.copyfile(file, target / ROLES[role][0] / f"{number:06d}{file.suffix}")
+    for legend in (source / "legend.json", source.parent / "legend.json"):
+        if legend.is_file():
+            shutil.copyfile(legend, target / "legend.json")
+            break
+    return target
+
+
+def profile_step(options: argparse.Namespace) -> None:
+    """Print seconds and memory of a step of the last stage, and the operations that take most of it."""
+    order = launch.order("vid2vid", options.preset, {"data": str(options.data), "workers": 0})
+    trainer = Trainer(launch.plan(order))
+    trainer.skip_to(len(trainer.stages) - 1)
+    for _ in range(2):
+        step.advance(trainer)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as seen:
+        begun = time.perf_counter()
+        for _ in range(3):
+            step.advance(trainer)
+        seconds = (time.perf_counter() - begun) / 3
+    trainer.feed.close()
+    rows = sorted(seen.key_averages(), key=lambda row: -row.self_cpu_time_total)
+    total = sum(row.self_cpu_time_total for row in rows)
+    print(f"{seconds:.2f} s a step, {machine.peak_memory(torch.device('cpu')) / GIB:.2f} GiB")
+    for row in rows[:8]:
+        print(f"  {100 * row.self_cpu_time_total / total:5.1f} %  {row.key}")
+
+
+def full_size(options: argparse.Namespace) -> None:
+    """Run one frame, or one training step, at the paper's width."""
+    width, height = (int(side) for side in options.size.split("x"))
+    if options.train:
+        train_once(width, height, options.scales)
+        return
+    net = Vid2Vid(scales=options.scales, foreground=(26,), norm="batch").eval()
+    labels = torch.zeros(1, 108, height, width)
+    labels[:, ::36] = 1
+    begun = time.perf_counter()
+    with torch.inference_mode():
+        net(labels, torch.zeros(1, 6, height, width))
+    seconds, peak = time.perf_counter() - begun, machine.peak_memory(torch.device("cpu")) / GIB
+    parameters = sum(parameter.numel() for parameter in net.parameters())
+    print(f"frame of {options.size}, {parameters:,} parameters: {seconds:.1f} s, {peak:.1f} GiB")
+
+
+def train_once(width: int, height: int, scales: int) -> None:
+    """Train one step of the paper's preset on rendered sequences of the smallest length."""
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "ganvas",
+                "world",
+                f"{folder}/world",
+                "--frames",
+                "4",
+                "--size",
+                f"{width}x{height}",
+            ],
+            check=True,
+        )
+        changes = {
+            "data": f"{folder}/world", "workers": 0, "first_length": 1, "longest": 1, "lengths": 1, "frames_a_step": 1,
+            "perceptual": "small", "perceptual_layers": ["relu1_1", "relu2_1", "relu3_1", "relu4_1"],
+        }  # fmt: skip
+        preset = {1: "512", 2: "1024", 3: "2048"}[scales]
+        trainer = Trainer(launch.plan(launch.order("vid2vid", preset, changes)))
+        trainer.skip_to(len(trainer.stages) - 1)
+        begun = time.perf_counter()
+        step.advance(trainer)
+        seconds, peak = time.perf_counter() - begun, machine.peak_memory(torch.device("cpu")) / GIB
+        trainer.feed.close()
+    print(f"a training step of one frame, {width}x{height}, preset {preset}: {seconds:.0f} s, {peak:.1f} GiB")
+
+
+if __name__ == "__main__":
+    main()
