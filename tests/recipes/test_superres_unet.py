@@ -181,6 +181,17 @@ def test_from_the_second_doubling_on_half_the_inputs_are_the_networks_own() -> N
     assert torch.allclose(made, torch.cat([own, given]), atol=1e-5)
 
 
+def test_low_pictures_are_the_high_ones_made_smaller() -> None:
+    recipe = SuperResolvingUNets(tiny(iterations=2, low_px=16))
+    smooth = torch.linspace(0.1, 0.9, 64).expand(2, 3, 64, 64)
+    batch = recipe.batch({"high": smooth}, context(recipe, 1))
+    assert torch.allclose(batch.high, smooth * 2 - 1)
+    assert batch.lower is not None
+    for low, factor in ((batch.low, 2), (batch.lower, 4)):
+        expected = torch.nn.functional.avg_pool2d(batch.high[: len(low)], factor)
+        assert (low - expected)[..., 2:-2].abs().max() < 2.5 / 255
+
+
 def test_conditions_reach_both_networks(tmp_path: Path, pictures: Path) -> None:
     for index in range(4):
         labels = np.zeros((72, 72), np.uint8)

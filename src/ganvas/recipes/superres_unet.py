@@ -245,14 +245,11 @@ class SuperResolvingUNets(Recipe):
     def batch(self, raw: dict[str, Tensor], context: Context) -> Batch:
         """Bring pictures to the stage's size and to [-1, 1], and make the low ones that were not given."""
         s, side = self.settings, context.stage.resolution
-        high = _to_range(self._fitted(raw["picture"] if "picture" in raw else raw["high"], side))
-        if s.low:
-            low = _to_range(raw["low"][..., : side // s.scale, : side // s.scale])
-        else:
-            low = _lowered(high, s.scale)
+        high = self._fitted(raw["picture"] if "picture" in raw else raw["high"], side)
+        low = raw["low"][..., : side // s.scale, : side // s.scale] if s.low else _lowered(high, s.scale)
         number = round(OWN_SHARE * len(high)) if side > self._high_px(0) else 0
-        lower = _lowered(low[:number], s.scale) if number else None
-        return Batch(low, lower, high, self.condition(raw, high))
+        lower = _to_range(_lowered(low[:number], s.scale)) if number else None
+        return Batch(_to_range(low), lower, _to_range(high), self.condition(raw, high))
 
     def _fitted(self, pictures: Tensor, side: int) -> Tensor:
         if self.settings.framing == "crops":
@@ -421,6 +418,7 @@ def _to_range(pictures: Tensor) -> Tensor:
 
 
 def _lowered(high: Tensor, scale: int) -> Tensor:
+    """Return pictures in [0, 1] made smaller, to 8 bits as files are: (B, 3, scale h, scale w) -> (B, 3, h, w)."""
     return degrade.bicubic(high, scale) if scale > 1 else high
 
 
