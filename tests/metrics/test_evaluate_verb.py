@@ -113,7 +113,7 @@ def test_the_names_are_listed(capsys):
         (["--real", "truth", "--fake", "noisy", "--scores", "frechet_infinity"], "kernel_small"),
         (["--pairs", "truth", "noisy", "--scores", "psnr_y", "--report", "page.txt"], "ends in .html"),
         (["--pairs", "truth", "noisy", "--scores", "lpips"], "--lpips-heads"),
-        (["--real", "truth", "--fake", "truth/0.png"], "is a model|no folder"),
+        (["--real", "truth", "--fake", "truth/0.png"], "is a picture"),
     ],
 )
 def test_what_cannot_be_done_is_said(folders, arguments, words, capsys, monkeypatch):
@@ -130,3 +130,25 @@ def test_what_cannot_be_done_is_said(folders, arguments, words, capsys, monkeypa
 )  # fmt: skip
 def test_numbers_keep_five_digits(value, text):
     assert report.number(value) == text
+
+
+def test_a_generator_makes_its_own_pictures(folders, tmp_path, capsys):
+    import torch
+
+    from ganvas.io import weights
+    from ganvas.networks import build
+    from ganvas.protocol import Card
+
+    torch.manual_seed(0)
+    card = Card(
+        network="dcgan_generator", input="seeds", settings={"latent": 16, "width": 4, "size_px": 32}, range=(-1.0, 1.0)
+    )
+    weights.save(tmp_path / "net.safetensors", build(card).state_dict(), card)
+    asked = ("--real", folders / "truth", "--fake", tmp_path / "net.safetensors", "--scores", "frechet", "--json")
+    code, first, err = run(capsys, *asked, "--num", 6, "--report", tmp_path / "page.html")
+    assert code == cli.DONE, err
+    found = json.loads(first)
+    assert found["conditions"]["fake_pictures"] == 6
+    assert found["conditions"]["fake"] == str(tmp_path / "net.safetensors")
+    assert (tmp_path / "page.html").read_text().count("base64,") == 8 + 6
+    assert run(capsys, *asked, "--num", 6)[1] == first

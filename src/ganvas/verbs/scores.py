@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,7 +24,9 @@ def evaluate(
     real: Path | None = None,
     fake: Path | None = None,
     clips: tuple[Path, Path] | None = None,
+    labels: Path | None = None,
     scores: str = "",
+    num: int = 1000,
     crop_px: int = 4,
     scale: int = 0,
     flow: str = "given",
@@ -39,7 +44,7 @@ def evaluate(
     against: Path | None = None,
     device: str = "cpu",
 ) -> int:
-    """Score pictures against their truth (--pairs), a set against a real one (--real, --fake), or clips (--clips).
+    """Score pictures against truth (--pairs), sets (--real, --fake), clips (--clips), results of labels (--labels).
 
     Each number is printed with its interval of 95 % by bootstrap, where there is one, and with a hash of how the
     pictures reached it: numbers of different hashes are not comparable. Only the features of FID's Inception give FID;
@@ -48,9 +53,11 @@ def evaluate(
     Args:
         pairs: results and truth: two pictures, or two folders whose pictures have the same names.
         real: folder of real pictures.
-        fake: folder of generated pictures, to be compared with the real ones as a set.
+        fake: folder of generated pictures, or a run or weight file that makes them from seeds.
         clips: results and truth: video files, folders of frames, or folders of these.
+        labels: labelled data from whose label maps the --fake pictures were made; a segmenter trained on it judges.
         scores: names, separated by commas; `list` prints all that there are.
+        num: how many pictures a run or weight file makes.
         crop_px: pairs: pixels left out at each border; the custom is the scale factor.
         scale: pairs: how many times the results were enlarged, for the score `consistency`.
         flow: clips: where motion comes from: `given` (files beside the real frames), `dis`, or a flow network's file.
@@ -71,11 +78,11 @@ def evaluate(
     if scores == "list":
         return _print_names()
     names = [name.strip() for name in scores.split(",") if name.strip()]
-    _check_inputs(pairs, real, fake, clips)
+    _check_inputs(pairs, real, fake, clips, labels)
     earlier = _earlier(against)
     if report and report.suffix.lower() not in (".html", ".htm"):
         raise UserError(f"--report {report} is no page", do="Name a file that ends in .html")
-    with _Bar(quiet=json) as bar:
+    with _Bar(quiet=json) as bar, _pictures_of(fake, num, seed, device, bar) as made:
         if pairs:
             from ganvas.metrics.paired_scores import Parts
 
@@ -91,34 +98,63 @@ def evaluate(
             results, means = clip_scores.score_clips(
                 *clips, asked, flow=flow, seed=seed, resamples=resamples, progress=bar.move
             ), {}  # fmt: skip
+        elif labels:
+            from ganvas.metrics import labelled
+
+            asked = names or tuple(labelled.NAMES)
+            results, means = labelled.score_labelled(
+                made, labels, asked, seed=seed, resamples=resamples, device=device, progress=bar.move
+            ), {}  # fmt: skip
         else:
-            assert real and fake
+            assert real
             from ganvas.metrics import sets
 
             asked = names or (*sets.DEFAULT, *(sets.WITH_INCEPTION if inception else ()))
             results, means = sets.score_sets(
-                real, fake, asked, seed=seed, resamples=resamples, inception=inception,
+                real, made, asked, seed=seed, resamples=resamples, inception=inception,
                 cache=_cache_folder() if cache else None, device=device, progress=bar.move,
             ), {}  # fmt: skip
+            results = replace(results, conditions={**results.conditions, "fake": str(fake)})
+        text = _page(results) if report else ""
     _tell(results, means, earlier, json)
     if report:
-        _write_report(report, results, json)
+        _write_report(report, text, json)
     return DONE
 
 
-def _check_inputs(pairs: Any, real: Path | None, fake: Path | None, clips: Any) -> None:
-    asked = [
-        name for name, given in (("--pairs", pairs), ("--real, --fake", real or fake), ("--clips", clips)) if given
-    ]
-    if len(asked) != 1:
-        why = f"{' and '.join(asked)} are given at once" if asked else "Nothing to be scored is named"
-        raise UserError(why, do="Give --pairs RESULTS TRUTH, or --real DIR --fake DIR, or --clips RESULTS TRUTH")
-    if (real is None) != (fake is None):
-        lacking = "--fake" if fake is None else "--real"
-        raise UserError(f"{lacking} is missing", "A set is compared with a set", "Give both --real DIR and --fake DIR")
-    if fake and (fake.is_file() or (fake / "settings.json").is_file()):
-        do = f"ganvas generate {fake} --out DIR, then --fake DIR"
-        raise UserError(f"{fake} is a model", "Sets are compared by their pictures", do)
+def _check_inputs(pairs: Any, real: Path | None, fake: Path | None, clips: Any, labels: Path | None) -> None:
+    kinds = {"--pairs": pairs, "--real": real, "--clips": clips, "--labels": labels}
+    asked = [name for name, given in kinds.items() if given]
+    ways = "--pairs RESULTS TRUTH, --real DIR --fake DIR, --clips RESULTS TRUTH, or --labels DATA --fake DIR"
+    if len(asked) > 1:
+        raise UserError(f"{' and '.join(asked)} are given at once", do=f"Give {ways}")
+    if not asked:
+        what = "--real is missing" if fake else "Nothing to be scored is named"
+        raise UserError(what, do=f"Give {ways}")
+    if (real or labels) and fake is None:
+        raise UserError(
+            "--fake is missing", f"{asked[0]} is compared with results", f"Give both {asked[0]} and --fake DIR"
+        )
+
+
+@contextlib.contextmanager
+def _pictures_of(fake: Path | None, num: int, seed: int, device: str, bar: _Bar) -> Iterator[Path]:
+    """Give the folder of the results; a generator's are made for as long as they are needed."""
+    if fake is None or not (fake.is_file() or (fake / "settings.json").is_file()):
+        yield fake or Path()
+        return
+    from ganvas.inference.seeds import BATCH, SeedSampler
+    from ganvas.io import images
+
+    sampler = SeedSampler(fake, device)
+    with tempfile.TemporaryDirectory(prefix="ganvas-scores-") as folder:
+        for start in range(0, num, BATCH):
+            seeds = range(seed + start, seed + min(start + BATCH, num))
+            for number, picture in zip(seeds, sampler.sample(seeds)):
+                array = images.from_float(picture.permute(1, 2, 0).numpy(), "uint8")
+                images.write(Path(folder) / f"{number:08d}.png", array)
+            bar.move("pictures made", min(start + BATCH, num), num)
+        yield Path(folder)
 
 
 def _pairs(
@@ -157,10 +193,11 @@ def _earlier(path: Path | None) -> dict[str, dict[str, Any]]:
 
 
 def _print_names() -> int:
-    from ganvas.metrics import clips, paired_scores, sets
+    from ganvas.metrics import clips, labelled, paired_scores, sets
 
-    for kind, names in (("pairs", paired_scores.NAMES), ("sets", sets.names()), ("clips", clips.NAMES)):
-        print(f"{kind.ljust(6)}", ", ".join(names))
+    for kind, names in (("pairs", paired_scores.NAMES), ("sets", sets.names()), ("clips", clips.NAMES),
+                        ("labels", labelled.NAMES)):  # fmt: skip
+        print(f"{kind.ljust(7)}", ", ".join(names))
     return DONE
 
 
@@ -213,14 +250,18 @@ def _print_scores(results: Results, earlier: Mapping[str, Mapping[str, Any]]) ->
         print("  ".join([first, *rest]))
 
 
-def _write_report(path: Path, results: Results, quiet: bool) -> None:
-    from ganvas.io import runs
+def _page(results: Results) -> str:
     from ganvas.metrics.report import page
+
+    return page(results, " ".join(["ganvas evaluate", *_shown_arguments()]))
+
+
+def _write_report(path: Path, text: str, quiet: bool) -> None:
+    from ganvas.io import runs
 
     if not path.parent.is_dir():
         raise UserError(f"The folder {path.parent} does not exist", do="Make it, or choose another --report")
-    command = " ".join(["ganvas evaluate", *_shown_arguments()])
-    runs.write_atomically(path, page(results, command).encode())
+    runs.write_atomically(path, text.encode())
     print(f"Report: {path}", file=sys.stderr if quiet else sys.stdout)
 
 
