@@ -19,6 +19,7 @@ import numpy as np
 from ganvas.data import world_scene as scene
 from ganvas.data import world_surfaces as surfaces
 from ganvas.data.world_render import GROUND, NOTHING, Hits, Snapshot, View, cast, shadows
+from ganvas.io import cameras
 
 LEGEND = scene.LEGEND
 NUM_LABELS = len(LEGEND)
@@ -41,6 +42,15 @@ class Camera:
     """Width and height of the film."""
     shift: tuple[float, float] = (0.0, 0.0)
     """Where the optical axis meets the film, off its middle, as shares of its width (right) and height (up)."""
+
+    def solved(self, width: int, height: int) -> cameras.Camera:
+        """Return the camera of a picture of this size in the form that camera files are written from."""
+        view = self.view(width, height)
+        (focal_x, focal_y), (centre_x, centre_y) = view.focal_px.tolist(), view.centre_px.tolist()
+        return cameras.Camera(
+            matrix=self.matrix, focal_px=(focal_x, focal_y), centre_px=(centre_x, centre_y), size_px=(width, height),
+            film_back_mm=self.film_back_mm,
+        )  # fmt: skip
 
     def view(self, width: int, height: int) -> View:
         """Return the camera in pixels of a picture."""
@@ -231,11 +241,11 @@ def shots(path: PathKind, num_frames: int, seed: int = 0, clip: int = 0, film_ba
         clip: drives of different clips cover different stretches of the street.
     """
     if path == "drive":
-        cameras = drive(num_frames + 1, seed, clip, film_back_mm)
-        return [Shot(camera, number / FRAMES_PER_SECOND) for number, camera in enumerate(cameras)]
+        driven = drive(num_frames + 1, seed, clip, film_back_mm)
+        return [Shot(camera, number / FRAMES_PER_SECOND) for number, camera in enumerate(driven)]
     if path == "orbit":
-        cameras = orbit(num_frames, seed, clip, film_back_mm)
-        return [Shot(camera) for camera in [*cameras, cameras[0]]]
+        circle = orbit(num_frames, seed, clip, film_back_mm)
+        return [Shot(camera) for camera in [*circle, circle[0]]]
     return [Shot(camera) for camera in survey(num_frames + 1, seed, clip, film_back_mm)]
 
 
@@ -249,13 +259,13 @@ def drive(num_frames: int, seed: int = 0, clip: int = 0, film_back_mm: Film = FI
     start = -clip * cells * scene.TRAFFIC_CELL_M
     phases, focal = random.uniform(0, 2 * np.pi, 5), random.uniform(20, 26)
     x0, high = lane + random.uniform(-0.3, 0.3), random.uniform(1.5, 2.4)
-    cameras = []
+    path = []
     for time in np.arange(num_frames) / FRAMES_PER_SECOND:
         sway = np.sin(np.array((0.5, 0.37, 1.9, 0.43, 0.61)) * time + phases)
         origin = np.array((x0 + 0.35 * sway[0], high + 0.03 * sway[2], start + speed * time + 1.5 * sway[1]))
         ahead = origin + np.array((20 * np.sin(0.09 * sway[3]) - 0.6, 0.35 + 0.3 * sway[4], -20))
-        cameras.append(Camera(look(origin, ahead, roll=0.006 * sway[2]), focal, film_back_mm))
-    return cameras
+        path.append(Camera(look(origin, ahead, roll=0.006 * sway[2]), focal, film_back_mm))
+    return path
 
 
 def orbit(num_frames: int, seed: int = 0, clip: int = 0, film_back_mm: Film = FILM) -> list[Camera]:

@@ -8,17 +8,16 @@ sequences lie in clip_000, clip_001 ...
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ganvas.errors import UserError
-from ganvas.io import images
-from ganvas.io.runs import write_atomically, write_json
+from ganvas.io import cameras, images
+from ganvas.io.runs import write_json
 
 FOLDERS = {
     "picture": ("frames", ".png"),
@@ -113,49 +112,18 @@ def read_plane(folder: str | Path, plane: str, number: int) -> np.ndarray:
     return stored[..., 0] > 127 if plane == "occlusion" else stored[..., 0]
 
 
-def write_cameras(
-    folder: str | Path,
-    matrices: Sequence[np.ndarray],
-    focals_mm: Sequence[float],
-    film_back_mm: tuple[float, float],
-    size_px: tuple[int, int],
-) -> None:
-    """Write the cameras as cameras.csv (Maya) and transforms.json (NeRF).
+def write_cameras(folder: str | Path, solve: Sequence[cameras.Camera]) -> None:
+    """Write the cameras of the frames as cameras.csv (Maya) and transforms.json (NeRF).
 
-    Args:
-        matrices: (4, 4) camera to world, acting on columns, for each frame.
-        film_back_mm: width and height.
-        size_px: width and height.
+    Raises:
+        UserError: there are none, or they cannot be written.
     """
-    names = [plane_path("", "picture", number).as_posix() for number in range(len(matrices))]
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow([*(f"m{index}" for index in range(16)), "focal_length", "filename"])
-    for matrix, focal, name in zip(matrices, focals_mm, names):
-        # Maya multiplies row vectors, so its worldMatrix is the transpose; its unit is the centimetre.
-        maya = matrix.T * np.where(np.arange(4)[:, None] < 3, 1, (100, 100, 100, 1))
-        table.writerow([*map(repr, maya.ravel().tolist()), repr(float(focal)), name])
-    write_atomically(Path(folder) / "cameras.csv", text.getvalue().encode())
-    frames = [
-        {"file_path": name, "transform_matrix": matrix.tolist(), **_lens(focal, film_back_mm, size_px)}
-        for matrix, focal, name in zip(matrices, focals_mm, names)
+    named = [
+        replace(camera, frame=number, name=plane_path("", "picture", number).as_posix())
+        for number, camera in enumerate(solve)
     ]
-    write_json(
-        Path(folder) / "transforms.json",
-        {
-            **_lens(focals_mm[0], film_back_mm, size_px),
-            "camera_angle_x": 2 * float(np.arctan(film_back_mm[0] / 2 / focals_mm[0])),
-            "cx": size_px[0] / 2, "cy": size_px[1] / 2, "w": size_px[0], "h": size_px[1],
-            "ganvas": {"metres_per_unit": 1.0, "up": "y", "film_back_mm": list(film_back_mm)}, "frames": frames,
-        },
-    )  # fmt: skip
-
-
-def _lens(focal_mm: float, film_back_mm: tuple[float, float], size_px: tuple[int, int]) -> dict[str, float]:
-    return {
-        "fl_x": focal_mm / film_back_mm[0] * size_px[0],
-        "fl_y": focal_mm / film_back_mm[1] * size_px[1],
-    }
+    for name in ("cameras.csv", "transforms.json"):
+        cameras.write(Path(folder) / name, named)
 
 
 def write_legend(folder: str | Path, labels: Sequence[Mapping[str, Any]]) -> None:

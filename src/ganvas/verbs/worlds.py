@@ -49,12 +49,8 @@ def world(
     with _progress(frames * clips, quiet) as advance:
         for clip, folder in enumerate(folders):
             shots = worlds.shots(path, frames, seed, clip, (36.0, 36.0 * height / width))
-            cameras = [shot.camera for shot in shots[:-1]]
             world_layout.write_legend(folder, [asdict(label) for label in worlds.LEGEND])
-            world_layout.write_cameras(
-                folder, [one.matrix for one in cameras], [one.focal_mm for one in cameras],
-                cameras[0].film_back_mm, (width, height),
-            )  # fmt: skip
+            world_layout.write_cameras(folder, [shot.camera.solved(width, height) for shot in shots[:-1]])
             for number, (shot, following) in enumerate(itertools.pairwise(shots)):
                 frame = street.render(shot.camera, shot.time, width, height, following.camera, following.time)
                 world_layout.write_frame(folder, number, frame.planes)
