@@ -113,9 +113,10 @@ def find_neighbours(
     nearest: dict[str, Tensor] = {}
     nearness: dict[str, Nearness] = {}
     for space in ("pixels", "features"):
-        seen = [_seen(space, pictures, judge) for pictures in (training, training.flip(-1), made, apart)]
-        far, places = _nearest(seen[2], seen[:2], shown)
-        held_far, _ = _nearest(seen[3], seen[:2], 1)
+        bank = _seen(space, training, judge)
+        # Samples are mirrored instead of the training pictures, of which there are many more.
+        far, places = _nearest([_seen(space, both, judge) for both in (made, made.flip(-1))], bank, shown)
+        held_far, _ = _nearest([_seen(space, both, judge) for both in (apart, apart.flip(-1))], bank, 1)
         nearness[space] = Nearness(far[:, 0], held_far[:, 0])
         nearest[space] = training[places[: len(seeds)]].float() / 255
     return Found(made[: len(seeds)].float() / 255, nearest, nearness, len(training), len(apart))
@@ -137,11 +138,11 @@ def _seen(space: str, pictures: Tensor, judge: Judge) -> Tensor:
     return torch.cat([judge.features(part.float() / 255) for part in parts])
 
 
-def _nearest(wanted: Tensor, versions: Sequence[Tensor], number: int) -> tuple[Tensor, Tensor]:
-    """Return distances and places of the nearest pictures, each of which counts by its nearest version."""
+def _nearest(versions: Sequence[Tensor], bank: Tensor, number: int) -> tuple[Tensor, Tensor]:
+    """Return distances to and places of the nearest in a bank, for the nearer of several versions of each picture."""
     far, places = [], []
-    for part in wanted.split(CHUNK):
-        distance = torch.stack([torch.cdist(part, version) for version in versions]).amin(0)
+    for parts in zip(*(version.split(CHUNK) for version in versions)):
+        distance = torch.stack([torch.cdist(part, bank) for part in parts]).amin(0)
         found = distance.topk(number, dim=1, largest=False)
         far.append(found.values)
         places.append(found.indices)

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from ganvas.errors import UserError
-from ganvas.io import foreign_inception, foreign_matchmove, foreign_pix2pixhd, foreign_vid2vid, ncnn
+from ganvas.io import foreign_biggan, foreign_inception, foreign_matchmove, foreign_pix2pixhd, foreign_vid2vid, ncnn
 from ganvas.io.containers import candidates, open_stored, sniff
 from ganvas.io.layouts import Layout, Recognised, Shapes, Tensors
 from ganvas.protocol import Card
@@ -346,6 +346,7 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout(
         "SRResNet (Ganvas)", lambda keys: {"act_first.weight", "upsample.0.0.conv.weight"} <= set(keys), _from_srresnet
     ),
+    *foreign_biggan.LAYOUTS,
     *foreign_inception.LAYOUTS,
     *foreign_matchmove.LAYOUTS,
     *foreign_vid2vid.LAYOUTS,
