@@ -36,8 +36,8 @@ def virtual_path(photograph: Camera, number: int, size_px: int, seed: int = 0) -
     """
     random = np.random.default_rng([seed, 7])
     time = np.arange(number)[:, None]
-    # Sums of slow waves: smooth, bounded, never quite the same place twice.
-    periods = np.array([[131.0, 47.0], [89.0, 31.0], [71.0, 23.0], [113.0, 41.0]])
+    # Sums of waves: smooth, bounded, never quite the same place twice; quick, so that neighbours differ by many pixels.
+    periods = np.array([[32.7, 11.7], [22.3, 7.7], [17.7, 9.1], [28.3, 10.3]])
     phases = random.uniform(0, 2 * np.pi, (4, 2))
     waves = np.stack([(np.sin(2 * np.pi * time / periods[k] + phases[k]) * (0.65, 0.35)).sum(-1) for k in range(4)], -1)
     narrow = min(np.tan(np.radians(FIELD_DEGREES) / 2), photograph.size_px[1] / 2 / photograph.focal_px[1])
