@@ -150,7 +150,8 @@ class PlainStep:
         self.update(0, gan + matching)
         for parameter in self.critic.parameters():
             parameter.requires_grad_(True)
-        return {"D.gan": float(critic), "G.gan": float(gan), "G.features": float(matching)}
+        losses = {"D.gan": critic, "G.gan": gan, "G.features": matching}
+        return {name: float(torch.as_tensor(value).detach()) for name, value in losses.items()}
 
     def update(self, which: int, loss: Tensor | float) -> None:
         """Take one optimiser step."""
