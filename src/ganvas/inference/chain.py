@@ -14,11 +14,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ganvas.data import flow
 from ganvas.data.guides import Origin
 from ganvas.errors import UserError
 from ganvas.inference import files
 from ganvas.inference import load as loading
 from ganvas.inference.files import Output, Result
+from ganvas.inference.steady import Blend, Flicker, steady, with_between
 from ganvas.inference.upres import Choices, Options, Upres, is_upres
 from ganvas.inference.upscale import Upscaler
 from ganvas.io import images, weights
@@ -159,3 +161,47 @@ def _as_tensor(rows: np.ndarray) -> torch.Tensor:
     picture = picture[..., :1] if picture.shape[-1] <= 2 else picture[..., :3]
     colour = np.broadcast_to(picture, (*picture.shape[:2], 3))
     return torch.from_numpy(np.ascontiguousarray(colour.transpose(2, 0, 1)))
+
+
+def write_walk(model: str, seeds: Sequence[int], steps: int, out: Path, device: str = "auto") -> Path:
+    """Write what a generator makes on the way from seed to seed as numbered frames, and return their folder.
+
+    Raises:
+        UserError: the folder holds something, or there is no way to walk.
+    """
+    from ganvas.inference.seeds import SeedSampler, Truncation, walk
+
+    if out.exists() and any(out.iterdir()):
+        raise UserError(f"{out} is not empty", do="Choose another folder")
+    sampler = SeedSampler(model, device)
+    out.mkdir(parents=True, exist_ok=True)
+    for number, frame in enumerate(walk(sampler, seeds, [0] * len(seeds), steps, Truncation())):
+        _write_frame(out, number, frame)
+    return out
+
+
+def steady_frames(
+    folder: Path, out: Path, *, blend: Blend, times: int = 1, teacher: str = "dis", overwrite: bool = False
+) -> Flicker:
+    """Write the frames of a folder made steady, and `times` as many of them; return how much less they flicker.
+
+    Raises:
+        UserError: the folder holds no frames, OpenCV is missing, or a file is there already.
+    """
+    paths, _ = images.find_pictures([folder])
+    if len(paths) < 2:
+        raise UserError(f"{folder} holds {len(paths)} frames", "Two or more can be made steady")
+    finder = flow.teacher(teacher)
+    if finder is None:
+        raise UserError(f"The flow {teacher!r} cannot be found from pictures", do="Use dis")
+    out.mkdir(parents=True, exist_ok=True)
+    flicker = Flicker()
+    frames = steady((_as_tensor(images.read(path)[0]) for path in paths), finder, blend, flicker)
+    for number, frame in enumerate(with_between(frames, finder, times)):
+        _write_frame(out, number, frame, overwrite)
+    return flicker
+
+
+def _write_frame(out: Path, number: int, frame: torch.Tensor, overwrite: bool = False) -> None:
+    rows = images.from_float(frame.permute(1, 2, 0).cpu().numpy(), "uint8")
+    images.write(out / f"{number:06d}.png", rows, overwrite=overwrite)

@@ -1,4 +1,7 @@
-"""`ganvas generate A --then B --then C`: a generator, or pictures, and what enlarges them, in one command."""
+"""`ganvas generate A --then B --then C`: a generator, or pictures, and what enlarges them, in one command.
+
+Of the options, those of the chain are taken here and the others handed to the generator.
+"""
 
 from __future__ import annotations
 
@@ -23,28 +26,45 @@ def generate_then(arguments: Sequence[str]) -> int:
     chain.check(options.then)
     out, screen = Path(options.out), Screen(options.json, options.quiet)
     pictures = _pictures(arguments[0])
+    if pictures is not None and rest:
+        raise UserError(f"{' '.join(rest)} means nothing for pictures", do="Leave it out")
     first = 1
     if pictures is None:
         made = out / chain.folder_name(1, arguments[0])
-        code = _generated(arguments[0], rest, made)
+        code = _generated(arguments[0], rest, made, options)
         if code != DONE:
             return code
         pictures, first = [str(made)], 2
-    elif rest:
-        raise UserError(f"{' '.join(rest)} means nothing for pictures", do="Leave it out")
     tried = Options(
         variants=tuple(name for name in options.variants.split(",") if name),
-        choose=options.choose, batch=options.tile_batch, size_px=options.size_px,
-        layout=options.layout, guide=options.guide, guide_file=options.guide_file, device=options.device,
+        choose=options.choose, batch=options.tile_batch, size_px=options.size_px, layout=options.layout,
+        guide=options.guide, guide_file=options.guide_file, device=options.device,
     )  # fmt: skip
     results = chain.enlarge(
-        options.then, pictures, out, first=first, options=tried, fixed_choices=options.fixed_choices,
+        options.then, pictures, out, first=first, options=tried, fixed_choices=options.fixed_choices or options.walk,
         overwrite=options.overwrite, on_result=screen.result,
     )  # fmt: skip
     unguided = sum("no guide" in result.note for result in results)
     if unguided:
         screen.say(f"For {unguided} of {len(results)} pictures no guide was found; theirs was empty.")
-    return USER_ERROR if any(result.error for result in results) else DONE
+    if any(result.error for result in results):
+        return USER_ERROR
+    if options.steady or options.times > 1:
+        _steady(out, first + len(options.then), options, screen)
+    return DONE
+
+
+def _steady(out: Path, number: int, options: argparse.Namespace, screen: Screen) -> None:
+    from ganvas.inference import chain
+    from ganvas.inference.steady import Blend
+
+    source = out / chain.folder_name(number - 1, options.then[-1])
+    target = out / f"{number}-steady"
+    blend = Blend(strength=options.steady)
+    flicker = chain.steady_frames(source, target, blend=blend, times=options.times, overwrite=options.overwrite)
+    screen.say(
+        f"{target}: the warping error went from {255 * flicker.before:.2f} to {255 * flicker.after:.2f} of 255 levels."
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -58,6 +78,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--guide-file", default="")
     parser.add_argument("--tile-batch", type=int, default=0)
     parser.add_argument("--size-px", type=int, default=0)
+    parser.add_argument("--walk", action="store_true")
+    parser.add_argument("--seeds", default="")
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--steady", type=float, default=0.0)
+    parser.add_argument("--times", type=int, default=1)
     parser.add_argument("--fixed-choices", action="store_true")
     parser.add_argument("--overwrite", action="store_true")
     parser.add_argument("--device", default="auto")
@@ -77,7 +102,18 @@ def _pictures(name: str) -> list[Any] | None:
     return None
 
 
-def _generated(model: str, rest: Sequence[str], made: Path) -> int:
+def _generated(model: str, rest: Sequence[str], made: Path, options: argparse.Namespace) -> int:
     from ganvas.verbs.generating import generate
 
-    return generate([model, *rest, "--out", str(made)])
+    if options.walk:
+        from ganvas.inference.chain import write_walk
+        from ganvas.inference.latents import parse_numbers
+
+        if rest:
+            raise UserError(f"{' '.join(rest)} means nothing for a walk", do="Leave it out")
+        write_walk(model, parse_numbers(options.seeds or "0-3"), options.steps, made, options.device)
+        return DONE
+    passed = ["--seeds", options.seeds] if options.seeds else []
+    passed += ["--overwrite"] if options.overwrite else []
+    passed += ["--device", options.device] if options.device != "auto" else []
+    return generate([model, *rest, *passed, "--out", str(made)])

@@ -46,5 +46,8 @@ def _help() -> str:
         "What a trained generator takes stands in its card:", *kinds, "",
         "`ganvas generate RUN_OR_FILE --help` lists the options that this one has.", "",
         "`--then MODEL`, as often as you like, enlarges what was made: the results of each step lie in PATH/1-NAME,",
-        "PATH/2-NAME ... In place of the first model a folder of pictures may stand.",
+        "PATH/2-NAME ... In place of the first model a folder of pictures may stand. Of upres nets: --choose",
+        "discriminator|contrast|laplacian|first, --variants flip,contrast,saturation, --layout seed|dense, --size-px,",
+        "--guide, --guide-file. For a clip: --walk --seeds 1,2,3 --steps 24, --fixed-choices, --steady 0.6 (a blend",
+        "along the flow; extra flow), --times 2 (frames between).",
     ])  # fmt: skip

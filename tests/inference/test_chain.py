@@ -1,0 +1,65 @@
+"""Chains that begin with a generator: pictures of seeds, and a walk between them, enlarged in one command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import ganvas
+from ganvas import cli
+from ganvas.data.faces import write
+
+
+@pytest.fixture(scope="module")
+def generator(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("dcgan")
+    write(root / "faces", 4, 32)
+    settings = {
+        "size_px": 32, "width": 2, "latent": 4, "batch_size": 4, "steps": 1, "threads": 1, "precision": "float32",
+    }  # fmt: skip
+    return ganvas.train("relativistic", root / "faces", root / "run", preset="dcgan", settings=settings, quiet=True)
+
+
+@pytest.fixture(scope="module")
+def upres(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("upres")
+    write(root / "faces", 2, 128)
+    settings = {
+        "width": 4, "encoder_width_div": 2, "discriminator_width": 4, "high_px": 128, "low_px": 64, "scale": 2,
+        "guide": "edges", "batch_size": 2, "pixel_steps": 0, "steps": 1, "threads": 1, "precision": "float32",
+    }  # fmt: skip
+    return ganvas.train("tiled_upres", root / "faces", root / "tiles", preset="laptop", settings=settings, quiet=True)
+
+
+def test_a_generator_two_enlargers_and_seeds_in_one_command(generator: Path, upres: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    arguments = ["generate", str(generator), "--then", str(upres), "--then", "compact-x4", "--seeds", "3,5"]
+    assert cli.main([*arguments, "--out", str(out), "--device", "cpu"]) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["1-run", "2-tiles", "3-compact-x4"]
+    sizes = {name: Image.open(out / name / "000005.png").size for name in ("1-run", "2-tiles", "3-compact-x4")}
+    assert sizes == {"1-run": (32, 32), "2-tiles": (64, 64), "3-compact-x4": (256, 256)}
+    assert len(list((out / "3-compact-x4").iterdir())) == 2
+    # A second run into the same place overwrites nothing.
+    assert cli.main([*arguments, "--out", str(out), "--device", "cpu"]) == 1
+
+
+def test_a_walk_is_enlarged_with_fixed_choices(
+    generator: Path, upres: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    arguments = ["generate", str(generator), "--then", str(upres), "--walk", "--seeds", "1,2", "--steps", "3"]
+    assert cli.main([*arguments, "--out", str(tmp_path / "out"), "--device", "cpu"]) == 0
+    names = [f"{number:06d}.png" for number in range(4)]
+    assert sorted(path.name for path in (tmp_path / "out" / "2-tiles").iterdir()) == names
+    first = np.asarray(Image.open(tmp_path / "out" / "1-run" / "000000.png"))
+    assert cli.main(["generate", str(generator), "--out", str(tmp_path / "one"), "--seeds", "1"]) == 0
+    assert np.abs(first.astype(int) - np.asarray(Image.open(tmp_path / "one" / "000001.png"))).max() <= 1
+    assert cli.main([*arguments, "--grid", "--out", str(tmp_path / "out2")]) == 1
+    assert "means nothing for a walk" in capsys.readouterr().err
+
+
+def test_a_generator_cannot_stand_behind_then(generator: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert cli.main(["generate", str(generator), "--then", str(generator), "--out", str(tmp_path / "out")]) == 1
+    assert "hands on pictures" in capsys.readouterr().err
