@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -36,7 +38,7 @@ def attention(name, channels):
 def pytorch_generator(plan, width, classes, chunk, attended):
     channels = [width * m for m in plan]
     shapes = {"shared.weight": (classes, 128)} | spectral("linear", channels[0] * 16, chunk)
-    for i, (before, after) in enumerate(zip(channels, channels[1:])):
+    for i, (before, after) in enumerate(itertools.pairwise(channels)):
         shapes |= spectral(f"blocks.{i}.0.conv1", after, before, 3, 3)
         shapes |= spectral(f"blocks.{i}.0.conv2", after, after, 3, 3)
         shapes |= spectral(f"blocks.{i}.0.conv_sc", after, before, 1, 1)
@@ -53,7 +55,7 @@ def pytorch_generator(plan, width, classes, chunk, attended):
 def pytorch_discriminator(plan, width, classes, attended):
     channels = [3, *(width * m for m in plan)]
     shapes = {}
-    for i, (before, after) in enumerate(zip(channels, channels[1:])):
+    for i, (before, after) in enumerate(itertools.pairwise(channels)):
         shapes |= spectral(f"blocks.{i}.0.conv1", after, before, 3, 3)
         shapes |= spectral(f"blocks.{i}.0.conv2", after, after, 3, 3)
         if i < len(plan) - 1 or before != after:
@@ -71,7 +73,7 @@ def old_spectral(name, *shape, bias=True):
 def hugging_face(plan, width, classes, latent, position, rgb):
     channels = [width * m for m in plan]
     shapes = {"embeddings.weight": (128, classes)} | old_spectral("generator.gen_z", channels[0] * 16, latent + 128)
-    layers = [pair for a, b in zip(channels, channels[1:]) for pair in ((a, a), (a, b))]
+    layers = [pair for a, b in itertools.pairwise(channels) for pair in ((a, a), (a, b))]
     place = 0
     for number, (before, after) in enumerate(layers):
         if number == position:
