@@ -98,6 +98,15 @@ def test_cityscapes(tmp_path: Path) -> None:
     assert len(LabelledPictures(tmp_path / "leftImg8bit/train/aachen", 4)) == 1
 
 
+def test_cityscapes_without_instances(tmp_path: Path) -> None:
+    _save(tmp_path / "leftImg8bit/val/ulm/ulm_0_leftImg8bit.png", _picture_of(_ids(0)))
+    for ending, ids in (("labelTrainIds", _ids(0)), ("color", _ids(1))):
+        _save(tmp_path / f"gtFine/val/ulm/ulm_0_gtFine_{ending}.png", ids)
+    source = LabelledPictures(tmp_path, 4)
+    _check(source, 1)
+    assert not source.has_instances and not source.report.skipped
+
+
 def test_the_originals_folders_with_names_in_another_order(tmp_path: Path) -> None:
     for number, stem in enumerate(("b_0", "a_1", "c_2")):
         ids = _ids(number)

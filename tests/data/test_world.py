@@ -190,6 +190,22 @@ def test_the_same_seed_gives_the_same_frame_and_another_seed_another() -> None:
     assert np.abs(one.picture - other.picture).mean() > 0.05
 
 
+def test_a_picture_in_bands_is_the_picture_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = shots("drive", 2, seed=4)
+    whole = _frame(path[0], path[1], 4)
+    monkeypatch.setattr(worlds, "RAYS_AT_ONCE", 5 * 4 * SIZE[0])
+    banded = _frame(path[0], path[1], 4)
+    for name, plane in whole.planes.items():
+        assert np.allclose(plane, banded.planes[name], rtol=1e-9, atol=1e-9), name
+
+
+def test_a_camera_that_looks_up_sees_nothing_but_sky() -> None:
+    up = Camera(worlds.look((0.0, 5.0, 0.0), (0.1, 50.0, 0.0)))
+    frame = World(0).render(up, 0.0, 8, 4)
+    assert (frame.label_map == scene.SKY).all() and not frame.occlusion.any()
+    assert np.abs(frame.flow).max() < 1e-9
+
+
 def test_clips_of_one_world_cover_different_stretches() -> None:
     ends = [[shot.camera.matrix[2, 3] for shot in shots("drive", 30, 0, clip)] for clip in range(3)]
     assert min(ends[0]) > max(ends[1]) and min(ends[1]) > max(ends[2])

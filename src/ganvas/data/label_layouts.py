@@ -27,7 +27,7 @@ ROLES = {
 _PREFIXED = {"picture": ("img", "B"), "labels": ("label",), "instances": ("inst",), "input": ("A",)}
 _PHASES = ("train", "training", "val", "test")
 # Of the many maps that Cityscapes keeps side by side, these are the ones that hold every id.
-_PREFERRED = {"labels": "_labelIds", "instances": "_instanceIds"}
+_PREFERRED = {"labels": ("_labelIds", "_labelTrainIds"), "instances": ("_instanceIds",)}
 _ENDING = re.compile(
     r"(_leftImg8bit|_gt(Fine|Coarse)_\w+|_(label|instance|labelTrain)Ids"
     r"|[_\-.](labels?|inst|instances?|img|image|seg|semantic|mask|rgb|photo|A|B))$",
@@ -158,7 +158,8 @@ def _cityscapes(root: Path) -> dict[str, Path]:
     for kind in ("gtFine", "gtCoarse"):
         maps = top.joinpath(kind, *rest)
         if pictures.is_dir() and maps.is_dir():
-            return {"picture": pictures, "labels": maps, "instances": maps}
+            found = {"picture": pictures, "labels": maps}
+            return {**found, "instances": maps} if any(maps.rglob("*_instanceIds.*")) else found
     return {}
 
 
@@ -210,9 +211,9 @@ def _pair(clip: str, folders: Mapping[str, Path], found: Scenes, by_clip: bool, 
 def _files(role: str, folder: Path, found: Scenes) -> dict[str, Path]:
     """Return the pictures of a folder by their path below it, without suffix and the ending that tells their role."""
     paths, _ = images.find_pictures([folder])
-    preferred = [path for path in paths if _PREFERRED.get(role) and path.stem.endswith(_PREFERRED[role])]
+    kinds = ([path for path in paths if path.stem.endswith(ending)] for ending in _PREFERRED.get(role, ()))
     files: dict[str, Path] = {}
-    for path in preferred or paths:
+    for path in next(filter(None, kinds), paths):
         key = _key(path.relative_to(folder))
         if key in files:
             found.unpaired[str(path)] = f"has the same name as {files[key].name} but for its ending"

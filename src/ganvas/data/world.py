@@ -27,6 +27,8 @@ FRAMES_PER_SECOND = 12.0
 Film = tuple[float, float]
 FILM: Film = (36.0, 18.0)
 """Width and height of the film in millimetres, for pictures twice as wide as high."""
+RAYS_AT_ONCE = 1 << 19
+"""Rays of one band of a picture: what bounds the memory that a frame takes."""
 FAR_M = 10_000.0
 """The depth that the sky is given."""
 
@@ -116,103 +118,114 @@ class World:
             next_camera: the next frame's camera, to which the flow leads; default this one, held still.
             next_time: the next frame's time; default a twelfth of a second later.
         """
-        view, snapshot = camera.view(width, height), self._snapshot(camera, time)
-        pixels, rays = _rays(view, 1)
-        hits = cast(snapshot, view, rays, pixels, grid=True)
-        points = _points(view, rays, hits)
-        label_map, instance_map = _maps(snapshot, hits.part, points)
         later = next_camera or camera
-        step = (1 / FRAMES_PER_SECOND) if next_time is None else next_time - time
-        flow, occlusion = self._flow(snapshot, hits, points, rays, pixels, later, time, step, (width, height))
-        shape = (height, width)
-        return Frame(
-            picture=self._picture(view, snapshot),
-            label_map=label_map.reshape(shape),
-            instance_map=instance_map.reshape(shape),
-            depth=np.where(hits.part == NOTHING, FAR_M, hits.distance).reshape(shape),
-            flow=flow.T.reshape(2, *shape),
-            occlusion=occlusion.reshape(shape),
-            camera=camera,
-        )
+        step = 1 / FRAMES_PER_SECOND if next_time is None else next_time - time
+        views = camera.view(width, height), later.view(width, height)
+        snapshots = self._snapshot(camera, time), self._snapshot(later, time + step)
+        # In bands, so that memory does not grow with the picture's height.
+        band_px = max(1, RAYS_AT_ONCE // (4 * width))
+        bands = [
+            self._band(views, snapshots, step, range(top, min(top + band_px, height)))
+            for top in range(0, height, band_px)
+        ]
+        return Frame(**{name: np.concatenate([band[name] for band in bands], -2) for name in bands[0]}, camera=camera)
 
     def _snapshot(self, camera: Camera, time: float) -> Snapshot:
         return Snapshot(scene.parts_near(self.seed, float(camera.matrix[2, 3]), time), time)
 
-    def _picture(self, view: View, snapshot: Snapshot) -> np.ndarray:
-        pixels, rays = _rays(view, 2)
-        hits = cast(snapshot, view, rays, pixels, grid=True)
-        points, solid = _points(view, rays, hits), hits.part != NOTHING
-        light = np.empty_like(rays)
-        light[~solid] = surfaces.sky(rays[~solid], self.sun, self.seed)
-        spots, normals = points[solid], hits.normal[solid]
+    def _band(
+        self, views: tuple[View, View], snapshots: tuple[Snapshot, Snapshot], step: float, rows: range
+    ) -> dict[str, np.ndarray]:
+        """Return the planes of some rows of a frame, given what is there now and in the next frame."""
+        shape = (len(rows), views[0].width)
+        seen = _look(views[0], snapshots[0], rows, 1)
+        label_map, instance_map = _maps(seen)
+        flow, occlusion = _flow(seen, views[1], snapshots[1], step)
+        light = self._light(_look(views[0], snapshots[0], rows, 2))
+        fine = surfaces.displayed(light).reshape(shape[0], 2, shape[1], 2, 3)
+        return {
+            "picture": np.ascontiguousarray(fine.mean((1, 3)).transpose(2, 0, 1), dtype=np.float32),
+            "label_map": label_map.reshape(shape),
+            "instance_map": instance_map.reshape(shape),
+            "depth": np.where(seen.is_sky, FAR_M, seen.hits.distance).reshape(shape),
+            "flow": flow.T.reshape(2, *shape),
+            "occlusion": occlusion.reshape(shape),
+        }
+
+    def _light(self, seen: _Seen) -> np.ndarray:
+        """Return the linear light (P, 3) that comes along rays."""
+        light, solid = np.empty_like(seen.rays), ~seen.is_sky
+        light[~solid] = surfaces.sky(seen.rays[~solid], self.sun, self.seed)
+        rays, spots, normals = seen.rays[solid], seen.points[solid], seen.hits.normal[solid]
         lit = normals @ self.sun > 0
         dark = np.ones(len(spots), bool)
         # Off the surface by a hair, so that it does not shade itself.
-        dark[lit] = shadows(snapshot, spots[lit] + 1e-3 * normals[lit], self.sun)
-        steepness = np.maximum(np.abs((rays[solid] * normals).sum(-1)) / np.linalg.norm(rays[solid], axis=1), 0.15)
-        pixel_m = hits.distance[solid] / view.focal_px.mean() / np.sqrt(steepness)
-        seen = surfaces.colours(snapshot, hits.part[solid], spots, normals, pixel_m, self.sun, dark)
-        light[solid] = surfaces.hazy(seen, np.linalg.norm(spots - view.origin, axis=1))
-        shown = surfaces.displayed(light).reshape(view.height, 2, view.width, 2, 3).mean((1, 3))
-        return np.ascontiguousarray(shown.transpose(2, 0, 1), dtype=np.float32)
-
-    def _flow(
-        self,
-        snapshot: Snapshot,
-        hits: Hits,
-        points: np.ndarray,
-        rays: np.ndarray,
-        pixels: np.ndarray,
-        later: Camera,
-        time: float,
-        step: float,
-        size: tuple[int, int],
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return where each pixel's point goes in pixels (P, 2), and whether it is hidden there (P,)."""
-        view, sky = later.view(*size), hits.part == NOTHING
-        speed = np.where(hits.part >= 0, snapshot.speed[np.maximum(hits.part, 0)], 0.0)
-        moved = points + speed[:, None] * (0.0, 0.0, step)
-        # The sky is infinitely far: only the camera's turning moves it.
-        toward = np.where(sky[:, None], rays, moved - view.origin)
-        places, depth = view.project(toward)
-        inside = (depth > 0) & (places >= 0).all(1) & (places <= size).all(1)
-        flow = np.where((depth > 0)[:, None], places - pixels, 0.0)
-        occlusion = np.ones(len(pixels), bool)
-        if inside.any():
-            met = cast(self._snapshot(later, time + step), view, toward[inside], places[inside], grid=False)
-            # At 1 the ray has reached the point itself.
-            reached = np.where(sky[inside], met.part == NOTHING, met.distance > 1 - 1e-5)
-            occlusion[inside] = ~reached
-        return flow, occlusion
+        dark[lit] = shadows(seen.snapshot, spots[lit] + 1e-3 * normals[lit], self.sun)
+        steepness = np.maximum(np.abs((rays * normals).sum(-1)) / np.linalg.norm(rays, axis=1), 0.15)
+        pixel_m = seen.hits.distance[solid] / seen.view.focal_px.mean() / np.sqrt(steepness)
+        own = surfaces.colours(seen.snapshot, seen.hits.part[solid], spots, normals, pixel_m, self.sun, dark)
+        light[solid] = surfaces.hazy(own, np.linalg.norm(spots - seen.view.origin, axis=1))
+        return light
 
 
-def _rays(view: View, fineness: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return points of the picture (P, 2) in pixels, `fineness` squared in each pixel, and rays (P, 3) through them."""
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """Rays (P, 3) through points of a picture (P, 2), and where in the world (P, 3) they end."""
+
+    view: View
+    snapshot: Snapshot
+    pixels: np.ndarray
+    rays: np.ndarray
+    hits: Hits
+    points: np.ndarray
+
+    @property
+    def is_sky(self) -> np.ndarray:
+        return self.hits.part == NOTHING
+
+
+def _look(view: View, snapshot: Snapshot, rows: range, fineness: int) -> _Seen:
+    """Look through `fineness` squared points of each pixel of some rows."""
     x = (np.arange(view.width * fineness) + 0.5) / fineness
-    y = (np.arange(view.height * fineness) + 0.5) / fineness
+    y = (np.arange(rows.start * fineness, rows.stop * fineness) + 0.5) / fineness
     grid_x, grid_y = (axis.ravel() for axis in np.meshgrid(x, y))
-    return np.stack([grid_x, grid_y], -1), view.rays(grid_x, grid_y)
+    pixels, rays = np.stack([grid_x, grid_y], -1), view.rays(grid_x, grid_y)
+    hits = cast(snapshot, view, rays, pixels, grid=True)
+    points = view.origin + rays * np.where(hits.part == NOTHING, FAR_M, hits.distance)[:, None]
+    return _Seen(view, snapshot, pixels, rays, hits, points)
 
 
-def _points(view: View, rays: np.ndarray, hits: Hits) -> np.ndarray:
-    return view.origin + rays * np.where(hits.part == NOTHING, FAR_M, hits.distance)[:, None]
-
-
-def _maps(snapshot: Snapshot, part: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    x, z = points[:, 0], points[:, 2]
+def _maps(seen: _Seen) -> tuple[np.ndarray, np.ndarray]:
+    """Return label ids and instance ids (P,)."""
+    part, side, z = seen.hits.part, np.abs(seen.points[:, 0]), seen.points[:, 2]
+    on_road = side < scene.ROAD_HALF_M
     ground = np.select(
-        [
-            (np.abs(x) < scene.ROAD_HALF_M) & surfaces.marking(x, z),
-            np.abs(x) < scene.ROAD_HALF_M,
-            np.abs(x) < scene.PAVEMENT_HALF_M,
-        ],
+        [on_road & surfaces.marking(seen.points[:, 0], z), on_road, side < scene.PAVEMENT_HALF_M],
         [scene.MARKING, scene.ROAD, scene.PAVEMENT],
         scene.GRASS,
     )
     index = np.maximum(part, 0)
-    labels = np.where(part == GROUND, ground, np.where(part == NOTHING, scene.SKY, snapshot.label[index]))
-    instances = np.where(part >= 0, labels * 1000 + snapshot.number[index], labels)
+    labels = np.where(part == GROUND, ground, np.where(seen.is_sky, scene.SKY, seen.snapshot.label[index]))
+    instances = np.where(part >= 0, labels * 1000 + seen.snapshot.number[index], labels)
     return labels.astype(np.uint8), instances.astype(np.uint16)
+
+
+def _flow(seen: _Seen, view: View, snapshot: Snapshot, step: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return where each point goes in the next frame, in pixels (P, 2), and whether it is hidden there (P,)."""
+    part, sky = seen.hits.part, seen.is_sky
+    speed = np.where(part >= 0, seen.snapshot.speed[np.maximum(part, 0)], 0.0)
+    moved = seen.points + speed[:, None] * (0.0, 0.0, step)
+    # The sky is infinitely far: only the camera's turning moves it.
+    toward = np.where(sky[:, None], seen.rays, moved - view.origin)
+    places, depth = view.project(toward)
+    inside = (depth > 0) & (places >= 0).all(1) & (places <= (view.width, view.height)).all(1)
+    flow = np.where((depth > 0)[:, None], places - seen.pixels, 0.0)
+    occlusion = np.ones(len(part), bool)
+    if inside.any():
+        met = cast(snapshot, view, toward[inside], places[inside], grid=False)
+        # At 1 the ray has reached the point itself.
+        occlusion[inside] = ~np.where(sky[inside], met.part == NOTHING, met.distance > 1 - 1e-5)
+    return flow, occlusion
 
 
 def look(origin: Sequence[float] | np.ndarray, target: Sequence[float] | np.ndarray, roll: float = 0.0) -> np.ndarray:
