@@ -168,7 +168,7 @@ class Rays(nn.Module):
         octaves: int,
     ) -> None:
         super().__init__()
-        self.octaves, self.channels = octaves, RAY * (1 + 2 * octaves)
+        self.octaves = octaves
         place = (torch.arange(size_px, dtype=torch.float32) + 0.5) / size_px - 0.5
         right, down = place * film_back_mm[0], place * film_back_mm[1]
         grid = torch.stack([right.expand(size_px, -1), -down[:, None].expand(-1, size_px)])
@@ -206,7 +206,7 @@ class CameraGenerator(nn.Module):
 
     Two transposed convolutions to 8 px, then pixel-shuffle doublings, each with a resized residual; the last doubling
     has `width` channels, those before it up to four times as many. The defaults are the original's network.
-    Beyond it: `fourier` octaves of the camera and of the rays; per-pixel rays entering where the sides are `rays_px`;
+    Beyond it: `fourier` octaves of the camera and its rays; per-pixel rays that enter each doubling from `rays_px` on;
     self-attention at `attention_px`; spectral norm; a second, coarse output of `coarse_px`.
     Source: NeuralVFX, "Reverse Matchmove GAN" and "... at high resolution", blog posts.
 
@@ -239,11 +239,12 @@ class CameraGenerator(nn.Module):
             if side and side not in sides:
                 raise UserError(f"{name} is {side}", do=f"Use 0 or one of {', '.join(map(str, sides))}")
         self.standardize = Standardizer(mean, deviation, fourier)
-        self.rays: Rays | None = None
+        self.rays = nn.ModuleDict()
         if rays_px:
             if not mean or not deviation:
                 raise UserError("Rays need the statistics of the training cameras", do="Give mean and deviation")
-            self.rays = Rays(mean, deviation, film_back_mm, rays_px, fourier)
+            for side in sides[sides.index(rays_px) :]:
+                self.rays[str(side)] = Rays(mean, deviation, film_back_mm, side, fourier)
         widths = [width * min(4, size_px // (2 * side)) for side in sides]
         self.blocks = nn.ModuleList([
             TransposeBlock(self.standardize.channels, 8 * width, True, spectral, drop),
@@ -253,10 +254,9 @@ class CameraGenerator(nn.Module):
         self.stages: dict[int, int] = {}
         for side, out in zip(sides, widths):
             self.stages[side] = len(self.blocks)
-            extra = self.rays.channels if self.rays is not None and side == rays_px else 0
+            extra = RAY * (1 + 2 * fourier) if str(side) in self.rays else 0
             self.blocks.append(ShuffleBlock(channels, out, extra, spectral, drop))
             channels = out
-        self.rays_at = self.stages.get(rays_px)
         self.attention_at, self.attention = self.stages.get(attention_px), nn.Identity()
         if attention_px:
             self.attention = SelfAttention(self._channels_at(attention_px, widths, sides, width), spectral)
@@ -277,7 +277,8 @@ class CameraGenerator(nn.Module):
                 x = self.attention(x)
             if coarse and place == self.coarse_at:
                 return torch.tanh(self.coarse(F.pad(x, (3, 3, 3, 3), mode="reflect")))
-            x = block(x, self.rays(cameras)) if self.rays is not None and place == self.rays_at else block(x)
+            side = str(x.shape[-1])
+            x = block(x, self.rays[side](cameras)) if side in self.rays else block(x)
         return torch.tanh(self.last(F.pad(x, (3, 3, 3, 3), mode="reflect")))
 
 

@@ -89,7 +89,7 @@ class Settings(Training):
     fourier: int = 0
     """Octaves of Fourier features of the camera and of its rays."""
     rays_px: int = 0
-    """Resolution at which the rays of the pixels enter; 0 leaves them out."""
+    """Resolution from which on the rays of the pixels enter each doubling; 0 leaves them out."""
     attention_px: int = 0
     """Resolution of self-attention in the generator; 0 for none."""
     generator_spectral: bool = False
