@@ -157,12 +157,23 @@ def test_features_are_refused_where_the_picture_begins():
         LocalEnhancer(enhancers=0)
 
 
-def test_instance_norm_is_torchs():
-    x = 3 + draw(2, 6, 9, 13)
-    assert torch.allclose(InstanceNorm()(x), F.instance_norm(x), atol=1e-5)
-    assert torch.allclose(
-        InstanceNorm()(x.contiguous(memory_format=torch.channels_last)), F.instance_norm(x), atol=1e-5
-    )
+@pytest.mark.parametrize("size", [(9, 13), (70, 66)])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_instance_norm_is_torchs_in_both_layouts_and_both_directions(size, layout):
+    x = 3 + draw(2, 6, *size, dtype=torch.float64).contiguous(memory_format=layout)
+    ours, theirs = x.clone().requires_grad_(), x.clone().contiguous().requires_grad_()
+    made, true = InstanceNorm()(ours), F.instance_norm(theirs)
+    assert torch.allclose(made, true, atol=1e-12) and made.is_contiguous(memory_format=layout)
+    weight = draw(2, 6, *size, seed=1, dtype=torch.float64)
+    (made * weight).sum().backward()
+    (true * weight).sum().backward()
+    assert torch.allclose(ours.grad, theirs.grad, atol=1e-12)
+
+
+def test_instance_norm_of_half_precision_far_from_zero():
+    x = (50 + draw(1, 8, 16, 16)).to(torch.bfloat16).contiguous(memory_format=torch.channels_last)
+    made = InstanceNorm()(x)
+    assert made.dtype == torch.bfloat16 and torch.allclose(made.float(), F.instance_norm(x.float()), atol=0.02)
 
 
 def slow_average(features, instance_map):
