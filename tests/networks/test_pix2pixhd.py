@@ -170,6 +170,18 @@ def test_instance_norm_is_torchs_in_both_layouts_and_both_directions(size, layou
     assert torch.allclose(ours.grad, theirs.grad, atol=1e-12)
 
 
+@pytest.mark.parametrize("size", [16, 68])
+def test_gradients_do_not_depend_on_the_layout(size):
+    torch.manual_seed(0)
+    net, x = GlobalGenerator(3, width=2, downs=1, blocks=1).double(), draw(1, 3, size, size, dtype=torch.float64)
+    gradients = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        net.zero_grad()
+        net.to(memory_format=layout)(x.contiguous(memory_format=layout)).square().sum().backward()
+        gradients.append([parameter.grad.clone() for parameter in net.parameters()])
+    assert all(torch.allclose(a, b, atol=1e-9) for a, b in zip(*gradients))
+
+
 def test_instance_norm_of_half_precision_far_from_zero():
     x = (50 + draw(1, 8, 16, 16)).to(torch.bfloat16).contiguous(memory_format=torch.channels_last)
     made = InstanceNorm()(x)

@@ -57,6 +57,7 @@ class _NormChannelsLast(torch.autograd.Function):
         else:
             y, _, rate = torch.native_group_norm(x, None, None, batch, channels, height * width, channels, eps)
             rate = rate.reshape(batch, channels, 1, 1)
+        # The result, not the input: what follows must not change it in place, and the convolution's output can go.
         ctx.save_for_backward(y, rate)
         return y
 
@@ -79,7 +80,7 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv_block = nn.Sequential(
-            nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3), InstanceNorm(), nn.ReLU(inplace=True),
+            nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3), InstanceNorm(), nn.ReLU(),
             nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3), InstanceNorm(),
         )  # fmt: skip
 
@@ -88,16 +89,16 @@ class ResidualBlock(nn.Module):
 
 
 def _entrance(channels_in: int, width: int) -> list[nn.Module]:
-    return [nn.ReflectionPad2d(3), nn.Conv2d(channels_in, width, 7), InstanceNorm(), nn.ReLU(inplace=True)]
+    return [nn.ReflectionPad2d(3), nn.Conv2d(channels_in, width, 7), InstanceNorm(), nn.ReLU()]
 
 
 def _halving(channels: int) -> list[nn.Module]:
-    return [nn.Conv2d(channels, 2 * channels, 3, 2, 1), InstanceNorm(), nn.ReLU(inplace=True)]
+    return [nn.Conv2d(channels, 2 * channels, 3, 2, 1), InstanceNorm(), nn.ReLU()]
 
 
 def _doubling(channels: int) -> list[nn.Module]:
     conv = nn.ConvTranspose2d(channels, channels // 2, 3, 2, 1, output_padding=1)
-    return [conv, InstanceNorm(), nn.ReLU(inplace=True)]
+    return [conv, InstanceNorm(), nn.ReLU()]
 
 
 def _head(width: int, channels_out: int) -> list[nn.Module]:
