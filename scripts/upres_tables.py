@@ -1,0 +1,123 @@
+"""The insights of seeds 001 and 004 as tables: prepares the data and prints one `ganvas compare` command for each.
+
+    python scripts/upres_tables.py OUT [--faces 150] [--size 384] [--steps 400] [--seeds 3] [--run]
+
+Without `--run` the commands are only printed. OUT/clean is the embedded face-like set, OUT/spoiled the same with 30 %
+of its pictures blurred, cut into blocks, turned gray or made flat, and OUT/curated what `ganvas curate` keeps of that.
+All three are scored on OUT/held_out, which is clean.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ganvas.data import curate, faces
+from ganvas.data.landmarks import SIDECAR
+from ganvas.io import images
+
+SPOILED = 0.3
+UPRES = {
+    "guide": ["guide=none,edges,points"],
+    "l1": ["l1_at=low,full,laplacian"],
+    "norm": ["norm=none,instance,batch,batch_statistics"],
+}
+SUPERRES = {
+    "style": ["style=none,gan,salimans,vaegan", "content_weight=1"],
+    "style_alone": ["style=gan,salimans,vaegan", "content_weight=0", "content_steps=0"],
+    "grid": ["grid=1x1,4x4"],
+    "shut_off": ["content_off_step=0,300"],
+    "minibatch": ["minibatch=false,true", "grid=1x1", "low_px=32"],
+    "replay": ["replay_size=0,50"],
+    "history": ["history_weight=0,0.1"],
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--faces", type=int, default=150)
+    parser.add_argument("--size", type=int, default=384)
+    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--run", action="store_true", help="run the commands, one after the other: hours")
+    asked = parser.parse_args()
+    prepare(asked.out, asked.faces, asked.size)
+    for command in commands(asked.out, asked.steps, asked.seeds):
+        print(shlex.join(command), flush=True)
+        if asked.run:
+            subprocess.run(command, check=True)
+
+
+def prepare(out: Path, number: int, size_px: int) -> None:
+    """Make the clean, the spoiled, the curated and the held-out set, unless they are there."""
+    if not (out / "held_out").exists():
+        faces.write(out / "held_out", max(8, number // 10), size_px, seed=1)
+    if not (out / "clean").exists():
+        faces.write(out / "clean", number, size_px)
+    if (out / "curated").exists():
+        return
+    shutil.copytree(out / "clean", out / "spoiled")
+    random = np.random.default_rng(0)
+    names = sorted(path.name for path in (out / "spoiled").glob("*.png"))
+    for name in random.permutation(names)[: round(SPOILED * number)]:
+        path = out / "spoiled" / name
+        picture, _ = images.read(path)
+        images.write(path, spoiled(picture, int(random.integers(4))), overwrite=True)
+    kept = [entry for entry in curate.curate(out / "spoiled") if entry.is_kept]
+    (out / "curated").mkdir()
+    for entry in kept:
+        shutil.copy(entry.path, out / "curated" / entry.path.name)
+    shutil.copy(out / "clean" / SIDECAR, out / "curated" / SIDECAR)
+    print(f"curated: {len(kept)} of {number} pictures are kept, {round(SPOILED * number)} were spoiled")
+
+
+def spoiled(picture: np.ndarray, kind: int) -> np.ndarray:
+    """Return a picture blurred, in blocks of 8 px, gray, or with little contrast."""
+    values = torch.from_numpy(images.to_float(picture)).permute(2, 0, 1)[None]
+    if kind == 0:
+        small = F.avg_pool2d(values, 12)
+        values = F.interpolate(small, size=values.shape[-2:], mode="bicubic").clamp(0, 1)
+    elif kind == 1:
+        blocks = F.interpolate(F.avg_pool2d(values, 8), scale_factor=8)
+        values = blocks + 0.3 * (values[..., : blocks.shape[-2], : blocks.shape[-1]] - blocks)
+    elif kind == 2:
+        values = values.mean(1, keepdim=True).expand(-1, 3, -1, -1)
+    else:
+        values = 0.4 + 0.15 * (values - 0.5)
+    return images.from_float(values[0].permute(1, 2, 0).numpy(), "uint8")
+
+
+def commands(out: Path, steps: int, seeds: int) -> list[list[str]]:
+    """Return the command of every table."""
+    common = [
+        "--preset",
+        "preview",
+        "--seeds",
+        str(seeds),
+        "--fix",
+        f"val={out / 'held_out'}",
+        "--fix",
+        f"steps={steps}",
+    ]
+    made = []
+    for recipe, tables in (("tiled_upres", UPRES), ("superres_unet", SUPERRES)):
+        for name, settings in tables.items():
+            vary = [part for setting in settings for part in (("--vary" if "," in setting else "--fix"), setting)]
+            place = ["--data", str(out / "clean"), "--out", str(out / f"{recipe}_{name}")]
+            made.append(["ganvas", "compare", recipe, *place, *common, *vary])
+    sets = ",".join(str(out / name) for name in ("clean", "spoiled", "curated"))
+    made.append(["ganvas", "compare", "tiled_upres", "--out", str(out / "tiled_upres_data"), *common,
+                 "--vary", f"data={sets}"])  # fmt: skip
+    return made
+
+
+if __name__ == "__main__":
+    main()
