@@ -161,8 +161,8 @@ def _notes(judge: Judge, wanted: Sequence[Wanted], fewest: int, dimensions: int)
     notes = [f"{judge.name}: {judge.trust} (preprocessing {judge.preprocessing.hash})"]
     if fewest < 10 * dimensions and any(score.what == "frechet" for score in wanted):
         notes.append(
-            f"{fewest} pictures for {dimensions} dimensions: few pictures make Frechet distances too large; compare "
-            "equal numbers only, or by the kernel distance"
+            f"{fewest} pictures for {dimensions} dimensions: few pictures make Frechet distances too large, and "
+            "their values at infinity too small; compare equal numbers only, or by the kernel distance"
         )
     return notes
 
