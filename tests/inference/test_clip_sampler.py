@@ -68,16 +68,18 @@ def test_frames_are_the_recurrence_with_rounded_pictures(clip, model, tmp_path, 
     net, labels = save_model(tmp_path / "again.safetensors"), conditions(clip)
     given = torch.from_numpy(images.read(clip / "frames" / "000000.png")[0] / 255.0).permute(2, 0, 1)[None].float()
     past = past_of(net, labels[0], given * 2 - 1) if with_first else no_past(net, labels[0])
-    wanted = [np.rint(given[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)] if with_first else []
-    for condition in labels[len(wanted) :]:
+    if with_first:
+        assert np.array_equal(made[0], images.read(clip / "frames" / "000000.png")[0])
+    for number in range(int(with_first), 7):
         with torch.no_grad():
-            frame, past = next_frame(net, condition, past)
-        levels = torch.floor((frame.picture + 1) / 2 * 255 + 0.5).clamp(0, 255)
-        wanted.append(levels[0].permute(1, 2, 0).byte().numpy())
-        past = past._replace(pictures=torch.cat([past.pictures[:, :-3], levels / 255 * 2 - 1], 1))
-    # One level rounded the other way is fed back, so only nearly all levels are equal.
-    difference = np.abs(made.astype(int) - np.stack(wanted).astype(int))
-    assert difference.mean() < 0.05 and difference.max() <= 8
+            frame, past = next_frame(net, labels[number], past)
+        wanted = ((frame.picture[0].permute(1, 2, 0) + 1) / 2 * 255).numpy()
+        difference = np.abs(made[number] - wanted)
+        # Half a level is rounding; untrained norms of nearly constant maps add a little.
+        assert difference.mean() < 0.3 and np.median(difference) < 0.5, number
+        # Fed back is what was written, so that differences do not add up.
+        written = torch.from_numpy(made[number] / 255.0).permute(2, 0, 1)[None].float() * 2 - 1
+        past = past._replace(pictures=torch.cat([past.pictures[:, :-3], written], 1))
 
 
 class Interrupted(Exception):

@@ -330,3 +330,12 @@ def test_two_processes_train_as_one_does(tmp_path, data):
     weights = {key: value for key, value in alone.groups["networks"].items() if key.endswith("weight")}
     for key, value in weights.items():
         assert torch.allclose(value, shared.groups["networks"][key], atol=2e-5), key
+
+
+def test_an_encoder_of_styles_learns_with_the_generator(data):
+    recipe, nets, batch, context, outputs, _ = a_step(data, instance_features=3, encoder_width=2, given_share=1.0)
+    assert recipe.card().settings["channels_label"] == 3 + 3 and set(recipe.cards()) == {"encoder"}
+    assert all(turn.trains[-1] == "encoder" for turn in recipe.stages()[0].turns if turn.side == "generator")
+    total = sum(recipe.generator_losses(nets, batch, outputs, {}, context).values())
+    gradient = torch.autograd.grad(total, nets.encoder.model[1].weight)[0]
+    assert float(gradient.abs().sum()) > 0

@@ -9,10 +9,12 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ganvas.data.clips import PLACES, Clips, Planes, condition_of
+from ganvas.data.conditions import segments
 from ganvas.data.flow import chain
+from ganvas.networks.pix2pixhd import average_over_instances
 
 
 class Place(NamedTuple):
@@ -48,6 +50,10 @@ class Chunk(NamedTuple):
     """(B, T, 2, H, W) to the frame before, in pixels of this size."""
     trust: Tensor | None
     """(B, T, 1, H, W) 1 where the flow is known."""
+    shown: Tensor | None = None
+    """(B, n - 1 + T, 3, H, W) real pictures of all frames whose labels are seen, for an encoder of styles."""
+    regions: Tensor | None = None
+    """(B, n - 1 + T, 1, H, W) an id for each instance of a class in them."""
 
 
 @dataclass
@@ -59,6 +65,8 @@ class Windows:
     with_edges: bool
     memory: int
     """Frames before this one that the generator is shown (n - 1)."""
+    with_styles: bool = False
+    """Read what an encoder of styles wants, too."""
 
     def chunk(self, place: Place, frames: int, given: Tensor, device: torch.device) -> Chunk:
         """Return the next frames of each window.
@@ -70,15 +78,21 @@ class Windows:
             device: where the tensors are wanted.
         """
         numbers = range(place.made + 1, place.made + 1 + frames)
-        parts = self._read(place, [[number - 1, *numbers][:] for number in [numbers[0]] * len(place.windows)])
+        parts = self._read(place, [[numbers[0] - 1, *numbers]] * len(place.windows))
         firsts = [0 if is_given else 1 for is_given in given.tolist()]
         before = [[max(first, numbers[0] - back) for back in range(self.memory, 0, -1)] for first in firsts]
-        labels_before = [self._labels(planes) for planes in self._read(place, before, with_flow=False)]
+        earlier = self._read(place, before, with_flow=False)
+        labels_before = torch.stack([self._labels(planes) for planes in earlier]).to(device)
         real = torch.stack([planes["picture"] for planes in parts]).to(device) * 2 - 1
         flow = torch.stack([planes["flow"][1:] for planes in parts]).to(device) if "flow" in parts[0] else None
         trust = torch.stack([planes["trust"][1:] for planes in parts]).to(device) if "trust" in parts[0] else None
         labels = torch.stack([self._labels(planes)[1:] for planes in parts]).to(device)
-        return Chunk(labels, torch.stack(labels_before).to(device), real[:, 1:], real[:, :-1], flow, trust)
+        chunk = Chunk(labels, labels_before, real[:, 1:], real[:, :-1], flow, trust)
+        if not self.with_styles:
+            return chunk
+        shown = torch.stack([planes["picture"] for planes in earlier]).to(device) * 2 - 1
+        regions = [torch.cat([_regions(old), _regions(new)[1:]]) for old, new in zip(earlier, parts)]
+        return chunk._replace(shown=torch.cat([shown, real[:, 1:]], 1), regions=torch.stack(regions).to(device))
 
     def strided(
         self, place: Place, last: int, stride: int, number: int, device: torch.device
@@ -115,6 +129,22 @@ class Windows:
             return [one(place.windows[0], numbers[0])]
         with ThreadPoolExecutor(min(4, len(place.windows))) as pool:
             return list(pool.map(one, place.windows, numbers))
+
+
+def _regions(planes: Planes) -> Tensor:
+    return segments(planes["label_map"], planes.get("instance_map", planes["label_map"]))
+
+
+def style_planes(encoder: nn.Module, shown: Tensor, regions: Tensor) -> Tensor:
+    """Return the style of each region at its pixels: an encoder's features, averaged over all frames that show it.
+
+    (B, T, 3, H, W), (B, T, 1, H, W) -> (B, T, F, H, W)
+    """
+    batch, frames, _, height, _ = shown.shape
+    features = encoder(shown.flatten(0, 1)).unflatten(0, (batch, frames))
+    # One tall picture of all frames, so that a region is the same in each of them.
+    tall, ids = (planes.transpose(1, 2).flatten(2, 3) for planes in (features, regions))
+    return average_over_instances(tall, ids).unflatten(2, (frames, height)).transpose(1, 2)
 
 
 def shrunk(planes: Planes, factor: int) -> Planes:

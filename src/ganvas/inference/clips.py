@@ -32,13 +32,14 @@ from ganvas.data.clips import (
 from ganvas.data.labels import Label
 from ganvas.data.pictures import decode
 from ganvas.errors import UserError
+from ganvas.inference.clip_styles import ClipStyles, Kind, parse_changes
 from ganvas.inference.load import load, resolve
-from ganvas.io import images
+from ganvas.inference.styles import gather
+from ganvas.io import images, runs, weights
 from ganvas.io.frames import FramePattern, FramesWriter, parse_pattern
 from ganvas.io.segments import Workroom
 from ganvas.io.video_headers import new_header
 from ganvas.io.video_writer import VideoWriter
-from ganvas.io.weights import read_card
 from ganvas.networks.vid2vid import Known, Past, Vid2Vid, next_frame, no_past, past_of
 from ganvas.protocol import Card
 
@@ -54,6 +55,12 @@ class ClipOptions:
 
     first: str = ""
     """First frame: a picture, or a run that makes one from a label map; empty for none."""
+    seed: int = 0
+    """Of the styles, where the generator takes such."""
+    style: Kind = "gaussian"
+    """`gaussian`: any style of the class's spread; `clusters`: one of its common ones."""
+    restyle: tuple[str, ...] = ()
+    """Changes of style such as `car@24=7`: from frame 24 on cars have those of seed 7."""
     anchor: float = 0.0
     """Share of the hallucinated picture in what is fed back; a little holds long clips from drifting."""
     fps: Fraction = Fraction(24)
@@ -101,20 +108,36 @@ class ClipSampler:
         self.device = machine.pick(options.device)
         self.precision = machine.pick_precision(options.precision, self.device)
         net = load(model, self.device)
+        self.path = resolve(model)
         self.card: Card = net.card  # pyright: ignore[reportAttributeAccessIssue]
         if not isinstance(net, Vid2Vid):
             raise UserError(f"{model} makes no clips", f"It is a {self.card.network}")
         self.net = net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.extra: dict[str, Any] = {
             # Published files tell neither: street scenes with boundaries, which begin with a given picture.
-            "num_labels": net.channels_label - 1, "edges": True, "first_frame": "needed", "replaces": [],
+            "num_labels": net.channels_label - 1, "edges": True, "first_frame": "needed", "replaces": [], "features": 0,
             **self.card.extra,
         }  # fmt: skip
         if not 0 <= options.anchor <= 1:
             raise UserError(f"The anchor is {options.anchor}", "It is a share", "Use 0 to 1; 0.05 is much")
+        self.styles = self._styles()
         self._check_clip()
         self.height, self.width = require_one_size([clip])
         self.first = self._first_picture()
+
+    def _styles(self) -> ClipStyles | None:
+        options, features = self.options, int(self.extra["features"])
+        if not features:
+            if options.restyle:
+                raise UserError("This generator takes no styles", "It was trained with --instance-features 0")
+            return None
+        attachments = weights.read(self.path).attachments
+        if "instances.features" not in attachments and runs.is_run(self.path):
+            # Encoding the training data takes a moment, once.
+            gather(self.path, device=options.device)
+            attachments = weights.read(self.path).attachments
+        changes = parse_changes(options.restyle, self.extra.get("legend", ()), int(self.extra["num_labels"]))
+        return ClipStyles(attachments, features, options.seed, options.style, changes)
 
     def _check_clip(self) -> None:
         if self.extra["edges"] and "instances" not in self.clip.files:
@@ -127,7 +150,7 @@ class ClipSampler:
             why = "This generator always was given the first frame of a sequence"
             raise UserError("There is no first frame", why, "Add --first PICTURE, or a run that makes one")
         for frame in {0, len(self.clip) // 2, len(self.clip) - 1}:
-            planes = condition_of(as_tensors(self._planes(frame)), self.extra["num_labels"], self.extra["edges"])
+            planes = self._condition(frame)
             if planes.shape[1] != self.net.channels_label:
                 why = f"The generator takes {self.net.channels_label} planes a frame, this gives {planes.shape[1]}"
                 raise UserError(f"The sequence {self.clip.name} is not what this model was trained on", why)
@@ -137,7 +160,11 @@ class ClipSampler:
 
     def _condition(self, frame: int) -> Tensor:
         planes = {name: plane.to(self.device) for name, plane in as_tensors(self._planes(frame)).items()}
-        return condition_of(planes, self.extra["num_labels"], self.extra["edges"])
+        condition = condition_of(planes, self.extra["num_labels"], self.extra["edges"])
+        if self.styles is None:
+            return condition
+        features = self.styles.planes(planes["label_map"], planes.get("instance_map"), frame)
+        return torch.cat([condition, features], 1)
 
     def _first_picture(self) -> Tensor | None:
         if not self.options.first:
@@ -155,10 +182,11 @@ class ClipSampler:
         return picture.to(self.device)
 
     def _painted(self, path: Path) -> Tensor:
-        card = read_card(path)
+        card = weights.read_card(path)
         if card.input != "labels":
             raise UserError(f"{path} makes no first frame", f"It takes a {card.input}", "Give a run of pix2pixhd")
         net, condition = load(path, self.device), self._condition(0)
+        condition = condition[:, : condition.shape[1] - int(self.extra["features"])]
         if card.channels_in < condition.shape[1]:
             condition = condition[:, : card.channels_in]
         blank = condition.new_zeros(1, card.channels_in - condition.shape[1], self.height, self.width)
@@ -300,5 +328,6 @@ def _identity(sampler: ClipSampler, model: str | Path, labels: str | Path) -> di
     options = sampler.options
     return {
         "model": str(resolve(model)), "origin": sampler.card.origin, "labels": str(Path(labels).resolve()),
-        "frames": len(sampler.clip), "first": options.first, "anchor": options.anchor, "bits": options.bits,
+        "frames": len(sampler.clip), "first": options.first, "seed": options.seed, "style": options.style,
+        "restyle": list(options.restyle), "anchor": options.anchor, "bits": options.bits,
     }  # fmt: skip

@@ -22,7 +22,6 @@ from torch import Tensor, nn
 
 from ganvas.errors import UserError
 from ganvas.networks.blocks import init_normal, norm_layer, pad_to_multiple
-from ganvas.networks.pix2pixhd import InstanceNorm
 from ganvas.networks.warping import warp
 
 Norm = Literal["batch", "instance", "tracked_instance"]
@@ -71,7 +70,8 @@ class ResidualBlock(nn.Module):
 
 def _norm(kind: Norm, channels: int) -> nn.Module:
     if kind == "instance":
-        return InstanceNorm()
+        # A group norm of single channels: the same, but it keeps the channels-last layout.
+        return nn.GroupNorm(channels, channels, affine=False)
     if kind == "tracked_instance":
         return nn.InstanceNorm2d(channels, affine=False, track_running_stats=True)
     return norm_layer(kind, channels)

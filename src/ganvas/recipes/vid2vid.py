@@ -17,23 +17,26 @@ Expect flat but steady pictures after minutes at 128 px; the paper trained for d
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from ganvas import settings
 from ganvas.data.clips import Clips
 from ganvas.data.flow import is_inside, warp
-from ganvas.data.windows import Chunk, Place, Windows
+from ganvas.data.windows import Chunk, Place, Windows, style_planes
 from ganvas.errors import UserError
+from ganvas.io.foreign_pix2pixhd import encoder_card
 from ganvas.losses import temporal
 from ganvas.losses.reconstruction import feature_matching, l1, perceptual
 from ganvas.networks import build
 from ganvas.networks.discriminators import MultiScaleDiscriminator
-from ganvas.networks.vid2vid import FLOW_PX, Known, Past, Vid2Vid, next_frame
+from ganvas.networks.vid2vid import FLOW_PX, Known, Past, next_frame
 from ganvas.protocol import Card, Carry, Context, Ledger, Networks, Optimizer, Outputs, Recipe, Source, Stage, Turn
 from ganvas.recipes.features import load_features
-from ganvas.recipes.vid2vid_settings import PRESETS, Settings, check
+from ganvas.recipes.vid2vid_settings import PRESETS, Leg, Settings, check, schedule
 
 SCORED = 4
 """Sequences that a score looks at, and sixteen frames of each."""
@@ -43,18 +46,6 @@ class Batch(NamedTuple):
     """Addresses of windows, (B, 4): which of them are used depends on how far the present ones are made."""
 
     windows: Tensor
-
-
-class Leg(NamedTuple):
-    """A stage as this recipe thinks of it."""
-
-    scales: int
-    length: int
-    rounds: int
-    begin: float
-    """Share of the scale's training that is done when it begins and ends."""
-    end: float
-    is_alone: bool
 
 
 class Vid2VidRecipe(Recipe):
@@ -84,6 +75,8 @@ class Vid2VidRecipe(Recipe):
             why = f"A sequence of {s.first_length} frames and the one before it was asked for"
             do = f"Give longer sequences, or --first-length {max(1, clips.shortest - 1)}"
             raise UserError(f"The sequence {name} has {clips.shortest} frames", why, do)
+        if s.instance_features and not clips.has_labels:
+            raise UserError(f"{path} has no label maps", "Styles belong to instances", "Use --instance-features 0")
         if self.sources and clips.channels_label != self.sources[0].channels_label:
             raise UserError(f"{path} has other labels or instances than {self.sources[0].folder}")
         self.sources.append(clips)
@@ -112,26 +105,15 @@ class Vid2VidRecipe(Recipe):
     # What is trained
 
     def legs(self) -> dict[str, Leg]:
-        """Return the stages by name, with what they mean."""
-        s, legs = self.settings, {}
-        bound = min([s.longest, *(source.shortest - 1 for source in self.sources)])
-        for number in range(1, s.scales + 1):
-            for place in range(s.lengths):
-                length = min(bound, s.first_length * 2**place)
-                name = f"scale {number}, {length} frames"
-                name += f" ({place + 1})" if name in legs else ""
-                if number > 1 and not place and s.alone_rounds:
-                    legs[f"scale {number} alone, {length} frames"] = Leg(number, length, s.alone_rounds, 0, 0, True)
-                legs[name] = Leg(
-                    number, length, s.rounds[number - 1], place / s.lengths, (place + 1) / s.lengths, False
-                )  # fmt: skip
-        return legs
+        """Return the stages by name, with what they mean; the data's shortest sequence bounds their length."""
+        return schedule(self.settings, min((source.shortest - 1 for source in self.sources), default=math.inf))
 
     def stages(self) -> list[Stage]:
         """Return a stage for each scale and length: whole sequences, in chunks."""
         s = self.settings
         judges = ("discriminator", *(f"clip_discriminator_{stride}" for stride in s.clip_strides))
-        turns = (Turn(side="discriminator", trains=judges), Turn(side="generator", trains=("generator",)))
+        makers = ("generator", "encoder") if s.instance_features else ("generator",)
+        turns = (Turn(side="discriminator", trains=judges), Turn(side="generator", trains=makers))
         stages = []
         for name, leg in self.legs().items():
             rate = s.rates[leg.scales - 1]
@@ -142,16 +124,19 @@ class Vid2VidRecipe(Recipe):
             adam = Optimizer(rate=start, betas=s.betas, schedule=schedule, hold=hold, final_rate=stop)
             coarser = tuple(f"generator.scale{number}.*" for number in range(leg.scales - 1)) if leg.is_alone else ()
             steps = leg.rounds * math.ceil(leg.length / s.frames_a_step)
-            adams = dict.fromkeys(("generator", *judges), adam)
-            stages.append(
-                Stage(name=name, steps=steps, turns=turns, optimizers=adams, frozen=coarser, clip_length=leg.length)
-            )
+            stage = Stage(
+                name=name, steps=steps, turns=turns, optimizers=dict.fromkeys((*makers, *judges), adam),
+                frozen=coarser, averaged=makers, clip_length=leg.length,
+            )  # fmt: skip
+            stages.append(stage)
         return stages
 
     def networks(self) -> Networks:
         """Return the generator, the image discriminator, and a clip discriminator for each stride."""
         s = self.settings
         nets = Networks(generator=build(self.card()), discriminator=self._judge(self.channels_label + 3))
+        if s.instance_features:
+            nets["encoder"] = build(self.cards()["encoder"])
         channels = 3 * s.clip_frames + (0 if s.flow_from == "none" else 2 * (s.clip_frames - 1))
         for stride in s.clip_strides:
             nets[f"clip_discriminator_{stride}"] = self._judge(channels)
@@ -186,13 +171,14 @@ class Vid2VidRecipe(Recipe):
         return self._read[1]
 
     def _windows(self) -> Windows:
-        return Windows(self.sources, self.num_labels, self.has_edges, self.settings.past_frames)
+        s = self.settings
+        return Windows(self.sources, self.num_labels, self.has_edges, s.past_frames, s.instance_features > 0)
 
     def forward(self, nets: Networks, batch: Batch, carry: Carry, context: Context) -> tuple[Outputs, Carry]:
         """Make the next chunk of frames; carry the last pictures, and where in the windows they stand."""
         place = self.place(batch, carry, context)
         chunk = self.chunk(place, context)
-        outputs = self.roll(nets.generator, place, chunk, carry.get("pictures") if place.made else None)
+        outputs = self.roll(nets, place, chunk, carry.get("pictures") if place.made else None)
         fake = outputs["fake"]
         made = place.made + fake.shape[1]
         shown = torch.cat([carry["history"], fake.detach()], 1) if place.made else fake.detach()
@@ -205,7 +191,7 @@ class Vid2VidRecipe(Recipe):
             "history": shown[:, shown.shape[1] - kept :],
         }
 
-    def roll(self, generator: nn.Module, place: Place, chunk: Chunk, pictures: Tensor | None) -> Outputs:
+    def roll(self, nets: Networks, place: Place, chunk: Chunk, pictures: Tensor | None) -> Outputs:
         """Make the frames of a chunk, each from those before it; none of `pictures` means that windows begin.
 
         Outputs are stacked along the second axis: `fake`, `raw`, `flow`, `mask`; `before` is what was moved along the
@@ -219,8 +205,11 @@ class Vid2VidRecipe(Recipe):
             pictures, has = first.repeat(1, s.past_frames, 1, 1), given
         else:
             has = torch.ones(batch, dtype=torch.bool, device=given.device)
-        past = Past(chunk.labels_before.flatten(1, 2), pictures.detach().to(chunk.real.dtype), has)
-        assert isinstance(generator, Vid2Vid)
+        seen = torch.cat([chunk.labels_before, chunk.labels], 1)
+        if chunk.shown is not None and chunk.regions is not None:
+            seen = torch.cat([seen, style_planes(nets.encoder, chunk.shown, chunk.regions).to(seen.dtype)], 2)
+        past = Past(seen[:, : s.past_frames].flatten(1, 2), pictures.detach().to(chunk.real.dtype), has)
+        generator: Any = nets.generator
         made, before, has_before = [], [], []
         for number in range(frames):
             if number % s.backpropagated == 0:
@@ -228,7 +217,7 @@ class Vid2VidRecipe(Recipe):
             before.append(past.pictures[:, -3:])
             has_before.append(past.has_previous)
             known, scales = self._known(chunk, number), self._scales_at(place)
-            frame, past = next_frame(generator, chunk.labels[:, number], past, known, scales)
+            frame, past = next_frame(generator, seen[:, s.past_frames + number], past, known, scales)
             made.append(frame)
         stacked = {name: torch.stack([getattr(frame, name) for frame in made], 1) for name in made[0]._fields}
         stacked["fake"] = stacked.pop("picture")
@@ -392,7 +381,7 @@ class Vid2VidRecipe(Recipe):
         """Return the real and the made frame, the hallucinated one and the mask after some frames: (B, 3, H, 4 W)."""
         place = self._first_place(batch.windows, context, longest=8)
         chunk = self._windows().chunk(place, place.length, place.coins(self.settings.given_share), context.device)
-        outputs = self.roll(nets.generator, place, chunk, None)
+        outputs = self.roll(nets, place, chunk, None)
         made = [(part[:, -1].float() + 1) / 2 for part in (chunk.real, outputs["fake"], outputs["raw"])]
         return torch.cat([*made, outputs["mask"][:, -1].float().repeat(1, 3, 1, 1)], dim=-1).clamp(0, 1)
 
@@ -405,7 +394,7 @@ class Vid2VidRecipe(Recipe):
             address = torch.tensor([[source.number, index, 0, 0]])
             place = self._first_place(address, context, longest=16)
             chunk = self._windows().chunk(place, place.length, place.coins(1.0), context.device)
-            outputs = self.roll(nets.generator, place, chunk, None)
+            outputs = self.roll(nets, place, chunk, None)
             for name, value in _scores(chunk, outputs).items():
                 found.setdefault(name, []).append(value.float().cpu())
         return {name: float(torch.stack(values).mean()) for name, values in found.items()}
@@ -420,19 +409,20 @@ class Vid2VidRecipe(Recipe):
         """Return the card of the generator, with what a sampler must know of the conditions."""
         s = self.settings
         network = {
-            "channels_label": self.channels_label,
-            "frames": s.past_frames + 1,
-            "width": s.width,
-            "downs": s.downs,
-            "blocks": s.blocks,
-            "scales": s.scales,
-            "norm": s.norm,
-            "with_flow": s.with_flow,
-            "foreground": list(self.foreground()),
-        }
+            "channels_label": self.channels_label + s.instance_features, "frames": s.past_frames + 1,
+            "width": s.width, "downs": s.downs, "blocks": s.blocks, "scales": s.scales, "norm": s.norm,
+            "with_flow": s.with_flow, "foreground": list(self.foreground()),
+        }  # fmt: skip
         extra = {
             "num_labels": self.num_labels,
             "edges": self.has_edges,
+            "features": s.instance_features,
+            "legend": [settings.to_json(label) for label in (self.sources[0].legend if self.sources else ())],
+            # What the gathering of styles asks for.
+            "encoder_shrinks": 1,
+            "ignore": [255],
+            "fit": "resize",
+            "size_px": self._size_px(),
             "first_frame": "needed" if s.given_share == 1 else "optional" if s.given_share else "unused",
             "replaces": [name for name, use in (("flow", s.flow_use), ("mask", s.mask_use)) if use == "replace"],
         }
@@ -441,6 +431,18 @@ class Vid2VidRecipe(Recipe):
             multiple_of=2 ** (s.downs + s.scales - 1), channels_in=self.channels_label, recipe="vid2vid",
             purpose="video from label maps", data=s.data, extra=extra,
         )  # fmt: skip
+
+    def cards(self) -> dict[str, Card]:
+        """Return the card of the encoder, where there is one."""
+        s = self.settings
+        if not s.instance_features:
+            return {}
+        card = encoder_card(s.instance_features, s.encoder_width, s.downs)
+        return {"encoder": replace(card, recipe="vid2vid", data=s.data)}
+
+    def _size_px(self) -> list[int]:
+        height, width = self.sources[0].size_px if self.sources else (0, 0)
+        return [width // self.settings.shrink, height // self.settings.shrink]
 
 
 def _scores(chunk: Chunk, outputs: Outputs) -> dict[str, Tensor]:

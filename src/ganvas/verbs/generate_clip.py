@@ -19,6 +19,9 @@ def generate(
     labels: Path,
     out: Path,
     first: str = "",
+    seed: int = 0,
+    style: Literal["gaussian", "clusters"] = "gaussian",
+    restyle: tuple[str, ...] = (),
     anchor: float = 0.0,
     fps: str = "24",
     bits: int = 8,
@@ -27,7 +30,6 @@ def generate(
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "float32",
     overwrite: bool = False,
     resume: bool = True,
-    seed: int = 0,
     json: bool = False,
     quiet: bool = False,
 ) -> int:
@@ -38,6 +40,9 @@ def generate(
         labels: folder of one sequence: labels/000000.png, and instances/ or flow/ where the model was trained so.
         out: video (.mp4, .mov, .mkv), folder, or numbered frames such as clip.####.png.
         first: first frame: a picture, or a run of pix2pixhd that makes one from the first label map.
+        seed: of the styles, where the model takes such (--instance-features); there is no other chance in it.
+        style: any style of each class's spread, or one of its common ones.
+        restyle: changes of style, CLASS@FRAME=SEED: car@24=7 gives cars from frame 24 on the styles of seed 7.
         anchor: share of the hallucinated picture in what is fed back, against drift in long clips: 0 to 1.
         fps: frames a second of a video: 24, or 30000/1001.
         bits: 8; in a video also 10, in frames 16.
@@ -46,15 +51,14 @@ def generate(
         precision: arithmetic of the network.
         overwrite: replace existing files.
         resume: go on with frames that an interrupted run has left; only numbered frames can be gone on with.
-        seed: seed of styles; this generator has no other chance in it.
         json: print one JSON object.
         quiet: print only errors.
     """
     from ganvas.inference.clips import ClipOptions, generate_clip
 
-    del seed
     options = ClipOptions(
-        first=first, anchor=anchor, fps=_rate(fps), bits=bits, quality=quality, device=device, precision=precision,
+        first=first, seed=seed, style=style, restyle=restyle, anchor=anchor,
+        fps=_rate(fps), bits=bits, quality=quality, device=device, precision=precision,
         overwrite=overwrite, resume=resume,
     )  # fmt: skip
     with Screen(json, quiet) as screen:
