@@ -22,6 +22,7 @@ from ganvas.inference.seeds import SeedSampler, Truncation, sheet
 from ganvas.metrics.features import Judge, open_judge
 
 THUMBNAIL_PX = 16
+FEATURES_PX = 64
 HELD_OUT = 0.1
 """Share of the data set apart to compare with."""
 NEAR = 0.05
@@ -135,7 +136,18 @@ def _seen(space: str, pictures: Tensor, judge: Judge) -> Tensor:
     parts = pictures.split(CHUNK)
     if space == "pixels":
         return torch.cat([F.adaptive_avg_pool2d(part.float() / 255, THUMBNAIL_PX).flatten(1) for part in parts])
-    return torch.cat([judge.features(part.float() / 255) for part in parts])
+    return torch.cat([_features(part.float() / 255, judge) for part in parts])
+
+
+@torch.no_grad()
+def _features(pictures: Tensor, judge: Judge) -> Tensor:
+    # At their own size, up to 64 px: the judge's own would have many times the pixels, for all of the training set.
+    if pictures.shape[-1] > FEATURES_PX:
+        pictures = F.interpolate(pictures, size=(FEATURES_PX, FEATURES_PX), mode="bilinear", antialias=True)
+    device = next(judge.network.parameters()).device
+    seen = judge.network(pictures.to(device)).values()
+    # In quarters of the picture, so that where something is counts.
+    return torch.cat([F.adaptive_avg_pool2d(activation, 2).flatten(1) for activation in seen], dim=1).cpu()
 
 
 def _nearest(versions: Sequence[Tensor], bank: Tensor, number: int) -> tuple[Tensor, Tensor]:
