@@ -37,6 +37,16 @@ TINY = replace(
 )  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    # Flushing guards against power failures, which no test here can cause.
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("clips") / "set"
