@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ganvas.errors import UserError
 from ganvas.io import images
@@ -51,6 +53,23 @@ def test_consistency_hears_low_frequencies_only(pair):
     assert float(paired_scores.consistency(detail, truth * 0.8, 4)) > 55
     assert float(paired.psnr(detail, truth * 0.8)) < 35
     assert float(paired_scores.consistency(truth * 0.8, truth * 0.8 + 0.05, 4)) == pytest.approx(26.02, abs=0.05)
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 999), turns=st.integers(0, 3), mirrored=st.booleans(), order=st.permutations(range(3)))
+def test_scores_know_no_directions_and_no_order_of_channels(seed, turns, mirrored, order):
+    random = torch.Generator().manual_seed(seed)
+    a, b = torch.rand(2, 1, 3, 20, 26, generator=random, dtype=torch.float64)
+
+    def moved(picture):
+        picture = picture[:, list(order)].rot90(turns, (2, 3))
+        return picture.flip(-1) if mirrored else picture
+
+    for score in (paired.psnr, paired.ssim):
+        before = score(a, b)
+        torch.testing.assert_close(score(moved(a), moved(b)), before)
+        torch.testing.assert_close(score(b, a), before)
+        assert float(score(a, a)) >= float(before)
 
 
 def test_perceptual_index_is_its_formula():

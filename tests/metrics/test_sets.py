@@ -7,7 +7,7 @@ import torch
 from ganvas.errors import UserError
 from ganvas.io import images
 from ganvas.metrics import features, sets
-from ganvas.metrics.distribution import Statistics, frechet_distance
+from ganvas.metrics.distribution import Statistics, frechet_distance, squared_mmd
 from ganvas.metrics.features import open_judge
 from ganvas.metrics.results import Score, warn_of_differences
 
@@ -160,3 +160,31 @@ def test_different_preprocessing_is_warned_of():
     before = {"fid_clean": {"value": 0.5, "preprocessing": "cccc"}}
     assert "aaaa now, cccc then" in warn_of_differences(now, before)[0]
     assert warn_of_differences(now, {"fid_clean": {"value": 0.5, "preprocessing": "aaaa"}}) == []
+
+
+def test_published_names_with_weights_given(folders, tmp_path, monkeypatch):
+    from ganvas.io import weights
+    from ganvas.networks.inception import Inception2015
+    from ganvas.protocol import Card
+
+    torch.manual_seed(0)
+    file = tmp_path / "inception.safetensors"
+    weights.save(file, Inception2015().state_dict(), Card(network="inception2015", input="other"))
+    few = {side: tmp_path / side for side in ("like", "loud")}
+    for side, folder in few.items():
+        folder.mkdir()
+        for path in sorted(folders[side].iterdir())[:10]:
+            (folder / path.name).write_bytes(path.read_bytes())
+    # 299 px would cost fourteen times as much and show nothing more.
+    monkeypatch.setattr(features, "SIDE_PX", 80)
+    asked = ["kid", "inception_score", "precision_clean"]
+    found = sets.score_sets(few["like"], few["loud"], asked, inception=file, resamples=0)
+    assert [score.name for score in found.scores] == ["kid_clean", "inception_score_clean", "precision_clean"]
+    judge = open_judge("clean", file)
+    seen = [
+        torch.cat([judge.features(sets.read_picture(path)) for path in sorted(few[side].iterdir())]) for side in few
+    ]
+    assert seen[0].shape == (10, 2048)
+    assert values(found)["kid_clean"] == pytest.approx(squared_mmd(*seen), rel=1e-3, abs=1e-9)
+    assert 1 <= values(found)["inception_score_clean"] <= 1008
+    assert "unknown Inception" in found.notes[0]

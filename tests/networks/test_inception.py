@@ -1,5 +1,7 @@
 """FID's Inception against a second writing from a table, and both published layouts against it."""
 
+import re
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -103,6 +105,13 @@ def test_its_size_is_that_of_the_published_file(net):
     stored = sum(v.numel() for k, v in net.state_dict().items() if not k.endswith("num_batches_tracked"))
     assert 0 < 95_628_359 - 4 * stored < 150_000
     assert find("inception2015") is Inception2015
+
+
+def test_the_shape_line_is_true():
+    line = re.search(r"^ *\(B, 3, (\d+), (\d+)\) -> \(B, (\d+)\)$", Inception2015.__doc__, re.MULTILINE)
+    height, width, features = map(int, line.groups())
+    with torch.device("meta"):
+        assert Inception2015()(torch.empty(2, 3, height, width)).shape == (2, features)
 
 
 def test_it_stays_as_it_is_in_training(net):
