@@ -1,6 +1,7 @@
 """vid2vid: stages as data, the paper's values, losses against plain arithmetic, and exact resume amid a sequence."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -65,14 +66,14 @@ def plan_of(data, **changes):
     return Plan("vid2vid", recipe, source)
 
 
-def a_step(data, **changes):
+def a_step(data, indices=(0, 1), **changes):
     """Return recipe, networks, batch, context and what the first step makes."""
     recipe, source = recipe_of(data, **changes)
     torch.manual_seed(0)
     nets = recipe.networks()
     for parameter in nets.generator.parameters():
         parameter.data.mul_(5)
-    raw = {"window": torch.stack([source.sample(i, np.random.default_rng(i))["window"] for i in (0, 1)])}
+    raw = {"window": torch.stack([source.sample(i, np.random.default_rng(i))["window"] for i in indices])}
     context = Context(
         step=0, stage_step=0, images_seen=0, stage=recipe.stages()[0], random=torch.Generator().manual_seed(5)
     )
@@ -349,3 +350,17 @@ def test_an_encoder_of_styles_learns_with_the_generator(data):
     total = sum(recipe.generator_losses(nets, batch, outputs, {}, context).values())
     gradient = torch.autograd.grad(total, nets.encoder.model[1].weight)[0]
     assert float(gradient.abs().sum()) > 0
+
+
+def test_condition_pictures_take_the_place_of_label_maps(tmp_path):
+    folder = draw_clip(tmp_path / "set" / "one")
+    (folder / "labels").rename(tmp_path / "unused")
+    shutil.copytree(folder / "frames", folder / "conditions")
+    recipe, nets, batch, context, outputs, _ = a_step(
+        tmp_path / "set", things_are_foreground=False, indices=(0, 0)
+    )  # fmt: skip
+    chunk = recipe.chunk(recipe.place(batch, {}, context), context)
+    assert torch.equal(chunk.labels, chunk.real) and recipe.card().settings["channels_label"] == 3
+    assert all(torch.isfinite(loss) for loss in recipe.generator_losses(nets, batch, outputs, {}, context).values())
+    with pytest.raises(UserError, match="no label maps"):
+        recipe_of(tmp_path / "set", things_are_foreground=False, instance_features=3)
