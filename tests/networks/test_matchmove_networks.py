@@ -219,3 +219,17 @@ def test_a_judge_of_cameras_hears_of_them():
 def test_settings_that_cannot_be(settings):
     with pytest.raises(UserError):
         CameraGenerator(**settings)
+
+
+def test_pictures_made_in_bands_are_those_made_whole(monkeypatch):
+    from ganvas.networks import matchmove
+
+    torch.manual_seed(0)
+    net = settled(CameraGenerator(size_px=64, width=2, coarse_px=32).double())
+    vector = torch.randn(2, 13, 1, 1, dtype=torch.float64)
+    whole = [net(vector), net(vector, coarse=True)]
+    monkeypatch.setattr(matchmove, "BAND_PX", 12)
+    with torch.no_grad():
+        banded = [net(vector), net(vector, coarse=True)]
+    for first, second in zip(whole, banded):
+        torch.testing.assert_close(first, second, atol=1e-6, rtol=0)

@@ -24,6 +24,8 @@ SLOPE = 0.01
 RESIDUE = 0.2
 """Share of its resized input that each block adds to its output."""
 STEM_PX = 8
+BAND_PX = 256
+"""Rows that the last convolution takes at a time when pictures are made: its padded input need not exist whole."""
 RAY = 6
 
 
@@ -40,13 +42,10 @@ class ChannelResize(nn.Module):
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__()
-        mixing = torch.zeros(channels_out, channels_in)
         last = channels_in - 1
-        for place in range(channels_out):
-            source = place * last / max(1, channels_out - 1)
-            low = min(int(source), last)
-            mixing[place, low] += 1 - (source - low)
-            mixing[place, min(low + 1, last)] += source - low
+        source = torch.arange(channels_out)[:, None] * (last / max(1, channels_out - 1))
+        # Each channel's share falls linearly to nothing at its neighbours.
+        mixing = (1 - (source - torch.arange(channels_in)).abs()).clamp_min(0)
         self.is_identity = channels_in == channels_out
         self.register_buffer("mixing", mixing, persistent=False)
 
@@ -79,8 +78,8 @@ class TransposeBlock(nn.Module):
             normalize_spectrally(self.conv)
 
     def forward(self, x: Tensor) -> Tensor:
-        out = self.drop(self.norm(F.leaky_relu(self.conv(x), SLOPE)))
-        return out + RESIDUE * self.resize(x, out.shape[-2:])
+        out = self.drop(self.norm(_activate(self.conv(x))))
+        return _add_residue(out, self.resize(x, out.shape[-2:]))
 
 
 class ShuffleBlock(nn.Module):
@@ -100,8 +99,19 @@ class ShuffleBlock(nn.Module):
 
     def forward(self, x: Tensor, rays: Tensor | None = None) -> Tensor:
         seen = x if rays is None else torch.cat([x, rays.to(x.dtype)], dim=1)
-        out = F.pixel_shuffle(self.drop(self.norm(F.leaky_relu(self.conv(seen), SLOPE))), 2)
-        return out + RESIDUE * self.resize(x, out.shape[-2:])
+        out = F.pixel_shuffle(self.drop(self.norm(_activate(self.conv(seen)))), 2)
+        return _add_residue(out, self.resize(x, out.shape[-2:]))
+
+
+def _activate(x: Tensor) -> Tensor:
+    # In place where no gradient will ask for what was there: at 2048 px each copy is two gigabytes.
+    return F.leaky_relu(x, SLOPE, inplace=not torch.is_grad_enabled())
+
+
+def _add_residue(out: Tensor, resized: Tensor) -> Tensor:
+    if torch.is_grad_enabled():
+        return out + RESIDUE * resized
+    return out.add_(resized.to(out.dtype), alpha=RESIDUE)
 
 
 @torch.no_grad()
@@ -276,10 +286,23 @@ class CameraGenerator(nn.Module):
             if place == self.attention_at:
                 x = self.attention(x)
             if coarse and place == self.coarse_at:
-                return torch.tanh(self.coarse(F.pad(x, (3, 3, 3, 3), mode="reflect")))
+                return _painted(self.coarse, x)
             side = str(x.shape[-1])
             x = block(x, self.rays[side](cameras)) if side in self.rays else block(x)
-        return torch.tanh(self.last(F.pad(x, (3, 3, 3, 3), mode="reflect")))
+        return _painted(self.last, x)
+
+
+def _painted(conv: nn.Module, x: Tensor) -> Tensor:
+    """Return colours of features by a reflection-padded convolution of 7 x 7, in bands where no gradient is wanted."""
+    height = x.shape[-2]
+    if torch.is_grad_enabled() or height <= BAND_PX:
+        return torch.tanh(conv(F.pad(x, (3, 3, 3, 3), mode="reflect")))
+    bands = []
+    for top in range(0, height, BAND_PX):
+        rows = torch.arange(top - 3, min(top + BAND_PX, height) + 3, device=x.device).abs()
+        rows = (height - 1) - (height - 1 - rows).abs()
+        bands.append(conv(F.pad(x[:, :, rows], (3, 3, 0, 0), mode="reflect")))
+    return torch.tanh(torch.cat(bands, dim=-2))
 
 
 def _to_colours(channels: int, spectral: bool) -> nn.Module:
