@@ -146,12 +146,12 @@ PAPER = Settings(batch_size=1, average_half_life=0.0)
 LAPTOP = replace(
     PAPER, width_px=512, height_px=256, global_width=32, downs=3, blocks=6, enhancers=1, discriminator_width=32,
     perceptual="none", instance_features=3, global_steps=8000, enhancer_steps=1000, joint_steps=6000, rate=4e-4,
-    average_half_life=500.0, replay_size=0, checkpoint_every=250, preview_every=250, score_every=500,
+    average_half_life=500.0, checkpoint_every=250, preview_every=250, score_every=500,
 )  # fmt: skip
 PREVIEW = replace(
     LAPTOP, width_px=128, height_px=64, global_width=32, downs=3, blocks=3, local_blocks=1, encoder_width=8,
-    discriminator_width=16, discriminator_scales=2, batch_size=2, global_steps=500, enhancer_steps=100,
-    joint_steps=400, rate=1e-3, checkpoint_every=200, preview_every=200, score_every=200,
+    discriminator_width=16, discriminator_scales=2, batch_size=2, global_steps=700, enhancer_steps=100,
+    joint_steps=700, rate=4e-4, checkpoint_every=200, preview_every=200, score_every=200,
 )  # fmt: skip
 PICTURE = replace(LAPTOP, instance_features=0, boundaries=False)
 
