@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import re
 
@@ -247,6 +248,38 @@ def test_standing_statistics_are_the_means_over_the_batches():
     torch.testing.assert_close(net[1].running_mean, torch.stack([m.mean((0, 2, 3)) for m in made]).mean(0))
     torch.testing.assert_close(net[1].running_var, torch.stack([m.var((0, 2, 3)) for m in made]).mean(0))
     assert net.training and net[2].training and net[1].momentum == 0.1
+
+
+def test_standing_statistics_are_those_of_torchs_cumulative_training_mode():
+    make = [nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3), nn.ReLU(), nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, affine=False)]
+    net = nn.Sequential(*make)
+    batches = [torch.randn(4, 2, 5, 5) for _ in range(3)]
+    reference = copy.deepcopy(net).train()
+    for norm in (reference[1], reference[4]):
+        norm.momentum = None
+    with torch.no_grad():
+        for batch in batches:
+            reference(batch)
+    renew_statistics(net, [(batch,) for batch in batches])
+    for place in (1, 4):
+        torch.testing.assert_close(net[place].running_mean, reference[place].running_mean)
+        torch.testing.assert_close(net[place].running_var, reference[place].running_var)
+    with pytest.raises(TypeError):
+        renew_statistics(net, [(batches[0], "too many")])
+    assert not net[1]._forward_pre_hooks
+
+
+def test_standing_statistics_wait_for_no_other_rank(monkeypatch):
+    # Previews and scores are made by the first rank alone; a collective in them would hang the run.
+    def refuse(*_):
+        raise AssertionError("a collective")
+
+    monkeypatch.setattr("ganvas.networks.blocks.world_size", lambda: 2)
+    monkeypatch.setattr("ganvas.networks.blocks.sum_over_ranks", refuse)
+    net = generator()
+    renew_statistics(net, [(torch.randn(4, 8), torch.tensor([0, 1, 2, 0]))])
+    with pytest.raises(AssertionError, match="a collective"):
+        net.train()(torch.randn(4, 8), torch.tensor([0, 1, 2, 0]))
 
 
 def test_statistics_go_out_and_in_again():

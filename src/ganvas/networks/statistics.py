@@ -30,24 +30,54 @@ def renew_statistics(network: nn.Module, batches: Iterable[tuple[Tensor, ...]]) 
         network: any network with batch norm; without one nothing happens.
         batches: arguments of its forward.
     """
-    norms = batch_norms(network).values()
+    watched = [_Watched(norm) for norm in batch_norms(network).values()]
     modes = [(module, module.training) for module in network.modules()]
-    momenta = [norm.momentum for norm in norms]
     network.eval()
     try:
-        for norm in norms:
-            norm.reset_running_stats()
-            # No momentum is torch's word for the plain mean over all batches.
-            norm.momentum = None
-            norm.train()
-        if norms:
+        if watched:
             for inputs in batches:
                 network(*inputs)
     finally:
-        for norm, momentum in zip(norms, momenta):
-            norm.momentum = momentum
+        for norm in watched:
+            norm.finish()
         for module, training in modes:
             module.training = training
+
+
+class _Watched:
+    """A batch norm that normalises each batch by its own statistics and remembers their mean.
+
+    Not by training mode: a norm synced over ranks would then wait for ranks that make no preview.
+    """
+
+    def __init__(self, norm: nn.BatchNorm2d) -> None:
+        assert norm.running_mean is not None, "only norms that keep statistics are watched"
+        self.norm, self.count = norm, 0
+        self.mean = torch.zeros_like(norm.running_mean, dtype=torch.float64)
+        self.variance = torch.zeros_like(self.mean)
+        self.hook = norm.register_forward_pre_hook(self._look)
+
+    def _look(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        x = inputs[0]
+        x = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+        variance, mean = torch.var_mean(x, dim=(0, 2, 3), correction=0)
+        self._set(mean, variance)
+        number = x.numel() // x.shape[1]
+        self.count += 1
+        self.mean += mean
+        self.variance += variance * (number / max(1, number - 1))
+
+    def _set(self, mean: Tensor, variance: Tensor) -> None:
+        norm = self.norm
+        if norm.running_mean is not None and norm.running_var is not None:
+            norm.running_mean.copy_(mean)
+            norm.running_var.copy_(variance)
+
+    def finish(self) -> None:
+        """Take the hook off and leave the means over all batches in the norm."""
+        self.hook.remove()
+        if self.count:
+            self._set(self.mean / self.count, self.variance / self.count)
 
 
 def statistics_of(network: nn.Module) -> dict[str, Tensor]:
