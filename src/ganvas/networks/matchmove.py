@@ -43,9 +43,9 @@ class ChannelResize(nn.Module):
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__()
         last = channels_in - 1
-        source = torch.arange(channels_out)[:, None] * (last / max(1, channels_out - 1))
+        source = torch.arange(channels_out, dtype=torch.float64)[:, None] * (last / max(1, channels_out - 1))
         # Each channel's share falls linearly to nothing at its neighbours.
-        mixing = (1 - (source - torch.arange(channels_in)).abs()).clamp_min(0)
+        mixing = (1 - (source - torch.arange(channels_in)).abs()).clamp_min(0).float()
         self.is_identity = channels_in == channels_out
         self.register_buffer("mixing", mixing, persistent=False)
 
