@@ -1,9 +1,12 @@
-"""How well a picture was enlarged: the scores that the recipes of upres share."""
+"""What the recipes of upres share: how low pictures are made, and how well they were enlarged."""
 
 from __future__ import annotations
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from ganvas.data.degrade import bicubic as reduced
 from ganvas.data.degrade import resize_bicubic
 from ganvas.losses.reconstruction import low_l1
 from ganvas.metrics.paired import luma, psnr
@@ -23,14 +26,14 @@ def score(made: Tensor, low: Tensor, high: Tensor) -> dict[str, float]:
         low: (1, 3, h, w).
         high: the truth, (1, 3, H, W).
     """
-    scale = high.shape[-1] // low.shape[-1]
-    truth, ours = luma(high), luma(made.clamp(0, 1))
+    scale, made = high.shape[-1] // low.shape[-1], made.detach().clamp(0, 1)
+    truth, ours = luma(high), luma(made)
     bicubic = luma(resize_bicubic(low, size=(high.shape[-2], high.shape[-1])).clamp(0, 1))
     decibels = [min(FINITE_DB, float(psnr(picture, truth, crop_px=scale))) for picture in (ours, bicubic)]
     return {
         "psnr_y": decibels[0],
         "gain_over_bicubic": decibels[0] - decibels[1],
-        "low_l1_255ths": 255 * float(low_l1(made.clamp(0, 1), high, (low.shape[-2], low.shape[-1]))),
+        "low_l1_255ths": 255 * float(low_l1(made, high, (low.shape[-2], low.shape[-1]))),
         "laplacian_ratio": float(laplacian_variance(ours) / laplacian_variance(truth).clamp_min(1e-9)),
     }
 
@@ -38,3 +41,23 @@ def score(made: Tensor, low: Tensor, high: Tensor) -> dict[str, float]:
 def mean(scores: list[dict[str, float]]) -> dict[str, float]:
     """Return the mean of each score."""
     return {name: sum(found[name] for found in scores) / len(scores) for name in scores[0]}
+
+
+def lowered(high: Tensor, scale: int) -> Tensor:
+    """Return pictures in [0, 1] made smaller, to 8 bits as files are: (B, 3, scale h, scale w) -> (B, 3, h, w)."""
+    return reduced(high, scale) if scale > 1 else high
+
+
+def with_condition(low: Tensor, condition: Tensor) -> Tensor:
+    """Put the conditions behind the low pictures, at their size: (B, 3, h, w), (B, C, H, W) -> (B, 3 + C, h, w)."""
+    if not condition.shape[1]:
+        return low
+    small = F.interpolate(condition, size=(low.shape[-2], low.shape[-1]), mode="nearest-exact")
+    return torch.cat([low, small.to(low)], dim=1)
+
+
+def middle(picture: Tensor, side_px: int, unit_px: int = 1) -> Tensor:
+    """Cut the middle out of pictures, by multiples of a unit, so that low and high stay aligned."""
+    top, left = (max(0, length - side_px) // (2 * unit_px) * unit_px for length in picture.shape[-2:])
+    height, width = (min(side_px, length) // unit_px * unit_px for length in picture.shape[-2:])
+    return picture[..., top : top + height, left : left + width]

@@ -15,7 +15,7 @@ on a share of the inputs are the network's own results, which is what it will be
 is one weight file, of which `ganvas upscale --factor 8` runs as many passes as it takes. `--scale 1` is the seed's
 check of the set-up: an autoencoder from 64 to 64 px.
 
-Expect L1 alone to be soft, gan and vaegan to be sharp with errors of their own, salimans to help least.
+Expect L1 alone to be soft, and the styles to be sharper with errors of their own.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ from ganvas.networks.discriminators import DCGANDiscriminator, PatchDiscriminato
 from ganvas.networks.unet import SCALES
 from ganvas.protocol import Card, Carry, Context, Ledger, Networks, Optimizer, Outputs, Recipe, Source, Stage, Turn
 from ganvas.recipes import enlargement
+from ganvas.recipes.enlargement import lowered, middle, with_condition
 from ganvas.settings import Training
 
 FADED = "content.faded"
@@ -199,10 +200,6 @@ class SuperResolvingUNets(Recipe):
     def _high_px(self, iteration: int) -> int:
         return self.settings.low_px * self.settings.scale ** (iteration + 1)
 
-    @property
-    def _largest_px(self) -> int:
-        return self._high_px(self.settings.iterations - 1)
-
     def networks(self) -> Networks:
         """Return the U-Net and, where there is a style, its discriminator."""
         s = self.settings
@@ -231,7 +228,7 @@ class SuperResolvingUNets(Recipe):
 
     def source(self, path: str) -> Source:
         """Return pictures of a folder, alone, with their low ones or with their label maps, and with their classes."""
-        s, side = self.settings, self._largest_px
+        s, side = self.settings, self._high_px(self.settings.iterations - 1)
         if s.low:
             source: Any = PairedPictures(s.low, path, scale=s.scale, crop_px=side, augment=s.mirror)
         elif s.labels:
@@ -246,9 +243,9 @@ class SuperResolvingUNets(Recipe):
         """Bring pictures to the stage's size and to [-1, 1], and make the low ones that were not given."""
         s, side = self.settings, context.stage.resolution
         high = self._fitted(raw["picture"] if "picture" in raw else raw["high"], side)
-        low = raw["low"][..., : side // s.scale, : side // s.scale] if s.low else _lowered(high, s.scale)
+        low = raw["low"][..., : side // s.scale, : side // s.scale] if s.low else lowered(high, s.scale)
         number = round(OWN_SHARE * len(high)) if side > self._high_px(0) else 0
-        lower = _to_range(_lowered(low[:number], s.scale)) if number else None
+        lower = _to_range(lowered(low[:number], s.scale)) if number else None
         return Batch(_to_range(low), lower, _to_range(high), self.condition(raw, high))
 
     def _fitted(self, pictures: Tensor, side: int) -> Tensor:
@@ -272,11 +269,12 @@ class SuperResolvingUNets(Recipe):
         s, low = self.settings, batch.low
         if batch.lower is not None:
             with torch.no_grad():
-                own = nets.generator(_with_condition(batch.lower, batch.condition[: len(batch.lower)]))
+                own = nets.generator(with_condition(batch.lower, batch.condition[: len(batch.lower)]))
             low = torch.cat([own.to(low.dtype).clamp(-1, 1), low[len(own) :]])
-        fake = nets.generator(_with_condition(low, batch.condition)).to(batch.high.dtype)
+        fake = nets.generator(with_condition(low, batch.condition)).to(batch.high.dtype)
         outputs: Outputs = {"fake": fake}
-        if "discriminator" not in nets or not context.stage.name.startswith("style") or _is_generators(context):
+        is_generators = context.turn is not None and context.turn.side == "generator"
+        if "discriminator" not in nets or not context.stage.name.startswith("style") or is_generators:
             # Pool, history and fading have had this step's share in the discriminator's turn.
             return outputs, carry
         kept: Carry = {FADED: self._faded(carry, context)} if s.content_off_step else {}
@@ -331,8 +329,8 @@ class SuperResolvingUNets(Recipe):
         """Return the content loss and, in the stages of both networks, the style loss."""
         s, fake, ledger = self.settings, outputs["fake"], Ledger()
         styled = context.stage.name.startswith("style") and s.style != "none"
-        share = self.content_share(carry) if styled else 1.0
         if s.content_weight:
+            share = self.content_share(carry) if styled else 1.0
             ledger["content"] = s.content_weight * share * l1(fake, batch.high)
         if styled:
             ledger["style"] = s.style_weight * self._style(nets.discriminator, batch, fake)
@@ -359,7 +357,7 @@ class SuperResolvingUNets(Recipe):
     def sample(self, nets: Networks, batch: Batch, context: Context) -> Tensor:
         """Return low (bicubic), generated and true picture side by side: (B, 3, H, 3 W)."""
         bicubic = degrade.resize_bicubic(batch.low, size=(batch.high.shape[-2], batch.high.shape[-1]))
-        made = nets.generator(_with_condition(batch.low, batch.condition)).float()
+        made = nets.generator(with_condition(batch.low, batch.condition)).float()
         return (torch.cat([bicubic, made, batch.high], dim=-1) * 0.5 + 0.5).clamp(0, 1)
 
     def score(self, nets: Networks, source: Source, context: Context) -> dict[str, float]:
@@ -371,26 +369,20 @@ class SuperResolvingUNets(Recipe):
         inner = source.source if isinstance(source, Classed) else source
         if isinstance(inner, Crops):
             pictures = pictures.one_each()
-        return enlargement.mean(
-            [self._scored(nets, pictures, index, context) for index in range(min(SCORED, len(pictures)))]
-        )
+        number = min(SCORED, len(pictures))
+        return enlargement.mean([self._scored(nets, pictures, index, context) for index in range(number)])
 
     def _scored(self, nets: Networks, pictures: Any, index: int, context: Context) -> dict[str, float]:
         s = self.settings
-        raw = pictures.sample(index, np.random.default_rng(index)) if self._is_square else pictures.whole(index)
+        raw = pictures.sample(index, np.random.default_rng(index)) if s.framing == "squares" else pictures.whole(index)
         raw = {name: value[None].to(context.device) for name, value in raw.items()}
         picture = raw["picture"].float() / 255 if "picture" in raw else raw["high"]
-        high = _middle(picture, SCORED_PX, s.scale)
-        low = _middle(raw["low"], SCORED_PX // s.scale) if s.low else _lowered(high, s.scale)
+        high = middle(picture, SCORED_PX, s.scale)
+        low = middle(raw["low"], SCORED_PX // s.scale) if s.low else lowered(high, s.scale)
         if s.labels:
-            raw["low"] = _middle(raw["low"], SCORED_PX, s.scale)
-        made = nets.generator(_with_condition(_to_range(low), self.condition(raw, high))).float()
+            raw["low"] = middle(raw["low"], SCORED_PX, s.scale)
+        made = nets.generator(with_condition(_to_range(low), self.condition(raw, high))).float()
         return enlargement.score(made * 0.5 + 0.5, low, high)
-
-    @property
-    def _is_square(self) -> bool:
-        s = self.settings
-        return s.framing == "squares" and not (s.low or s.labels)
 
     def card(self) -> Card:
         """Return the card of the U-Net."""
@@ -409,32 +401,8 @@ class SuperResolvingUNets(Recipe):
         )  # fmt: skip
 
 
-def _is_generators(context: Context) -> bool:
-    return context.turn is not None and context.turn.side == "generator"
-
-
 def _to_range(pictures: Tensor) -> Tensor:
     return pictures * 2 - 1
-
-
-def _lowered(high: Tensor, scale: int) -> Tensor:
-    """Return pictures in [0, 1] made smaller, to 8 bits as files are: (B, 3, scale h, scale w) -> (B, 3, h, w)."""
-    return degrade.bicubic(high, scale) if scale > 1 else high
-
-
-def _with_condition(low: Tensor, condition: Tensor) -> Tensor:
-    """Put the conditions behind the low pictures, at their size: (B, 3, h, w), (B, C, H, W) -> (B, 3 + C, h, w)."""
-    if not condition.shape[1]:
-        return low
-    small = F.interpolate(condition, size=(low.shape[-2], low.shape[-1]), mode="nearest-exact")
-    return torch.cat([low, small.to(low)], dim=1)
-
-
-def _middle(picture: Tensor, side_px: int, unit_px: int = 1) -> Tensor:
-    """Cut the middle out of pictures, by multiples of a unit, so that low and high stay aligned."""
-    top, left = (max(0, length - side_px) // (2 * unit_px) * unit_px for length in picture.shape[-2:])
-    height, width = (min(side_px, length) // unit_px * unit_px for length in picture.shape[-2:])
-    return picture[..., top : top + height, left : left + width]
 
 
 def _check(s: Settings) -> None:
@@ -447,7 +415,7 @@ def _check(s: Settings) -> None:
     if s.content_off_step and s.style == "none":
         raise UserError("The content loss cannot be shut off", "There is no style to go on with", "Choose a --style")
     if s.content_fade_steps < 1:
-        raise UserError(f"content_fade_steps is {s.content_fade_steps}", "It must be at least 1")
+        raise UserError(f"content_fade_steps is {s.content_fade_steps}", do="Use 1 or more")
     if s.style != "none":
         s.adversarial.require_batch(s.batch_size)
         if s.adversarial.exact_means and s.micro_batches > 1:
@@ -463,8 +431,6 @@ def _check_sizes(s: Settings) -> None:
     if s.low_px < 2**s.downs:
         what = f"low_px is {s.low_px}"
         raise UserError(what, f"{s.downs} halvings need {2**s.downs} px", "Raise it, or lower --downs")
-    if s.iterations > 1 and s.low_px % s.scale:
-        raise UserError(f"low_px is {s.low_px}", f"Iterated, it must be a multiple of the scale {s.scale}")
 
 
 def _check_sources(s: Settings) -> None:
