@@ -304,9 +304,11 @@ def _score(wanted: Wanted, found: distribution.Estimate, judge: Judge) -> Score:
     low, high = max(found.low, least), min(found.high, most)
     if math.isnan(found.low):
         low = high = math.nan
+    # The last digits of linear algebra depend on where a matrix lies in memory; what is left is the same every time.
+    value, low, high = (float(f"{number:.9g}") for number in (found.value, low, high))
     return Score(
         name=wanted.name,
-        value=found.value,
+        value=value,
         low=low,
         high=high,
         better=BETTER[wanted.what],
