@@ -34,21 +34,23 @@ from ganvas.training import loop, rehearsal
 FILM = (24.0, 24.0)
 FOCAL_MM = 17.0
 
+NONE = {"learned_weight": 0.0, "gan_weight": 0.0}
+BATCH = {"discriminator_norm": "batch"}
 ROWS: dict[str, dict[str, Any]] = {
     "ours": {},
-    "L1 alone": {"learned_weight": 0.0, "gan_weight": 0.0},
-    "small features + L1": {"learned_weight": 0.0, "gan_weight": 0.0, "perceptual": "small", "perceptual_layers": ["relu1_2", "relu2_2"]},
-    "VGG19 + L1": {"learned_weight": 0.0, "gan_weight": 0.0, "perceptual": "vgg19"},
+    "L1 alone": NONE,
+    "small features + L1": {**NONE, "perceptual": "small", "perceptual_layers": ["relu1_2", "relu2_2"]},
+    "VGG19 + L1": {**NONE, "perceptual": "vgg19"},
     "L1 + plain adversarial": {"learned_weight": 0.0, "gan_weight": 0.1},
     "spectral norm, wasserstein": {"adversarial.base": "wasserstein"},
-    "batch norm, wasserstein, clipping": {"discriminator_norm": "batch", "adversarial.base": "wasserstein", "weight_clip": 0.01},
-    "batch norm, least squares, decay": {"discriminator_norm": "batch", "adversarial.base": "least_squares", "discriminator_decay": 1e-4},
+    "batch norm, wasserstein, clipping": {**BATCH, "adversarial.base": "wasserstein", "weight_clip": 0.01},
+    "batch norm, least squares, decay": {**BATCH, "adversarial.base": "least_squares", "discriminator_decay": 1e-4},
     "attention in G": {"attention_px": 32},
     "spectral norm in G": {"generator_spectral": True},
     "camera-conditioned D": {"conditional": True},
     "without rays": {"rays_px": 0},
     "the post's network, narrow": {"rays_px": 0, "fourier": 0},
-}  # fmt: skip
+}
 """What each row changes of the preset `laptop`."""
 
 
@@ -221,9 +223,8 @@ def _views(folder: Path, size: int, zoom: tuple[float, float]) -> Views:
 
 
 def _print(results: dict[str, Any]) -> None:
-    print(
-        "| row | steps | minutes | PSNR random (gain) | PSNR runs (gain) | SSIM (nearest) | Laplacian | corr. (bar) | sharp |"
-    )
+    names = ["row", "steps", "minutes", "PSNR random (gain)", "PSNR runs (gain)", "SSIM (nearest)", "Laplacian"]
+    print("| " + " | ".join([*names, "correlation (bar)", "sharp"]) + " |")
     print("|---|---|---|---|---|---|---|---|---|")
     for name, row in results.items():
         if "not run" in row:
