@@ -22,7 +22,7 @@ SETTINGS = {"size_px": 32, "width": 2, "num_classes": 3, "multipliers": [8, 4, 4
             "class_features": 5, "attention_px": 16}  # fmt: skip
 CARD = Card(
     network="biggan_generator", settings=SETTINGS, input="seeds", range=(-1.0, 1.0), channels_in=8,
-    extra={"class_names": NAMES, "class_counts": [8, 1, 1], "standing_batches": 2},
+    extra={"class_names": NAMES, "class_counts": [8, 1, 1], "standing_batches": 1},
 )  # fmt: skip
 
 
@@ -120,7 +120,7 @@ def test_a_bank_of_a_run_is_kept_and_interpolated(tmp_path):
     SeedSampler(run).attach_bank([0.2, 0.6])
     exact = {}
     for threshold in (0.2, 0.6):
-        fresh = SeedSampler(run, standing=2)
+        fresh = SeedSampler(run, standing=1)
         fresh.attachments = {}
         fresh.prepare(Truncation(threshold))
         exact[threshold] = batch_norms(fresh.network)["last_norm"].running_mean.clone()
