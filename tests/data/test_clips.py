@@ -163,4 +163,18 @@ def test_an_id_without_label_and_a_flow_of_integers(root):
     for number in range(8):
         images.write(root / "clip_000" / "flow" / f"{number}.png", np.zeros((16, 32, 3), np.uint8))
     with pytest.raises(UserError, match="no flow"):
-        clips.Clips(root).read(0, [1])
+        clips.Clips(root)
+
+
+def test_a_flow_of_another_size_and_a_useless_teacher_are_known_before_work_begins(root, tmp_path):
+    images.write(root / "clip_001" / "flow" / "000000.exr", np.zeros((8, 16, 3), np.float32), overwrite=True)
+    with pytest.raises(UserError, match=r"clip_001.*16x8, the frames are 32x16"):
+        clips.Clips(root)
+
+    class Half(torch.nn.Module):
+        def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+            return (a - b)[:, :2, ::2]
+
+    torch.jit.script(Half()).save(str(tmp_path / "half.pt"))
+    with pytest.raises(UserError, match=r"\(1, 2, 8, 32\) where \(1, 2, 16, 32\)"):
+        clips.Clips(root, flow_from=str(tmp_path / "half.pt"))

@@ -204,7 +204,7 @@ class Clips(Source):
             why = "Exact flow was asked for, and it has no folder flow nor flow_back"
             raise UserError(f"The sequence {still[0]} has no flow", why, "Use --flow-from dis, or none")
         self.folder, self.number, self.ignore, self.flow_from = Path(folder), number, tuple(ignore), flow_from
-        height, width = require_one_size(self.clips)
+        self._file_px = height, width = require_one_size(self.clips)
         self.size_px = height // multiple_of * multiple_of, width // multiple_of * multiple_of
         if min(self.size_px) < 1:
             raise UserError(f"Frames of {width}x{height} are too small", f"This network needs {multiple_of} px")
@@ -217,6 +217,10 @@ class Clips(Source):
         self._cache = _Cache(cache_bytes)
         self._check_first_labels()
         self.indices = list(range(len(self.clips)))
+        # A teacher that is of no use, or a flow of another size, is to be known now and not in the first step.
+        for sequence, clip in enumerate(self.clips):
+            if flow_from != "none" and len(clip) > 1:
+                self._moves(sequence, 1)
 
     @property
     def channels_label(self) -> int:
@@ -281,7 +285,7 @@ class Clips(Source):
             now, before = (_tensor(self._frame(sequence, at)["picture"], "picture")[None] for at in (frame, frame - 1))
             flow = self._teacher(now, before)
             return flow[0], flows.is_inside(flow)[0]
-        flow, trust = read_moves(self.clips[sequence], frame)
+        flow, trust = read_moves(self.clips[sequence], frame, self._file_px)
         return flow[:, :height, :width].contiguous(), trust[:, :height, :width].contiguous()
 
     def _count_labels(self) -> int:
@@ -343,17 +347,22 @@ def as_tensors(planes: Mapping[str, np.ndarray]) -> Planes:
     return {name: _tensor(plane, name)[None] for name, plane in planes.items()}
 
 
-def read_moves(clip: Clip, frame: int) -> tuple[Tensor, Tensor]:
+def read_moves(clip: Clip, frame: int, size_px: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Return the exact flow from a frame but the first to the one before (2, H, W), and where it is known (1, H, W).
 
+    Args:
+        clip: the sequence.
+        frame: number of the frame.
+        size_px: (height, width) that the flow must have.
+
     Raises:
-        UserError: a file cannot be read, or is no flow.
+        UserError: a file cannot be read, is no flow, or has another size.
     """
     files = clip.files
     if "flow_back" in files:
-        back = _read_flow(files["flow_back"][frame + len(files["flow_back"]) - len(clip)])[None]
+        back = _read_flow(files["flow_back"][frame + len(files["flow_back"]) - len(clip)], size_px)[None]
         return back[0], flows.is_inside(back)[0]
-    forward = _read_flow(files["flow"][frame - 1])[None]
+    forward = _read_flow(files["flow"][frame - 1], size_px)[None]
     visible = torch.ones_like(forward[:, :1])
     if "occlusion" in files:
         hidden, _ = images.read(files["occlusion"][frame - 1])
@@ -362,10 +371,15 @@ def read_moves(clip: Clip, frame: int) -> tuple[Tensor, Tensor]:
     return back[0], known[0]
 
 
-def _read_flow(path: Path) -> Tensor:
+def _read_flow(path: Path, size_px: tuple[int, int]) -> Tensor:
     pixels, _ = images.read(path)
+    if pixels.shape[:2] != size_px:
+        why = f"It is {pixels.shape[1]}x{pixels.shape[0]}, the frames are {size_px[1]}x{size_px[0]}"
+        raise UserError(f"{path} has another size", why)
     if pixels.shape[-1] < 2 or pixels.dtype.kind != "f":
         raise UserError(f"{path} is no flow", "It needs two channels of floating point: pixels to the right and down")
+    if not np.isfinite(pixels[..., :2]).all():
+        raise UserError(f"{path} cannot be used", "Some of its values are not finite", "Render the pass anew")
     return torch.from_numpy(pixels[..., :2].astype(np.float32)).permute(2, 0, 1)
 
 

@@ -229,7 +229,7 @@ class ClipSampler:
     def _known(self, frame: int) -> Known | None:
         if not self.extra["replaces"] or not frame:
             return None
-        flow, trust = (part[None].to(self.device) for part in read_moves(self.clip, frame))
+        flow, trust = (part[None].to(self.device) for part in read_moves(self.clip, frame, (self.height, self.width)))
         replaces = self.extra["replaces"]
         return Known(flow if "flow" in replaces else None, 1 - trust if "mask" in replaces else None)
 
