@@ -49,6 +49,35 @@ def test_every_command_of_the_readme_runs(desk):
     assert images.read_header("poster.tif").width == 2000
 
 
+FEWER_OF = {
+    "pix2pixhd": "--global-steps 2 --enhancer-steps 1 --joint-steps 1",
+    "vid2vid": "--rounds 1 --lengths 1 --longest 6 --frames-a-step 6",
+    "reverse_matchmove": "--pixel-steps 2 --steps 1",
+    "biggan": "--steps 2 --batch-size 4",
+    "tiled_upres": "--pixel-steps 1 --steps 1",
+    "superres_unet": "--content-steps 1 --steps 1 --low-px 16",
+}
+"""Added to the training commands of the methods' block."""
+FEWER_PICTURES = {"--frames 60": "--frames 3", "--frames 20": "--frames 8", "--frames 80": "--frames 6",
+                  "--per-class 20": "--per-class 4", "--clips 4": "--clips 2"}  # fmt: skip
+
+
+def test_every_method_of_the_readme_runs_from_what_ganvas_draws(desk):
+    (block,) = blocks("sh methods")
+    for many, few in FEWER_PICTURES.items():
+        assert many in block
+        block = block.replace(many, few)
+    lines = [line for line in block.splitlines() if line.strip()]
+    assert {shlex.split(line)[2] for line in lines if " train " in line} == set(FEWER_OF)
+    for line in lines:
+        words = shlex.split(line)
+        fewer = shlex.split(FEWER_OF[words[2]]) if words[1] == "train" else []
+        assert cli.main([*words[1:], *fewer]) == cli.DONE, line
+    assert len(list((desk / "painted").glob("*.png"))) == 3
+    for made in ("clip.mp4", "shot.mp4", "sheet.png", "neighbours.png", "report/index.html"):
+        assert (desk / made).is_file(), made
+
+
 def test_the_python_of_the_readme_runs(desk, monkeypatch):
     (block,) = blocks("python")
     picture, _ = images.read("photo.jpg")
