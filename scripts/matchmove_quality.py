@@ -1,12 +1,12 @@
-"""Train reverse matchmove on views held against views that it never saw, and print the tables of docs/reverse_matchmove.md.
+"""Train reverse matchmove, judge it on views that it never saw, and print the table for docs/reverse_matchmove.md.
 
-    python scripts/matchmove_quality.py PHOTOGRAPH --out runs/matchmove [--minutes 15] [--rows ours] [--scale 1.0]
+    python scripts/matchmove_quality.py PHOTOGRAPH --out runs/matchmove [--minutes 15] [--rows ours]
     python scripts/matchmove_quality.py world --out runs/matchmove-world [--views 500] [--size 128]
 
-The first flies a virtual camera over a photograph (400 views to train on; 50 single views and 5 runs of 10 in a row held
-out), the second uses views of the embedded world, which has parallax and occlusion. Every row gets the same number of
-steps, which `--minutes` sets by a short rehearsal and `--steps` outright. A row's numbers go to results.json as soon as
-they are there: the same command goes on with what is missing.
+The first flies a virtual camera over a photograph (400 views to train on; 50 single views and 5 runs of 10 in a row are
+held out), the second uses views of the embedded world, which has parallax and occlusion. Every row gets the same number
+of steps, which `--minutes` sets by a short rehearsal and `--steps` outright. A row's numbers go to results.json as soon
+as they are there: the same command goes on with what is missing.
 """
 
 from __future__ import annotations

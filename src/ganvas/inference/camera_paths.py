@@ -10,6 +10,7 @@ import numpy as np
 
 from ganvas.data.shots import vector, view_of
 from ganvas.errors import UserError
+from ganvas.io.camera_colmap import quaternion
 from ganvas.io.cameras import Camera, plain_camera
 
 CENTRED = 0.01
@@ -106,7 +107,7 @@ def through(vectors: np.ndarray, places: Sequence[int], frames: int) -> np.ndarr
         raise UserError(f"{frames} frames do not reach through {len(places)} cameras", do="Ask for more --frames")
     keys = vectors[list(places)]
     rotations = keys[:, :12].reshape(-1, 3, 4)[:, :, :3]
-    turns = np.array([_quaternion(_orthogonal(rotation)) for rotation in rotations])
+    turns = np.array([quaternion(_orthogonal(rotation)) for rotation in rotations])
     for place in range(1, len(turns)):
         # A quaternion and its negative are one rotation; the nearer of the two is the shorter way.
         if turns[place] @ turns[place - 1] < 0:
@@ -135,12 +136,6 @@ def _spline(keys: np.ndarray, frames: int) -> np.ndarray:
             + (3 * t**2 - 2 * t**3) * second + (t**3 - t**2) * arrive
         )  # fmt: skip
     return out
-
-
-def _quaternion(rotation: np.ndarray) -> np.ndarray:
-    from ganvas.io.camera_colmap import quaternion
-
-    return quaternion(rotation)
 
 
 def _rotation(q: np.ndarray) -> np.ndarray:
