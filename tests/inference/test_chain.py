@@ -63,3 +63,10 @@ def test_a_walk_is_enlarged_with_fixed_choices(
 def test_a_generator_cannot_stand_behind_then(generator: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert cli.main(["generate", str(generator), "--then", str(generator), "--out", str(tmp_path / "out")]) == 1
     assert "hands on pictures" in capsys.readouterr().err
+
+
+def test_an_upres_net_named_first_says_how_it_is_used(
+    upres: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert cli.main(["generate", str(upres), "--out", str(tmp_path / "out")]) == 1
+    assert f"ganvas generate PICTURES --then {upres}" in " ".join(capsys.readouterr().err.split())

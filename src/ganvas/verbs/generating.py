@@ -33,7 +33,12 @@ def generate(arguments: Sequence[str]) -> int:
     card = weights.read_card(resolve(arguments[0]))
     if card.input not in KINDS:
         why = f"It takes a {card.input}"
-        do = f"ganvas upscale PICTURE --model {arguments[0]} --out FILE" if card.input == "picture" else ""
+        do = ""
+        if card.input == "picture":
+            # Nets with a guide are no plain upscalers; a chain runs both.
+            plain = card.channels_in == 3 and "upres" not in card.extra
+            do = f"ganvas upscale PICTURE --model {arguments[0]} --out FILE"
+            do = do if plain else f"ganvas generate PICTURES --then {arguments[0]} --out DIR"
         raise UserError(f"{Path(arguments[0]).name} does not generate", why, do)
     function = importlib.import_module(f"ganvas.verbs.{KINDS[card.input][0]}").generate
     return tyro.cli(function, prog="ganvas generate", args=list(arguments))
