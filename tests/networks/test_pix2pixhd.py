@@ -257,3 +257,11 @@ def test_coarsest_discriminators_are_those_of_a_smaller_picture():
         assert torch.equal(verdict.score, last(verdict.features[-2]))
     with pytest.raises(UserError, match="cannot judge"):
         net(small, scales=4)
+
+
+def test_the_norm_of_large_channels_last_maps_is_as_exact_as_their_type():
+    x = torch.randn(1, 2, 512, 1024, generator=torch.Generator().manual_seed(0)) + 5
+    wide = x.double()
+    wanted = (wide - wide.mean((2, 3), keepdim=True)) / (wide.var((2, 3), keepdim=True, correction=0) + 1e-5).sqrt()
+    found = InstanceNorm()(x.contiguous(memory_format=torch.channels_last))
+    assert float((found - wanted).abs().max() / wanted.abs().max()) < 3e-6
