@@ -49,9 +49,9 @@ class _NormChannelsLast(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, eps: float) -> Tensor:
         batch, channels, height, width = x.shape
         if height * width < FEW_PIXELS or x.dtype in (torch.float32, torch.float64):
-            # torch works channel by channel, which for small maps of many channels takes ten times as long. And on large
-            # ones its sums lose three of float32's digits; next to bfloat16's own error, where it is quick, they do not
-            # count.
+            # torch works channel by channel, which for small maps of many channels takes ten times as long. On large
+            # ones its sums lose three of float32's digits; beside bfloat16's own error, where it is quick, they are
+            # nothing.
             wide = x.to(torch.promote_types(x.dtype, torch.float32))
             centred = wide - wide.mean((2, 3), keepdim=True)
             rate = torch.rsqrt(centred.square().mean((2, 3), keepdim=True) + eps)
