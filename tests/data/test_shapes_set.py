@@ -60,3 +60,17 @@ def test_rarities_that_cannot_be_are_refused(rare):
 def test_an_unknown_class_is_answered_with_the_nearest():
     with pytest.raises(UserError, match="Did you mean star"):
         draw("stra", 32, 0)
+
+
+def test_the_verb_writes_folders_that_train(tmp_path, capsys):
+    from ganvas import cli
+    from ganvas.data.classes import ClassPictures
+
+    out = tmp_path / "set"
+    arguments = ["shapes", str(out), "--size", "16", "--per-class", "4", "--rare", "star=0.5"]
+    assert cli.main(arguments) == cli.DONE
+    source = ClassPictures(out, 16, mirror=False)
+    assert source.report.counts == {name: 2 if name == "star" else 4 for name in sorted(CLASSES)}
+    index = source.groups().index("ring/000003.png")
+    assert np.array_equal(source.square(index).permute(1, 2, 0).numpy(), draw("ring", 16, 3))
+    assert cli.main(arguments) == cli.USER_ERROR and "is not empty" in capsys.readouterr().err
