@@ -148,8 +148,8 @@ GOAL_2048 = replace(
 )  # fmt: skip
 # Ours: rays and Fourier features, narrow layers at a higher rate.
 LAPTOP = replace(
-    PAPER, size_px=128, width=24, fourier=6, rays_px=8, zoom=(1.0, 1.15), roll_degrees=10.0, batch_size=4,
-    discriminator_width=16, discriminator_rate=5e-4, perceptual="none", rate=4e-3, halvings=4, pixel_steps=1200,
+    PAPER, size_px=128, width=24, fourier=6, rays_px=8, zoom=(1.0, 1.15), roll_degrees=10.0, batch_size=8,
+    discriminator_width=16, discriminator_rate=5e-4, perceptual="none", rate=2e-3, halvings=4, pixel_steps=1200,
     steps=1200, average_half_life=1500.0, checkpoint_every=200, preview_every=200, score_every=200,
 )  # fmt: skip
 PREVIEW = replace(
