@@ -26,8 +26,9 @@ def generate_then(arguments: Sequence[str]) -> int:
     chain.check(options.then)
     out, screen = Path(options.out), Screen(options.json, options.quiet)
     pictures = _pictures(arguments[0])
-    if pictures is not None and rest:
-        raise UserError(f"{' '.join(rest)} means nothing for pictures", do="Leave it out")
+    if pictures is not None and (rest or options.seeds or options.walk):
+        given = [*rest, *(["--seeds"] if options.seeds else []), *(["--walk"] if options.walk else [])]
+        raise UserError(f"{' '.join(given)} means nothing for pictures", do="Leave it out")
     first = 1
     if pictures is None:
         made = out / chain.folder_name(1, arguments[0])
