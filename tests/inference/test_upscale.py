@@ -331,3 +331,21 @@ def test_impossible_options_fail_when_the_upscaler_is_made(options, words):
 def test_a_network_that_is_no_upscaler_is_refused(net):
     with pytest.raises(UserError, match="no upscaler"):
         Upscaler(net)
+
+
+class Normed(nn.Module):
+    """Looks at the whole picture, as instance norm does."""
+
+    card = Card(network="normed", tiling="internal")
+
+    def forward(self, picture):
+        return 0.5 + 0.1 * F.instance_norm(picture)
+
+
+def test_a_network_that_sees_the_whole_picture_is_given_it_whole():
+    picture = np.random.default_rng(0).random((150, 700, 3), np.float32) * np.linspace(0.1, 1, 700)[None, :, None]
+    picture = picture.astype(np.float32)
+    found = Upscaler(Normed().eval(), precision="float32", tile=64)(picture)
+    seen = torch.from_numpy(picture).permute(2, 0, 1)[None]
+    wanted = Normed()(seen)[0].permute(1, 2, 0).numpy()
+    np.testing.assert_allclose(found, wanted, atol=1e-5)

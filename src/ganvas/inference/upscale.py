@@ -31,6 +31,8 @@ DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
 RESIZE_SLACK = 1.1
 """How far a resize may enlarge what the network made before the network is run once more."""
 
+WHOLE_PX = 1 << 24
+"""Side of the one tile of a network that must see the whole picture."""
 FEATHER_PX = 8
 """Default overlap where the halo is smaller than what the network sees."""
 
@@ -258,6 +260,9 @@ class Upscaler:
         return tiles.round_up(max(side, self.card.minimum_px), self.multiple_of)
 
     def _tiling(self, engine: Backend, width: int, pictures: int) -> Tiling:
+        if self.card.tiling == "internal":
+            # Its norms look at the whole picture, so tiles would each get colours of their own.
+            return replace(self._base_tiling, height_px=WHOLE_PX, width_px=WHOLE_PX)
         if self.tile != "auto":
             return self._base_tiling
         return fit_tiling(
@@ -271,7 +276,7 @@ class Upscaler:
         )
 
     def _run(self, engine: Backend) -> tiles.Run:
-        run: tiles.Run = engine
+        run: tiles.Run = _whole(engine) if self.card.tiling == "internal" else engine
         if self.ensemble:
             run = dihedral_mean(run)
         return corrected(run, self.faithful) if self.faithful else run
@@ -320,6 +325,22 @@ def _check_picture(picture: np.ndarray) -> int:
     if picture.dtype.name not in DTYPES:
         raise UserError(f"Pictures of {picture.dtype} are not known", do=f"Use {', '.join(DTYPES)}")
     return 1 if picture.ndim == 2 else shape[2]
+
+
+def _whole(engine: Backend) -> tiles.Run:
+    """Return an engine that says so when a picture does not fit, instead of being given halves of it."""
+
+    def run(picture: torch.Tensor) -> torch.Tensor:
+        try:
+            return engine(picture)
+        except (RuntimeError, MemoryError) as error:
+            if not devices.is_out_of_memory(error):
+                raise
+            what = f"A picture of {picture.shape[3]}x{picture.shape[2]} does not fit into memory"
+            why = "This network looks at the whole picture, so it cannot be cut into tiles"
+            raise UserError(what, why, "Use a smaller picture") from error
+
+    return run
 
 
 def _card_of(net: nn.Module) -> Card:
