@@ -83,9 +83,10 @@ def write_set(name: str, folder: Path) -> str:
     return source
 
 
-def train(name: str, data: Path, run: Path, steps: int) -> None:
-    """Train the preview, or go on with it."""
-    settings = {**SETTINGS[name], "steps": steps, "data": str(data / "train"), "val": str(data / "held")}
+def train(name: str, data: Path, run: Path, steps: int, width: int, threads: int) -> None:
+    """Train the preview at some width, or go on with it."""
+    shared = {"steps": steps, "width": width, "threads": threads, "score_every": 1000, "preview_every": 500}
+    settings = {**SETTINGS[name], **shared, "data": str(data / "train"), "val": str(data / "held")}
     if runs.is_run(run):
         launch.train(resume=run, quiet=True)
     else:
@@ -132,13 +133,17 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
     parser.add_argument("--steps", type=int, default=5000)
+    parser.add_argument("--width", type=int, default=16, help="of both networks; the preset has 16")
+    parser.add_argument("--threads", type=int, default=0, help="of arithmetic; 0 takes torch's number")
+    parser.add_argument("--judge-only", action="store_true", help="judge the newest checkpoint of an earlier call")
     parser.add_argument("--truncation", type=float, nargs="*", default=[], help="judge at these thresholds, too")
     options = parser.parse_args()
     for name in options.sets:
         folder = options.out / name
         source = write_set(name, folder)
         start = time.monotonic()
-        train(name, folder, folder / "run", options.steps)
+        if not options.judge_only:
+            train(name, folder, folder / "run", options.steps, options.width, options.threads)
         result = {
             "set": source,
             "steps": options.steps,

@@ -177,6 +177,9 @@ def test_stopped_and_resumed_training_is_bit_equal(tmp_path):
     {"deep": True, "width": 4, "multipliers": (8, 4, 4, 4), "latent": 6},
     {"class_features": 0, "skip_z": False, "latent": 7, "attention_px": 0},
     {"adversarial": AdversarialLoss(base="standard", pairing="paired"), "fresh_batch": True, "attention_px": 32},
+    # Of one sample each, whose means over the micro-batch alone would be no means.
+    {"adversarial": AdversarialLoss(base="least_squares", pairing="average", exact_means=True),
+     "micro_batches": 3, "batch_size": 1, "r1_weight": 1.0},
 ])  # fmt: skip
 def test_variants_train_and_are_loaded_by_their_cards(tmp_path, settings):
     run = loop.train(plan(**settings, steps=1, checkpoint_every=1), tmp_path / "run", quiet=True)

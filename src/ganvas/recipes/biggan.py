@@ -316,7 +316,7 @@ class BigGAN(Recipe):
 
     def _check(self) -> None:
         s = self.settings
-        s.adversarial.require_batch(s.batch_size)
+        s.adversarial.require_batch(s.batch_size * (s.micro_batches if s.adversarial.exact_means else 1))
         for name in ("steps", "discriminator_steps", "r1_every", "latent", "width", "depth", "standing_batches"):
             if getattr(s, name) < 1:
                 raise UserError(f"{name} is {getattr(s, name)}", "It must be at least 1")
@@ -325,9 +325,6 @@ class BigGAN(Recipe):
                 raise UserError(f"{name} is {getattr(s, name):g}", "It must not be negative", "0 switches it off")
         if s.skip_z and not s.deep:
             chunk_size(s.latent, len(s.multipliers or GENERATOR_CHANNELS[s.size_px]))
-        if s.adversarial.exact_means and s.micro_batches > 1:
-            why = "This engine does not play the first pass that it needs"
-            raise UserError("exact_means does not go with micro_batches", why, "Use one large batch or several ranks")
 
 
 def split(verdict: Verdict, number: int) -> tuple[Verdict, Verdict]:
