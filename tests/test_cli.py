@@ -147,6 +147,27 @@ def test_inspecting_a_folder_counts_kinds_and_problems(tmp_path, photo, capsys):
     assert any("broken.png" in name for name in found["problems"])
 
 
+def test_inspecting_classes_counts_them_and_draws_a_mosaic(tmp_path, capsys):
+    assert cli.main(["shapes", str(tmp_path / "shapes"), "--size", "16", "--per-class", "2"]) == cli.DONE
+    capsys.readouterr()
+    sheet = tmp_path / "sheet.png"
+    assert cli.main(["inspect", str(tmp_path / "shapes"), "--mosaic", str(sheet), "--json"]) == cli.DONE
+    counts = json.loads(capsys.readouterr().out)["classes"]
+    assert len(counts) == 12 and set(counts.values()) == {2}
+    assert images.read_header(sheet).height == 12 * 18 - 2
+
+
+def test_inspecting_cameras_names_what_is_wrong_and_draws_a_plan(tmp_path, capsys):
+    world = tmp_path / "world"
+    assert cli.main(["world", str(world), "--frames", "2", "--size", "16x16", "--path", "survey"]) == cli.DONE
+    (world / "frames" / "000001.png").unlink()
+    capsys.readouterr()
+    plan = tmp_path / "plan.svg"
+    assert cli.main(["inspect", str(world), "--plan", str(plan)]) == cli.USER_ERROR
+    assert "have no picture: 000001" in capsys.readouterr().out.replace("frames/", "")
+    assert plan.read_text().startswith("<svg")
+
+
 def test_a_video_keeps_its_stamps_and_frames(tmp_path, model):
     pytest.importorskip("av")
     from fractions import Fraction

@@ -418,8 +418,6 @@ def _check(s: Settings) -> None:
         raise UserError(f"content_fade_steps is {s.content_fade_steps}", do="Use 1 or more")
     if s.style != "none":
         s.adversarial.require_batch(s.batch_size)
-        if s.adversarial.exact_means and s.micro_batches > 1:
-            raise UserError("exact_means does not go with micro_batches", do="Use one larger batch instead")
         _check_discriminator(s)
 
 

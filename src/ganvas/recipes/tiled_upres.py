@@ -310,5 +310,3 @@ def _check(s: Settings) -> None:
         raise UserError("The generator has nothing to learn from", "l1_weight is 0", "Give it a weight")
     if s.steps:
         s.adversarial.require_batch(s.batch_size)
-        if s.adversarial.exact_means and s.micro_batches > 1:
-            raise UserError("exact_means does not go with micro_batches", do="Use one larger batch instead")

@@ -33,9 +33,8 @@ def styles(
         json: print JSON.
         quiet: print only errors.
     """
-    from ganvas.inference.labelled import LabelPainter
     from ganvas.inference.styles import gather
-    from ganvas.io import runs
+    from ganvas.io import runs, weights
     from ganvas.verbs.printing import print_json
     from ganvas.verbs.upscaling import Screen
 
@@ -44,10 +43,10 @@ def styles(
         found, encoded = gather(run, data, centers, share, seed, device, report)
     if table:
         runs.write_atomically(table, encoded.csv().encode())
-    painter = LabelPainter(run, device="cpu")
+    names = {int(entry["id"]): entry["name"] for entry in weights.read_card(run).extra.get("legend", ())}
     counts = {label: int((encoded.observed.labels == label).sum()) for label in found.labels.unique().tolist()}
     rows = [
-        {"class": painter.name_of(label), "id": label, "styles": len(found.of(label)), "instances": count}
+        {"class": names.get(label, f"class {label}"), "id": label, "styles": len(found.of(label)), "instances": count}
         for label, count in counts.items()
     ]
     if json:

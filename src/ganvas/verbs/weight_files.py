@@ -12,21 +12,31 @@ from ganvas.errors import UserError
 from ganvas.verbs.printing import print_facts, print_json
 
 
+MOSAIC_PX = 64
+"""Side of the pictures of a mosaic, unless the set has smaller ones."""
+
+
 def inspect(
     path: Positional[str],
     num_labels: int = 0,
     ignore: tuple[int, ...] = (255,),
     write_legend: bool = False,
+    mosaic: Path | None = None,
+    plan: Path | None = None,
     json: bool = False,
 ) -> int:
-    """Say what a weight file, a run, a folder of pictures or a data set of label maps is, and what is wrong with it.
+    """Say what a weight file, a run or a data set is, and what is wrong with it.
+
+    Data sets are folders of pictures, folders by class, label maps, and footage with solved cameras.
 
     Args:
-        path: weight file of ours or another project, run folder, folder of pictures, or data set with label maps (also
-            as labels=DIR,picture=DIR,instances=DIR).
+        path: weight file of ours or another project, run folder, or data set (label maps also as
+            labels=DIR,picture=DIR,instances=DIR).
         num_labels: of a data set: labels that it is to be used with; 0 takes those of its legend.
         ignore: of a data set: ids that stand for no class.
         write_legend: of a data set whose label maps are in colours: write a legend.json with a class for each colour.
+        mosaic: of a data set with classes: write pictures of each class into this file.
+        plan: of footage with cameras: write the cameras as seen from above into this SVG file.
         json: print JSON.
     """
     from ganvas.io import runs, weights
@@ -36,13 +46,60 @@ def inspect(
     if Path(path).is_dir() and not runs.is_run(path):
         from ganvas.data.label_layouts import is_data_set
 
+        if plan:
+            return _inspect_cameras(Path(path), plan, json)
         if write_legend or is_data_set(path):
             return _inspect_labels(path, num_labels, ignore, write_legend, json)
+        if _has_cameras(Path(path)):
+            return _inspect_cameras(Path(path), plan, json)
         found = _inspect_pictures(Path(path))
+        found |= _inspect_classes(Path(path), mosaic, min([MOSAIC_PX, *found["shorter_side_px"][:1]]))
     else:
         found = weights.describe(path)
     (print_json if json else print_facts)(found)
     return DONE
+
+
+def _has_cameras(folder: Path) -> bool:
+    from ganvas.data.shots import find_cameras
+
+    try:
+        find_cameras(folder)
+    except UserError:
+        return False
+    return True
+
+
+def _inspect_cameras(folder: Path, plan: Path | None, json: bool) -> int:
+    from ganvas.data.camera_checks import check_folder
+    from ganvas.io import runs
+
+    report = check_folder(folder)
+    if plan:
+        if plan.exists():
+            raise UserError(f"{plan} exists already", do="Choose another name")
+        runs.write_atomically(plan, report.plan.encode())
+    if json:
+        print_json({"cameras": len(report.cameras), "findings": [str(finding) for finding in report.findings]})
+    else:
+        print("\n".join([*report.lines(), *([] if report.findings else ["Nothing is wrong."])]))
+    return USER_ERROR if report.findings else DONE
+
+
+def _inspect_classes(folder: Path, mosaic: Path | None, size_px: int) -> dict[str, Any]:
+    """Return what folders by class hold, and nothing for a folder that has no classes."""
+    from ganvas.data import classes
+    from ganvas.io import images
+
+    try:
+        found = classes.describe(folder)
+    except UserError as error:
+        if mosaic:
+            raise UserError(f"There is no mosaic of {folder}", error.what, error.do) from error
+        return {}
+    if mosaic:
+        images.write(mosaic, classes.mosaic(classes.ClassPictures(folder, size_px)))
+    return {"classes": found["classes"], "notes": found["notes"]}
 
 
 def _inspect_labels(inputs: str, num_labels: int, ignore: tuple[int, ...], write_legend: bool, json: bool) -> int:
