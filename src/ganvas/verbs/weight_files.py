@@ -11,7 +11,6 @@ from ganvas.cli import DONE, USER_ERROR
 from ganvas.errors import UserError
 from ganvas.verbs.printing import print_facts, print_json
 
-
 MOSAIC_PX = 64
 """Side of the pictures of a mosaic, unless the set has smaller ones."""
 
