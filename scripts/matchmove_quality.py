@@ -78,6 +78,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=15.0, help="of training for each row")
     parser.add_argument("--steps", type=int, default=0, help="steps of each row in place of --minutes")
     parser.add_argument("--rows", nargs="*", choices=list(ROWS), help="which rows; all if none is named")
+    parser.add_argument("--pixel-share", type=float, default=0.5, help="of the steps, with L1 alone before the others")
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--views", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
@@ -165,7 +166,8 @@ def _lengths(changes: dict[str, Any], options: argparse.Namespace) -> dict[str, 
         seconds = sum(stage.seconds_a_step for stage in measured) / len(measured)
         steps = max(10, round(60 * options.minutes / seconds))
     judged = changes.get("learned_weight", 1) or changes.get("gan_weight", 1)
-    return {"pixel_steps": steps // 2, "steps": steps - steps // 2} if judged else {"pixel_steps": 0, "steps": steps}
+    pixel = round(steps * options.pixel_share)
+    return {"pixel_steps": pixel, "steps": steps - pixel} if judged else {"pixel_steps": 0, "steps": steps}
 
 
 def _steps(run: Path) -> int:

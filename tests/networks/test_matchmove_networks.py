@@ -173,7 +173,16 @@ def test_rays_pass_through_what_a_pixel_sees():
 
 
 @pytest.mark.parametrize(
-    "switch", [{"fourier": 2}, {"rays_px": 16}, {"rays_px": 8, "fourier": 2}, {"attention_px": 16}, {"spectral": True}]
+    "switch",
+    [
+        {"fourier": 2},
+        {"rays_px": 16},
+        {"rays_px": 8, "fourier": 2},
+        {"attention_px": 16},
+        {"spectral": True},
+        {"rays_px": 8, "rays_fourier": 3, "rays_layers": 2, "rays_width": 5},
+        {"norm": "none"},
+    ],
 )
 def test_every_switch_gives_pictures_and_gradients(switch):
     torch.manual_seed(0)
@@ -182,6 +191,21 @@ def test_every_switch_gives_pictures_and_gradients(switch):
     assert out.shape == (2, 3, 32, 32) and out.abs().max() <= 1 and (out[0] - out[1]).abs().max() > 0
     out.square().sum().backward()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in net.parameters())
+
+
+def test_the_mlp_of_the_rays_sees_each_pixel_alone_and_the_rays_octaves_only():
+    torch.manual_seed(0)
+    net = CameraGenerator(
+        size_px=16, width=4, mean=MEAN, deviation=DEVIATION, fourier=1, rays_px=8, rays_fourier=3, rays_layers=2
+    )
+    rays, *mlp = net.rays["8"]
+    assert net.standardize.octaves == 1 and rays.octaves == 3
+    lines = rays(cameras()).requires_grad_()
+    out = torch.nn.Sequential(*mlp)(lines)
+    assert out.shape == (2, 64, 8, 8)
+    out[0, :, 2, 5].sum().backward()
+    felt = lines.grad.abs().sum(dim=1) > 0
+    assert felt.sum() == 1 and felt[0, 2, 5]
 
 
 def test_spectral_norm_reaches_every_layer_and_attention_its_place():

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganvas.errors import UserError
-from ganvas.networks.blocks import SelfAttention, init_icnr, init_orthogonal, norm_layer
+from ganvas.networks.blocks import Norm, SelfAttention, init_icnr, init_orthogonal, norm_layer
 from ganvas.networks.blocks import spectral as normalize_spectrally
 from ganvas.protocol import Verdict
 
@@ -67,12 +67,14 @@ class TransposeBlock(nn.Module):
     (B, C, H, W) -> (B, channels_out, 2H, 2W)
     """
 
-    def __init__(self, channels_in: int, channels_out: int, first: bool, spectral: bool, drop: float) -> None:
+    def __init__(
+        self, channels_in: int, channels_out: int, first: bool, norm: Norm, spectral: bool, drop: float
+    ) -> None:
         super().__init__()
         stride, padding = (1, 0) if first else (2, 1)
         self.conv = nn.ConvTranspose2d(channels_in, channels_out, 4, stride, padding, bias=False)
         init_orthogonal(self.conv)
-        self.norm, self.drop = norm_layer("batch", channels_out), nn.Dropout(drop)
+        self.norm, self.drop = norm_layer(norm, channels_out), nn.Dropout(drop)
         self.resize = ChannelResize(channels_in, channels_out)
         if spectral:
             normalize_spectrally(self.conv)
@@ -88,11 +90,11 @@ class ShuffleBlock(nn.Module):
     (B, C, H, W) -> (B, channels_out, 2H, 2W)
     """
 
-    def __init__(self, channels_in: int, channels_out: int, rays: int, spectral: bool, drop: float) -> None:
+    def __init__(self, channels_in: int, channels_out: int, rays: int, norm: Norm, spectral: bool, drop: float) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels_in + rays, 4 * channels_out, 3, padding=1)
         _init_shuffled(self.conv)
-        self.norm, self.drop = norm_layer("batch", 4 * channels_out), nn.Dropout(drop)
+        self.norm, self.drop = norm_layer(norm, 4 * channels_out), nn.Dropout(drop)
         self.resize = ChannelResize(channels_in, channels_out)
         if spectral:
             normalize_spectrally(self.conv)
@@ -209,6 +211,21 @@ class Rays(nn.Module):
         return torch.cat([lines, waves], dim=1)
 
 
+def _lines_of_sight(rays: Rays, channels: int, layers: int, spectral: bool) -> nn.Module:
+    """Return rays, followed by what an MLP of each pixel makes of its ray, where there are layers.
+
+    Rays that enter a convolution of 3 x 3 cost nine times as much as here, and are blended before a single bend.
+    """
+    parts: list[nn.Module] = [rays]
+    known = RAY * (1 + 2 * rays.octaves)
+    for _ in range(layers):
+        conv = nn.Conv2d(known, channels, 1)
+        nn.init.kaiming_normal_(conv.weight, SLOPE)
+        parts += [normalize_spectrally(conv) if spectral else conv, nn.LeakyReLU(SLOPE)]
+        known = channels
+    return nn.Sequential(*parts) if layers else rays
+
+
 class CameraGenerator(nn.Module):
     """The camera-to-picture generator: a matrix and a focal length to what the camera sees, in [-1, 1].
 
@@ -216,7 +233,8 @@ class CameraGenerator(nn.Module):
 
     Two transposed convolutions to 8 px, then pixel-shuffle doublings, each with a resized residual; the last doubling
     has `width` channels, those before it up to four times as many. The defaults are the original's network.
-    Beyond it: `fourier` octaves of the camera and its rays; per-pixel rays that enter each doubling from `rays_px` on;
+    Beyond it: `fourier` octaves of the camera and of its rays (`rays_fourier`: others for these); per-pixel rays that
+    enter each doubling from `rays_px` on, bare or behind an MLP of `rays_layers` of `rays_width`; another norm;
     self-attention at `attention_px`; spectral norm; a second, coarse output of `coarse_px`.
     Source: NeuralVFX, "Reverse Matchmove GAN" and "... at high resolution", blog posts.
 
@@ -233,6 +251,10 @@ class CameraGenerator(nn.Module):
         film_back_mm: Sequence[float] = (24.0, 24.0),
         fourier: int = 0,
         rays_px: int = 0,
+        rays_fourier: int | None = None,
+        rays_layers: int = 0,
+        rays_width: int = 64,
+        norm: Norm = "batch",
         attention_px: int = 0,
         coarse_px: int = 0,
         spectral: bool = False,
@@ -250,22 +272,24 @@ class CameraGenerator(nn.Module):
                 raise UserError(f"{name} is {side}", do=f"Use 0 or one of {', '.join(map(str, sides))}")
         self.standardize = Standardizer(mean, deviation, fourier)
         self.rays = nn.ModuleDict()
+        octaves = fourier if rays_fourier is None else rays_fourier
         if rays_px:
             if not mean or not deviation:
                 raise UserError("Rays need the statistics of the training cameras", do="Give mean and deviation")
             for side in sides[sides.index(rays_px) :]:
-                self.rays[str(side)] = Rays(mean, deviation, film_back_mm, side, fourier)
+                rays = Rays(mean, deviation, film_back_mm, side, octaves)
+                self.rays[str(side)] = _lines_of_sight(rays, rays_width, rays_layers, spectral)
         widths = [width * min(4, size_px // (2 * side)) for side in sides]
         self.blocks = nn.ModuleList([
-            TransposeBlock(self.standardize.channels, 8 * width, True, spectral, drop),
-            TransposeBlock(8 * width, 4 * width, False, spectral, drop),
+            TransposeBlock(self.standardize.channels, 8 * width, True, norm, spectral, drop),
+            TransposeBlock(8 * width, 4 * width, False, norm, spectral, drop),
         ])  # fmt: skip
-        channels = 4 * width
+        channels, seen = 4 * width, rays_width if rays_layers else RAY * (1 + 2 * octaves)
         self.stages: dict[int, int] = {}
         for side, out in zip(sides, widths):
             self.stages[side] = len(self.blocks)
-            extra = RAY * (1 + 2 * fourier) if str(side) in self.rays else 0
-            self.blocks.append(ShuffleBlock(channels, out, extra, spectral, drop))
+            extra = seen if str(side) in self.rays else 0
+            self.blocks.append(ShuffleBlock(channels, out, extra, norm, spectral, drop))
             channels = out
         self.attention_at, self.attention = self.stages.get(attention_px), nn.Identity()
         if attention_px:

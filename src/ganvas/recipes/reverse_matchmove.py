@@ -90,6 +90,14 @@ class Settings(Training):
     """Octaves of Fourier features of the camera and of its rays."""
     rays_px: int = 0
     """Resolution from which on the rays of the pixels enter each doubling; 0 leaves them out."""
+    rays_fourier: int | None = None
+    """Octaves of Fourier features of the rays alone; None takes `fourier`."""
+    rays_layers: int = 0
+    """Layers of an MLP that each ray goes through before it enters."""
+    rays_width: int = 64
+    """Channels of that MLP."""
+    generator_norm: Literal["batch", "instance", "none"] = "batch"
+    """Norm in the generator."""
     attention_px: int = 0
     """Resolution of self-attention in the generator; 0 for none."""
     generator_spectral: bool = False
@@ -134,6 +142,8 @@ class Settings(Training):
     """Steps with all losses (500 epochs of 3000 frames)."""
     rate: float = 2e-4
     """Learning rate of the generator."""
+    momentum: float = 0.5
+    """First beta of the generator's Adam; the discriminator's is 0.5."""
     discriminator_rate: float = 2e-4
     """Learning rate of the discriminator."""
     halvings: int = 8
@@ -148,13 +158,14 @@ GOAL_2048 = replace(
 )  # fmt: skip
 # Ours: rays and Fourier features, narrow layers at a higher rate.
 LAPTOP = replace(
-    PAPER, size_px=128, width=24, fourier=6, rays_px=8, zoom=(1.0, 1.15), roll_degrees=10.0, batch_size=8,
-    discriminator_width=16, discriminator_rate=5e-4, perceptual="none", rate=2e-3, halvings=4, pixel_steps=1200,
-    steps=1200, average_half_life=1500.0, checkpoint_every=200, preview_every=200, score_every=200,
+    PAPER, size_px=128, width=12, fourier=0, rays_px=32, rays_fourier=7, rays_layers=3, generator_norm="none",
+    momentum=0.9, zoom=(1.0, 1.15), roll_degrees=10.0, batch_size=2, discriminator_width=16, perceptual="none",
+    learned_weight=10.0, rate=5e-3, discriminator_rate=5e-4, halvings=4, pixel_steps=6000, steps=2000,
+    average_half_life=200.0, checkpoint_every=500, preview_every=500, score_every=500,
 )  # fmt: skip
 PREVIEW = replace(
-    LAPTOP, size_px=64, width=12, fourier=5, pixel_steps=400, steps=200, average_half_life=600.0,
-    checkpoint_every=100, preview_every=100, score_every=100,
+    LAPTOP, size_px=64, rays_px=16, rays_fourier=6, pixel_steps=1200, steps=400,
+    checkpoint_every=200, preview_every=200, score_every=200,
 )  # fmt: skip
 
 
@@ -186,15 +197,16 @@ class ReverseMatchmove(Recipe):
         milestones = tuple(0.2 + 0.8 * place / s.halvings for place in range(s.halvings))
         rates = {"generator": s.rate, "discriminator": s.discriminator_rate}
         decays = {"generator": 0.0, "discriminator": s.discriminator_decay}
+        betas = {"generator": (s.momentum, 0.999), "discriminator": (0.5, 0.999)}
         adams = {
             name: Optimizer(
-                rate=rates[name], betas=(0.5, 0.999), weight_decay=decays[name], schedule="step", milestones=milestones
+                rate=rates[name], betas=betas[name], weight_decay=decays[name], schedule="step", milestones=milestones
             )
             for name in rates
             if name == "generator" or self.judged
         }
         # The rate is whole until the last stage begins, which starts from there.
-        still = {"generator": Optimizer(rate=s.rate, betas=(0.5, 0.999))}
+        still = {"generator": Optimizer(rate=s.rate, betas=betas["generator"])}
         first = adams if self.judged else still
         stages = [
             Stage(name="coarse", steps=s.coarse_steps, turns=turns, optimizers=first, resolution=s.coarse_px),
@@ -351,8 +363,10 @@ class ReverseMatchmove(Recipe):
             network="camera_generator",
             settings={
                 "size_px": s.size_px, "width": s.width, "mean": mean, "deviation": deviation, "film_back_mm": film,
-                "fourier": s.fourier, "rays_px": s.rays_px, "attention_px": s.attention_px, "coarse_px": s.coarse_px,
-                "spectral": s.generator_spectral, "drop": s.dropout,
+                "fourier": s.fourier, "rays_px": s.rays_px, "rays_fourier": s.rays_fourier,
+                "rays_layers": s.rays_layers, "rays_width": s.rays_width, "norm": s.generator_norm,
+                "attention_px": s.attention_px, "coarse_px": s.coarse_px, "spectral": s.generator_spectral,
+                "drop": s.dropout,
             },
             input="camera", range=(-1.0, 1.0), channels_in=13, tiling="internal", recipe="reverse_matchmove",
             purpose=f"views of {s.size_px} px from cameras", data=s.data, extra=self._told() if self._views else {},
