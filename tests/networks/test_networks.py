@@ -35,6 +35,10 @@ TINY = {
     "multi_scale_discriminator": {"width": 2},
     "dcgan_discriminator": {"width": 2, "minibatch": "discrimination"},
     "dcgan_generator": {"width": 8, "spectral": True, "attention_px": 32},
+    "pix2pixhd_global": {"width": 2, "downs": 1, "blocks": 1},
+    "pix2pixhd_local": {"width": 2, "downs": 1, "blocks": 1},
+    "camera_generator": {"width": 2, "fourier": 1},
+    "camera_discriminator": {"width": 2},
     "vgg19": {"layers": ["conv1_2", "relu2_1"]},
     "small_features": {"width": 2, "stages": 2},
 }
