@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,32 +99,34 @@ def whole(folder: Path, class_names: list[str]) -> tuple[Tensor, Tensor]:
     return torch.stack([source.square(index) for index in range(len(source))]).float() / 255, source.labels
 
 
-def judge(run: Path, data: Path, truncation: float | None) -> dict[str, Any]:
-    """Return the scores of a run's newest weights."""
+def judge(run: Path, data: Path, thresholds: Sequence[float | None]) -> list[dict[str, Any]]:
+    """Return the scores of a run's newest weights at each truncation; all are judged by one probe."""
     sampler = SeedSampler(run)
     names = sampler.class_names
     (real, real_labels), (held, held_labels) = (whole(data / part, names) for part in ("train", "held"))
     both, labels = torch.cat([real, held]), torch.cat([real_labels, held_labels])
-    probe = train_classifier(
-        both, labels, len(names), steps=PROBE_STEPS, held_out=list(range(len(real), len(both)))
-    )  # fmt: skip
+    held_out = list(range(len(real), len(both)))
+    probe = train_classifier(both, labels, len(names), steps=PROBE_STEPS, held_out=held_out)
     wanted = torch.arange(len(names)).repeat(PER_CLASS)
-    made = sampler.sample(range(len(wanted)), wanted.tolist(), Truncation(truncation))
-    named = probe.predict(made)
-    right = named == wanted
-    spread = spread_within(probe.features(made), wanted) / spread_within(probe.features(held), held_labels)
-    near = find_neighbours(sampler, data / "train", range(4), Truncation(truncation), data / "held", number=512)
-    return {
-        "truncation": truncation,
-        "probe_held_out_accuracy": probe.held_out_accuracy,
-        "accuracy": float(right.float().mean()),
-        "accuracy_by_class": {name: float(right[wanted == n].float().mean()) for n, name in enumerate(names)},
-        "diversity_ratio": spread,
-        "classes_covered": int((named.bincount(minlength=len(names)) > 0).sum()),
-        "nearest_ratio": {space: nearness.ratio for space, nearness in near.nearness.items()},
-        "suspiciously_near": {space: nearness.suspicious for space, nearness in near.nearness.items()},
-        "probe": probe.trust,
-    }
+    held_spread = spread_within(probe.features(held), held_labels)
+    scores = []
+    for threshold in thresholds:
+        made = sampler.sample(range(len(wanted)), wanted.tolist(), Truncation(threshold))
+        named = probe.predict(made)
+        right = named == wanted
+        near = find_neighbours(sampler, data / "train", range(4), Truncation(threshold), data / "held", number=512)
+        scores.append({
+            "truncation": threshold,
+            "probe_held_out_accuracy": probe.held_out_accuracy,
+            "accuracy": float(right.float().mean()),
+            "accuracy_by_class": {name: float(right[wanted == n].float().mean()) for n, name in enumerate(names)},
+            "diversity_ratio": spread_within(probe.features(made), wanted) / held_spread,
+            "classes_covered": int((named.bincount(minlength=len(names)) > 0).sum()),
+            "nearest_ratio": {space: nearness.ratio for space, nearness in near.nearness.items()},
+            "suspiciously_near": {space: nearness.suspicious for space, nearness in near.nearness.items()},
+            "probe": probe.trust,
+        })  # fmt: skip
+    return scores
 
 
 def main() -> None:
@@ -144,12 +146,14 @@ def main() -> None:
         start = time.monotonic()
         if not options.judge_only:
             train(name, folder, folder / "run", options.steps, options.width, options.threads)
+        judged, _ = runs.newest_checkpoint(folder / "run")
         result = {
             "set": source,
-            "steps": options.steps,
+            "steps": judged.step if judged else 0,
+            "width": runs.read_json(folder / "run" / runs.SETTINGS)["settings"]["width"],
             "seconds_of_training_in_this_call": round(time.monotonic() - start),
             "threads": torch.get_num_threads(),
-            "scores": [judge(folder / "run", folder, threshold) for threshold in [None, *options.truncation]],
+            "scores": judge(folder / "run", folder, [None, *options.truncation]),
         }
         runs.write_json(options.out / f"{name}.json", result)
         print(json.dumps(result, indent=2), flush=True)
