@@ -142,6 +142,8 @@ class Settings(Training):
     """Steps with all losses (500 epochs of 3000 frames)."""
     rate: float = 2e-4
     """Learning rate of the generator."""
+    warmup_steps: int = 0
+    """Steps at the beginning of each stage over which rates rise from nothing."""
     momentum: float = 0.5
     """First beta of the generator's Adam; the discriminator's is 0.5."""
     discriminator_rate: float = 2e-4
@@ -159,9 +161,10 @@ GOAL_2048 = replace(
 # Ours: rays and Fourier features, narrow layers at a higher rate.
 LAPTOP = replace(
     PAPER, size_px=128, width=12, fourier=0, rays_px=32, rays_fourier=7, rays_layers=3, generator_norm="none",
-    momentum=0.9, zoom=(1.0, 1.15), roll_degrees=10.0, batch_size=2, discriminator_width=16, perceptual="none",
-    learned_weight=10.0, rate=5e-3, discriminator_rate=5e-4, halvings=4, pixel_steps=6000, steps=2000,
-    average_half_life=200.0, checkpoint_every=500, preview_every=500, score_every=500,
+    momentum=0.9, warmup_steps=100, zoom=(1.0, 1.15), roll_degrees=10.0, batch_size=2, discriminator_width=16,
+    perceptual="none", learned_weight=10.0, rate=4e-3, discriminator_rate=5e-4, halvings=4,
+    pixel_steps=3000, steps=2000, average_half_life=200.0, checkpoint_every=500, preview_every=500,
+    score_every=500,
 )  # fmt: skip
 PREVIEW = replace(
     LAPTOP, size_px=64, rays_px=16, rays_fourier=6, pixel_steps=1200, steps=400,
@@ -200,13 +203,18 @@ class ReverseMatchmove(Recipe):
         betas = {"generator": (s.momentum, 0.999), "discriminator": (0.5, 0.999)}
         adams = {
             name: Optimizer(
-                rate=rates[name], betas=betas[name], weight_decay=decays[name], schedule="step", milestones=milestones
+                rate=rates[name],
+                betas=betas[name],
+                weight_decay=decays[name],
+                schedule="step",
+                milestones=milestones,
+                warmup_steps=s.warmup_steps,
             )
             for name in rates
             if name == "generator" or self.judged
         }
         # The rate is whole until the last stage begins, which starts from there.
-        still = {"generator": Optimizer(rate=s.rate, betas=betas["generator"])}
+        still = {"generator": Optimizer(rate=s.rate, betas=betas["generator"], warmup_steps=s.warmup_steps)}
         first = adams if self.judged else still
         stages = [
             Stage(name="coarse", steps=s.coarse_steps, turns=turns, optimizers=first, resolution=s.coarse_px),
