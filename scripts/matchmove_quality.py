@@ -175,14 +175,14 @@ def _steps(run: Path) -> int:
     return settings["pixel_steps"] + settings["steps"]
 
 
-def _scores(run: Path, data: Path, kind: str) -> dict[str, float]:
+def _scores(run: Path, data: Path, kind: str) -> dict[str, Any]:
     made, truth, nearest = _pictures(run, data, kind)
     reports, base = [], []
     for ours, real in zip(made, truth):
         low = degrade.resize_bicubic(real[None], 1 / 4)
         soft = degrade.resize_bicubic(low, size=(real.shape[-2], real.shape[-1])).clamp(0, 1)
-        planes = [paired.luma(picture[None])[0, 0] for picture in (ours, real, soft[0])]
-        reports.append(sharpness.judge(*planes))
+        result, wanted, bicubic = (paired.luma(picture[None])[0, 0] for picture in (ours, real, soft[0]))
+        reports.append(sharpness.judge(result, wanted, bicubic))
     report = sharpness.mean_report(reports)
     base = [float(paired.psnr(a[None], b[None])) for a, b in zip(nearest, truth)]
     found = [float(paired.psnr(a[None], b[None])) for a, b in zip(made, truth)]
