@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import runpy
+import signal
 import subprocess
 import sys
 import traceback
@@ -94,6 +95,8 @@ def run(folder: Path, module: str, arguments: list[str], environment: dict[str, 
         for descriptor, name in ((0, os.devnull), (1, folder / "out"), (2, folder / "err")):
             os.dup2(os.open(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC), descriptor)
         os.environ.update(environment)
+        # A shell that runs the tests in the background has them ignore Ctrl-C, which the program would inherit.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         sys.argv = [module, *arguments]
         # Flushing guards against power failures, which no test can cause.
         os.fsync = lambda descriptor: None

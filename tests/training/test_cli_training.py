@@ -25,7 +25,7 @@ def wait_for_log(run, program, lines):
 
 def test_ctrl_c_saves_and_prints_the_command_that_goes_on(tmp_path, forks):
     run = tmp_path / "a run"
-    options = ["--data", "drawn", "--out", run, "--slow-s", "1", "--checkpoint-every", "100"]
+    options = ["--data", "drawn", "--out", run, "--slow-s", "0.4", "--checkpoint-every", "100"]
     slow = forks.start(tmp_path / "slow", "ganvas", "train", RECIPE, *options)
     wait_for_log(run, slow, 2)
     os.kill(slow.number, signal.SIGINT)
