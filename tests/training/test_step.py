@@ -192,6 +192,17 @@ def test_exact_means_make_accumulation_equal_the_large_batch(side, pairing):
     assert any((value - whole[key]).abs().max() > 1e-5 for key, value in apart.items())
 
 
+def test_what_accumulation_changes_is_told_of_any_recipe_with_a_coupled_loss():
+    def told(micro_batches, turns=(DISCRIMINATOR, GENERATOR), **loss):
+        settings = CoupledSettings(micro_batches=micro_batches, adversarial=AdversarialLoss(**loss))
+        return trainer_of(Line(settings, [stage(1, turns)])).notices()
+
+    (notice,) = told(2, pairing="average")
+    assert "within each of the 2 micro-batches" in notice
+    assert not told(1, pairing="average") and not told(2) and not told(2, pairing="average", exact_means=True)
+    assert not told(2, (GENERATOR,), pairing="average")
+
+
 def test_accumulation_reuses_each_micro_batch_in_the_generators_turn():
     recipe = Line(Settings(micro_batches=2), [stage(1)])
     trainer_of(recipe, steps=1)

@@ -19,6 +19,7 @@ from torch import Tensor
 from ganvas.data.pictures import decode
 from ganvas.errors import UserError, did_you_mean
 from ganvas.io import containers, images, runs
+from ganvas.io.tensors import sha256
 from ganvas.metrics import distribution, manifold
 from ganvas.metrics.distribution import Reference, Statistics
 from ganvas.metrics.features import JUDGES, Judge, open_judge
@@ -234,7 +235,7 @@ def _features(
 
 def _key(paths: Sequence[Path], judge: Judge) -> str:
     content = hashlib.sha256()
-    for digest in sorted(runs.sha256(path) for path in paths):
+    for digest in sorted(sha256(path) for path in paths):
         content.update(digest.encode())
     return f"{judge.name}-{judge.preprocessing.hash}-{content.hexdigest()[:16]}"
 

@@ -309,11 +309,6 @@ class BigGAN(Recipe):
             )
         }  # fmt: skip
 
-    def notices(self) -> list[str]:
-        """Return what the user should read once before the first step."""
-        notice = self.settings.adversarial.accumulation_notice(self.settings.micro_batches)
-        return [notice] if notice else []
-
     def _check(self) -> None:
         s = self.settings
         s.adversarial.require_batch(s.batch_size * (s.micro_batches if s.adversarial.exact_means else 1))

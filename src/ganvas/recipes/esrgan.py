@@ -254,11 +254,6 @@ class ESRGAN(Recipe):
         mean = sum(ours) / len(ours)
         return {"psnr_y": mean, "gain_over_bicubic": mean - sum(base) / len(base)}
 
-    def notices(self) -> list[str]:
-        """Return what accumulation changes, if it changes anything."""
-        notice = self.settings.adversarial.accumulation_notice(self.settings.micro_batches)
-        return [notice] if notice and self.settings.gan_steps else []
-
     def card(self) -> Card:
         """Return the card of the generator."""
         s = self.settings

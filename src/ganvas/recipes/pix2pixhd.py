@@ -406,10 +406,6 @@ class Pix2PixHD(Recipe):
             cards["discriminator"] = discriminator_card(self.card().channels_in - s.instance_features + 3, *sizes)
         return {name: replace(card, recipe="pix2pixhd", data=s.data) for name, card in cards.items()}
 
-    def notices(self) -> list[str]:
-        """Return what the user should read once before the first step."""
-        return list(filter(None, [self.settings.adversarial.accumulation_notice(self.settings.micro_batches)]))
-
 
 def _square(pictures: Tensor) -> Tensor:
     side = min(pictures.shape[-2:])

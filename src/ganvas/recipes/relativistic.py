@@ -335,11 +335,6 @@ class Relativistic(Recipe):
             purpose=f"pictures of {s.size_px} px from noise", data=s.data,
         )  # fmt: skip
 
-    def notices(self) -> list[str]:
-        """Return what the user should read once before the first step."""
-        notice = self.settings.adversarial.accumulation_notice(self.settings.micro_batches)
-        return [notice] if notice else []
-
     def _check(self) -> None:
         s = self.settings
         s.adversarial.require_batch(s.batch_size)

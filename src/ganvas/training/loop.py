@@ -61,8 +61,7 @@ def train(plan: Plan, folder: str | Path, *, as_json: bool = False, quiet: bool 
             },
         )
     parallel.barrier()
-    notices = plan.recipe.notices() if hasattr(plan.recipe, "notices") else []
-    return _play(trainer, run, as_json, quiet, [*trainer.init_report, *notices])
+    return _play(trainer, run, as_json, quiet, trainer.notices())
 
 
 def resume(

@@ -18,6 +18,7 @@ from ganvas import device as machine
 from ganvas import ranks
 from ganvas.errors import UserError, did_you_mean
 from ganvas.io import runs
+from ganvas.losses.adversarial import AdversarialLoss
 from ganvas.protocol import Carry, Context, Networks, Recipe, Source, Stage, Turn
 from ganvas.settings import to_json
 from ganvas.training import checkpoint, parallel
@@ -75,7 +76,8 @@ class Trainer:
             world_size=ranks.world_size(),
             workers=self.settings.workers,
         )
-        self.needs_two_passes = any(getattr(value, "exact_means", False) for value in vars(self.settings).values())
+        self.adversarial = [value for value in vars(self.settings).values() if isinstance(value, AdversarialLoss)]
+        self.needs_two_passes = any(loss.exact_means for loss in self.adversarial)
         self.sentinel = Sentinel(self.settings.sentinel, self.settings.sentinel_action)
         self.step, self.images_seen, self.stage_index = 0, 0, -1
         self.carry: Carry = {}
@@ -97,6 +99,13 @@ class Trainer:
                 recompute_blocks(self.nets[name])
             if self.settings.compile:
                 self.nets[name].compile()
+
+    def notices(self) -> list[str]:
+        """Return what the user should read once before the first step."""
+        told = [*self.init_report, *(self.recipe.notices() if hasattr(self.recipe, "notices") else [])]
+        if any(turn.side == "discriminator" for stage in self.stages for turn in stage.turns):
+            told += [loss.accumulation_notice(self.settings.micro_batches) for loss in self.adversarial]
+        return [notice for notice in told if notice]
 
     # Where the run stands
 
