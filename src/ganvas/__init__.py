@@ -7,6 +7,8 @@ up = ganvas.Upscaler("default")         # whole pictures of any size and depth
 big = up(picture)                       # NumPy (H, W, C) of uint8, uint16 or float; the same type out
 run = ganvas.train("esrgan", data="photos", preset="laptop")
 scores = ganvas.evaluate("results", "truth")
+sampler = ganvas.SeedSampler("runs/shapes")     # what `ganvas generate` runs: pictures from noise and classes;
+painter = ganvas.LabelPainter("runs/street")    # from label maps; ClipSampler: clips of them; Flyer: from cameras
 """
 
 from __future__ import annotations
@@ -18,17 +20,35 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from ganvas.errors import UserError
+    from ganvas.inference.clips import ClipSampler
+    from ganvas.inference.flights import Flyer
+    from ganvas.inference.labelled import LabelPainter
     from ganvas.inference.load import load
+    from ganvas.inference.seeds import SeedSampler
     from ganvas.inference.upscale import Upscaler
     from ganvas.launch import train
     from ganvas.metrics.evaluate import evaluate
 
-__all__ = ["Upscaler", "UserError", "evaluate", "load", "train"]
+__all__ = [
+    "ClipSampler",
+    "Flyer",
+    "LabelPainter",
+    "SeedSampler",
+    "Upscaler",
+    "UserError",
+    "evaluate",
+    "load",
+    "train",
+]
 
 # Imported when first used, so that `import ganvas` and the command line's help stay quick.
 _HOMES = {
     "load": "ganvas.inference.load",
     "Upscaler": "ganvas.inference.upscale",
+    "SeedSampler": "ganvas.inference.seeds",
+    "LabelPainter": "ganvas.inference.labelled",
+    "ClipSampler": "ganvas.inference.clips",
+    "Flyer": "ganvas.inference.flights",
     "train": "ganvas.launch",
     "evaluate": "ganvas.metrics.evaluate",
     "UserError": "ganvas.errors",
