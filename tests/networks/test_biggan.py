@@ -172,6 +172,33 @@ def test_a_deep_generator_cannot_widen():
         BigGANDeepGenerator(**{**DEEP, "multipliers": (4, 8, 4, 4)})
 
 
+class Skipped(nn.Module):
+    """A block that does nothing."""
+
+    def forward(self, x, *_):
+        return x
+
+
+def test_further_blocks_lie_before_the_doubling_and_behind_the_halving():
+    settings = {"class_features": 0, "skip_z": False}
+    plain, deeper = generator(**settings).eval(), generator(**settings, depth=2).eval()
+    judge, deeper_judge = BigGANDiscriminator(**SMALL).eval(), BigGANDiscriminator(**SMALL, depth=2).eval()
+    for net, twice, first in ((plain, deeper, 1), (judge, deeper_judge, 0)):
+        assert len(twice.blocks) == 2 * len(net.blocks)
+        for index, block in enumerate(net.blocks):
+            assert twice.blocks[2 * index + 1 - first].shortcut is None
+            twice.blocks[2 * index + 1 - first] = Skipped()
+            twice.blocks[2 * index + first] = block
+        twice.load_state_dict({**twice.state_dict(), **{
+            name: value for name, value in net.state_dict().items() if not name.startswith("blocks.")
+        }})  # fmt: skip
+    z, y = torch.randn(2, plain.latent), torch.tensor([0, 2])
+    with torch.no_grad():
+        made = plain(z, y)
+        torch.testing.assert_close(deeper(z, y), made)
+        torch.testing.assert_close(deeper_judge(made, y).score, judge(made, y).score)
+
+
 # Layers
 
 

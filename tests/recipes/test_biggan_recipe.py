@@ -72,7 +72,8 @@ def test_the_presets_are_the_papers_values():
         # 0.9999 a step of 2048 pictures.
         assert 0.5 ** (2048 / s.average_half_life) == pytest.approx(0.9999, abs=1e-8)
     assert presets["paper"] is presets["paper128"]
-    assert (DEEP.deep, DEEP.width, DEEP.latent, DEEP.depth) == (True, 128, 128, 2)
+    assert (DEEP.deep, DEEP.width, DEEP.latent) == (True, 128, 128)
+    assert BigGAN(replace(DEEP, num_classes=10)).card().settings["depth"] == 2
     assert (presets["deep256"].generator_rate, presets["deep256"].discriminator_rate) == (2.5e-5, 2.5e-5)
     # Zhang et al. 2019, section 4: rates 1e-4 and 4e-4, betas 0 and 0.9, one step each, batch 256.
     assert (SAGAN.generator_rate, SAGAN.discriminator_rate, SAGAN.betas) == (1e-4, 4e-4, (0.0, 0.9))

@@ -137,21 +137,37 @@ def embed(table: nn.Module, condition: Tensor) -> Tensor:
 
 
 class GeneratorBlock(nn.Module):
-    """Double the sides: norm, ReLU, up, convolution, norm, ReLU, convolution, beside a shortcut of up and 1x1."""
+    """Norm, ReLU, up where it doubles the sides, convolution, norm, ReLU, convolution, beside a shortcut of up and 1x1.
 
-    def __init__(self, channels_in: int, channels_out: int, features: int, classes: int, epsilon: float, sets: int):
+    A block that changes neither sides nor channels has nothing in its shortcut.
+    """
+
+    def __init__(
+        self,
+        channels_in: int,
+        channels_out: int,
+        features: int,
+        classes: int,
+        epsilon: float,
+        sets: int,
+        doubles: bool = True,
+    ) -> None:
         super().__init__()
+        self.doubles = doubles
         self.norm1 = ConditionalBatchNorm(channels_in, features, classes, epsilon, sets)
         self.norm2 = ConditionalBatchNorm(channels_out, features, classes, epsilon, sets)
         self.conv1 = spectral(nn.Conv2d(channels_in, channels_out, 3, padding=1))
         self.conv2 = spectral(nn.Conv2d(channels_out, channels_out, 3, padding=1))
-        self.shortcut = spectral(nn.Conv2d(channels_in, channels_out, 1))
+        needed = doubles or channels_in != channels_out
+        self.shortcut = spectral(nn.Conv2d(channels_in, channels_out, 1)) if needed else None
 
     def forward(self, x: Tensor, condition: Tensor, truncation: float) -> Tensor:
-        hidden = self.conv1(double(F.relu(self.norm1(x, condition, truncation))))
+        hidden = F.relu(self.norm1(x, condition, truncation))
+        hidden = self.conv1(double(hidden) if self.doubles else hidden)
         hidden = self.conv2(F.relu(self.norm2(hidden, condition, truncation)))
         # A 1x1 convolution and a repetition of pixels can change places: here it costs a quarter.
-        return hidden + double(self.shortcut(x))
+        kept = x if self.shortcut is None else self.shortcut(x)
+        return hidden + (double(kept) if self.doubles else kept)
 
 
 def double(x: Tensor) -> Tensor:
@@ -227,6 +243,7 @@ class BigGANGenerator(GeneratorEnds):
     `class_features` all norms share one embedding of the class; 0 gives each norm its own, as in SAGAN, and then there
     is no skip_z. `multipliers` replaces the published channels, `statistics` the batch statistics by a bank over
     truncations; of `rgb_outputs` channels the first three are the picture (the published deep weights have 128).
+    There are `depth` blocks at each resolution, the last of which doubles the sides; the published networks have one.
     Source: Brock et al. 2019, tables 4 to 6.
 
     Raises:
@@ -246,26 +263,28 @@ class BigGANGenerator(GeneratorEnds):
         epsilon: float = 1e-5,
         statistics: int = 0,
         rgb_outputs: int = 3,
+        depth: int = 1,
     ) -> None:
         channels = [width * m for m in channel_plan("BigGAN", size_px, multipliers, GENERATOR_CHANNELS)]
-        stages = len(channels) - 1
-        sides = [BASE_PX * 2 ** (stage + 1) for stage in range(stages)]
+        sides = [BASE_PX * 2 ** (stage + 1) for stage in range(len(channels) - 1)]
         check_attention(attention_px, sides)
         if skip_z and not class_features:
             why = "Its chunks reach the blocks beside the shared class embedding, which class_features 0 leaves out"
             raise UserError("skip_z needs a shared class embedding", why, "Set class_features to 128, or skip_z off")
-        chunk = chunk_size(latent, stages + 1) if skip_z else latent
+        chunk = chunk_size(latent, depth * len(sides) + 1) if skip_z else latent
         super().__init__(
             channels[0], channels[-1], chunk, num_classes, class_features, epsilon, statistics, rgb_outputs
         )
         self.size_px, self.latent, self.skip_z = size_px, latent, skip_z
         features = class_features + chunk * skip_z
         self.blocks = nn.ModuleList(
-            GeneratorBlock(before, after, features, num_classes, epsilon, statistics)
+            GeneratorBlock(before, out, features, num_classes, epsilon, statistics, doubles)
             for before, after in itertools.pairwise(channels)
+            for out, doubles in [(before, False)] * (depth - 1) + [(after, True)]
         )
-        self.attended = sides.index(attention_px) if attention_px else -1
-        self.attention = SelfAttention(channels[self.attended + 1], spectral_norm=True) if attention_px else None
+        stage = sides.index(attention_px) + 1 if attention_px else 0
+        self.attended = depth * stage - 1
+        self.attention = SelfAttention(channels[stage], spectral_norm=True) if attention_px else None
         self.initialise()
 
     def forward(self, latents: Tensor, classes: Tensor, truncation: float = 1.0) -> Tensor:
@@ -347,7 +366,8 @@ class BigGANDiscriminator(nn.Module):
     (B, 3, 128, 128), (B,) -> (B, 1)
 
     At 64 px and below the published networks have no layer of 64 px and no attention. `dropout` leaves out features
-    before the score. A relativistic loss gives the last bias no gradient: leave it out by `last_bias`.
+    before the score. A relativistic loss gives the last bias no gradient: leave it out by `last_bias`. There are
+    `depth` blocks at each resolution; the published networks have one.
     Source: Brock et al. 2019, tables 4 to 6; Miyato and Koyama 2018.
 
     Raises:
@@ -363,6 +383,7 @@ class BigGANDiscriminator(nn.Module):
         multipliers: Sequence[int] = (),
         dropout: float = 0.0,
         last_bias: bool = True,
+        depth: int = 1,
     ) -> None:
         super().__init__()
         plan = channel_plan("BigGAN", size_px, multipliers, DISCRIMINATOR_CHANNELS)
@@ -372,11 +393,18 @@ class BigGANDiscriminator(nn.Module):
         sides = [size_px // 2 ** min(stage + 1, halvings) for stage in range(len(plan))]
         check_attention(attention_px, sides)
         self.blocks = nn.ModuleList(
-            DiscriminatorBlock(before, after, is_first=index == 0, halves=index < halvings)
-            for index, (before, after) in enumerate(itertools.pairwise(channels))
+            DiscriminatorBlock(
+                before if place == 0 else after,
+                after,
+                is_first=stage == place == 0,
+                halves=place == 0 and stage < halvings,
+            )
+            for stage, (before, after) in enumerate(itertools.pairwise(channels))
+            for place in range(depth)
         )
-        self.attended = sides.index(attention_px) if attention_px else -1
-        self.attention = SelfAttention(channels[self.attended + 1], spectral_norm=True) if attention_px else None
+        attended = sides.index(attention_px) + 1 if attention_px else 0
+        self.attended = depth * attended - 1
+        self.attention = SelfAttention(channels[attended], spectral_norm=True) if attention_px else None
         self.head = DiscriminatorHead(channels[-1], num_classes, dropout, last_bias)
         init_orthogonal(self)
 

@@ -73,8 +73,8 @@ class Settings(Training):
     """Classes; 0 takes those of the data."""
     deep: bool = False
     """BigGAN-deep: bottleneck blocks, the whole noise in every norm."""
-    depth: int = 2
-    """BigGAN-deep: blocks for each resolution."""
+    depth: int = 0
+    """Blocks for each resolution; 0 for the published number: 1, and 2 of BigGAN-deep."""
     latent: int = 120
     """Length of the noise vector; with skip_z a multiple of the number of blocks plus one."""
     width: int = 96
@@ -272,6 +272,10 @@ class BigGAN(Recipe):
         return {"minus_swd": -mean} | {f"minus_swd_{side}px": -value for side, value in distances.items()}
 
     @property
+    def _depth(self) -> int:
+        return self.settings.depth or (2 if self.settings.deep else 1)
+
+    @property
     def _num_classes(self) -> int:
         return self.settings.num_classes or len(self.class_names)
 
@@ -282,7 +286,7 @@ class BigGAN(Recipe):
             "size_px": s.size_px, "width": s.width, "num_classes": self._num_classes, "latent": s.latent,
             "class_features": s.class_features, "attention_px": s.attention_px, "multipliers": s.multipliers,
         }  # fmt: skip
-        own = {"depth": s.depth} if s.deep else {"skip_z": s.skip_z}
+        own = {"depth": self._depth} | ({} if s.deep else {"skip_z": s.skip_z})
         return Card(
             network="biggan_deep_generator" if s.deep else "biggan_generator", settings=shared | own,
             input="seeds", range=(-1.0, 1.0), channels_in=s.latent, tiling="internal", recipe="biggan", data=s.data,
@@ -299,13 +303,12 @@ class BigGAN(Recipe):
             "size_px": s.size_px, "width": s.width, "num_classes": self._num_classes,
             # The discriminator has no layer of the full size.
             "attention_px": s.attention_px if s.attention_px < s.size_px else 0, "multipliers": s.multipliers[::-1],
-            "dropout": s.dropout, "last_bias": not s.adversarial.is_shift_invariant,
+            "dropout": s.dropout, "last_bias": not s.adversarial.is_shift_invariant, "depth": self._depth,
         }  # fmt: skip
         network = "biggan_deep_discriminator" if s.deep else "biggan_discriminator"
-        own = {"depth": s.depth} if s.deep else {}
         return {
             "discriminator": Card(
-                network=network, settings=settings | own, input="other", range=(-1.0, 1.0), recipe="biggan",
+                network=network, settings=settings, input="other", range=(-1.0, 1.0), recipe="biggan",
                 data=s.data, purpose=f"how real a picture of {s.size_px} px is, and how well it fits its class",
             )
         }  # fmt: skip
@@ -313,14 +316,15 @@ class BigGAN(Recipe):
     def _check(self) -> None:
         s = self.settings
         s.adversarial.require_batch(s.batch_size * (s.micro_batches if s.adversarial.exact_means else 1))
-        for name in ("steps", "discriminator_steps", "r1_every", "latent", "width", "depth", "standing_batches"):
+        for name in ("steps", "discriminator_steps", "r1_every", "latent", "width", "standing_batches"):
             if getattr(s, name) < 1:
                 raise UserError(f"{name} is {getattr(s, name)}", "It must be at least 1")
-        for name in ("orthogonal_weight", "r1_weight", "num_classes", "class_features"):
+        for name in ("orthogonal_weight", "r1_weight", "num_classes", "class_features", "depth"):
             if getattr(s, name) < 0:
                 raise UserError(f"{name} is {getattr(s, name):g}", "It must not be negative", "0 switches it off")
         if s.skip_z and not s.deep:
-            chunk_size(s.latent, len(s.multipliers or GENERATOR_CHANNELS[s.size_px]))
+            doublings = len(s.multipliers or GENERATOR_CHANNELS[s.size_px]) - 1
+            chunk_size(s.latent, doublings * self._depth + 1)
 
 
 def split(verdict: Verdict, number: int) -> tuple[Verdict, Verdict]:
