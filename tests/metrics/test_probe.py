@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from ganvas.errors import UserError
-from ganvas.metrics.probe import SmallClassifier, SmallSegmenter, train_classifier, train_segmenter
+from ganvas.metrics.probe import SmallClassifier, SmallSegmenter, _label_weights, train_classifier, train_segmenter
 
 
 def scenes(num=20, height=32, width=40, seed=0):
@@ -109,6 +110,33 @@ def test_unknown_pixels_are_neither_learned_nor_counted():
     unknown[:, 16:] = maps[:, 16:]
     changed = train_segmenter(pictures, torch.where(unknown < 0, -1, unknown), 3, steps=2)
     assert changed.held_out_accuracy == probe.held_out_accuracy
+
+
+def test_rare_labels_weigh_more_but_not_as_much_as_they_are_rare():
+    maps = torch.zeros(1, 10, 10, dtype=torch.int64)
+    maps[0, 0, :4], maps[0, 1] = 1, -1
+    weights = _label_weights([maps[0]], 3)
+    assert float(weights[1] / weights[0]) == pytest.approx((86 / 4) ** 0.5)
+    assert float(weights[2]) == 0 and float(86 * weights[0] + 4 * weights[1]) == pytest.approx(90)
+
+
+@pytest.mark.parametrize("kind", ["classifier", "segmenter"])
+def test_a_kept_probe_is_that_which_was_trained(kind, tmp_path):
+    make, given = {"classifier": (train_classifier, textures(12)), "segmenter": (train_segmenter, scenes(8))}[kind]
+    first = make(*given, 3, steps=3, cache=tmp_path)
+    (kept,) = tmp_path.iterdir()
+    again, alone = make(*given, 3, steps=3, cache=tmp_path), make(*given, 3, steps=3)
+    for other in (again, alone):
+        assert torch.equal(other.probabilities(given[0]), first.probabilities(given[0]))
+        assert (other.trust, other.digest) == (first.trust, first.digest)
+    # What is read is the file, not a second training.
+    stored = load_file(kept)
+    save_file({**stored, "held_out_accuracy": torch.tensor(0.5, dtype=torch.float64)}, kept)
+    assert make(*given, 3, steps=3, cache=tmp_path).held_out_accuracy == 0.5
+    changed = given[0].clone()
+    changed[0, 0, 0, 0] += 0.25
+    digests = {make(changed, given[1], 3, steps=3).digest, make(*given, 3, steps=4).digest, first.digest}
+    assert len(digests) == 3 and list(tmp_path.iterdir()) == [kept]
 
 
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (33, 47)])

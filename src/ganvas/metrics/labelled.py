@@ -7,7 +7,6 @@ it is easier to read, not better.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -41,6 +40,7 @@ def score_labelled(
     seed: int = 0,
     resamples: int = distribution.RESAMPLES,
     device: str | torch.device = "cpu",
+    cache: Path | None = None,
     progress: Progress | None = None,
 ) -> Results:
     """Score pictures that were made from label maps by what a segmenter sees in them.
@@ -53,6 +53,7 @@ def score_labelled(
         seed: of the segmenter, and of the bootstrap over pictures.
         resamples: bootstrap samples.
         device: where the segmenter runs.
+        cache: folder in which the trained segmenter is kept for the next time; None keeps none.
         progress: told how far the work is.
 
     Raises:
@@ -69,7 +70,7 @@ def score_labelled(
     held_out = _held_out(source.groups())
     probe = train_segmenter(
         [picture for picture, _ in scenes], [labels for _, labels in scenes], source.num_labels,
-        steps=steps, seed=seed, held_out=held_out, device=device,
+        steps=steps, seed=seed, held_out=held_out, device=device, cache=cache,
     )  # fmt: skip
     ours: list[Tensor] = []
     rows: dict[str, dict[str, float]] = {}
@@ -87,8 +88,10 @@ def score_labelled(
     if not ours:
         raise UserError("None of the pictures can be used", next(iter(problems.values()), ""))
     real = [_read_off(probe, *scenes[number], source.num_labels) for number in held_out]
-    digits = hashlib.sha256(f"{data} {len(source)} {steps} {seed} {LONGEST_PX}".encode()).hexdigest()[:8]
-    scores = [_score(name, real if name.endswith("_real") else ours, resamples, seed, digits) for name in asked]
+    # One judge, one digest: numbers of two judges cannot be compared.
+    scores = [
+        _score(name, real if name.endswith("_real") else ours, resamples, seed, probe.digest[:8]) for name in asked
+    ]
     return Results(
         kind="labelled",
         scores=tuple(scores),

@@ -3,20 +3,27 @@
 Both are trained on real pictures only, hold a part of them out, and say how well they do there: a judge's word counts
 no more than that. They are no published judges; scores by them compare results of the same data with each other, and
 are never called by the names of scores that a published network gives.
+
+A judge that trusts colours alone takes flat paint for a street. So the segmenter learns under shifted colours, and rare
+labels count more than their few pixels.
 """
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
 
+import safetensors.torch
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganvas.errors import UserError
+from ganvas.io import containers, runs
 from ganvas.metrics.labels import confusion, score_confusion
 from ganvas.networks.blocks import init_kaiming
 
@@ -29,7 +36,13 @@ BATCH_SIZE = 8
 LEARNING_RATE = 2e-3
 UNKNOWN = -1
 """Label of what is neither learned nor counted."""
+BALANCE = 0.5
+"""Power of a label's rarity that weights its pixels: 0 counts all alike, 1 all labels."""
+JITTER = 0.2
+"""Range of gain and shift of each colour channel while a segmenter learns."""
 _GROUPS = 4
+_VERSION = 2
+"""Of how probes are trained: one from another version is not taken from the cache."""
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -125,6 +138,8 @@ class Probe:
     num_held_out: int
     num_answers: int
     """Classes or labels."""
+    digest: str = ""
+    """Of the data and the settings that it was trained with; equal ones give equal judges."""
 
     @property
     def trust(self) -> str:
@@ -171,6 +186,7 @@ def train_classifier(
     held_out: float | Sequence[int] = HELD_OUT,
     crop_px: int = 128,
     device: str | torch.device = "cpu",
+    cache: Path | None = None,
 ) -> Probe:
     """Train a classifier on real pictures and tell how well it does on those it has not seen.
 
@@ -183,6 +199,7 @@ def train_classifier(
         held_out: share of the pictures held out at random, or the numbers of those to hold out.
         crop_px: side of the random crops it is trained on; larger pictures are judged whole.
         device: where it is trained and then asked.
+        cache: folder in which it is kept; the same data and settings are not trained on twice.
 
     Raises:
         UserError: counts differ, a class is out of range, or too few pictures to hold any out.
@@ -197,12 +214,16 @@ def train_classifier(
         crops = _crops([pictures[n] for n in numbers], crop_px, random)
         return F.cross_entropy(network(crops.to(device)), labels[numbers].to(device))
 
-    _fit(network, loss, trained_on, steps, random)
-    probe = Probe(network, 0.0, None, 0.0, len(trained_on), len(kept), num_classes)
-    answers = probe.predict([pictures[n] for n in kept])
-    accuracy = float((answers == labels[kept]).double().mean())
-    chance = float(labels[kept].bincount().max()) / len(kept)
-    return Probe(network, accuracy, None, chance, len(trained_on), len(kept), num_classes)
+    def train(untold: Probe) -> Probe:
+        _fit(network, loss, trained_on, steps, random)
+        answers = untold.predict([pictures[n] for n in kept])
+        accuracy = float((answers == labels[kept]).double().mean())
+        chance = float(labels[kept].bincount().max()) / len(kept)
+        return replace(untold, held_out_accuracy=accuracy, chance_accuracy=chance)
+
+    digest = _digest("classifier", pictures, [labels], kept, num_classes, steps, seed, crop_px, device)
+    untold = Probe(network, 0.0, None, 0.0, len(trained_on), len(kept), num_classes, digest)
+    return _kept(untold, cache) or _keep(train(untold), cache)
 
 
 def train_segmenter(
@@ -215,6 +236,7 @@ def train_segmenter(
     held_out: float | Sequence[int] = HELD_OUT,
     crop_px: int = 128,
     device: str | torch.device = "cpu",
+    cache: Path | None = None,
 ) -> Probe:
     """Train a segmenter on real pictures and tell how well it does on those it has not seen.
 
@@ -229,6 +251,7 @@ def train_segmenter(
         held_out: share of the pictures held out at random, or the numbers of those to hold out.
         crop_px: side of the random crops it is trained on; pictures are judged whole.
         device: where it is trained and then asked.
+        cache: folder in which it is kept; the same data and settings are not trained on twice.
 
     Raises:
         UserError: counts or sizes differ, a label is out of range, or too few pictures to hold any out.
@@ -238,24 +261,90 @@ def train_segmenter(
     trained_on, kept = _split(len(pictures), held_out, seed)
     network = _built(lambda: SmallSegmenter(num_labels), seed).to(device)
     random = torch.Generator().manual_seed(seed)
+    weights = _label_weights([maps[n] for n in trained_on], num_labels).to(device)
 
     def loss(numbers: list[int]) -> Tensor:
         stacked = [torch.cat([pictures[n].cpu().float(), maps[n][None].float()]) for n in numbers]
         crops = _crops(stacked, crop_px, random)
         if torch.rand((), generator=random) < 0.5:
             crops = crops.flip(-1)
-        scores = network(crops[:, :3].to(device))
-        return F.cross_entropy(scores, crops[:, 3].long().to(device), ignore_index=UNKNOWN)
+        scores = network(_recoloured(crops[:, :3], random).to(device))
+        truth = crops[:, 3].long().to(device)
+        each = F.cross_entropy(scores, truth, weights, ignore_index=UNKNOWN, reduction="sum")
+        # By the number of pixels: a crop of common labels alone must not weigh as much as one of rare ones.
+        return each / (truth != UNKNOWN).sum().clamp(min=1)
 
-    _fit(network, loss, trained_on, steps, random)
-    probe = Probe(network, 0.0, None, 0.0, len(trained_on), len(kept), num_labels)
-    counts = sum(
-        (confusion(probe.predict([pictures[n]])[0], maps[n], num_labels) for n in kept),
-        torch.zeros(num_labels, num_labels, dtype=torch.int64),
-    )
-    scores = score_confusion(counts)
-    chance = float(counts.sum(1).max()) / scores.pixels
-    return Probe(network, scores.pixel_accuracy, scores.mean_iou, chance, len(trained_on), len(kept), num_labels)
+    def train(untold: Probe) -> Probe:
+        _fit(network, loss, trained_on, steps, random)
+        counts = torch.zeros(num_labels, num_labels, dtype=torch.int64)
+        for n in kept:
+            counts += confusion(untold.predict([pictures[n]])[0], maps[n], num_labels)
+        scores = score_confusion(counts)
+        chance = float(counts.sum(1).max()) / scores.pixels
+        return replace(
+            untold, held_out_accuracy=scores.pixel_accuracy, held_out_miou=scores.mean_iou, chance_accuracy=chance
+        )
+
+    digest = _digest("segmenter", pictures, maps, kept, num_labels, steps, seed, crop_px, device)
+    untold = Probe(network, 0.0, 0.0, 0.0, len(trained_on), len(kept), num_labels, digest)
+    return _kept(untold, cache) or _keep(train(untold), cache)
+
+
+def _label_weights(maps: Sequence[Tensor], num_labels: int) -> Tensor:
+    """Return the weight of a pixel of each label, 1 in the mean over all pixels."""
+    counts = torch.zeros(num_labels, dtype=torch.float64)
+    for label_map in maps:
+        counts += torch.bincount(label_map[label_map >= 0], minlength=num_labels)
+    rarity = torch.where(counts > 0, counts.clamp(min=1) ** -BALANCE, 0.0)
+    return (rarity * counts.sum() / (rarity * counts).sum().clamp(min=1e-12)).float()
+
+
+def _recoloured(pictures: Tensor, random: torch.Generator) -> Tensor:
+    """Return pictures (B, 3, H, W), each channel of each with a gain and a shift of its own."""
+    gain, shift = (1 - 2 * torch.rand(2, len(pictures), 3, 1, 1, generator=random)) * JITTER
+    return pictures * (1 + gain) + shift / 2
+
+
+# What is kept of a probe
+
+
+def _digest(kind: str, pictures: Pictures, answers: Sequence[Tensor], *settings: Any) -> str:
+    content = hashlib.sha256(f"{kind} {_VERSION} {torch.__version__} {settings}".encode())
+    for tensor in (*pictures, *answers):
+        content.update(f"{tuple(tensor.shape)} {tensor.dtype}".encode())
+        content.update(tensor.detach().cpu().contiguous().numpy().data)
+    return content.hexdigest()[:16]
+
+
+_TOLD = ("held_out_accuracy", "held_out_miou", "chance_accuracy")
+
+
+def _path(probe: Probe, cache: Path) -> Path:
+    return cache / f"probe-{probe.digest}.safetensors"
+
+
+def _kept(probe: Probe, cache: Path | None) -> Probe | None:
+    """Return the probe as it was kept, None where it was not."""
+    if cache is None or not _path(probe, cache).is_file():
+        return None
+    stored = containers.open_stored(_path(probe, cache))
+    told = {name: float(stored.pop(name)) for name in _TOLD if name in stored}
+    probe.network.load_state_dict(stored)
+    probe.network.eval().requires_grad_(False)
+    return replace(probe, **told)
+
+
+def _keep(probe: Probe, cache: Path | None) -> Probe:
+    if cache is not None:
+        told = {name: getattr(probe, name) for name in _TOLD}
+        numbers = {name: torch.tensor(value, dtype=torch.float64) for name, value in told.items() if value is not None}
+        tensors = {name: value.cpu().contiguous() for name, value in probe.network.state_dict().items()}
+        cache.mkdir(parents=True, exist_ok=True)
+        runs.write_atomically(_path(probe, cache), safetensors.torch.save({**tensors, **numbers}))
+    return probe
+
+
+# Training
 
 
 def _built(make: Callable[[], Network], seed: int) -> Network:
