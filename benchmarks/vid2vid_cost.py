@@ -23,7 +23,7 @@ import torch
 
 from ganvas import device as machine
 from ganvas import launch
-from ganvas.data.clips import ROLES, find_clips
+from ganvas.data.sequences import ROLES, find_clips
 from ganvas.inference.clips import ClipOptions, generate_clip
 from ganvas.networks.vid2vid import Vid2Vid
 from ganvas.training import step
@@ -81,7 +81,7 @@ def stretched(source: Path, target: Path, frames: int) -> Path:
         if role in clip.files:
             (target / ROLES[role][0]).mkdir(parents=True)
             for number, frame in enumerate(order[:frames]):
-                file = clip.files[role][frame]
+                file = clip.files[role][frame].path
                 shutil.copyfile(file, target / ROLES[role][0] / f"{number:06d}{file.suffix}")
     for legend in (source / "legend.json", source.parent / "legend.json"):
         if legend.is_file():

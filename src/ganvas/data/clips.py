@@ -1,20 +1,16 @@
 """Clips of pictures with what they are made from: sequences of label maps or of condition pictures, and render passes.
 
-A *sequence* is a folder with one folder a role, `labels/`, `frames/`, `instances/`, `flow/`, `occlusion/`,
-`conditions/`, each with one numbered file a frame; the folder may also hold many such folders, or the roles may come
-first (`labels/NAME/000000.png`). All sequences of a set have one size and no gaps; whatever is wrong is said before
-any work starts. Flow files are OpenEXR in pixels, to the next frame; those in `flow_back/` lead to the one before.
+How sequences lie on disk is told in `sequences`. All sequences of a set have one size and no gaps; whatever is wrong is
+said before any work starts. Flow files are OpenEXR in pixels, to the next frame; those in `flow_back/` lead to the one
+before. Instances may be Cryptomattes.
 """
 
 from __future__ import annotations
 
 import copy
-import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -22,25 +18,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ganvas.data import films
 from ganvas.data import flow as flows
+from ganvas.data.films import FilmFrame
 from ganvas.data.labels import Label, boundaries, check_ids, one_hot, read_instance_map, read_label_map, read_legend
-from ganvas.data.pictures import decode
+from ganvas.data.sequences import Clip, find_clips, require_one_size
+from ganvas.data.stills import Still
 from ganvas.errors import UserError
-from ganvas.io import images
+from ganvas.io import cryptomatte, images
 from ganvas.protocol import Source
 
 T = TypeVar("T")
-
-ROLES = {
-    "labels": ("labels", "label", "train_A", "A"),
-    "conditions": ("conditions", "condition", "inputs"),
-    "instances": ("instances", "inst", "train_inst"),
-    "frames": ("frames", "images", "img", "train_B", "B"),
-    "flow": ("flow",),
-    "flow_back": ("flow_back",),
-    "occlusion": ("occlusion",),
-}
-"""What a folder may be called that holds one role of a sequence."""
 
 CACHE_BYTES = 1 << 29
 NUM_CHECKED = 3
@@ -52,118 +40,6 @@ PLACES = 1 << 20
 Planes = dict[str, Tensor]
 """`label_map` and `instance_map` (T, 1, H, W) int64, or `condition` (T, 3, H, W); `picture` (T, 3, H, W) in [0, 1];
 `flow` (T, 2, H, W) to the frame before, in pixels, and `trust` (T, 1, H, W), 1 where that is known."""
-
-
-@dataclass(frozen=True)
-class Clip:
-    """The files of one sequence by role, each in order of its frames."""
-
-    name: str
-    files: Mapping[str, tuple[Path, ...]]
-
-    def __len__(self) -> int:
-        return len(self.files.get("labels") or self.files["conditions"])
-
-
-def find_clips(folder: str | Path, needs: Sequence[str] = ()) -> list[Clip]:
-    """Return the sequences of a folder, in order of their names.
-
-    Args:
-        folder: a sequence, a folder of sequences, or a folder of roles with a folder for each sequence.
-        needs: roles that every sequence must have beside its labels or conditions.
-
-    Raises:
-        UserError: there is none, or one lacks a role or frames (which are named), or has gaps.
-    """
-    root = Path(folder)
-    if not root.is_dir():
-        raise UserError(f"{root} is no folder", do="Give a folder of sequences, such as `ganvas world` makes")
-    clips = [_clip(path.name, _roles(path)) for path in [root, *_folders(root)] if _is_sequence(path)]
-    if not clips:
-        roles = _roles(root)
-        names = [path.name for path in _folders(roles.get("labels") or roles.get("conditions") or root)]
-        clips = [_clip(name, {role: path / name for role, path in roles.items()}) for name in names if roles]
-    if not clips:
-        why = "There is no folder `labels` with numbered pictures in it or in the folders below"
-        raise UserError(f"{root} holds no sequences", why, "Lay them out as NAME/labels/000000.png, NAME/frames/...")
-    for clip in clips:
-        missing = [role for role in needs if role not in clip.files]
-        if missing:
-            raise UserError(f"The sequence {clip.name} in {root} has no {' and no '.join(missing)}")
-    return clips
-
-
-def _folders(root: Path) -> list[Path]:
-    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-
-def _roles(folder: Path) -> dict[str, Path]:
-    there = {path.name: path for path in _folders(folder)} if folder.is_dir() else {}
-    return {role: there[name] for role, names in ROLES.items() for name in names[::-1] if name in there}
-
-
-def _is_sequence(folder: Path) -> bool:
-    roles = _roles(folder)
-    condition = roles.get("labels") or roles.get("conditions")
-    return condition is not None and bool(_pictures(condition))
-
-
-def _pictures(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.iterdir()) if path.suffix.lower() in images.READABLE]
-
-
-def _clip(name: str, folders: Mapping[str, Path]) -> Clip:
-    numbered = {role: _numbered(folder) for role, folder in folders.items() if folder.is_dir() and _pictures(folder)}
-    leading = "labels" if "labels" in numbered else "conditions"
-    if leading not in numbered:
-        raise UserError(f"The sequence {name} has no labels")
-    numbers = sorted(numbered[leading])
-    for role, found in numbered.items():
-        last = role in ("flow", "occlusion") and numbers[-1:]  # the last frame moves nowhere
-        first = role == "flow_back" and numbers[:1]
-        absent = [number for number in numbers if number not in found and number not in (last or first or ())]
-        if absent:
-            listed = ", ".join(map(str, absent[:8])) + (" ..." if len(absent) > 8 else "")
-            why = f"{len(numbers)} {leading}, {len(found)} {role}"
-            raise UserError(f"The sequence {name} lacks {role} of the frames {listed}", why)
-    gaps = [number for number in range(numbers[0], numbers[-1]) if number not in numbered[leading]]
-    if gaps:
-        listed = ", ".join(map(str, gaps[:8])) + (" ..." if len(gaps) > 8 else "")
-        raise UserError(f"The sequence {name} lacks the frames {listed}", "The numbers of its files have gaps")
-    return Clip(
-        name, {role: tuple(found[n] for n in numbers if n in found) for role, found in numbered.items()}
-    )  # fmt: skip
-
-
-def _numbered(folder: Path) -> dict[int, Path]:
-    found: dict[int, Path] = {}
-    for path in _pictures(folder):
-        digits = re.findall(r"\d+", path.stem)
-        if not digits:
-            raise UserError(
-                f"{path} has no number", "The frames of a sequence are numbered", "Name them 000000.png ..."
-            )
-        # Of several numbers (city_000012_000019_gtFine) the last is the frame's, unless it is the same in all files.
-        found[int(digits[-1])] = path
-    return found
-
-
-def require_one_size(clips: Sequence[Clip]) -> tuple[int, int]:
-    """Return the (height, width) that all label maps, conditions and frames have.
-
-    Raises:
-        UserError: one has another size (it is named), or cannot be read.
-    """
-    roles = ("labels", "conditions", "instances", "frames", "occlusion")
-    paths = [path for clip in clips for role in roles for path in clip.files.get(role, ())]
-    with ThreadPoolExecutor(4) as pool:
-        headers = list(pool.map(images.read_header, paths))
-    first = headers[0]
-    for path, header in zip(paths, headers):
-        if (header.width, header.height) != (first.width, first.height):
-            why = f"It is {header.width}x{header.height}, {paths[0].name} is {first.width}x{first.height}"
-            raise UserError(f"{path} has another size", why, "All frames of a set have one size")
-    return first.height, first.width
 
 
 class Clips(Source):
@@ -269,7 +145,7 @@ class Clips(Source):
 
     def _read_frame(self, clip: Clip, frame: int) -> dict[str, np.ndarray]:
         planes = read_condition(clip, frame, self.num_labels, self.ignore, self.legend)
-        planes["picture"] = decode(clip.files["frames"][frame])
+        planes["picture"] = clip.files["frames"][frame].read()
         height, width = self.size_px
         return {name: np.ascontiguousarray(plane[:height, :width]) for name, plane in planes.items()}
 
@@ -293,8 +169,8 @@ class Clips(Source):
             return max(label.id for label in self.legend) + 1
         highest = 0
         for clip in self.clips:
-            for path in clip.files["labels"][:: max(1, len(clip) // NUM_CHECKED)]:
-                ids = read_label_map(path)
+            for still in clip.files["labels"][:: max(1, len(clip) // NUM_CHECKED)]:
+                ids = read_labels(still)
                 highest = max(highest, int(ids[~np.isin(ids, self.ignore)].max(initial=0)))
         return highest + 1
 
@@ -320,13 +196,37 @@ def read_condition(
         UserError: a file cannot be read, or holds an id without a label.
     """
     if "labels" not in clip.files:
-        return {"condition": decode(clip.files["conditions"][frame])}
-    path = clip.files["labels"][frame]
-    planes = {"label_map": check_ids(read_label_map(path, legend), num_labels, ignore, path)[..., None]}
+        return {"condition": clip.files["conditions"][frame].read()}
+    still = clip.files["labels"][frame]
+    planes = {"label_map": check_ids(read_labels(still, legend), num_labels, ignore, str(still))[..., None]}
     if "instances" in clip.files:
-        planes["instance_map"] = read_instance_map(clip.files["instances"][frame])[..., None]
+        planes["instance_map"] = read_instances(clip.files["instances"][frame])[..., None]
     # 16 bits would not hold the ids of colours, and 64 would only fill the cache.
     return {name: plane.astype(np.int32) for name, plane in planes.items()}
+
+
+def read_labels(still: Still, legend: Sequence[Label] = ()) -> np.ndarray:
+    """Return the label ids of a still, (H, W) int64.
+
+    Raises:
+        UserError: it is no map of ids.
+    """
+    if isinstance(still, FilmFrame):
+        return films.read_ids(still, [(label.id, label.color) for label in legend])
+    return read_label_map(still.path, legend)
+
+
+def read_instances(still: Still) -> np.ndarray:
+    """Return the instance ids of a still, (H, W) int64: of a map, a film of maps, or an OpenEXR file of id mattes.
+
+    Raises:
+        UserError: it is no map of ids.
+    """
+    if isinstance(still, FilmFrame):
+        return films.read_ids(still)
+    if still.path.suffix.lower() == ".exr":
+        return cryptomatte.read_instances(still.path)
+    return read_instance_map(still.path)
 
 
 def condition_of(planes: Mapping[str, Tensor], num_labels: int, with_edges: bool) -> Tensor:
@@ -360,12 +260,12 @@ def read_moves(clip: Clip, frame: int, size_px: tuple[int, int]) -> tuple[Tensor
     """
     files = clip.files
     if "flow_back" in files:
-        back = _read_flow(files["flow_back"][frame + len(files["flow_back"]) - len(clip)], size_px)[None]
+        back = _read_flow(files["flow_back"][frame + len(files["flow_back"]) - len(clip)].path, size_px)[None]
         return back[0], flows.is_inside(back)[0]
-    forward = _read_flow(files["flow"][frame - 1], size_px)[None]
+    forward = _read_flow(files["flow"][frame - 1].path, size_px)[None]
     visible = torch.ones_like(forward[:, :1])
     if "occlusion" in files:
-        hidden, _ = images.read(files["occlusion"][frame - 1])
+        hidden, _ = images.read(files["occlusion"][frame - 1].path)
         visible = torch.from_numpy((hidden[..., 0] < 128).astype(np.float32))[None, None]
     back, known = flows.invert(forward, visible)
     return back[0], known[0]

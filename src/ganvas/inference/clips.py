@@ -19,18 +19,10 @@ import torch
 from torch import Tensor
 
 from ganvas import device as machine
-from ganvas.data.clips import (
-    Clip,
-    as_tensors,
-    condition_of,
-    find_clips,
-    find_legend,
-    read_condition,
-    read_moves,
-    require_one_size,
-)
+from ganvas.data.clips import as_tensors, condition_of, find_legend, read_condition, read_moves
 from ganvas.data.labels import Label
 from ganvas.data.pictures import decode
+from ganvas.data.sequences import Clip, find_clips, require_one_size
 from ganvas.errors import UserError
 from ganvas.inference.clip_styles import ClipStyles, Kind, parse_changes
 from ganvas.inference.load import load, resolve
@@ -266,7 +258,7 @@ def generate_clip(
         UserError: the folder, the model, the first frame or the target do not go together.
     """
     begun = time.monotonic()
-    clips = find_clips(labels)
+    clips = find_clips(labels, size_px=_size_of(model))
     if len(clips) > 1:
         names = ", ".join(clip.name for clip in clips[:6])
         raise UserError(f"{labels} holds {len(clips)} sequences", f"A clip is made of one: {names}", "Name its folder")
@@ -280,6 +272,12 @@ def generate_clip(
     return ClipReport(
         str(target), len(clips[0]), resumed, sampler.width, sampler.height, seconds, tuple(drift), notes
     )  # fmt: skip
+
+
+def _size_of(model: str | Path) -> tuple[int, int] | None:
+    """Return the (height, width) that a model was trained at: key points alone tell none."""
+    width, height = weights.read_card(resolve(model)).extra.get("size_px", (0, 0))
+    return (height, width) if width and height else None
 
 
 def _into_video(sampler: ClipSampler, target: Path, progress: Progress) -> tuple[list[float], int, tuple[str, ...]]:
