@@ -16,6 +16,9 @@ WIDEST = 8
 SLOPE = 0.2
 SEED_TAIL_CHANNELS = 512
 SCALES = (1, 2, 4, 8, 16)
+Base = Literal["none", "bicubic", "faithful"]
+CORRECTIONS = 2
+"""Rounds of back-projection: after two, what is left is below what 8 bits show."""
 
 
 class SuperResolvingUNet(nn.Module):
@@ -27,7 +30,7 @@ class SuperResolvingUNet(nn.Module):
     decoder level like those below: its partner on the other side is the picture enlarged to that size, by one
     convolution of the encoder's first width. `seed` is seed 004's for checkpoints of its shape: the outermost level
     gives 512 channels and one more transposed convolution doubles once. `base` adds the enlarged picture to the
-    result instead of a tanh. Any size: sides are padded to a multiple of 2^downs and cut again. Values in [-1, 1];
+    result instead of a tanh; `faithful` also corrects the sum so that, shrunk again, it is the input. Any size: sides are padded to a multiple of 2^downs and cut again. Values in [-1, 1];
     channels after the first three (label maps, classes) are conditions.
     Source: Ronneberger et al. 2015; Isola et al. 2017, appendix 6.1.1; SuperResGANUnet, seed 004.
 
@@ -43,7 +46,7 @@ class SuperResolvingUNet(nn.Module):
         channels_in: int = 3,
         norm: Norm = "batch",
         tail: Literal["symmetric", "seed"] = "symmetric",
-        base: Literal["none", "bicubic"] = "none",
+        base: Base = "none",
     ) -> None:
         super().__init__()
         if scale not in SCALES:
@@ -82,9 +85,7 @@ class SuperResolvingUNet(nn.Module):
         height, width = picture.shape[-2:]
         padded = pad_to_multiple(picture, 2**self.downs)
         high = self._run(padded)[..., : self.scale * height, : self.scale * width]
-        if self.base == "none":
-            return torch.tanh(high)
-        return high + enlarged(picture[:, :3], self.scale)
+        return based(high, picture, self.scale, self.base)
 
     def _run(self, picture: Tensor) -> Tensor:
         skips, x = [], picture
@@ -117,9 +118,48 @@ class _TailLevel(nn.Module):
         return self.norm(self.join(torch.cat([F.relu(x), F.leaky_relu(partner, SLOPE)], dim=1)))
 
 
+def based(residual: Tensor, picture: Tensor, scale: int, base: Base) -> Tensor:
+    """Return the picture that a network's last layer stands for: (B, 3, sH, sW), (B, 3 + C, H, W) -> (B, 3, sH, sW)."""
+    if base == "none":
+        return torch.tanh(residual)
+    low = picture[:, :3]
+    high = residual + enlarged(low, scale)
+    return corrected(high, low, scale) if base == "faithful" and scale > 1 else high
+
+
 def enlarged(picture: Tensor, scale: int) -> Tensor:
     """Return a picture enlarged by bicubic interpolation: (B, 3, H, W) -> (B, 3, scale H, scale W)."""
     return F.interpolate(picture, scale_factor=scale, mode="bicubic") if scale > 1 else picture
+
+
+def corrected(high: Tensor, low: Tensor, scale: int) -> Tensor:
+    """Return a high picture that, shrunk again, is the low one: (B, 3, sH, sW), (B, 3, H, W) -> (B, 3, sH, sW).
+
+    What is missing is enlarged and added, so details finer than the low picture's are left as they are.
+    Source: Irani and Peleg 1991, section 3.
+    """
+    for _ in range(CORRECTIONS):
+        high = high + enlarged(low - shrunk(high, scale), scale)
+    return high
+
+
+def shrunk(high: Tensor, scale: int) -> Tensor:
+    """Return a picture shrunk by antialiased bicubic interpolation: (B, C, sH, sW) -> (B, C, H, W).
+
+    Keys' kernel (a = -0.5) widened by the scale, as convolutions, which every export knows.
+    """
+    line = _shrinking(scale, high)
+    channels, reach = high.shape[1], (len(line) - scale) // 2
+    padded = F.pad(high, (reach,) * 4, mode="replicate")
+    rows = F.conv2d(padded, line[None, None, :, None].expand(channels, 1, -1, 1), stride=(scale, 1), groups=channels)
+    return F.conv2d(rows, line[None, None, None, :].expand(channels, 1, 1, -1), stride=(1, scale), groups=channels)
+
+
+def _shrinking(scale: int, like: Tensor) -> Tensor:
+    x = (torch.arange(4 * scale, dtype=torch.float32) + 0.5).div(scale).sub(2).abs()
+    near, far = 1.5 * x**3 - 2.5 * x**2 + 1, -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
+    weights = torch.where(x <= 1, near, far)
+    return (weights / weights.sum()).to(like)
 
 
 def _halving(channels_in: int, channels_out: int, norm: Norm, plain: bool) -> nn.Sequential:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ganvas.errors import UserError
 from ganvas.networks.blocks import SyncedBatchNorm2d, init_normal, norm_layer, pad_to_multiple
-from ganvas.networks.unet import enlarged
+from ganvas.networks.unet import Base, based
 from ganvas.protocol import Verdict
 
 JNorm = Literal["none", "instance", "batch", "batch_statistics"]
@@ -31,7 +31,8 @@ class JNet(nn.Module):
     Each doubling is a transposed convolution and two convolutions; what the encoder has at the same size joins in
     between, the input itself at its own size. The encoder's widths are divided by `encoder_width_div`. `norm` is that
     of all layers but those at one pixel: `batch` with running statistics, `batch_statistics` with those of the batch
-    even at inference. `base` adds the enlarged picture to the result instead of a tanh. Made for tiles of 32 px; other
+    even at inference. `base` adds the enlarged picture to the result instead of a tanh; `faithful` also
+    corrects the sum so that, shrunk again, it is the input. Made for tiles of 32 px; other
     sizes are padded to a multiple of 32 and cut again. Values in [-1, 1]; channels after the third are the guide.
     Source: M. Tyka's tiled upres, seed 001 and its figure method2; kernel sizes (4, 3) are ours.
 
@@ -46,7 +47,7 @@ class JNet(nn.Module):
         encoder_width_div: int = 4,
         scale: int = 8,
         norm: JNorm = "none",
-        base: Literal["none", "bicubic"] = "none",
+        base: Base = "none",
     ) -> None:
         super().__init__()
         if scale not in (2, 4, 8, 16):
@@ -83,9 +84,7 @@ class JNet(nn.Module):
         for layer in self.up:
             x = layer(x, levels.pop() if levels else None)
         high = self.last(x)[..., : self.scale * height, : self.scale * width]
-        if self.base == "none":
-            return torch.tanh(high)
-        return high + enlarged(picture[:, :3], self.scale)
+        return based(high, picture, self.scale, self.base)
 
 
 class _Doubling(nn.Module):

@@ -96,8 +96,8 @@ class Settings(Training):
     """Norm of the generator."""
     tail: Literal["symmetric", "seed"] = "symmetric"
     """How it goes beyond its input's size: levels with partners, or the seed's one more transposed convolution."""
-    base: Literal["none", "bicubic"] = "none"
-    """What the network adds to; `bicubic` learns faster."""
+    base: Literal["none", "bicubic", "faithful"] = "none"
+    """What the network adds to; `bicubic` learns faster, `faithful` also makes the sum, shrunk again, the input (ours)."""
     generator_std: float = 0.02
     """Standard deviation of the generator's first weights."""
     grid: str = "4x4"

@@ -74,8 +74,8 @@ class Settings(Training):
     """By what the encoder's channels are divided (the text says 4, the figure shows 1)."""
     norm: Literal["none", "instance", "batch", "batch_statistics"] = "none"
     """Norm of the generator; `batch_statistics` is batch norm that uses the batch's statistics at inference, too."""
-    base: Literal["none", "bicubic"] = "none"
-    """What the network adds to; `bicubic` learns faster."""
+    base: Literal["none", "bicubic", "faithful"] = "none"
+    """What the network adds to; `bicubic` learns faster, `faithful` also makes the sum, shrunk again, the input (ours)."""
     discriminator_width: int = 64
     """Channels of the discriminator's first layer."""
     discriminator_norm: Literal["batch", "instance", "none"] = "batch"
