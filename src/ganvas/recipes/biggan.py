@@ -139,7 +139,7 @@ LAPTOP = replace(
     average_half_life=10_000.0, checkpoint_every=500, preview_every=250, score_every=500,
 )  # fmt: skip
 PREVIEW = replace(
-    LAPTOP, size_px=32, width=16, multipliers=(8, 8, 4, 2), latent=64, class_features=32, attention_px=16,
+    LAPTOP, size_px=32, width=8, multipliers=(8, 8, 4, 2), latent=64, class_features=32, attention_px=16,
     steps=2000, generator_rate=5e-4, discriminator_rate=5e-4, schedule="linear", average_half_life=1000.0,
     checkpoint_every=250, preview_every=250, score_every=250, standing_batches=8,
 )  # fmt: skip
