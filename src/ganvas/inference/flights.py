@@ -45,6 +45,11 @@ class Trust:
         """Return `near`, `between` or `guess` for each frame."""
         return [LEVELS[int(np.searchsorted(self.limits, one))] for one in self.distance]
 
+    def counts(self) -> str:
+        """Return how many frames are of each level, in words."""
+        levels = self.levels()
+        return ", ".join(f"{levels.count(level)} {level}" for level in LEVELS)
+
     def table(self, frames: Sequence[int]) -> str:
         """Return frame, distance, expected PSNR and level as CSV."""
         lines = ["frame,distance,expected_psnr_db,trust"]
@@ -62,6 +67,18 @@ class Trust:
             middle = round((now + 0.5) / len(levels) * width_px - 0.5)
             row[max(0, middle - 1) : middle + 1] = 1.0
         return np.repeat(row[None], STRIP_PX, axis=0)
+
+
+@dataclass(frozen=True, eq=False)
+class Flight:
+    """A path along which a place is seen, and how far to trust what is seen of it."""
+
+    name: str
+    vectors: np.ndarray
+    """Cameras as thirteen numbers, (F, 13)."""
+    frames: list[int]
+    """The path's own frame numbers."""
+    trust: Trust
 
 
 class Flyer:

@@ -17,7 +17,7 @@ from ganvas.errors import UserError
 if TYPE_CHECKING:
     import numpy as np
 
-    from ganvas.inference.flights import Flyer
+    from ganvas.inference.flights import Flight, Flyer
     from ganvas.io.cameras import Given
 
 
@@ -39,6 +39,7 @@ def generate(
     fps: str = "24",
     bits: Literal[8, 10, 16] = 8,
     burn_in: bool = False,
+    film: Path | None = None,
     footage: str = "",
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
     device: str = "auto",
@@ -64,7 +65,9 @@ def generate(
         camera_format: format of the camera written beside the pictures.
         fps: frames a second of a video: 24, 24000/1001.
         bits: depth of a video or of PNG frames; .mov with 10 is ProRes, .exr is always half float.
-        burn_in: draw the trust strip over the lower edge of the frames.
+        burn_in: draw the trust strip over the lower edge of the frames; captions below those of a film.
+        film: footage: show its views that were not trained on beside what is made of their cameras, then the flights of
+            --camera and --through side by side.
         footage: training footage of a checkpoint that does not know its cameras.
         precision: auto takes the machine's fastest.
         device: auto, cpu, cuda or cuda:1.
@@ -75,8 +78,8 @@ def generate(
     from ganvas.inference.camera_paths import cameras_of
     from ganvas.io import cameras
 
-    if (camera is None) == (not through):
-        raise UserError("Which way?", "Give --camera FILE or --through 3,17,40, one of the two")
+    if film is None and (camera is None) == (not through):
+        raise UserError("Which way?", "Give --camera FILE or --through 3,17,40, one of the two; both with --film")
     if not zoom > 0:
         raise UserError(f"--zoom is {zoom:g}", "It must be above 0")
     given = cameras.Given(
@@ -84,53 +87,73 @@ def generate(
         size_px=_whole(_pair(size, "--size")), metres_per_unit=metres_per_unit, camera=camera_name,
     )  # fmt: skip
     flyer = flights.Flyer(model, footage, given, device, precision)
-    vectors, numbers, notes = _path(flyer, camera, through, frames, zoom, given)
-    trust = flyer.trust(vectors)
-    for note in [*notes, *flyer.warnings(vectors, trust)]:
-        print(f"Note: {note}.")
+    paths = _paths(flyer, camera, through, frames, zoom, given)
+    if film is not None:
+        from ganvas.verbs.generate_film import make_film
+
+        return make_film(flyer, film, paths, out, _rate(fps), bits, burn_in, overwrite, quiet, _progress)
+    (flight,) = paths
     folder, stem = _beside(out)
     match = folder / f"{stem}.camera{'' if camera_format == 'colmap' else f'.{camera_format}'}"
     tables = [folder / f"{stem}.trust.csv", folder / f"{stem}.trust.png"]
     flights.check_free([match, *tables], overwrite)
-    screen = flights.Screen(out, flyer.geometry.output_px, numbers, _rate(fps), bits, overwrite)
-    with screen, _progress(len(vectors), quiet) as advance:
-        for _ in flights.fly(flyer, vectors, trust, screen, burn_in):
+    screen = flights.Screen(out, flyer.geometry.output_px, flight.frames, _rate(fps), bits, overwrite)
+    with screen, _progress(len(flight.vectors), quiet) as advance:
+        for _ in flights.fly(flyer, flight.vectors, flight.trust, screen, burn_in):
             advance()
-    shot = cameras_of(vectors, flyer.geometry, numbers, screen.names())
+    shot = cameras_of(flight.vectors, flyer.geometry, flight.frames, screen.names())
     lost = cameras.write(match, shot, given, overwrite)
-    flights.write_trust(folder, stem, trust, numbers, overwrite)
+    flights.write_trust(folder, stem, flight.trust, flight.frames, overwrite)
     if not quiet:
         width, height = flyer.geometry.output_px
-        levels = trust.levels()
-        print(f"{screen.target}  {len(vectors)} frames of {width} x {height}")
+        print(f"{screen.target}  {len(flight.vectors)} frames of {width} x {height}")
         print(f"{match}  the camera of these pictures" + "".join(f"; {note}" for note in lost))
-        counts = ", ".join(f"{levels.count(level)} {level}" for level in ("near", "between", "guess"))
-        print(f"{tables[0]}  trust: {counts}")
+        print(f"{tables[0]}  trust: {flight.trust.counts()}")
     return DONE
 
 
-def _path(
+def _paths(
     flyer: Flyer, camera: Path | None, through: str, frames: int, zoom: float, given: Given
-) -> tuple[np.ndarray, list[int], list[str]]:
-    """Return what the network is told, the frame numbers, and notes."""
+) -> list[Flight]:  # fmt: skip
+    """Return the flight through training cameras and that of a file, as far as asked for; print notes on them."""
+    from ganvas.inference import camera_paths
+    from ganvas.inference.flights import Flight
+
+    found: list[tuple[str, np.ndarray, list[int], list[str]]] = []
+    if through:
+        vectors = camera_paths.through(flyer.training, _places(through), frames)
+        vectors[:, 12] *= zoom
+        found.append((f"through {through}", vectors, list(range(1, frames + 1)), []))
+    if camera is not None:
+        found.append((camera.name, *_read(flyer, camera, zoom, given)))
+    flights = []
+    for name, vectors, numbers, notes in found:
+        trust = flyer.trust(vectors)
+        for note in [*notes, *flyer.warnings(vectors, trust)]:
+            print(f"Note: {name}: {note}.")
+        flights.append(Flight(name, vectors, numbers, trust))
+    return flights
+
+
+def _read(flyer: Flyer, camera: Path, zoom: float, given: Given) -> tuple[np.ndarray, list[int], list[str]]:
+    """Return what the network is told of a file's cameras, the frame numbers, and notes."""
     from ganvas.inference import camera_paths
     from ganvas.io import cameras
 
-    if camera is not None:
-        solve = cameras.read(camera, given)
-        vectors, notes = camera_paths.told(solve.cameras, flyer.geometry, zoom)
-        numbers = [one.frame for one in solve.cameras]
-        if len(set(numbers)) != len(numbers) or sorted(numbers) != numbers:
-            numbers = list(range(1, len(vectors) + 1))
-            notes.append("The path's frame numbers repeat or go back, so frames are counted from 1")
-        return vectors, numbers, [*solve.notes, *notes]
+    solve = cameras.read(camera, given)
+    vectors, notes = camera_paths.told(solve.cameras, flyer.geometry, zoom)
+    numbers = [one.frame for one in solve.cameras]
+    if len(set(numbers)) != len(numbers) or sorted(numbers) != numbers:
+        numbers = list(range(1, len(vectors) + 1))
+        notes.append("The path's frame numbers repeat or go back, so frames are counted from 1")
+    return vectors, numbers, [*solve.notes, *notes]
+
+
+def _places(through: str) -> list[int]:
     try:
-        places = [int(part) for part in through.split(",")]
+        return [int(part) for part in through.split(",")]
     except ValueError as error:
         raise UserError(f"--through is {through!r}", do="Give numbers of training cameras: 3,17,40") from error
-    vectors = camera_paths.through(flyer.training, places, frames)
-    vectors[:, 12] *= zoom
-    return vectors, list(range(1, frames + 1)), []
 
 
 def _beside(out: Path) -> tuple[Path, str]:

@@ -1,0 +1,52 @@
+"""What `generate --film` does: the film of a learned place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ganvas.cli import DONE
+
+if TYPE_CHECKING:
+    from ganvas.inference.flights import Flight, Flyer
+
+Progress = Callable[[int, bool], AbstractContextManager[Callable[[], None]]]
+
+
+def make_film(
+    flyer: Flyer,
+    footage: Path,
+    flights: Sequence[Flight],
+    out: Path,
+    fps: Fraction,
+    bits: int,
+    burn_in: bool,
+    overwrite: bool,
+    quiet: bool,
+    progress: Progress,
+) -> int:
+    """Show held-out views of footage beside what is made of them, then flights, in one video or sequence of frames."""
+    from ganvas.inference.flights import Screen
+    from ganvas.inference.held_views import HeldOut
+    from ganvas.inference.place_film import Film
+
+    held = HeldOut(flyer, footage)
+    film = Film(flyer, held, flights, fps, burn_in)
+    for note in held.notes:
+        print(f"Note: {note}.")
+    screen = Screen(out, film.size_px, range(1, len(film) + 1), fps, bits, overwrite)
+    with screen, progress(len(film), quiet) as advance:
+        for place, frame in enumerate(film.frames()):
+            screen.show(place, frame)
+            advance()
+    if not quiet:
+        width, height = film.size_px
+        print(f"{screen.target}  {len(film)} frames of {width} x {height}")
+        mean = sum(film.decibels) / len(film.decibels)
+        print(f"truth | made: {len(held.places)} held-out views, mean PSNR {mean:.2f} dB")
+        for flight in flights:
+            print(f"{flight.name}: {len(flight.vectors)} frames, {flight.trust.counts()}")
+    return DONE
