@@ -67,6 +67,26 @@ def test_stuff_joins_its_own() -> None:
         assert int(after.instance_map[5, 4]) == road
 
 
+def test_an_id_of_several_classes_is_several_instances() -> None:
+    """Maps that number only things leave 0 to road and sky: their boundary is drawn, and styles are their own."""
+    scene = street()
+    only_things = torch.where(scene.instance_map >= 1000, scene.instance_map, 0)
+    shared = Scene(scene.label_map, only_things, {2000: (0.5, 0.5)})
+    planes = [editing.scene_condition(each, LABELS)(0, 12) for each in (scene, shared)]
+    assert torch.equal(*planes)
+    own = Scene.from_maps(scene.label_map, only_things)
+    pairs = torch.stack([own.label_map, own.instance_map]).flatten(1).unique(dim=1)
+    assert pairs.shape[1] == 4 and len(own.instance_map.unique()) == 4
+    assert torch.equal(own.instance_map[scene.label_map == 2], only_things[scene.label_map == 2])
+    road, sky = int(own.instance_map[-1, 0]), int(own.instance_map[0, 0])
+    styled = editing.scene_condition(editing.set_style(own, road, (3.0, 4.0)), LABELS, 2)(0, 12)
+    assert styled[0, -2:, -1, 0].tolist() == [3, 4] and styled[0, -2:, 0, 0].tolist() == [0, 0]
+    # What becomes road joins the road, and not the sky.
+    after = editing.change_label(own, editing.instance_at(own, 4, 5), 0, is_thing=False)
+    assert int(after.instance_map[5, 4]) == road != sky
+    assert torch.equal(Scene.from_maps(scene.label_map, scene.instance_map).instance_map, scene.instance_map)
+
+
 def test_small_integers_do_not_wrap() -> None:
     labels = torch.zeros(3, 3, dtype=torch.uint8)
     after = editing.change_label(Scene(labels, labels), torch.eye(3).bool(), 2)

@@ -17,6 +17,7 @@ from ganvas.inference.labelled_files import Order, find_maps, make_pictures
 from ganvas.inference.styles import gather
 from ganvas.io import images, runs, weights
 from ganvas.recipes.pix2pixhd import PREVIEW, Pix2PixHD
+from ganvas.settings import from_json
 from ganvas.training import loop
 from ganvas.training.trainer import Plan
 
@@ -57,9 +58,12 @@ def run(scenes, tmp_path_factory):
         pixel_weight=10.0, global_steps=20, enhancer_steps=1, joint_steps=1, rate=5e-3, precision="float32", threads=1,
         workers=1, checkpoint_every=100, preview_every=100, average_half_life=0.0,
     )  # fmt: skip
+    return trained(settings, tmp_path_factory.mktemp("runs") / "run")
+
+
+def trained(settings, folder):
     recipe = Pix2PixHD(settings)
-    source = recipe.source(str(scenes))
-    return loop.train(Plan("pix2pixhd", recipe, source), tmp_path_factory.mktemp("runs") / "run", quiet=True)
+    return loop.train(Plan("pix2pixhd", recipe, recipe.source(settings.data)), folder, quiet=True)
 
 
 @pytest.fixture(scope="module")
@@ -267,6 +271,28 @@ def test_a_folder_with_bad_maps_makes_all_the_others(styled, tmp_path):
     assert "has no instance map" in results[4].error
     assert "id 9" in results[1].error and "001.png" in results[1].error and "differ in size" in results[3].error
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["000.png"]
+
+
+def test_a_run_in_its_first_stage_says_that_its_pictures_are_noise(run, scenes, tmp_path):
+    settings = from_json(Pix2PixHD.Settings, runs.read_json(run / runs.SETTINGS)["settings"])
+    early = trained(replace(settings, global_steps=1, enhancer_steps=0, joint_steps=0), tmp_path / "run")
+    gather(early)
+    results = make_pictures(painter_of(early), find_maps(scenes)[:2], tmp_path / "out", Order())
+    assert ["stage global" in result.note for result in results] == [True, False]
+    assert not painter_of(run).warning
+
+
+def test_large_maps_are_kept_in_few_bytes(scenes):
+    """The maps of 8192 x 4096 pixels would take half a gigabyte in int64, the condition of strips a tenth."""
+    random = np.random.default_rng(0)
+    for highest, dtype in ((65_535, torch.int32), (1 << 24, torch.int64)):
+        labels = torch.from_numpy(random.integers(-1, 35, (1, 1, 600, 7)).astype(np.int16))
+        instances = torch.from_numpy(random.integers(0, highest, (1, 1, 600, 7)))
+        instances[0, 0, 0, 0] = highest
+        regions = Regions.of(labels, instances)
+        assert regions.region_map.dtype == dtype and torch.equal(regions.ids, regions.region_map.unique().long())
+        assert torch.equal(regions.region_map.long() % 4096 - 1, labels.long())
+        assert torch.equal(regions.region_map.long() // 4096, instances)
 
 
 def test_depth_and_format_are_as_asked(styled, scenes, tmp_path):

@@ -13,14 +13,14 @@ scene whose context reaches as far as the network sees comes out as in the whole
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from ganvas.data.conditions import compose
+from ganvas.data.conditions import compose, instance_of_segment, segments
 from ganvas.data.labels import boundaries
 from ganvas.errors import UserError
 from ganvas.inference.exact import Condition, ExactRun, Progress, cell_px
@@ -31,8 +31,6 @@ Style: TypeAlias = tuple[float, ...]
 
 CITYSCAPES_FACTOR = 1000
 """Where instances are numbered as class * 1000 + k, and stuff as its class."""
-
-
 _BAND = 256
 
 
@@ -68,7 +66,8 @@ class Scene:
     instance_map: Tensor
     """(H, W) integers."""
     styles: Mapping[int, Style] = field(default_factory=dict)
-    """By instance; an instance without one has the style 0. Empty for a generator that takes none."""
+    """By instance; an instance without one has the style 0. Empty for a generator that takes none. Where one id stands
+    in several classes, they share its style: `from_maps` gives each an id of its own."""
 
     def __post_init__(self) -> None:
         if self.label_map.dim() != 2 or self.label_map.shape != self.instance_map.shape:
@@ -77,10 +76,39 @@ class Scene:
         if len({len(style) for style in self.styles.values()}) > 1:
             raise UserError("The styles of a scene differ in length")
 
+    @classmethod
+    def from_maps(cls, label_map: Tensor, instance_map: Tensor) -> Scene:
+        """Return the scene of two maps (H, W), each of its instances being of one class.
+
+        Where an id stands in several classes, as the 0 of maps that number only things, it stays with the first of
+        them, and each of the others has a new one.
+
+        Raises:
+            UserError: as for any scene.
+        """
+        scene = cls(label_map, instance_map)
+        regions = _unique(segments(*band) for band in _bands(scene))
+        owners = instance_of_segment(regions)
+        is_new = torch.cat([owners.new_zeros(1, dtype=torch.bool), owners[1:] == owners[:-1]])
+        if not is_new.any():
+            return scene
+        ids = torch.where(is_new, int(owners.max()) + is_new.cumsum(0), owners)
+        renumbered = [ids[torch.searchsorted(regions, segments(*band))] for band in _bands(scene)]
+        return cls(label_map, torch.cat(renumbered))
+
     @property
     def size(self) -> tuple[int, int]:
         """Return height and width."""
         return self.label_map.shape[0], self.label_map.shape[1]
+
+
+def _bands(scene: Scene) -> Iterator[tuple[Tensor, Tensor]]:
+    # Sorting large maps whole would take several times their memory.
+    return zip(scene.label_map.split(_BAND), scene.instance_map.split(_BAND))
+
+
+def _unique(bands: Iterable[Tensor]) -> Tensor:
+    return torch.cat([band.unique() for band in bands]).unique()
 
 
 # Editing
@@ -196,11 +224,13 @@ def new_instance(scene: Scene, label: int) -> int:
 
 
 def stuff_instance(scene: Scene, label: int) -> int:
-    """Return the id that a class of uncountable stuff has: the class itself, or that which its pixels have already."""
-    if _is_counted_by_class(scene):
-        return label
-    alike = scene.instance_map[scene.label_map == label]
-    return int(alike.mode().values) if alike.numel() else int(scene.instance_map.max()) + 1
+    """Return the id that a class of uncountable stuff has: that which its pixels have already, or the class itself."""
+    alike, is_counted = scene.instance_map[scene.label_map == label], _is_counted_by_class(scene)
+    if is_counted:
+        alike = alike[alike // CITYSCAPES_FACTOR != label]
+    if alike.numel():
+        return int(alike.mode().values)
+    return label if is_counted else int(scene.instance_map.max()) + 1
 
 
 def _is_counted_by_class(scene: Scene) -> bool:
@@ -341,7 +371,10 @@ def scene_condition(scene: Scene, num_labels: int, num_features: int = 0, has_bo
         # Boundaries need the rows around.
         first, last = max(0, top - 1), min(height, bottom + 1)
         instances = scene.instance_map[None, None, first:last]
-        edges = boundaries(instances)[:, :, top - first : bottom - first] if has_boundaries else None
+        edges = None
+        if has_boundaries:
+            regions = segments(scene.label_map[None, None, first:last], instances)
+            edges = boundaries(regions)[:, :, top - first : bottom - first]
         planes = compose(labels, edges, num_labels)
         if styled is None:
             return planes
@@ -354,8 +387,7 @@ def scene_condition(scene: Scene, num_labels: int, num_features: int = 0, has_bo
 
 def _style_table(scene: Scene, num_features: int) -> tuple[Tensor, Tensor]:
     """Return the ids of a scene in order, and for each its features."""
-    # By bands: sorting a large map whole would take several times its memory.
-    ids = torch.cat([band.unique() for band in scene.instance_map.split(_BAND)]).unique().long()
+    ids = _unique(instances for _, instances in _bands(scene)).long()
     none = (0.0,) * num_features
     rows = [scene.styles.get(name, none) for name in ids.tolist()]
     return ids, torch.tensor(rows, dtype=torch.float32, device=ids.device).reshape(len(rows), num_features)

@@ -28,6 +28,7 @@ from ganvas.networks.pix2pixhd import InstanceFeatureEncoder, tabulate
 
 Strips = Literal["auto", "always", "never"]
 
+_BAND = 256
 MAPS_AT_ONCE = 6
 """Finest maps of float32 that a network run as a whole holds at its widest moment, measured roughly."""
 
@@ -47,17 +48,25 @@ class Regions:
     """The maps of one picture, and the regions that have a style each."""
 
     label_map: Tensor
-    """(1, 1, H, W); -1 where a pixel has no class."""
+    """(1, 1, H, W) integers; -1 where a pixel has no class."""
     region_map: Tensor
-    """(1, 1, H, W): an id for each pair of class and instance."""
+    """(1, 1, H, W) integers: an id for each pair of class and instance."""
     ids: Tensor
-    """(N,) the ids that occur, in order."""
+    """(N,) int64, the ids that occur, in order."""
 
     @classmethod
     def of(cls, label_map: Tensor, instance_map: Tensor) -> Regions:
         """Return the regions of a label and an instance map (1, 1, H, W)."""
-        region_map = segments(label_map, instance_map)
-        return cls(label_map, region_map, region_map.unique())
+        # A large map in int64 would be most of what strips leave of memory; so would be its sorting whole.
+        highest = int(segments(label_map.max(), instance_map.max()))
+        dtype = torch.int32 if highest <= torch.iinfo(torch.int32).max else torch.int64
+        region_map, ids = torch.empty(instance_map.shape, dtype=dtype), []
+        for top in range(0, instance_map.shape[-2], _BAND):
+            rows = slice(top, top + _BAND)
+            band = segments(label_map[:, :, rows], instance_map[:, :, rows])
+            region_map[:, :, rows] = band
+            ids.append(band.unique())
+        return cls(label_map, region_map, torch.cat(ids).unique())
 
     @property
     def labels(self) -> list[int]:
@@ -112,6 +121,8 @@ class LabelPainter:
         )
         self.ignore = tuple(extra.get("ignore", (255,)))
         self.styles = Styles.from_attachments(read.attachments)
+        self.warning = _untrained(self.path, int(read.card.settings.get("enhancers", 0)))
+        """What is to be told before the first picture; mostly nothing."""
         self._encoder: nn.Module | None = None
 
     # Maps
@@ -123,7 +134,7 @@ class LabelPainter:
             UserError: a file is damaged or missing, an id has no label, or the two maps differ in size.
         """
         labels = read_label_map(files.labels, self.legend)
-        labels = check_ids(labels, self.num_labels, self.ignore, files.labels)
+        labels = check_ids(labels, self.num_labels, self.ignore, files.labels).astype(np.int16)
         if files.instances and not files.instances.is_file():
             what = f"{files.labels} has no instance map"
             raise UserError(what, f"{files.instances} does not exist", "Add it, or name another folder by --instances")
@@ -133,7 +144,7 @@ class LabelPainter:
                 f"They measure {labels.shape[1]} x {labels.shape[0]} and {instances.shape[1]} x {instances.shape[0]} px"
             )
             raise UserError(f"{files.labels.name} and its instance map differ in size", why)
-        return Regions.of(*(torch.from_numpy(plane.astype(np.int64))[None, None] for plane in (labels, instances)))
+        return Regions.of(*(torch.from_numpy(plane)[None, None] for plane in (labels, instances)))
 
     # Styles
 
@@ -278,6 +289,15 @@ class LabelPainter:
 
     def _budget(self) -> int:
         return machine.free_memory(self.device) // 2
+
+
+def _untrained(path: Path, enhancers: int) -> str:
+    """Return what is to be told of a run whose finest enhancer has not been trained yet."""
+    saved = runs.checkpoints(path) if enhancers and runs.is_run(path) else []
+    stage = str(runs.read_state(saved[-1])["stage"]) if saved else ""
+    if stage in ("global", *(f"enhancer{level}" for level in range(1, enhancers))):
+        return f"{path} is still in its stage {stage}: its finest enhancer is untrained, and pictures are noise"
+    return ""
 
 
 def _drawn(styles: Tensor, counts: Tensor, seed: int, label: int, region: Tensor) -> Tensor:

@@ -137,7 +137,8 @@ def make_pictures(
             _write(target, painter.paint(regions, chosen.features, report), regions.size, order)
             seconds = round(time.perf_counter() - began, 3)
             height, width = regions.size
-            note = "; ".join(chosen.notes)
+            # What concerns the model is told once.
+            note = "; ".join([*chosen.notes, *([painter.warning] if painter.warning and not results else [])])
             result = Result(str(file.labels), str(target), width, height, seconds, note)
         except UserError as error:
             result = Result(str(file.labels), error=str(error))
