@@ -15,14 +15,19 @@ from ganvas.errors import UserError, did_you_mean
 from ganvas.io.runs import sha256
 from ganvas.metrics import paired, perceptual
 from ganvas.metrics.niqe import Niqe, niqe, pristine_model
+from ganvas.metrics.sharpness import judge
 
 NAMES = {
     "psnr_y": "higher", "ssim_y": "higher", "psnr_rgb": "higher", "ssim_rgb": "higher", "brightness_error": "nearer 0",
     "ms_ssim_y": "higher", "ms_ssim_rgb": "higher", "consistency": "higher", "lpips": "lower", "dists": "lower",
-    "niqe": "lower", "niqe_truth": "lower",
+    "niqe": "lower", "niqe_truth": "lower", "gain": "higher", "detail": "nearer 1", "octave_1": "nearer 1",
+    "octave_2": "nearer 1", "octave_3": "nearer 1", "in_place": "higher", "in_place_bar": "",
 }  # fmt: skip
 """Every paired score, and which way is better."""
 DEFAULT = ("psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb", "brightness_error")
+OF_ENLARGERS = ("gain", "detail", "in_place", "in_place_bar")
+"""Further ones that are taken by default where the factor of enlargement is known."""
+SHARPNESS = ("detail", "octave_1", "octave_2", "octave_3", "in_place", "in_place_bar")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,16 +56,20 @@ def scorer(
     for name in names:
         if name not in NAMES:
             raise UserError(f"There is no score {name!r} of pairs", do=did_you_mean(name, NAMES))
-    if "consistency" in names and scale < 2:
-        raise UserError("consistency needs the factor of enlargement", do="Give --scale 4, say")
+    for name in ("consistency", "gain", *SHARPNESS):
+        if name in names and scale < 2:
+            raise UserError(f"{name} needs the factor of enlargement", do="Give --scale 4, say")
     simple = _simple(crop_px, scale)
-    chosen = {name: simple[name] if name in simple else _with_weights(name, crop_px, parts) for name in names}
+    single = [name for name in names if name not in SHARPNESS]
+    chosen = {name: simple[name] if name in simple else _with_weights(name, crop_px, parts) for name in single}
     usual = set(DEFAULT) <= set(names)
 
     def score(result: Tensor, truth: Tensor) -> dict[str, float]:
         # The usual five share their work.
         found = paired.score_pair(result, truth, crop_px) if usual else {}
         found |= {name: float(function(result, truth)) for name, function in chosen.items() if name not in found}
+        if len(single) < len(names):
+            found |= sharpness_of(result, truth, scale, crop_px)
         return {name: found[name] for name in names}
 
     return score
@@ -78,6 +87,7 @@ def _simple(crop_px: int, scale: int) -> dict[str, Callable[[Tensor, Tensor], Te
         "psnr_rgb": of_colours(paired.psnr), "ssim_rgb": of_colours(paired.ssim),
         "ms_ssim_rgb": of_colours(paired.ms_ssim), "brightness_error": of_colours(paired.brightness_error),
         "consistency": lambda a, b: consistency(a, b, scale),
+        "gain": lambda a, b: gain(a, b, scale, crop_px),
     }  # fmt: skip
 
 
@@ -111,6 +121,39 @@ def consistency(result: Tensor, truth: Tensor, scale: int) -> Tensor:
         raise UserError("These pictures cannot be compared", why, "Give pairs of the same size")
     small = [resize_bicubic(picture.double(), 1 / scale).clamp(0, 1) for picture in (result, truth)]
     return paired.psnr(small[0], small[1], 1)
+
+
+def small_copy_enlarged(truth: Tensor, scale: int) -> Tensor:
+    """Return a truth shrunk by MATLAB's bicubic and enlarged again, both rounded to 8 bits: (B, C, H, W) of [0, 1].
+
+    Sides that are no multiple of the scale are taken as they are.
+    """
+    small = (resize_bicubic(truth.double(), 1 / scale).clamp(0, 1) * 255).round() / 255
+    return (resize_bicubic(small, size=(truth.shape[-2], truth.shape[-1])).clamp(0, 1) * 255).round() / 255
+
+
+def gain(result: Tensor, truth: Tensor, scale: int, crop_px: int = 0) -> Tensor:
+    """Return PSNR-Y in dB over that of plain bicubic: (B, C, H, W), (B, C, H, W) -> (B,)."""
+    plain = small_copy_enlarged(truth, scale)
+    ours, theirs = (paired.psnr(paired.luma(a), paired.luma(truth), crop_px) for a in (result, plain))
+    return ours - theirs
+
+
+def sharpness_of(result: Tensor, truth: Tensor, scale: int, crop_px: int = 0) -> dict[str, float]:
+    """Return the parts of *sharp* of one picture, (1, C, H, W), by name.
+
+    `detail` is the variance of the Laplacian and `octave_1` to `octave_3` the energies of the top octaves, in those of
+    the truth; `in_place` is the correlation of the finest detail with the truth's, and `in_place_bar` the better of
+    bicubic with an unsharp mask and bicubic with noise.
+    """
+    inside = slice(crop_px, -crop_px or None)
+    pictures = (result, truth, small_copy_enlarged(truth, scale))
+    ours, wanted, plain = (paired.luma(picture.double())[0, 0, inside, inside] for picture in pictures)
+    report = judge(ours, wanted, plain)
+    octaves = {f"octave_{place}": ratio for place, ratio in enumerate(report.result.octave_ratios, 1)}
+    bar = max(report.unsharp.correlation, report.noise.correlation)
+    found = {"detail": report.result.laplacian_ratio, "in_place": report.result.correlation, "in_place_bar": bar}
+    return octaves | found
 
 
 def perceptual_index(ma: float, niqe_score: float) -> float:

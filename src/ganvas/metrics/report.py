@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ganvas.errors import UserError
+from ganvas.metrics import confusion_picture
 from ganvas.metrics.results import Results, Score
 from ganvas.metrics.sets import read_picture
 
@@ -43,6 +44,7 @@ def page(results: Results, command: str = "") -> str:
         f"<p><code>{html.escape(command)}</code></p>" if command else "",
         _scores(results.scores),
         "".join(f"<p><small>{html.escape(note)}.</small></p>" for note in results.notes),
+        _confusions(results),
         "<h2>Pictures</h2>" if results.shown else "",
         *(_pictures(caption, paths) for caption, paths in results.shown),
         _rows(results),
@@ -94,6 +96,17 @@ def _rows(results: Results) -> str:
     more = len(results.rows) - len(shown)
     rest = f"<p class=quiet>and {more} more</p>" if more else ""
     return f'<h2>One by one</h2><div class="wide"><table>{head}{"".join(lines)}</table></div>{rest}'
+
+
+def _confusions(results: Results) -> str:
+    if not results.confusions:
+        return ""
+    figures = "".join(
+        f"<figure>{confusion_picture.svg(matrix, name)}<figcaption>{html.escape(name)}: rows are the class asked for, "
+        "columns what it is taken for, in percent</figcaption></figure>"
+        for name, matrix in results.confusions.items()
+    )
+    return f'<h2>Confusion</h2><div class="wide">{figures}</div>'
 
 
 def _list(items: dict[str, str]) -> str:

@@ -27,12 +27,34 @@ class Score:
         return math.isfinite(self.low) and math.isfinite(self.high)
 
 
+@dataclass(frozen=True)
+class Confusion:
+    """How many pictures of which class (row) were taken for which class (column)."""
+
+    classes: tuple[str, ...]
+    counts: tuple[tuple[int, ...], ...]
+
+    def shares(self) -> tuple[tuple[float, ...], ...]:
+        """Return each row as shares of its sum; a row without pictures is zero."""
+        return tuple(tuple(count / max(1, sum(row)) for count in row) for row in self.counts)
+
+    def leaks(self, most: int = 5) -> list[tuple[str, str, float]]:
+        """Return the largest shares outside the diagonal: class, what it was taken for, share; the largest first."""
+        found = [
+            (self.classes[row], self.classes[column], share)
+            for row, shares in enumerate(self.shares())
+            for column, share in enumerate(shares)
+            if row != column and share > 0
+        ]
+        return sorted(found, key=lambda leak: -leak[2])[:most]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Results:
     """The scores of one comparison and what they depend on."""
 
     kind: str
-    """`pairs`, `sets` or `clips`."""
+    """`pairs`, `sets`, `classes`, `clips`, `labelled` or `cameras`."""
     scores: tuple[Score, ...]
     conditions: Mapping[str, str | int | float]
     rows: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
@@ -43,6 +65,8 @@ class Results:
     """Pictures that could not be scored, and why."""
     shown: Sequence[tuple[str, Sequence[Path]]] = ()
     """Captions and pictures for the report page."""
+    confusions: Mapping[str, Confusion] = field(default_factory=dict)
+    """Confusion matrices by what was judged."""
 
     def plain(self) -> dict[str, object]:
         """Return the results as plain values for JSON; an interval that is not there is left out."""
@@ -60,6 +84,11 @@ class Results:
             "notes": list(self.notes),
             "problems": dict(self.problems),
         }
+        if self.confusions:
+            plain["confusion"] = {
+                name: {"classes": list(matrix.classes), "counts": [list(row) for row in matrix.counts]}
+                for name, matrix in self.confusions.items()
+            }
         return plain | ({"rows": {name: dict(row) for name, row in self.rows.items()}} if self.rows else {})
 
 

@@ -2,34 +2,43 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ganvas.cli import DONE
 from ganvas.errors import UserError
-from ganvas.verbs.printing import print_json
+from ganvas.verbs.score_printing import Bar, page_of, print_names, tell, write_report
 
 if TYPE_CHECKING:
+    from ganvas.inference.scored_pictures import Made
+    from ganvas.metrics.paired_scores import Parts
     from ganvas.metrics.results import Results
+
+WAYS = (
+    "--pairs RESULTS TRUTH, --real DIR --fake DIR, --clips RESULTS TRUTH, --labels DATA --fake DIR, "
+    "or --cameras FOOTAGE --fake RUN"
+)
 
 
 def evaluate(
     pairs: tuple[Path, Path] | None = None,
     real: Path | None = None,
     fake: Path | None = None,
+    per_class: bool = False,
     clips: tuple[Path, Path] | None = None,
     labels: Path | None = None,
+    cameras: Path | None = None,
+    footage: Path | None = None,
     scores: str = "",
     num: int = 1000,
     crop_px: int = 4,
     scale: int = 0,
     flow: str = "given",
+    probe_steps: int = 0,
     seed: int = 0,
     resamples: int = 100,
     inception: Path | None = None,
@@ -44,24 +53,33 @@ def evaluate(
     against: Path | None = None,
     device: str = "cpu",
 ) -> int:
-    """Score pictures against truth (--pairs), sets (--real, --fake), clips (--clips), results of labels (--labels).
+    """Score pictures against truth, sets, classes, clips, results of label maps, or views of cameras.
 
-    Each number is printed with its interval of 95 % by bootstrap, where there is one, and with a hash of how the
-    pictures reached it: numbers of different hashes are not comparable. Only the features of FID's Inception give FID;
-    without its weights a distance is called by the network that it was measured with.
+    A run or weight file in the place of results makes them itself. Each number is printed with its interval of 95 % by
+    bootstrap, where there is one, and with a hash of how the pictures reached it: numbers of different hashes are not
+    comparable. Only the features of FID's Inception give FID; without its weights a distance is called by the network
+    that it was measured with.
 
     Args:
-        pairs: results and truth: two pictures, or two folders whose pictures have the same names.
+        pairs: results and truth: two pictures, or two folders whose pictures have the same names; or a model and truth,
+            which is shrunk and enlarged again.
         real: folder of real pictures.
-        fake: folder of generated pictures, or a run or weight file that makes them from seeds.
-        clips: results and truth: video files, folders of frames, or folders of these.
+        fake: folder of generated pictures, or the run or weight file that makes them.
+        per_class: with --real and --fake by class: accuracy, diversity, distance and confusion of each class.
+        clips: results and truth: video files, folders of frames, or folders of these; or a model and truth, whose label
+            maps it is given.
         labels: labelled data from whose label maps the --fake pictures were made; a segmenter trained on it judges.
+        cameras: footage (pictures with a camera file) whose views the --fake run makes; those it was trained on are
+            left out.
+        footage: the footage that the --fake run was trained on, where it lies elsewhere now: for the gain over the
+            nearest training frame.
         scores: names, separated by commas; `list` prints all that there are.
         num: how many pictures a run or weight file makes.
         crop_px: pairs: pixels left out at each border; the custom is the scale factor.
-        scale: pairs: how many times the results were enlarged, for the score `consistency`.
+        scale: pairs: how many times the results were enlarged, for consistency, detail and gain; a model tells its own.
         flow: clips: where motion comes from: `given` (files beside the real frames), `dis`, or a flow network's file.
-        seed: of subsets and bootstrap; the same seed gives the same numbers.
+        probe_steps: per class and labels: steps on which the judge is trained; 0 takes the usual number.
+        seed: of subsets and bootstrap, and of what a model makes; the same seed gives the same numbers.
         resamples: bootstrap samples for the intervals; 0 leaves them out.
         inception: weight file of FID's Inception; without it the published one is fetched when fid is asked for.
         lpips_backbone: the classifier under LPIPS.
@@ -69,20 +87,24 @@ def evaluate(
         dists_weights: the published weights.pt of DISTS.
         backbone: torchvision's file of AlexNet or VGG16, for LPIPS and DISTS; fetched where it is not given.
         niqe_model: NIQE's published model as .npz; without it ours is used, whose numbers are not those of papers.
-        cache: keep the features of the real set for the next time, in $GANVAS_HOME or ~/.cache/ganvas.
+        cache: keep what was seen in the real set for the next time, in $GANVAS_HOME or ~/.cache/ganvas.
         json: print JSON.
         report: write a page with numbers and pictures to this .html file.
         against: an earlier result, as --json prints it: differences are printed, and what is not comparable is said.
         device: where networks run: cpu, cuda.
     """
     if scores == "list":
-        return _print_names()
-    names = [name.strip() for name in scores.split(",") if name.strip()]
-    _check_inputs(pairs, real, fake, clips, labels)
+        return print_names()
+    names = tuple(name.strip() for name in scores.split(",") if name.strip())
+    _check_inputs(pairs, real, fake, per_class, clips, labels, cameras)
     earlier = _earlier(against)
     if report and report.suffix.lower() not in (".html", ".htm"):
         raise UserError(f"--report {report} is no page", do="Name a file that ends in .html")
-    with _Bar(quiet=json) as bar, _pictures_of(fake, num, seed, device, bar) as made:
+    means: Mapping[str, float] = {}
+    with Bar(quiet=json) as bar, tempfile.TemporaryDirectory(prefix="ganvas-scores-") as room:
+        asked = _Asked(
+            names, num, seed, resamples, probe_steps, device, _cache_folder() if cache else None, Path(room), bar
+        )
         if pairs:
             from ganvas.metrics.paired_scores import Parts
 
@@ -90,92 +112,205 @@ def evaluate(
                 lpips_backbone=lpips_backbone, lpips_heads=lpips_heads, dists_weights=dists_weights,
                 backbone=backbone, niqe_model=niqe_model, device=device,
             )  # fmt: skip
-            results, means = _pairs(pairs, names, crop_px, scale, parts, seed, resamples, bar)
+            results, means = _pairs(pairs, asked, crop_px, scale, parts)
         elif clips:
-            from ganvas.metrics import clips as clip_scores
-
-            asked = names or clip_scores.DEFAULT
-            results, means = clip_scores.score_clips(
-                *clips, asked, flow=flow, seed=seed, resamples=resamples, progress=bar.move
-            ), {}  # fmt: skip
+            results = _clips(clips, asked, flow)
+        elif cameras:
+            assert fake
+            results = _views(cameras, fake, footage, asked)
         elif labels:
-            from ganvas.metrics import labelled
-
-            asked = names or tuple(labelled.NAMES)
-            results, means = labelled.score_labelled(
-                made, labels, asked, seed=seed, resamples=resamples, device=device, progress=bar.move
-            ), {}  # fmt: skip
+            assert fake
+            results = _labels(labels, fake, asked)
         else:
-            assert real
-            from ganvas.metrics import sets
-
-            asked = names or (*sets.DEFAULT, *(sets.WITH_INCEPTION if inception else ()))
-            results, means = sets.score_sets(
-                real, made, asked, seed=seed, resamples=resamples, inception=inception,
-                cache=_cache_folder() if cache else None, device=device, progress=bar.move,
-            ), {}  # fmt: skip
-            results = replace(results, conditions={**results.conditions, "fake": str(fake)})
-        text = _page(results) if report else ""
-    _tell(results, means, earlier, json)
+            assert real and fake
+            results = _classes(real, fake, asked) if per_class else _sets(real, fake, asked, inception)
+        text = page_of(results) if report else ""
+    tell(results, means, earlier, json)
     if report:
-        _write_report(report, text, json)
+        write_report(report, text, json)
     return DONE
 
 
-def _check_inputs(pairs: Any, real: Path | None, fake: Path | None, clips: Any, labels: Path | None) -> None:
-    kinds = {"--pairs": pairs, "--real": real, "--clips": clips, "--labels": labels}
+@dataclass(frozen=True)
+class _Asked:
+    """What all kinds of scores have in common."""
+
+    names: tuple[str, ...]
+    num: int
+    seed: int
+    resamples: int
+    probe_steps: int
+    device: str
+    cache: Path | None
+    room: Path
+    """Folder for what a model makes, for as long as it is needed."""
+    bar: Bar
+
+
+def _check_inputs(
+    pairs: Any,
+    real: Path | None,
+    fake: Path | None,
+    per_class: bool,
+    clips: Any,
+    labels: Path | None,
+    cameras: Path | None,
+) -> None:
+    kinds = {"--pairs": pairs, "--real": real, "--clips": clips, "--labels": labels, "--cameras": cameras}
     asked = [name for name, given in kinds.items() if given]
-    ways = "--pairs RESULTS TRUTH, --real DIR --fake DIR, --clips RESULTS TRUTH, or --labels DATA --fake DIR"
     if len(asked) > 1:
-        raise UserError(f"{' and '.join(asked)} are given at once", do=f"Give {ways}")
+        raise UserError(f"{' and '.join(asked)} are given at once", do=f"Give {WAYS}")
     if not asked:
         what = "--real is missing" if fake else "Nothing to be scored is named"
-        raise UserError(what, do=f"Give {ways}")
-    if (real or labels) and fake is None:
+        raise UserError(what, do=f"Give {WAYS}")
+    if asked[0] in ("--real", "--labels", "--cameras") and fake is None:
         raise UserError(
             "--fake is missing", f"{asked[0]} is compared with results", f"Give both {asked[0]} and --fake DIR"
         )
+    if per_class and not real:
+        raise UserError("--per-class needs real pictures by class", do="Give --real DIR --fake RUN --per-class")
 
 
-@contextlib.contextmanager
-def _pictures_of(fake: Path | None, num: int, seed: int, device: str, bar: _Bar) -> Iterator[Path]:
-    """Give the folder of the results; a generator's are made for as long as they are needed."""
-    if fake is None or not (fake.is_file() or (fake / "settings.json").is_file()):
-        yield fake or Path()
-        return
-    from ganvas.inference.seeds import BATCH, SeedSampler
-    from ganvas.io import images
+# What a model makes
 
-    sampler = SeedSampler(fake, device)
-    with tempfile.TemporaryDirectory(prefix="ganvas-scores-") as folder:
-        for start in range(0, num, BATCH):
-            seeds = range(seed + start, seed + min(start + BATCH, num))
-            for number, picture in zip(seeds, sampler.sample(seeds)):
-                array = images.from_float(picture.permute(1, 2, 0).numpy(), "uint8")
-                images.write(Path(folder) / f"{number:08d}.png", array)
-            bar.move("pictures made", min(start + BATCH, num), num)
-        yield Path(folder)
+
+def _made(fake: Path, takes: str, asked: _Asked, labels: Path | None = None) -> Made:
+    """Return the folder of the results, after a model in its place has made them.
+
+    Raises:
+        UserError: the model takes something else, with what to do instead.
+    """
+    from ganvas.inference import scored_pictures
+
+    if fake.is_dir() and not scored_pictures.is_model(fake):
+        return scored_pictures.Made(fake)
+    card = scored_pictures.card_of(fake)
+    if card.input != takes:
+        why = f"It takes a {card.input}, and this score is of pictures from {takes}"
+        raise UserError(f"{fake} cannot make these results", why, _instead(fake, card.input))
+    folder = asked.room / "made"
+    if labels is not None:
+        return scored_pictures.from_labels(
+            fake, labels, folder, asked.num, asked.seed, asked.device, asked.bar.move
+        )  # fmt: skip
+    return scored_pictures.from_seeds(fake, folder, asked.num, asked.seed, asked.device, asked.bar.move)
+
+
+def _instead(model: Path, takes: str) -> str:
+    return {
+        "seeds": f"Use --real DIR --fake {model}",
+        "labels": f"Use --labels DATA --fake {model}",
+        "clip": f"Use --clips {model} DATA; or write frames by `ganvas generate` and name their folder",
+        "picture": f"Use --pairs {model} TRUTH",
+        "camera": f"Use --cameras FOOTAGE --fake {model}",
+    }.get(takes, "Write its results to a folder and name that")
+
+
+# One kind each
 
 
 def _pairs(
-    pairs: tuple[Path, Path],
-    names: Sequence[str],
-    crop_px: int,
-    scale: int,
-    parts: Any,
-    seed: int,
-    resamples: int,
-    bar: _Bar,
+    pairs: tuple[Path, Path], asked: _Asked, crop_px: int, scale: int, parts: Parts
 ) -> tuple[Results, Mapping[str, float]]:
+    from ganvas.inference import scored_pictures
+    from ganvas.io import images
     from ganvas.metrics import evaluate as tables
     from ganvas.metrics import paired_scores
 
+    ours, truth = pairs
+    if scored_pictures.is_model(ours):
+        card = scored_pictures.card_of(ours)
+        if card.input != "picture":
+            raise UserError(f"{ours} enlarges no pictures", f"It takes a {card.input}", _instead(ours, card.input))
+        found, _ = images.find_pictures([truth])
+        if not found:
+            raise UserError(f"{truth} holds no pictures")
+        some = (
+            [found[place * len(found) // asked.num] for place in range(asked.num)] if len(found) > asked.num else found
+        )
+        root = truth if truth.is_dir() else truth.parent
+        made = scored_pictures.from_small_copies(ours, some, root, asked.room, scale, asked.device, asked.bar.move)
+        ours, truth, scale = made.results, made.truth, made.scale
+    usual = (*paired_scores.DEFAULT, *(paired_scores.OF_ENLARGERS if scale > 1 else ()))
     table = tables.evaluate(
-        *pairs, crop_px=crop_px, scores=names or paired_scores.DEFAULT, scale=scale, parts=parts,
-        progress=lambda done, total: bar.move("pairs", done, total),
+        ours, truth, crop_px=crop_px, scores=asked.names or usual, scale=scale, parts=parts,
+        progress=lambda done, total: asked.bar.move("pairs", done, total),
     )  # fmt: skip
-    results = tables.results_of(table, *pairs, resamples=resamples, seed=seed, parts=parts)
-    return results, table.means
+    results = tables.results_of(table, ours, truth, resamples=asked.resamples, seed=asked.seed, parts=parts)
+    named = {"results": str(pairs[0]), "truth": str(pairs[1]), **({"scale": scale} if scale else {})}
+    return replace(results, conditions={**results.conditions, **named}), table.means
+
+
+def _sets(real: Path, fake: Path, asked: _Asked, inception: Path | None) -> Results:
+    from ganvas.metrics import sets
+
+    made = _made(fake, "seeds", asked)
+    names = asked.names or (*sets.DEFAULT, *(sets.WITH_INCEPTION if inception else ()))
+    results = sets.score_sets(
+        real, made.folder, names, seed=asked.seed, resamples=asked.resamples, inception=inception,
+        cache=asked.cache, device=asked.device, progress=asked.bar.move,
+    )  # fmt: skip
+    return _named(results, fake, made)
+
+
+def _classes(real: Path, fake: Path, asked: _Asked) -> Results:
+    from ganvas.metrics import classes
+
+    made = _made(fake, "seeds", asked)
+    if made.folder != fake and not made.class_names:
+        raise UserError(f"{fake} knows no classes", "It makes pictures from noise alone", "Leave --per-class out")
+    results = classes.score_classes(
+        real, made.folder, asked.names or tuple(classes.NAMES), shares=made.shares, class_names=made.class_names,
+        steps=asked.probe_steps or classes.STEPS, seed=asked.seed, resamples=asked.resamples, cache=asked.cache,
+        device=asked.device, progress=asked.bar.move,
+    )  # fmt: skip
+    return _named(results, fake, made)
+
+
+def _labels(labels: Path, fake: Path, asked: _Asked) -> Results:
+    from ganvas.metrics import labelled
+
+    made = _made(fake, "labels", asked, labels)
+    results = labelled.score_labelled(
+        made.folder, labels, asked.names or tuple(labelled.NAMES), steps=asked.probe_steps or labelled.STEPS,
+        seed=asked.seed, resamples=asked.resamples, device=asked.device, cache=asked.cache,
+        progress=asked.bar.move,
+    )  # fmt: skip
+    return _named(results, fake, made)
+
+
+def _clips(clips: tuple[Path, Path], asked: _Asked, flow: str) -> Results:
+    from ganvas.inference import scored_pictures
+    from ganvas.metrics import clips as clip_scores
+
+    ours, truth = clips
+    made = scored_pictures.Made(ours)
+    if scored_pictures.is_model(ours):
+        card = scored_pictures.card_of(ours)
+        if card.input != "clip":
+            raise UserError(f"{ours} makes no clips", f"It takes a {card.input}", _instead(ours, card.input))
+        made = scored_pictures.from_sequences(
+            ours, truth, asked.room / "made", asked.seed, asked.device, asked.bar.move
+        )  # fmt: skip
+    results = clip_scores.score_clips(
+        made.folder, truth, asked.names or clip_scores.DEFAULT, flow=flow, seed=asked.seed,
+        resamples=asked.resamples, progress=asked.bar.move,
+    )  # fmt: skip
+    return _named(results, ours, made)
+
+
+def _views(footage: Path, fake: Path, trained_on: Path | None, asked: _Asked) -> Results:
+    from ganvas.inference.held_views import score_flyer
+
+    return score_flyer(
+        fake, footage, trained_on, asked.names, num=asked.num, seed=asked.seed, resamples=asked.resamples,
+        device=asked.device, room=asked.room, progress=asked.bar.move,
+    )  # fmt: skip
+
+
+def _named(results: Results, fake: Path, made: Made) -> Results:
+    """Return results under the name that the user gave, with what is to be told of how they were made."""
+    return replace(results, conditions={**results.conditions, "fake": str(fake)}, notes=[*results.notes, *made.notes])
 
 
 def _cache_folder() -> Path:
@@ -187,114 +322,3 @@ def _earlier(path: Path | None) -> dict[str, dict[str, Any]]:
     from ganvas.io import runs
 
     return dict(runs.read_json(path).get("scores", {})) if path else {}
-
-
-# Telling
-
-
-def _print_names() -> int:
-    from ganvas.metrics import clips, labelled, paired_scores, sets
-
-    for kind, names in (("pairs", paired_scores.NAMES), ("sets", sets.names()), ("clips", clips.NAMES),
-                        ("labels", labelled.NAMES)):  # fmt: skip
-        print(f"{kind.ljust(7)}", ", ".join(names))
-    return DONE
-
-
-def _tell(
-    results: Results, means: Mapping[str, float], earlier: Mapping[str, Mapping[str, Any]], as_json: bool
-) -> None:
-    from ganvas.metrics.results import warn_of_differences
-
-    for name, why in results.problems.items():
-        print(f"{name}: {why}", file=sys.stderr)
-    for warning in warn_of_differences(results.scores, earlier):
-        print(f"Warning: {warning}", file=sys.stderr)
-    if as_json:
-        print_json({**results.plain(), **({"means": dict(means)} if means else {})})
-        return
-    _print_rows(results)
-    _print_scores(results, earlier)
-    for note in results.notes:
-        print(f"{note}.")
-    if results.kind == "pairs":
-        print(f"{results.conditions['crop_px']} px left out at each border; Y as in MATLAB's rgb2ycbcr.")
-
-
-def _print_rows(results: Results) -> None:
-    if not results.rows:
-        return
-    columns = [score.name for score in results.scores]
-    width = max(len(name) for name in results.rows)
-    widths = [max(12, len(column)) for column in columns]
-    print("  ".join(["name".ljust(width), *(column.rjust(size) for column, size in zip(columns, widths))]))
-    for name, row in results.rows.items():
-        values = (f"{row[column]:{size}.4f}" for column, size in zip(columns, widths))
-        print("  ".join([name.ljust(width), *values]))
-    print()
-
-
-def _print_scores(results: Results, earlier: Mapping[str, Mapping[str, Any]]) -> None:
-    from ganvas.metrics.report import interval, number
-
-    lines = [("score", "value", "95 % interval", "better", "hash", *(("earlier",) if earlier else ()))]
-    for score in results.scores:
-        before = earlier.get(score.name, {})
-        comparable = before.get("preprocessing") == score.preprocessing
-        then = (number(float(before["value"])) if comparable else "-",) if earlier else ()
-        lines.append((score.name, number(score.value), interval(score), score.better, score.preprocessing, *then))
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    for line in lines:
-        first, *rest = (cell.ljust(size) if not place else cell.rjust(size) for place, (cell, size) in
-                        enumerate(zip(line, widths)))  # fmt: skip
-        print("  ".join([first, *rest]))
-
-
-def _page(results: Results) -> str:
-    from ganvas.metrics.report import page
-
-    return page(results, " ".join(["ganvas evaluate", *_shown_arguments()]))
-
-
-def _write_report(path: Path, text: str, quiet: bool) -> None:
-    from ganvas.io import runs
-
-    if not path.parent.is_dir():
-        raise UserError(f"The folder {path.parent} does not exist", do="Make it, or choose another --report")
-    runs.write_atomically(path, text.encode())
-    print(f"Report: {path}", file=sys.stderr if quiet else sys.stdout)
-
-
-def _shown_arguments() -> list[str]:
-    """Return the arguments that this program was started with, if it was started as the verb."""
-    arguments = sys.argv[1:]
-    return arguments[1:] if arguments[:1] == ["evaluate"] else []
-
-
-class _Bar:
-    """Progress on the terminal, if it is one."""
-
-    def __init__(self, quiet: bool) -> None:
-        self.quiet = quiet or not sys.stderr.isatty()
-        self._bar: Any = None
-        self._tasks: dict[str, Any] = {}
-
-    def __enter__(self) -> _Bar:
-        if not self.quiet:
-            from rich.console import Console
-            from rich.progress import Progress
-
-            self._bar = Progress(console=Console(stderr=True), transient=True)
-            self._bar.start()
-        return self
-
-    def __exit__(self, *details: object) -> None:
-        if self._bar:
-            self._bar.stop()
-
-    def move(self, name: str, done: int, total: int) -> None:
-        """Move the bar of one part of the work."""
-        if self._bar:
-            if name not in self._tasks:
-                self._tasks[name] = self._bar.add_task(name, total=total)
-            self._bar.update(self._tasks[name], completed=done)

@@ -1,0 +1,187 @@
+"""Pictures that a model makes in order to be scored: from seeds, label maps, sequences, or small copies of a truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ganvas.data.clips import find_clips
+from ganvas.data.degrade import bicubic
+from ganvas.errors import UserError
+from ganvas.inference import load
+from ganvas.io import images, runs, weights
+from ganvas.protocol import Card
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Made:
+    """A folder of pictures that were made, and what is to be told about them."""
+
+    folder: Path
+    notes: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
+    """Of a generator of classes; `labels.json` in the folder tells which picture is of which."""
+    shares: Mapping[str, float] = field(default_factory=dict)
+    """Part of the training data that each class had, where the card tells it."""
+
+
+def is_model(path: Path) -> bool:
+    """Return whether a path or name means a model: a run, a file that is no picture or video, or a known name."""
+    if path.is_dir():
+        return runs.is_run(path)
+    if path.is_file():
+        return path.suffix.lower() in (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".param", ".onnx")
+    return str(path) == "default" or str(path) in {model.name for model in load.known_models()}
+
+
+def card_of(model: Path) -> Card:
+    """Return the card of a model by path or name.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    return weights.read_card(load.resolve(str(model)))
+
+
+def from_seeds(model: Path, folder: Path, num: int, seed: int, device: str, progress: Progress) -> Made:
+    """Make pictures of consecutive seeds; classes, where the generator knows some, take turns.
+
+    Raises:
+        UserError: the model makes no pictures from seeds.
+    """
+    from ganvas.inference.seeds import BATCH, SeedSampler
+
+    sampler = SeedSampler(model, device)
+    folder.mkdir(parents=True, exist_ok=True)
+    labels: dict[str, int] = {}
+    for start in range(0, num, BATCH):
+        seeds = range(seed + start, seed + min(start + BATCH, num))
+        for number, picture in zip(seeds, sampler.sample(seeds)):
+            name = f"{number:08d}.png"
+            images.write(folder / name, images.from_float(picture.permute(1, 2, 0).numpy(), "uint8"))
+            labels[name] = sampler.class_of(number)
+        progress("pictures made", min(start + BATCH, num), num)
+    if not sampler.num_classes:
+        return Made(folder)
+    runs.write_json(folder / "labels.json", {"labels": labels, "classes": sampler.class_names})
+    counts = [float(count) for count in sampler.card.extra.get("class_counts", ())]
+    shares = {name: count / sum(counts) for name, count in zip(sampler.class_names, counts)} if sum(counts) else {}
+    return Made(folder, class_names=tuple(sampler.class_names), shares=shares)
+
+
+def from_labels(
+    model: Path, labels: Path, folder: Path, num: int, seed: int, device: str, progress: Progress
+) -> Made:  # fmt: skip
+    """Paint the label maps of a data set, evenly spread ones where there are more than `num`; styles are the seed's.
+
+    Raises:
+        UserError: the model paints no label maps, or none of them can be painted.
+    """
+    from ganvas.inference.labelled import LabelPainter
+    from ganvas.inference.labelled_files import Order, find_maps, make_pictures
+
+    painter = LabelPainter(model, device, precision="float32")
+    files = find_maps(labels)
+    if len(files) > num:
+        files = [files[place * len(files) // num] for place in range(num)]
+    done: list[object] = []
+
+    def tell(result: object) -> None:
+        done.append(result)
+        progress("pictures painted", len(done), len(files))
+
+    results = make_pictures(painter, files, folder, Order(seed=seed), tell)
+    failed = [result for result in results if result.error]
+    if len(failed) == len(results):
+        raise UserError(f"{model} painted none of the label maps of {labels}", failed[0].error)
+    return Made(folder, tuple(f"{result.input} was not painted: {result.error}" for result in failed))
+
+
+def from_sequences(
+    model: Path, sequences: Path, folder: Path, seed: int, device: str, progress: Progress
+) -> Made:  # fmt: skip
+    """Make a clip of every sequence of label maps in a folder, each in a folder of its name.
+
+    A model that always was given the first frame is given the true one, and a note says so.
+
+    Raises:
+        UserError: the model makes no clips, or a sequence is not what it was trained on.
+    """
+    from ganvas.inference.clips import ClipOptions, generate_clip
+
+    found = find_clips(sequences)
+    root = sequences if len(found) == 1 and (sequences / "labels").is_dir() else None
+    needs_first = card_of(model).extra.get("first_frame", "needed") == "needed"
+    for done, clip in enumerate(found):
+        first = str(clip.files["frames"][0]) if needs_first and "frames" in clip.files else ""
+        options = ClipOptions(first=first, seed=seed, device=device, resume=False)
+        source = root or sequences / clip.name
+        generate_clip(
+            str(model), source, folder / clip.name, options,
+            lambda frame, of, done=done: progress("frames made", done * of + frame, len(found) * of),
+        )  # fmt: skip
+    note = "Each clip was begun with the true first frame, which this model always is given"
+    return Made(folder, (note,) if needs_first else ())
+
+
+@dataclass(frozen=True)
+class Enlarged:
+    """Two folders of equal names, and by how much one was enlarged."""
+
+    results: Path
+    truth: Path
+    scale: int
+
+
+def from_small_copies(
+    model: Path, truth: Sequence[Path], root: Path, folder: Path, scale: int, device: str, progress: Progress
+) -> Enlarged:
+    """Shrink true pictures by MATLAB's bicubic, round them to 8 bits, and enlarge them again.
+
+    Sides that are no multiple of the scale lose their last pixels, in the truth as well.
+
+    Args:
+        model: an enlarger by name, path or run.
+        truth: the true pictures.
+        root: folder below which names are kept.
+        folder: gets `results` and `truth`.
+        scale: of the copies; 0 takes the model's.
+        device: where the model runs.
+        progress: told how far the work is.
+
+    Raises:
+        UserError: the model enlarges nothing, or by another factor.
+    """
+    from ganvas.inference.upscale import Upscaler
+
+    upscaler = Upscaler(str(model), precision="float32", device=device)
+    if upscaler.scale < 2 or (scale and scale != upscaler.scale):
+        what = f"{model} enlarges by {upscaler.scale}" if upscaler.scale > 1 else f"{model} enlarges nothing"
+        raise UserError(what, f"--scale is {scale}" if scale else "", "Name a model of that factor, or leave it out")
+    scale = upscaler.scale
+    for done, path in enumerate(truth):
+        name = path.relative_to(root).with_suffix(".png")
+        picture = _eight_bits(path, scale)
+        values = torch.from_numpy(images.to_float(picture)).permute(2, 0, 1)[None]
+        low = images.from_float(bicubic(values, scale).clamp(0, 1)[0].permute(1, 2, 0).numpy(), "uint8")
+        for side, pixels in (("truth", picture), ("results", upscaler(low))):
+            (folder / side / name).parent.mkdir(parents=True, exist_ok=True)
+            images.write(folder / side / name, pixels)
+        progress("pictures enlarged", done + 1, len(truth))
+    return Enlarged(folder / "results", folder / "truth", scale)
+
+
+def _eight_bits(path: Path, scale: int) -> np.ndarray:
+    """Return a picture as (H, W, 3) uint8 whose sides are multiples of the scale."""
+    stored, header = images.read(path)
+    colours = images.to_float(stored[..., : header.channels - (header.channels in (2, 4))])
+    height, width = (side // scale * scale for side in colours.shape[:2])
+    if not height or not width:
+        raise UserError(f"{path} is too small to be shrunk to 1/{scale}")
+    return images.from_float(np.broadcast_to(colours, (*colours.shape[:2], 3))[:height, :width], "uint8")
