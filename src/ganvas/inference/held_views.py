@@ -94,7 +94,7 @@ class HeldOut:
     @torch.no_grad()
     def _made(self, told: np.ndarray) -> Tensor:
         flyer = self.flyer
-        given = told if flyer._standardises else (told - flyer.mean) / flyer.deviation
+        given = told if flyer.card.settings.get("mean") is not None else (told - flyer.mean) / flyer.deviation
         made = flyer.network(torch.from_numpy(given).float()[None, :, None, None].to(flyer.device))
         return (made[0].float().cpu() * 0.5 + 0.5).clamp(0, 1)
 
