@@ -7,7 +7,7 @@ import pytest
 import torch
 from drawn_clips import STEP_PX, draw_clip, square
 
-from ganvas.data import clips
+from ganvas.data import clips, sequences
 from ganvas.data.flow import warp
 from ganvas.data.windows import Place, Windows, shrunk
 from ganvas.errors import UserError
@@ -22,13 +22,13 @@ def root(tmp_path):
 
 
 def test_all_layouts_are_found(root, tmp_path):
-    assert [clip.name for clip in clips.find_clips(root)] == ["clip_000", "clip_001"]
-    assert [len(clip) for clip in clips.find_clips(root / "clip_000")] == [8]
+    assert [clip.name for clip in sequences.find_clips(root)] == ["clip_000", "clip_001"]
+    assert [len(clip) for clip in sequences.find_clips(root / "clip_000")] == [8]
     turned = tmp_path / "turned"
     for clip in ("clip_000", "clip_001"):
         shutil.copytree(root / clip / "labels", turned / "train_A" / clip)
         shutil.copytree(root / clip / "frames", turned / "train_B" / clip)
-    found = clips.find_clips(turned, needs=["frames"])
+    found = sequences.find_clips(turned, needs=["frames"])
     assert [clip.name for clip in found] == ["clip_000", "clip_001"] and set(found[0].files) == {"labels", "frames"}
 
 
@@ -135,16 +135,16 @@ def test_smaller_planes():
 def test_gaps_missing_frames_and_empty_folders(root, tmp_path):
     (root / "clip_001" / "frames" / "000005.png").unlink()
     with pytest.raises(UserError, match=r"clip_001 lacks frames of the frames 5"):
-        clips.find_clips(root)
+        sequences.find_clips(root)
     for role in ("frames", "labels", "instances", "flow", "occlusion"):
         for path in (root / "clip_001" / role).glob("000005.*"):
             path.unlink()
     with pytest.raises(UserError, match=r"clip_001 lacks the frames 5.*gaps"):
-        clips.find_clips(root)
+        sequences.find_clips(root)
     with pytest.raises(UserError, match="no sequences"):
-        clips.find_clips(tmp_path)
+        sequences.find_clips(tmp_path)
     with pytest.raises(UserError, match="no folder"):
-        clips.find_clips(tmp_path / "nothing")
+        sequences.find_clips(tmp_path / "nothing")
 
 
 def test_a_changing_size(root):

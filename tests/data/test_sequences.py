@@ -4,10 +4,11 @@ import json
 import shutil
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
-import OpenImageIO as oiio  # noqa: N813
+import OpenImageIO as oiio
 import pytest
 from drawn_clips import draw_clip
 from skimage.feature import canny
@@ -22,7 +23,7 @@ from ganvas.io import cryptomatte, images
 def film(path: Path, pictures, form="rgb24", codec="ffv1", to="bgr0", stamps=None) -> Path:
     """Write a video with PyAV alone."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=25)
+        stream: Any = container.add_stream(codec, rate=25)
         stream.height, stream.width = pictures[0].shape[:2]
         stream.pix_fmt = to
         stream.time_base = Fraction(1, 25)
@@ -178,7 +179,7 @@ def test_points_alone_need_a_size(tmp_path):
                                   '{"people": [{"pose_keypoints_2d": [1, 2, 3]}]}'])  # fmt: skip
 def test_what_is_no_pose_is_refused(tmp_path, told):
     (tmp_path / "p.json").write_text(told)
-    with pytest.raises(UserError, match="p.json"):
+    with pytest.raises(UserError, match=r"p\.json"):
         drawings.read_pose(tmp_path / "p.json")
 
 
@@ -215,7 +216,7 @@ def write_matte(path: Path, ids: np.ndarray, covered: np.ndarray, name="CryptoOb
     for key, value in {"name": name, "hash": "MurmurHash3_32", "conversion": "uint32_to_float32",
                        "manifest": json.dumps(manifest or {})}.items():  # fmt: skip
         spec.attribute(f"cryptomatte/abc1234/{key}", value)
-    output = oiio.ImageOutput.create(str(path))
+    output: Any = oiio.ImageOutput.create(str(path))
     output.open(str(path), spec)
     bits = ids.astype(np.uint32).view(np.float32)
     output.write_image(np.stack([bits[..., 0], covered[..., 0], bits[..., 1], covered[..., 1]], -1))

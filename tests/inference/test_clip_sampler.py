@@ -14,13 +14,16 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
 from drawn_clips import draw_clip
 
 from ganvas import cli
-from ganvas.data.clips import as_tensors, condition_of, find_clips, read_condition
+from ganvas.data.clips import as_tensors, condition_of, read_condition
+from ganvas.data.sequences import find_clips
 from ganvas.errors import UserError
 from ganvas.inference import clips
 from ganvas.inference.clips import ClipOptions, generate_clip
 from ganvas.io import images, weights
+from ganvas.io.foreign_pix2pixhd import generator_card
 from ganvas.io.frames import FramePattern
 from ganvas.io.video_reader import VideoReader
+from ganvas.networks.pix2pixhd import GlobalGenerator
 from ganvas.networks.vid2vid import Vid2Vid, next_frame, no_past, past_of
 from ganvas.protocol import Card
 
@@ -125,6 +128,35 @@ def test_a_full_anchor_shows_the_hallucinated_pictures(clip, model, tmp_path):
         raw = net(torch.cat(labels[3:6], 1), torch.cat(before, 1)).raw
     assert np.abs(made[5] - ((raw[0].permute(1, 2, 0).numpy() + 1) / 2 * 255)).max() < 1.0
     assert len(report.drift) == 7 and report.drift[0] == 0 < report.drift[5]
+
+
+def save_painter(path, num_labels=2, boundaries=True, features=0):
+    torch.manual_seed(1)
+    card = generator_card(num_labels, boundaries, features, width=4, downs=1, blocks=1)
+    net = GlobalGenerator(**card.settings)
+    weights.save(path, net.state_dict(), card)
+    return net
+
+
+@pytest.mark.parametrize(("boundaries", "features"), [(True, 0), (False, 3)])
+def test_another_model_makes_the_first_frame(clip, tmp_path, boundaries, features):
+    painter = save_painter(tmp_path / "painter.safetensors", 2, boundaries, features)
+    save_model(tmp_path / "net.safetensors", first="needed")
+    generate_clip(tmp_path / "net.safetensors", clip, tmp_path / "out",
+                  ClipOptions(first=str(tmp_path / "painter.safetensors")))  # fmt: skip
+    condition = torch.cat([conditions(clip)[0][:, : 2 + boundaries], torch.zeros(1, features, 16, 32)], 1)
+    with torch.no_grad():
+        wanted = (painter(condition)[0].permute(1, 2, 0).numpy() + 1) / 2
+    assert np.abs(read_all(tmp_path / "out")[0] - 255 * wanted).max() <= 0.51
+    # From then on the frames depend on it.
+    generate_clip(tmp_path / "net.safetensors", clip, tmp_path / "real",
+                  ClipOptions(first=str(clip / "frames" / "000000.png")))  # fmt: skip
+    assert np.abs(read_all(tmp_path / "out")[1:].astype(int) - read_all(tmp_path / "real")[1:]).mean() > 1
+
+    save_painter(tmp_path / "other.safetensors", num_labels=3, boundaries=False)
+    with pytest.raises(UserError, match=r"3 classes.*this sequence has 2"):
+        generate_clip(tmp_path / "net.safetensors", clip, tmp_path / "no",
+                      ClipOptions(first=str(tmp_path / "other.safetensors")))  # fmt: skip
 
 
 def test_videos_have_every_frame_and_exact_times(clip, model, tmp_path):

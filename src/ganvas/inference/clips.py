@@ -177,13 +177,18 @@ class ClipSampler:
         card = weights.read_card(path)
         if card.input != "labels":
             raise UserError(f"{path} makes no first frame", f"It takes a {card.input}", "Give a run of pix2pixhd")
+        num_labels = int(self.extra["num_labels"]) if "labels" in self.clip.files else 0
+        if int(card.extra.get("num_labels", num_labels)) != num_labels:
+            why = f"It was trained on {card.extra['num_labels']} classes, and this sequence has {num_labels}"
+            raise UserError(f"{path} makes no first frame of this sequence", why, "Train both on the same labels")
         net, condition = load(path, self.device), self._condition(0)
-        condition = condition[:, : condition.shape[1] - int(self.extra["features"])]
-        if card.channels_in < condition.shape[1]:
-            condition = condition[:, : card.channels_in]
+        # Boundaries are left out where it was trained without, and features of a style that nobody chose are zero.
+        condition = condition[:, : num_labels + bool(card.extra.get("boundaries", self.extra["edges"]))]
+        if card.channels_in < condition.shape[1] or (card.extra.get("boundaries") and not self.extra["edges"]):
+            why = f"It takes {card.channels_in} planes, this sequence gives {condition.shape[1]}"
+            raise UserError(f"{path} makes no first frame of this sequence", why, "Train both on the same folders")
         blank = condition.new_zeros(1, card.channels_in - condition.shape[1], self.height, self.width)
         with torch.no_grad():
-            # Style features that nobody chose are zero, the middle of their range.
             picture = net(torch.cat([condition, blank], 1))
         low, high = card.range
         return ((picture.float() - low) / (high - low)).clamp(0, 1)
