@@ -28,11 +28,14 @@ from ganvas.data.photograph import photograph_views, write_views
 from ganvas.data.shots import View, Views, read_footage
 from ganvas.io import images
 from ganvas.io.cameras import plain_camera
+from ganvas.io.captions import caption
 from ganvas.metrics import paired, sharpness
+from ganvas.settings import parse
 from ganvas.training import loop, rehearsal
 
 FILM = (24.0, 24.0)
 FOCAL_MM = 17.0
+LINE_PX = 18
 
 NONE = {"learned_weight": 0.0, "gan_weight": 0.0}
 BATCH = {"discriminator_norm": "batch"}
@@ -49,9 +52,11 @@ ROWS: dict[str, dict[str, Any]] = {
     "spectral norm in G": {"generator_spectral": True},
     "camera-conditioned D": {"conditional": True},
     "without rays": {"rays_px": 0},
-    "the post's network, narrow": {"rays_px": 0, "fourier": 0},
+    "the posts' network, narrow": {"rays_px": 0, "generator_norm": "batch", "momentum": 0.5, "warmup_steps": 0},
 }
 """What each row changes of the preset `laptop`."""
+PUBLISHED = "vgg19"
+"""Features whose weights others publish; a row that needs them is left out where they are missing."""
 
 
 def main() -> int:
@@ -135,12 +140,13 @@ def _world_views(number: int, size_px: int, seed: int) -> list[View]:
 def _row(name: str, options: argparse.Namespace, out: Path, data: Path) -> dict[str, Any]:
     changes = {
         "data": str(data / "train"), "val": str(data / "held_random"), "size_px": options.size, "seed": options.seed,
-        "film_back_mm": list(FILM), **ROWS[name],
+        "film_back_mm": list(FILM),
     }  # fmt: skip
     for item in options.set:
         key, _, value = item.partition("=")
-        changes[key] = json.loads(value) if value[:1] in "[-.0123456789tf" else value
-    run = out / "rows" / name.replace(" ", "-").replace(",", "").replace("'", "")
+        changes[key] = parse(value)
+    changes |= ROWS[name]
+    run = _folder(out, name)
     try:
         begun = time.monotonic()
         if (run / "settings.json").is_file():
@@ -151,10 +157,14 @@ def _row(name: str, options: argparse.Namespace, out: Path, data: Path) -> dict[
             loop.train(launch.plan(order), run, quiet=True)
         seconds = time.monotonic() - begun
     except ganvas.errors.UserError as error:
-        # Published weights that are not at hand: the row says so and the table goes on.
-        return {"not run": str(error)}
+        # The row says so and the table goes on.
+        return {"not run": "weights missing" if changes.get("perceptual") == PUBLISHED else str(error)}
     scores = {kind: _scores(run, data, kind) for kind in ("held_random", "held_runs")}
     return {"minutes": round(seconds / 60, 2), "steps": _steps(run), **scores}
+
+
+def _folder(out: Path, name: str) -> Path:
+    return out / "rows" / name.replace(" ", "-").replace(",", "").replace("'", "")
 
 
 def _lengths(changes: dict[str, Any], options: argparse.Namespace) -> dict[str, int]:
@@ -225,36 +235,44 @@ def _views(folder: Path, size: int, zoom: tuple[float, float]) -> Views:
 
 
 def _print(results: dict[str, Any]) -> None:
-    names = ["row", "steps", "minutes", "PSNR random (gain)", "PSNR runs (gain)", "SSIM (nearest)", "Laplacian"]
-    print("| " + " | ".join([*names, "correlation (bar)", "sharp"]) + " |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    names = [
+        "row", "steps", "minutes", "PSNR single (gain)", "PSNR runs (gain)", "SSIM (nearest)", "octaves", "Laplacian",
+        "correlation (bar)", "sharp",
+    ]  # fmt: skip
+    print("| " + " | ".join(names) + " |")
+    print("|---" * len(names) + "|")
     for name, row in results.items():
         if "not run" in row:
-            print(f"| {name} | not run: {row['not run'][:60]} | | | | | | | |")
+            print(f"| {name} | not run: {row['not run']}" + " |" * (len(names) - 1))
             continue
         a, b = row["held_random"], row["held_runs"]
+        octaves = " ".join(f"{ratio:.2f}" for ratio in a["octaves"])
         print(
             f"| {name} | {row['steps']} | {row['minutes']:.1f} | {a['psnr']:.2f} ({a['gain']:+.2f}) | "
-            f"{b['psnr']:.2f} ({b['gain']:+.2f}) | {a['ssim']:.3f} ({a['ssim_nearest']:.3f}) | {a['laplacian']:.2f} | "
-            f"{a['correlation']:.3f} ({a['bar']:.3f}) | {'yes' if a['sharp'] else 'no'} |"
+            f"{b['psnr']:.2f} ({b['gain']:+.2f}) | {a['ssim']:.3f} ({a['ssim_nearest']:.3f}) | {octaves} | "
+            f"{a['laplacian']:.2f} | {a['correlation']:.3f} ({a['bar']:.3f}) | {'yes' if a['sharp'] else 'no'} |"
         )
 
 
 def _sheet(results: dict[str, Any], out: Path, data: Path) -> None:
-    """Write sheet.png: for each row eight held-out views, above them the truth, below it the nearest training frame."""
-    lines: list[torch.Tensor] = []
+    """Write sheet.png: eight held-out views, their nearest training frames, and under them what each row made."""
+    lines: list[np.ndarray] = []
+
+    def add(name: str, pictures: torch.Tensor) -> None:
+        line = torch.cat(list(pictures), dim=-1).permute(1, 2, 0).numpy()
+        lines.extend([caption(name, line.shape[1], LINE_PX), line])
+
     for name, row in results.items():
         if "not run" in row:
             continue
-        run = out / "rows" / name.replace(" ", "-").replace(",", "").replace("'", "")
-        made, truth, nearest = _pictures(run, data, "held_random")
+        made, truth, nearest = _pictures(_folder(out, name), data, "held_random")
         places = np.linspace(0, len(made) - 1, 8).round().astype(int).tolist()
         if not lines:
-            lines += [torch.cat(list(pictures[places]), dim=-1) for pictures in (truth, nearest)]
-        lines.append(torch.cat(list(made[places]), dim=-1))
+            add("truth", truth[places])
+            add("nearest training frame", nearest[places])
+        add(name, made[places])
     if lines:
-        sheet = torch.cat(lines, dim=-2).permute(1, 2, 0).numpy()
-        images.write(out / "sheet.png", images.from_float(sheet, "uint8"), overwrite=True)
+        images.write(out / "sheet.png", images.from_float(np.concatenate(lines), "uint8"), overwrite=True)
 
 
 if __name__ == "__main__":
