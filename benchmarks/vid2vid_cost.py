@@ -2,7 +2,7 @@
 
     python benchmarks/vid2vid_cost.py length RUN CLIPDIR [--frames 30 600]
     python benchmarks/vid2vid_cost.py step DATA [--preset preview]
-    python benchmarks/vid2vid_cost.py full [--size 1024x512] [--scales 1] [--train]
+    python benchmarks/vid2vid_cost.py full [--size 1024x512] [--scales 1] [--train] [--precision bfloat16]
 
 `length` makes clips of several lengths from one sequence, gone through to and fro, each in a process of its own, and
 prints seconds a frame and peak memory. `step` profiles training steps and prints what costs most. `full` builds the
@@ -17,7 +17,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -48,6 +51,7 @@ def main() -> None:
     full.add_argument("--size", default="1024x512")
     full.add_argument("--scales", type=int, default=1)
     full.add_argument("--train", action="store_true")
+    full.add_argument("--precision", default="bfloat16", help="of a training step")
     options = parser.parse_args()
     {"length": lengths, "step": profile_step, "full": full_size}[options.kind](options)
 
@@ -114,7 +118,7 @@ def full_size(options: argparse.Namespace) -> None:
     """Run one frame, or one training step, at the paper's width."""
     width, height = (int(side) for side in options.size.split("x"))
     if options.train:
-        train_once(width, height, options.scales)
+        train_once(width, height, options.scales, options.precision)
         return
     net = Vid2Vid(scales=options.scales, foreground=(26,), norm="batch").eval()
     labels = torch.zeros(1, 108, height, width)
@@ -127,35 +131,66 @@ def full_size(options: argparse.Namespace) -> None:
     print(f"frame of {options.size}, {parameters:,} parameters: {seconds:.1f} s, {peak:.1f} GiB")
 
 
-def train_once(width: int, height: int, scales: int) -> None:
-    """Train one step of the paper's preset on rendered sequences of the smallest length."""
+def train_once(width: int, height: int, scales: int, precision: str) -> None:
+    """Train one step of one frame of the paper's preset on a rendered sequence, and tell what each part of it costs."""
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "ganvas",
-                "world",
-                f"{folder}/world",
-                "--frames",
-                "4",
-                "--size",
-                f"{width}x{height}",
-            ],
-            check=True,
-        )
+        told = Phases()
+        size = ["--frames", "4", "--size", f"{width}x{height}"]
+        subprocess.run([sys.executable, "-m", "ganvas", "world", f"{folder}/world", *size], check=True)
+        told.phase("sequence rendered")
         changes = {
             "data": f"{folder}/world", "workers": 0, "first_length": 1, "longest": 1, "lengths": 1, "frames_a_step": 1,
             "perceptual": "small", "perceptual_layers": ["relu1_1", "relu2_1", "relu3_1", "relu4_1"],
+            # The paper's foreground: the parameters are then its 411,335,241 with 35 classes.
+            "num_labels": 35, "things_are_foreground": True, "precision": precision, "average_half_life": 0.0,
         }  # fmt: skip
         preset = {1: "512", 2: "1024", 3: "2048"}[scales]
         trainer = Trainer(launch.plan(launch.order("vid2vid", preset, changes)))
         trainer.skip_to(len(trainer.stages) - 1)
-        begun = time.perf_counter()
-        step.advance(trainer)
-        seconds, peak = time.perf_counter() - begun, machine.peak_memory(torch.device("cpu")) / GIB
+        for name, net in trainer.nets.items():
+            print(f"  {name}: {sum(parameter.numel() for parameter in net.parameters()):,} parameters")
+        told.phase("networks built")
+        with told.calls(trainer.recipe, ("forward", "discriminator_losses", "generator_losses")):
+            begun = time.perf_counter()
+            step.advance(trainer)
+        seconds = time.perf_counter() - begun
+        told.phase("step ended")
         trainer.feed.close()
-    print(f"a training step of one frame, {width}x{height}, preset {preset}: {seconds:.0f} s, {peak:.1f} GiB")
+    print(f"a training step of one frame, {width}x{height}, preset {preset}, {precision}: {seconds:.0f} s", flush=True)
+
+
+class Phases:
+    """Prints, as soon as it is known, when each part of the work ended and how much memory it had taken by then."""
+
+    def __init__(self) -> None:
+        self.begun = time.perf_counter()
+
+    def phase(self, name: str) -> None:
+        """Tell that a part has ended."""
+        peak = machine.peak_memory(torch.device("cpu")) / GIB
+        print(f"{time.perf_counter() - self.begun:7.0f} s  {peak:5.1f} GiB  {name}", flush=True)
+
+    @contextmanager
+    def calls(self, owner: Any, names: tuple[str, ...]) -> Iterator[None]:
+        """Tell of each call of these methods when it ended; what lies between two is backward passes and updates."""
+        kept = {name: getattr(owner, name) for name in names}
+
+        def told(name: str) -> Callable[..., Any]:
+            def call(*arguments: Any) -> Any:
+                self.phase(f"{name} begins")
+                found = kept[name](*arguments)
+                self.phase(f"{name} ends")
+                return found
+
+            return call
+
+        for name in names:
+            setattr(owner, name, told(name))
+        try:
+            yield
+        finally:
+            for name in names:
+                delattr(owner, name)
 
 
 if __name__ == "__main__":
