@@ -4,9 +4,9 @@
 
 Both make the discriminator's losses and step, then the generator's with the discriminator as learned perceptual loss,
 from the same weights and the same view; the losses of the first step stand beside each other. They take turns, and
-processor seconds are counted too, so that a busy machine slows both. `--alone` makes our step only and tells its peak
-of memory. The networks and weights of losses are those of the preset `512`, whose perceptual loss is left out because
-its weights may not be at hand. `python benchmarks/matchmove_speed.py` measures the making of pictures.
+processor seconds are counted too, so that a busy machine slows both. `--alone` makes a picture and our step only and
+tells their peaks of memory. The networks and weights of losses are those of the preset `512`, whose perceptual loss is
+left out because its weights may not be at hand. `matchmove_speed.py` measures the making of pictures at other sizes.
 """
 
 from __future__ import annotations
@@ -176,7 +176,9 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--precision", default="auto")
-    parser.add_argument("--alone", action="store_true", help="only our step, with its peak of memory")
+    parser.add_argument(
+        "--alone", action="store_true", help="only one picture and our step, with their peaks of memory"
+    )
     options = parser.parse_args()
     settings = replace(
         PAPER, size_px=options.size, width=options.width, discriminator_width=options.width, batch_size=1,
@@ -189,17 +191,28 @@ def main() -> None:
     print(f"{options.size} px, batch 1, {trainer.precision}, {torch.get_num_threads()} threads", flush=True)
     with machine.deterministic(trainer.device):
         if options.alone:
-            alone(trainer, options.rounds)
+            alone(trainer, source, options.rounds)
         else:
             compare(trainer, source, options.rounds)
     trainer.feed.close()
 
 
-def alone(trainer: Trainer, rounds: int) -> None:
-    """Print the time of our steps and the process's peak of memory."""
-    seconds = [timed(lambda: step.advance(trainer)) for _ in range(1 + rounds)]
-    print(f"first step {seconds[0][1]:.1f} s, then {', '.join(f'{wall:.1f}' for _, wall in seconds[1:])} s")
-    print(f"peak of memory {machine.peak_memory() / 2**30:.2f} GiB, weights and optimisers included")
+def alone(trainer: Trainer, source: OneView, rounds: int) -> None:
+    """Print the time of a picture and of our steps, each with the peak of the process's memory."""
+    net = trainer.nets.generator
+    net.eval()
+    with torch.no_grad(), machine.autocast(trainer.device, trainer.precision):
+        seconds = [timed(lambda: net(source.view["camera"][None])) for _ in range(1 + rounds)]
+    net.train()
+    tell("a picture", seconds)
+    tell("a training step", [timed(lambda: step.advance(trainer)) for _ in range(1 + rounds)])
+
+
+def tell(what: str, seconds: Sequence[tuple[float, float]]) -> None:
+    """Print times by the clock, and the most memory that the process has taken so far."""
+    later = ", ".join(f"{wall:.1f}" for _, wall in seconds[1:])
+    peak = machine.peak_memory() / 2**30
+    print(f"{what}: the first {seconds[0][1]:.1f} s, then {later} s; peak of the process {peak:.2f} GiB", flush=True)
 
 
 def compare(trainer: Trainer, source: OneView, rounds: int) -> None:
