@@ -34,16 +34,15 @@ from ganvas.inference.labelled import LabelPainter, Regions
 from ganvas.inference.styles import gather
 from ganvas.io import images, runs
 from ganvas.metrics.distribution import squared_mmd
-from ganvas.metrics.features import open_judge
 from ganvas.metrics.labels import score_labels
+from ganvas.metrics.painted import repetition, tile_features
 from ganvas.metrics.paired import luma
 from ganvas.metrics.probe import train_segmenter
-from ganvas.metrics.sharpness import RATIO_RANGE, high_pass, judge, laplacian_variance, mean_report, octave_energies
+from ganvas.metrics.sharpness import RATIO_RANGE, judge, laplacian_variance, mean_report, octave_energies
 
 SIZE = (256, 128)
 TRAIN_SEED, TEST_SEED = 11, 77
 TRAIN_CLIPS, TEST_CLIPS, FRAMES, TEST_FRAMES = 8, 3, 20, 12
-TILE_PX = 64
 COMMON: dict[str, Any] = {
     "width_px": 256, "height_px": 128, "batch_size": 1, "global_width": 32, "downs": 3, "blocks": 5, "local_blocks": 2,
     "encoder_width": 8, "discriminator_width": 32, "discriminator_scales": 2, "rate": 4e-4, "perceptual": "none",
@@ -198,22 +197,6 @@ def sharpness(sets: dict[str, list[Tensor]]) -> dict[str, Any]:
     found = mean_report([judge(made, truth, base) for made, truth, base in planes])
     rows = {"result": found.result, "L1": found.bicubic, "L1 + unsharp mask": found.unsharp, "L1 + noise": found.noise}
     return {"sharp": found.sharp, "correlation": {name: row.correlation for name, row in rows.items()}}
-
-
-def tile_features(pictures: list[Tensor]) -> Tensor:
-    """Return what a network of random weights sees in every tile of 64 px."""
-    judge_of = open_judge("random")
-    tiles = torch.stack(pictures).unfold(2, TILE_PX, TILE_PX).unfold(3, TILE_PX, TILE_PX)
-    return judge_of.features(tiles.permute(0, 2, 3, 1, 4, 5).reshape(-1, 3, TILE_PX, TILE_PX))
-
-
-def repetition(picture: Tensor) -> float:
-    """Return the highest peak of the high-pass's autocorrelation beyond 2 px: near 0 without a repeated pattern."""
-    y = high_pass(luma(picture[None])[0, 0])
-    correlation = torch.fft.ifft2(torch.fft.fft2(y - y.mean()).abs().square()).real
-    correlation = correlation / correlation[0, 0]
-    rows, columns = (torch.fft.fftfreq(side, 1 / side).abs() for side in y.shape)
-    return float(correlation[torch.maximum(rows[:, None], columns[None]) > 2].max())
 
 
 def table(results: dict[str, Any]) -> str:

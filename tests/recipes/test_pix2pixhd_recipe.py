@@ -324,7 +324,22 @@ def test_killed_in_every_stage_and_resumed_it_ends_bit_equal(data, tmp_path, mon
         assert [key for key, value in tensors.items() if not torch.equal(value, other.groups[group][key])] == []
     scores = next(entry["scores"] for entry in runs.read_log(whole) if "scores" in entry)
     assert scores["minus_swd"] < 0 and scores["minus_l1"] < 0
+    assert -1 <= scores["minus_repetition"] <= 0 and "minus_distance" in scores and "miou" not in scores
     assert images.read(whole / "latest.png")[0].shape[1] == 3 * 64
+
+
+def test_a_score_reads_labels_off_by_a_segmenter_that_is_trained_once(data, tmp_path, monkeypatch):
+    monkeypatch.setenv("GANVAS_HOME", str(tmp_path))
+    ours = plan(data, val=True, score_probe_steps=40)
+    recipe, nets = ours.recipe, Trainer(ours).nets
+    painted = {name: recipe.score(nets, ours.val, context(recipe, name)) for name in ("global", "joint")}
+    assert "miou" not in painted["global"]
+    (kept,) = (tmp_path / "scores").iterdir()
+    before = kept.stat().st_mtime_ns
+    monkeypatch.setattr(recipe, "forward", lambda nets, batch, carry, context: ({"fake": batch.real}, {}))
+    real = recipe.score(nets, ours.val, context(recipe, "joint"))["miou"]
+    assert 1 >= real > painted["joint"]["miou"] + 0.15 and painted["joint"]["miou"] >= 0
+    assert kept.stat().st_mtime_ns == before
 
 
 def test_pictures_to_pictures(data, tmp_path):

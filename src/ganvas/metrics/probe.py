@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -306,6 +307,12 @@ def _recoloured(pictures: Tensor, random: torch.Generator) -> Tensor:
 
 
 # What is kept of a probe
+
+
+def cache_folder() -> Path:
+    """Return where scores keep what they need again: below $GANVAS_HOME or ~/.cache/ganvas."""
+    home = os.environ.get("GANVAS_HOME")
+    return (Path(home) if home else Path.home() / ".cache" / "ganvas") / "scores"
 
 
 def _digest(kind: str, pictures: Pictures, answers: Sequence[Tensor], *settings: Any) -> str:

@@ -23,8 +23,8 @@ It draws what the label map says: where the map is wrong or its like is rare, so
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, NamedTuple
+from dataclasses import replace
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -35,17 +35,20 @@ from ganvas.data.conditions import colorize, compose, pack, segments, shrink, un
 from ganvas.data.labels import LabelledPictures, boundaries
 from ganvas.errors import UserError
 from ganvas.io.foreign_pix2pixhd import discriminator_card, encoder_card, generator_card
-from ganvas.losses.adversarial import AdversarialLoss
 from ganvas.losses.reconstruction import feature_matching, l1, perceptual
-from ganvas.metrics.sliced import SMALLEST_PX, pyramid_distances
+from ganvas.metrics import painted
+from ganvas.metrics.labels import score_labels
+from ganvas.metrics.probe import Probe, cache_folder, train_segmenter
+from ganvas.metrics.sliced import pyramid_distances
 from ganvas.networks import build
 from ganvas.networks.discriminators import MultiScaleDiscriminator
 from ganvas.networks.pix2pixhd import CoarseHeads
 from ganvas.protocol import Card, Carry, Context, Ledger, Networks, Optimizer, Outputs, Recipe, Source, Stage, Turn
 from ganvas.recipes.features import load_features
-from ganvas.settings import Training
+from ganvas.recipes.pix2pixhd_settings import LAPTOP, PAPER, PICTURE, PREVIEW, Settings, check
 
 SCORED = 16  # validation pictures that a score compares
+PROBED = 200  # training pictures that a score's segmenter learns from, about
 
 
 class Batch(NamedTuple):
@@ -61,101 +64,6 @@ class Batch(NamedTuple):
     """(B, 1, H, W) integers."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings(Training):
-    """The settings of pix2pixHD; the defaults are the paper's."""
-
-    data: str = ""
-    """Folder with pictures, label maps and instance maps, or with inputs and pictures; see docs/pix2pixhd.md."""
-    width_px: int = 2048
-    """Width of the finest pictures; each coarser stage has half of it."""
-    height_px: int = 1024
-    """Height of the finest pictures."""
-    fit: Literal["crop", "cover", "resize"] = "cover"
-    """How pictures come to that size: a random part, shrunk until it just covers and then a part, or squeezed."""
-    mirror: bool = True
-    """Show scenes mirrored at random."""
-    num_labels: int = 0
-    """Classes of the label maps, whose ids are below it; 0 asks the legend or the data."""
-    ignore: tuple[int, ...] = (255,)
-    """Label ids that stand for no class."""
-    boundaries: bool = True
-    """Show the generator and the discriminator the boundaries of the instances."""
-    instance_features: int = 0
-    """Numbers that an encoder describes each instance's style with, the paper's 3; 0 trains no encoder."""
-
-    global_width: int = 64
-    """Channels of the first and last maps of the global generator; each enhancer has half of the one before."""
-    downs: int = 4
-    """Halvings of the global generator; 3 makes it a quarter as large, for small data."""
-    blocks: int = 9
-    """Its residual blocks."""
-    enhancers: int = 1
-    """Local enhancers, each of which doubles the size; 0 trains the global generator alone."""
-    local_blocks: int = 3
-    """Residual blocks of each enhancer."""
-    encoder_width: int = 16
-    """Channels of the encoder's first maps."""
-    discriminator_width: int = 64
-    """Channels of the discriminator's first layer."""
-    discriminator_scales: int = 3
-    """Sizes at which the finest stage is judged; each coarser stage has one fewer, at least one."""
-    discriminator_layers: int = 3
-    """Halvings of each discriminator; a score of 3 sees 70 px."""
-
-    adversarial: AdversarialLoss = AdversarialLoss(base="least_squares")
-    """Base and pairing of the adversarial loss; the paper's is least_squares, plain."""
-    gan_weight: float = 1.0
-    """Weight of the adversarial loss, summed over the scales."""
-    feature_matching_weight: float = 10.0
-    """Weight of matching the discriminator's features (lambda)."""
-    perceptual: str = "vgg19"
-    """Features of the perceptual loss: `vgg19`, `small` (ours), a weight file, or `none`."""
-    perceptual_layers: tuple[str, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
-    """Layers compared."""
-    perceptual_layer_weights: tuple[float, ...] = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
-    """Weight of each of these layers."""
-    perceptual_weight: float = 10.0
-    """Weight of the perceptual loss."""
-    imagenet_means: bool = False
-    """Feed the features pictures shifted and scaled by ImageNet's statistics; the original feeds [-1, 1] as it is."""
-    pixel_weight: float = 0.0
-    """Weight of mean |difference|, which the paper has not."""
-    replay_size: int = 0
-    """Past fakes of which the discriminator is shown some in place of new ones; the original's default is 0."""
-
-    global_steps: int = 595_000
-    """Steps of G1 alone (200 epochs of Cityscapes' 2975 pictures)."""
-    enhancer_steps: int = 29_750
-    """Steps of each enhancer with all that is coarser held still (10 epochs)."""
-    joint_steps: int = 267_750
-    """Steps of all together (90 epochs); 0 leaves the last stage out."""
-    rate: float = 2e-4
-    """Learning rate of all networks."""
-    betas: tuple[float, float] = (0.5, 0.999)
-    """Adam's betas."""
-    global_hold: float = 0.5
-    """Share of the global stage at the full rate, which then falls linearly to 0."""
-    joint_hold: float = 4 / 9
-    """The same of the joint stage: with the 10 epochs before it 50 of 100, as the original."""
-
-
-# Wang et al. 2018, section 4 and appendix A, and the authors' scripts for 512 and 1024 px (batch 1, 100 + 100 epochs,
-# then 50 + 50 with 10 of a fixed G1; three discriminators at the finest size, two before). No average of weights.
-PAPER = Settings(batch_size=1, average_half_life=0.0)
-LAPTOP = replace(
-    PAPER, width_px=512, height_px=256, global_width=32, downs=3, blocks=6, enhancers=1, discriminator_width=32,
-    perceptual="none", instance_features=3, global_steps=8000, enhancer_steps=1000, joint_steps=6000, rate=4e-4,
-    average_half_life=500.0, checkpoint_every=250, preview_every=250, score_every=500,
-)  # fmt: skip
-PREVIEW = replace(
-    LAPTOP, width_px=128, height_px=64, global_width=32, downs=3, blocks=3, local_blocks=1, encoder_width=8,
-    discriminator_width=16, discriminator_scales=2, batch_size=2, global_steps=700, enhancer_steps=100,
-    joint_steps=700, rate=4e-4, checkpoint_every=200, preview_every=200, score_every=200,
-)  # fmt: skip
-PICTURE = replace(LAPTOP, instance_features=0, boundaries=False)
-
-
 class Pix2PixHD(Recipe):
     """Pictures from label maps, coarse to fine, with a style for each instance."""
 
@@ -169,7 +77,7 @@ class Pix2PixHD(Recipe):
         self.settings: Settings = settings
         self.features: nn.Module | None = None
         self.data: LabelledPictures | None = None
-        _check(settings)
+        check(settings)
 
     # What is trained
 
@@ -364,17 +272,45 @@ class Pix2PixHD(Recipe):
         return torch.cat([shown.to(fake), fake * 0.5 + 0.5, batch.real * 0.5 + 0.5], dim=-1).clamp(0, 1)
 
     def score(self, nets: Networks, source: Source, context: Context) -> dict[str, float]:
-        """Return minus the sliced Wasserstein distance to up to 16 real pictures, and minus the mean error."""
-        fakes, reals = [], []
+        """Return scores of up to 16 pictures, higher being better, of which the first chooses the best weights.
+
+        They are minus the sliced Wasserstein distance, the mean error, the kernel distance of random features and the
+        peak of repeated patterns; with `score_probe_steps` also the mean IoU that a segmenter reads off.
+        """
+        fakes, reals, maps = [], [], []
         for index in range(min(SCORED, len(source))):
             sample = source.sample(index, np.random.default_rng(index))
             batch = self.batch({name: plane[None].to(context.device) for name, plane in sample.items()}, context)
-            fakes.append(self.forward(nets, batch, {}, context)[0]["fake"].float() * 0.5 + 0.5)
-            reals.append(batch.real.float() * 0.5 + 0.5)
-        fake, real = torch.cat(fakes).clamp(0, 1), torch.cat(reals)
+            fakes.append((self.forward(nets, batch, {}, context)[0]["fake"].float().cpu() * 0.5 + 0.5).clamp(0, 1)[0])
+            reals.append(batch.real.float().cpu()[0] * 0.5 + 0.5)
+            maps.append(sample.get("label_map"))
+        fake, real = torch.stack(fakes), torch.stack(reals)
         distances = pyramid_distances(_square(real), _square(fake))
-        error = float((fake - real).abs().mean())
-        return {"minus_swd": -sum(distances.values()) / len(distances), "minus_l1": -error}
+        scores = {
+            "minus_swd": -sum(distances.values()) / len(distances),
+            "minus_l1": -float((fake - real).abs().mean()),
+            "minus_distance": -painted.distance(fakes, reals),
+            "minus_repetition": -sum(map(painted.repetition, fakes)) / len(fakes),
+        }
+        is_finest = self.level(context.stage) == self.settings.enhancers
+        if self.settings.score_probe_steps and is_finest and isinstance(source, LabelledPictures) and source.has_labels:
+            found = self._probe(source).predict(fake)
+            scores["miou"] = score_labels(found, torch.cat(maps), self._num_labels()).mean_iou
+        return scores
+
+    def _probe(self, held_out: LabelledPictures) -> Probe:
+        """Return a segmenter trained on the pictures that are not held out; kept, so that it is trained once."""
+        assert self.data is not None
+        names = set(held_out.names())
+        mine = [number for number, name in enumerate(self.data.names()) if name not in names]
+        scenes = [self.data.sample(n, np.random.default_rng(n)) for n in mine[:: 1 + len(mine) // PROBED]]
+        judged = range(len(scenes), len(scenes) + min(SCORED, len(held_out)))
+        scenes += [held_out.sample(index, np.random.default_rng(index)) for index in range(len(judged))]
+        pictures, maps = ([scene[key] for scene in scenes] for key in ("picture", "label_map"))
+        return train_segmenter(
+            pictures, maps, self._num_labels(), steps=self.settings.score_probe_steps, held_out=judged,
+            cache=cache_folder(),
+        )  # fmt: skip
 
     # Cards
 
@@ -411,37 +347,3 @@ def _square(pictures: Tensor) -> Tensor:
     side = min(pictures.shape[-2:])
     top, left = ((length - side) // 2 for length in pictures.shape[-2:])
     return pictures[..., top : top + side, left : left + side]
-
-
-def _check(s: Settings) -> None:
-    unit = 1 << max(0, s.enhancers)
-    if s.enhancers < 0 or s.global_width % unit:
-        why = f"Each of {s.enhancers} enhancers has half the channels of the one before"
-        raise UserError(f"global_width is {s.global_width}", why, f"Use a multiple of {unit}")
-    for name in ("width_px", "height_px"):
-        if getattr(s, name) < 1 or getattr(s, name) % unit:
-            why = f"With {s.enhancers} enhancers the first stage has 1/{unit} of it"
-            raise UserError(f"{name} is {getattr(s, name)}", why, f"Use a multiple of {unit}")
-    for name in ("global_steps", "enhancer_steps", "joint_steps", "gan_weight", "feature_matching_weight",
-                 "perceptual_weight", "pixel_weight", "replay_size"):  # fmt: skip
-        if getattr(s, name) < 0:
-            raise UserError(f"{name} is {getattr(s, name):g}", "It must not be negative", "0 switches it off")
-    if not (s.gan_weight or s.feature_matching_weight or s.pixel_weight or s.perceptual != "none"):
-        raise UserError("The generator has nothing to learn from", "All weights are 0", "Give one of them a weight")
-    if len(s.perceptual_layers) != len(s.perceptual_layer_weights):
-        why = f"There are {len(s.perceptual_layers)} layers and {len(s.perceptual_layer_weights)} weights"
-        raise UserError("The perceptual loss cannot weight its layers", why, "Give one weight for each layer")
-    _check_sizes(s)
-    s.adversarial.require_batch(s.batch_size)
-
-
-def _check_sizes(s: Settings) -> None:
-    """Refuse pictures that a stage's discriminator or the score cannot judge, by building it without memory."""
-    with torch.device("meta"):
-        critic = MultiScaleDiscriminator(4, 1, s.discriminator_scales, s.discriminator_layers)
-    for level in range(s.enhancers + 1):
-        shrunk = s.enhancers - level
-        smallest = max(SMALLEST_PX, critic.minimum_px_of(max(1, s.discriminator_scales - shrunk)))
-        if min(s.width_px, s.height_px) >> shrunk < smallest:
-            why = f"At {s.width_px >> shrunk} x {s.height_px >> shrunk} px {smallest} px a side are needed"
-            raise UserError("The pictures are too small", why, "Enlarge them, or use fewer --discriminator-scales")
