@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -70,3 +71,39 @@ def test_an_upres_net_named_first_says_how_it_is_used(
 ) -> None:
     assert cli.main(["generate", str(upres), "--out", str(tmp_path / "out")]) == 1
     assert f"ganvas generate PICTURES --then {upres}" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_walk_is_written_as_a_video_at_its_exact_rate(generator: Path, tmp_path: Path) -> None:
+    av = pytest.importorskip("av")
+    arguments = ["generate", str(generator), "--then", "compact-x4", "--walk", "--seeds", "1,2", "--steps", "3"]
+    out = tmp_path / "walk.mp4"
+    assert cli.main([*arguments, "--out", str(out), "--fps", "30000/1001", "--device", "cpu"]) == 0
+    with av.open(out) as film:
+        stream = film.streams.video[0]
+        assert stream.average_rate == Fraction(30000, 1001)
+        times = [frame.time for frame in film.decode(stream)]
+    assert np.allclose(times, [number * 1001 / 30000 for number in range(4)], atol=1e-6)
+    assert len(list((tmp_path / "walk" / "2-compact-x4").iterdir())) == 4
+
+
+def test_a_video_of_no_clip_and_a_rate_of_nothing_are_refused(
+    generator: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    arguments = ["generate", str(generator), "--then", "compact-x4", "--out", str(tmp_path / "walk.mp4")]
+    assert cli.main([*arguments, "--seeds", "1,2"]) == 1
+    assert "Add --walk" in capsys.readouterr().err
+    assert cli.main([*arguments, "--walk", "--fps", "0"]) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_upscale_runs_a_net_with_its_own_guide_and_refuses_what_it_cannot_heed(
+    upres: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    write(tmp_path / "lows", 1, 64)
+    low, out = tmp_path / "lows" / "000000.png", tmp_path / "high.png"
+    assert cli.main(["upscale", str(low), "--model", str(upres), "--out", str(out), "--device", "cpu"]) == 0
+    chained = ["generate", str(low), "--then", str(upres), "--out", str(tmp_path / "chain"), "--device", "cpu"]
+    assert cli.main(chained) == 0
+    assert out.read_bytes() == (tmp_path / "chain" / "1-tiles" / "000000.png").read_bytes()
+    assert cli.main(["upscale", str(low), "--model", str(upres), "--out", str(out), "--ensemble"]) == 1
+    assert "--ensemble means nothing" in " ".join(capsys.readouterr().err.split())

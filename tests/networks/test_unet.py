@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from ganvas.data.degrade import resize_bicubic
 from ganvas.errors import UserError
 from ganvas.networks import build, find
 from ganvas.networks.unet import SuperResolvingUNet, enlarged
@@ -64,7 +65,7 @@ def test_the_shape_line_is_true(name: str, height: int, width: int) -> None:
 
 
 @pytest.mark.parametrize("scale", [1, 2, 4, 8])
-@pytest.mark.parametrize("base", ["none", "bicubic"])
+@pytest.mark.parametrize("base", ["none", "bicubic", "faithful"])
 def test_every_power_of_two_and_any_size(scale: int, base: str) -> None:
     net = SuperResolvingUNet(scale=scale, width=4, downs=3, norm="none", base=base)  # pyright: ignore[reportArgumentType]
     high = net(torch.rand(1, 3, 13, 22))
@@ -134,3 +135,22 @@ def test_impossible_networks_are_refused_with_what_is_possible() -> None:
         JNet(width=8, encoder_width_div=16)
     with pytest.raises(UserError, match="scale of 8"):
         LowConditionedDiscriminator(width=2)(torch.rand(1, 3, 64, 64), torch.rand(1, 6, 16, 16))
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_a_faithful_net_gives_back_its_input_when_shrunk(scale: int) -> None:
+    torch.manual_seed(0)
+    smooth = torch.nn.functional.interpolate(torch.rand(1, 6, 8, 8) * 2 - 1, size=(64, 64), mode="bicubic")
+    nets = [
+        SuperResolvingUNet(scale=scale, width=4, downs=2, channels_in=6, norm="none", base="faithful"),
+        JNet(width=4, encoder_width_div=1, scale=scale, base="faithful"),
+    ]
+    for net in nets:
+        torch.nn.init.normal_(net.last.weight, 0, 0.5)  # pyright: ignore[reportArgumentType]
+        net.requires_grad_(False)
+        high = net(smooth)
+        net.base = "bicubic"
+        errors = [resize_bicubic(made, 1 / scale) - smooth[:, :3] for made in (high, net(smooth))]
+        # Borders are mirrored there and repeated here.
+        left, before = (float(error[..., 4:-4, 4:-4].abs().mean()) for error in errors)
+        assert left < 0.1 * before and (high - net(smooth)).abs().max() > 0.01

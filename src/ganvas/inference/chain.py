@@ -9,9 +9,9 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from ganvas.data import flow
@@ -19,11 +19,14 @@ from ganvas.data.guides import Origin
 from ganvas.errors import UserError
 from ganvas.inference import files
 from ganvas.inference import load as loading
+from ganvas.inference.conditioned import Conditioned, Given, as_tensor, is_conditioned
 from ganvas.inference.files import Output, Result
 from ganvas.inference.steady import Blend, Flicker, steady, with_between
 from ganvas.inference.upres import Choices, Options, Upres, is_upres
 from ganvas.inference.upscale import Upscaler
 from ganvas.io import images, weights
+from ganvas.io.video_headers import new_header
+from ganvas.io.video_writer import VideoWriter
 from ganvas.protocol import Card
 
 ToldResult = Callable[[Result], None]
@@ -60,6 +63,7 @@ def enlarge(
     fixed_choices: bool = False,
     overwrite: bool = False,
     on_result: ToldResult | None = None,
+    given: Given = Given(),  # noqa: B008 - immutable
 ) -> list[Result]:
     """Run models one after the other over pictures, into OUT/1-NAME, OUT/2-NAME ...; return what became of each.
 
@@ -67,6 +71,7 @@ def enlarge(
         first: number of the first folder.
         options: of the upres nets among the models.
         fixed_choices: keep for every picture the variants that were best for the first one, as for frames of a clip.
+        given: labels or class, for those of the models that were trained with them.
 
     Raises:
         UserError: a model cannot be used; nothing was written then.
@@ -76,7 +81,7 @@ def enlarge(
     inputs: list[str | Path] = list(pictures)
     for number, model in enumerate(models, first):
         folder = out / folder_name(number, model)
-        step = step_with(model, options, fixed_choices, overwrite)
+        step = step_with(model, options, fixed_choices, overwrite, given)
         made = step(inputs, folder, on_result)
         results += made
         inputs = [result.output for result in made if not result.error]
@@ -88,11 +93,23 @@ def enlarge(
 Step = Callable[[Sequence[str | Path], Path, ToldResult | None], list[Result]]
 
 
-def step_with(model: str, options: Options, fixed_choices: bool, overwrite: bool) -> Step:
+def step_with(
+    model: str,
+    options: Options,
+    fixed_choices: bool,
+    overwrite: bool,
+    given: Given = Given(),  # noqa: B008 - immutable
+) -> Step:
     """Return one step of a chain, with its model loaded."""
-    if is_upres(weights.read_card(loading.resolve(model))):
+    card = weights.read_card(loading.resolve(model))
+    if is_upres(card):
         upres = Upres(model, options)
         return lambda inputs, folder, tell: upres_files(upres, inputs, folder, fixed_choices, overwrite, tell)
+    if is_conditioned(card):
+        conditioned = Conditioned(model, given, options.device)
+        return lambda inputs, folder, tell: each_file(
+            lambda path, target: conditioned.enlarge_file(path, target, overwrite), inputs, folder, tell
+        )
     up = Upscaler(model, device=options.device)
     output = Output(overwrite=overwrite)
     return lambda inputs, folder, tell: files.upscale_files(up, inputs, folder, output, on_result=tell)
@@ -107,25 +124,40 @@ def upres_files(
     on_result: ToldResult | None = None,
 ) -> list[Result]:
     """Enlarge pictures, folders and globs by an upres net, each streamed to a file of its name below `out`."""
-    found, problems = images.find_pictures(list(inputs))
     choices: Choices = {}
-    taken: dict[Path, Path] = {}
+
+    def make(path: Path, target: Path) -> Result:
+        return _upres_file(upres, path, target, choices if fixed_choices else {}, overwrite)
+
+    return each_file(make, inputs, out, on_result)
+
+
+def each_file(
+    make: Callable[[Path, Path], Result], inputs: Sequence[str | Path], out: Path, on_result: ToldResult | None = None
+) -> list[Result]:
+    """Make a PNG of its name below `out`, or the file `out` of a single one, of each picture; return what became of it.
+
+    What fails is told in its result, and the others are still made.
+    """
     results: list[Result] = []
+    taken: dict[Path, Path] = {}
 
     def note(result: Result) -> None:
         results.append(result)
         if on_result:
             on_result(result)
 
+    found, problems = images.find_pictures(list(inputs))
     for name, problem in problems:
         note(Result(input=name, error=str(UserError(f"Cannot use {name}", problem))))
+    is_file = len(found) == 1 and out.suffix and not out.is_dir()
     for path in found:
-        target = out / f"{path.stem}.png"
+        target = out if is_file else out / f"{path.stem}.png"
         try:
             if taken.setdefault(target, path) != path:
                 raise UserError(f"Cannot write {target}", f"{taken[target]} has the same name", "Rename one of them")
-            out.mkdir(parents=True, exist_ok=True)
-            note(_upres_file(upres, path, target, choices if fixed_choices else {}, overwrite))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            note(make(path, target))
         except UserError as error:
             note(Result(input=str(path), output=str(target), error=str(error)))
         except OSError as error:
@@ -136,7 +168,7 @@ def upres_files(
 def _upres_file(upres: Upres, path: Path, target: Path, choices: Choices, overwrite: bool) -> Result:
     began = time.perf_counter()
     rows, header = images.read(path)
-    low = _as_tensor(rows)
+    low = as_tensor(rows)
     height, width = upres.size_for(low.shape[-2], low.shape[-1])
     plain = images.Header(width, height, 3, "uint8", "png")
     seen = len(upres.report.without_guide)
@@ -153,14 +185,6 @@ def _upres_file(upres: Upres, path: Path, target: Path, choices: Choices, overwr
         megapixels=round(width * height / 1e6, 3), seconds=round(time.perf_counter() - began, 3),
         precision="float32", tile=f"{upres.tile_px}x{upres.tile_px}", note=unguided,
     )  # fmt: skip
-
-
-def _as_tensor(rows: np.ndarray) -> torch.Tensor:
-    """(H, W, 1 to 4) of any dtype -> (3, H, W) in [0, 1], without alpha."""
-    picture = images.to_float(rows)
-    picture = picture[..., :1] if picture.shape[-1] <= 2 else picture[..., :3]
-    colour = np.broadcast_to(picture, (*picture.shape[:2], 3))
-    return torch.from_numpy(np.ascontiguousarray(colour.transpose(2, 0, 1)))
 
 
 def write_walk(model: str, seeds: Sequence[int], steps: int, out: Path, device: str = "auto") -> Path:
@@ -196,10 +220,28 @@ def steady_frames(
         raise UserError(f"The flow {teacher!r} cannot be found from pictures", do="Use dis")
     out.mkdir(parents=True, exist_ok=True)
     flicker = Flicker()
-    frames = steady((_as_tensor(images.read(path)[0]) for path in paths), finder, blend, flicker)
+    frames = steady((as_tensor(images.read(path)[0]) for path in paths), finder, blend, flicker)
     for number, frame in enumerate(with_between(frames, finder, times)):
         _write_frame(out, number, frame, overwrite)
     return flicker
+
+
+def write_video(folder: Path, out: Path, fps: Fraction, overwrite: bool = False) -> int:
+    """Write the pictures of a folder, by name, as a video of exactly so many frames a second; return their number.
+
+    Raises:
+        UserError: the folder holds no pictures, or the file cannot be written (extra `video`).
+    """
+    paths, _ = images.find_pictures([folder])
+    if not paths:
+        raise UserError(f"{folder} holds no pictures", "There is nothing to put into a video")
+    header = images.read_header(paths[0])
+    like = new_header(header.width, header.height, fps)
+    with VideoWriter(out, like, overwrite=overwrite) as writer:
+        for number, path in enumerate(paths):
+            rows = images.from_float(as_tensor(images.read(path)[0]).permute(1, 2, 0).numpy(), "uint8")
+            writer.write(rows, number * like.frame_step, like.frame_step)
+    return len(paths)
 
 
 def _write_frame(out: Path, number: int, frame: torch.Tensor, overwrite: bool = False) -> None:

@@ -30,8 +30,9 @@ class SuperResolvingUNet(nn.Module):
     decoder level like those below: its partner on the other side is the picture enlarged to that size, by one
     convolution of the encoder's first width. `seed` is seed 004's for checkpoints of its shape: the outermost level
     gives 512 channels and one more transposed convolution doubles once. `base` adds the enlarged picture to the
-    result instead of a tanh; `faithful` also corrects the sum so that, shrunk again, it is the input. Any size: sides are padded to a multiple of 2^downs and cut again. Values in [-1, 1];
-    channels after the first three (label maps, classes) are conditions.
+    result instead of a tanh; `faithful` also corrects the sum so that, shrunk again, it is the input. Any size: sides
+    are padded to a multiple of 2^downs and cut again. Values in [-1, 1]; channels after the first three (label maps,
+    classes) are conditions.
     Source: Ronneberger et al. 2015; Isola et al. 2017, appendix 6.1.1; SuperResGANUnet, seed 004.
 
     Raises:

@@ -97,7 +97,7 @@ class Settings(Training):
     tail: Literal["symmetric", "seed"] = "symmetric"
     """How it goes beyond its input's size: levels with partners, or the seed's one more transposed convolution."""
     base: Literal["none", "bicubic", "faithful"] = "none"
-    """What the network adds to; `bicubic` learns faster, `faithful` also makes the sum, shrunk again, the input (ours)."""
+    """What the network adds to: `bicubic` learns faster; `faithful`, ours, also makes the sum, shrunk, the input."""
     generator_std: float = 0.02
     """Standard deviation of the generator's first weights."""
     grid: str = "4x4"
@@ -171,6 +171,7 @@ class SuperResolvingUNets(Recipe):
 
     def __init__(self, settings: Any) -> None:
         self.settings = settings
+        self.class_names: list[str] = []
         _check(settings)
         if settings.style != "none":
             with torch.device("meta"):  # refuses a grid that cannot be had
@@ -237,7 +238,11 @@ class SuperResolvingUNets(Recipe):
             source = Squares(path, side, s.mirror)
         else:
             source = Pictures(path, crop_px=side, scale=s.scale, augment=s.mirror)
-        return Classed(source, s.num_classes) if s.num_classes else source
+        if not s.num_classes:
+            return source
+        classed = Classed(source, s.num_classes)
+        self.class_names = self.class_names or classed.names
+        return classed
 
     def batch(self, raw: dict[str, Tensor], context: Context) -> Batch:
         """Bring pictures to the stage's size and to [-1, 1], and make the low ones that were not given."""
@@ -393,11 +398,13 @@ class SuperResolvingUNets(Recipe):
             "tail": s.tail, "base": s.base,
         }  # fmt: skip
         doublings = " -> ".join(str(s.low_px * s.scale**number) for number in range(s.iterations + 1))
+        names = self.class_names or [str(number) for number in range(s.num_classes)]
+        conditions = {"conditions": {"num_labels": s.num_labels, "class_names": names}} if channels > 3 else {}
         return Card(
             network="super_resolving_unet", settings=settings, input="picture", range=(-1.0, 1.0), scale=s.scale,
             channels_in=channels, multiple_of=2**s.downs, minimum_px=2**s.downs, halo_px=2**s.downs,
             tiling="discouraged" if s.norm == "instance" else "supported", recipe="superres_unet",
-            purpose=f"super-resolution x{s.scale}, trained {doublings} px", data=s.data,
+            purpose=f"super-resolution x{s.scale}, trained {doublings} px", data=s.data, extra=conditions,
         )  # fmt: skip
 
 

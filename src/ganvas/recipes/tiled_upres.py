@@ -75,7 +75,7 @@ class Settings(Training):
     norm: Literal["none", "instance", "batch", "batch_statistics"] = "none"
     """Norm of the generator; `batch_statistics` is batch norm that uses the batch's statistics at inference, too."""
     base: Literal["none", "bicubic", "faithful"] = "none"
-    """What the network adds to; `bicubic` learns faster, `faithful` also makes the sum, shrunk again, the input (ours)."""
+    """What the network adds to: `bicubic` learns faster; `faithful`, ours, also makes the sum, shrunk, the input."""
     discriminator_width: int = 64
     """Channels of the discriminator's first layer."""
     discriminator_norm: Literal["batch", "instance", "none"] = "batch"

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from ganvas.cli import DONE, USER_ERROR
-from ganvas.errors import UserError
+from ganvas.errors import UserError, need
 from ganvas.verbs.upscaling import Screen
 
 
@@ -21,14 +22,19 @@ def generate_then(arguments: Sequence[str]) -> int:
     if not options.out:
         raise UserError("A chain needs a folder for its steps", do="Add --out DIR")
     from ganvas.inference import chain
+    from ganvas.inference.conditioned import Given
     from ganvas.inference.upres import Options
 
     chain.check(options.then)
-    out, screen = Path(options.out), Screen(options.json, options.quiet)
+    screen = Screen(options.json, options.quiet)
+    out, video = _places(Path(options.out), options.overwrite)
+    fps = _rate(options.fps)
     pictures = _pictures(arguments[0])
     if pictures is not None and (rest or options.seeds or options.walk):
         given = [*rest, *(["--seeds"] if options.seeds else []), *(["--walk"] if options.walk else [])]
         raise UserError(f"{' '.join(given)} means nothing for pictures", do="Leave it out")
+    if video and pictures is None and not options.walk:
+        raise UserError(f"{video} is a video", "Pictures of seeds are no clip", "Add --walk, or name a folder")
     first = 1
     if pictures is None:
         made = out / chain.folder_name(1, arguments[0])
@@ -44,18 +50,46 @@ def generate_then(arguments: Sequence[str]) -> int:
     results = chain.enlarge(
         options.then, pictures, out, first=first, options=tried, fixed_choices=options.fixed_choices or options.walk,
         overwrite=options.overwrite, on_result=screen.result,
+        given=Given(labels=options.labels, class_name=options.class_name),
     )  # fmt: skip
     unguided = sum("no guide" in result.note for result in results)
     if unguided:
         screen.say(f"For {unguided} of {len(results)} pictures no guide was found; theirs was empty.")
     if any(result.error for result in results):
         return USER_ERROR
+    last = out / chain.folder_name(first + len(options.then) - 1, options.then[-1])
     if options.steady or options.times > 1:
-        _steady(out, first + len(options.then), options, screen)
+        last = _steady(out, first + len(options.then), options, screen)
+    if video:
+        number = chain.write_video(last, video, fps, options.overwrite)
+        screen.say(f"{video}: {number} frames, {fps} a second")
     return DONE
 
 
-def _steady(out: Path, number: int, options: argparse.Namespace, screen: Screen) -> None:
+def _places(out: Path, overwrite: bool) -> tuple[Path, Path | None]:
+    """Return the folder of the steps, and the video that is asked for, whose name without its ending the folder has."""
+    from ganvas.inference.clips import VIDEOS
+
+    if out.suffix.lower() not in VIDEOS:
+        return out, None
+    from ganvas.io.video_writer import check_target
+
+    need("av", extra="video")
+    check_target(out, overwrite)
+    return out.with_suffix(""), out
+
+
+def _rate(text: str) -> Fraction:
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if rate <= 0:
+        raise UserError(f"--fps is {text}", do="Use a number or a fraction: 24, 30000/1001")
+    return rate
+
+
+def _steady(out: Path, number: int, options: argparse.Namespace, screen: Screen) -> Path:
     from ganvas.inference import chain
     from ganvas.inference.steady import Blend
 
@@ -66,6 +100,7 @@ def _steady(out: Path, number: int, options: argparse.Namespace, screen: Screen)
     screen.say(
         f"{target}: the warping error went from {255 * flicker.before:.2f} to {255 * flicker.after:.2f} of 255 levels."
     )
+    return target
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -84,6 +119,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--steady", type=float, default=0.0)
     parser.add_argument("--times", type=int, default=1)
+    parser.add_argument("--fps", default="24")
+    parser.add_argument("--labels", default="")
+    parser.add_argument("--class", dest="class_name", default="")
     parser.add_argument("--fixed-choices", action="store_true")
     parser.add_argument("--overwrite", action="store_true")
     parser.add_argument("--device", default="auto")
@@ -118,3 +156,30 @@ def _generated(model: str, rest: Sequence[str], made: Path, options: argparse.Na
     passed += ["--overwrite"] if options.overwrite else []
     passed += ["--device", options.device] if options.device != "auto" else []
     return generate([model, *rest, *passed, "--out", str(made)])
+
+
+def is_guided(model: str) -> bool:
+    """Tell whether `upscale_guided` runs a model: it has a guide, or wants labels or a class."""
+    from ganvas.inference.conditioned import is_conditioned
+    from ganvas.inference.load import resolve
+    from ganvas.inference.upres import is_upres
+    from ganvas.io import weights
+
+    card = weights.read_card(resolve(model))
+    return is_upres(card) or is_conditioned(card)
+
+
+def upscale_guided(
+    inputs: Sequence[str], out: Path, model: str, *, long_side: int | None, overwrite: bool, device: str, screen: Screen
+) -> int:
+    """Upscale pictures as `ganvas upscale` does, by a net with the guide of its training.
+
+    Raises:
+        UserError: the model's guide lacks something, or it wants labels or a class.
+    """
+    from ganvas.inference import chain
+    from ganvas.inference.upres import Options
+
+    step = chain.step_with(model, Options(size_px=long_side or 0, device=device), False, overwrite)
+    results = step(list(inputs), out, screen.result)
+    return USER_ERROR if any(result.error for result in results) else DONE

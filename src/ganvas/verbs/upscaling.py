@@ -77,6 +77,7 @@ def upscale(
     """
     from ganvas.inference import files
     from ganvas.inference.upscale import Upscaler
+    from ganvas.verbs import chaining
     from ganvas.verbs.videos import is_video, upscale_videos
 
     if not inputs:
@@ -85,6 +86,17 @@ def upscale(
         raise UserError(
             f"{len(model)} models are named", "One makes the output", "Name one, or compare them with --crop"
         )
+    screen = Screen(json, quiet)
+    guided = [name for name in model if chaining.is_guided(name)] if blend is None and not crop else []
+    if guided:
+        _refuse_plain(
+            guided[0], factor=factor, size=size, tile=tile != "auto", halo_px=halo_px, overlap_px=overlap_px,
+            border=border != "net", seamless=seamless, ensemble=ensemble, faithful=faithful,
+            precision=precision not in ("auto", "float32"), backend=backend != "torch", report_seams=report_seams,
+        )  # fmt: skip
+        return chaining.upscale_guided(
+            inputs, out, guided[0], long_side=long_side, overwrite=overwrite, device=device, screen=screen
+        )
     ups = [
         Upscaler(
             source, precision=precision, tile=_tile(tile), overlap_px=overlap_px, halo_px=halo_px, border=border,
@@ -92,7 +104,6 @@ def upscale(
         )
         for source in ([_blended(blend, alpha)] if blend else model)
     ]  # fmt: skip
-    screen = Screen(json, quiet)
     for up in ups:
         screen.say(f"{up.name}: {up.engine_for(np.dtype(np.uint8))}")
     if crop:
@@ -112,6 +123,14 @@ def upscale(
                 ups[0], pictures, out, output, pattern=pattern, progress=screen.progress, on_result=screen.result
             )
     return USER_ERROR if any(result.error for result in results) else DONE
+
+
+def _refuse_plain(model: str, **given: object) -> None:
+    named = ", ".join("--" + name.replace("_", "-") for name, value in given.items() if value)
+    if named:
+        why = "It is run by its guide, tile by tile, or with labels or a class, and has options of its own"
+        do = f"Leave them out, or see those of `ganvas generate PICTURES --then {model} --out DIR`"
+        raise UserError(f"{named} means nothing for {model}", why, do)
 
 
 class Screen:
