@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ganvas.data.clips import find_clips
 from ganvas.data.degrade import bicubic
+from ganvas.data.sequences import find_clips
 from ganvas.errors import UserError
 from ganvas.inference import load
 from ganvas.io import images, runs, weights
@@ -116,12 +116,14 @@ def from_sequences(
     from ganvas.inference.clips import ClipOptions, generate_clip
 
     found = find_clips(sequences)
-    root = sequences if len(found) == 1 and (sequences / "labels").is_dir() else None
+    sources = [sequences] if len(found) == 1 else [sequences / clip.name for clip in found]
+    if not all(source.is_dir() for source in sources):
+        why = "Several sequences are made one after the other, each from its own folder"
+        raise UserError(f"{sequences} holds its sequences in another layout", why, "Lay them out as NAME/labels/...")
     needs_first = card_of(model).extra.get("first_frame", "needed") == "needed"
-    for done, clip in enumerate(found):
-        first = str(clip.files["frames"][0]) if needs_first and "frames" in clip.files else ""
-        options = ClipOptions(first=first, seed=seed, device=device, resume=False)
-        source = root or sequences / clip.name
+    for done, (clip, source) in enumerate(zip(found, sources)):
+        true = clip.files["frames"][0] if needs_first and "frames" in clip.files else ""
+        options = ClipOptions(first=str(true), seed=seed, device=device, resume=False)
         generate_clip(
             str(model), source, folder / clip.name, options,
             lambda frame, of, done=done: progress("frames made", done * of + frame, len(found) * of),
