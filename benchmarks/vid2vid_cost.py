@@ -1,12 +1,14 @@
 """What vid2vid costs: generation by length, a training step by operation, and one step and one frame at full size.
 
     python benchmarks/vid2vid_cost.py length RUN CLIPDIR [--frames 30 600]
+    python benchmarks/vid2vid_cost.py drift RUN CLIPDIR [--frames 480] [--anchors 0 0.05]
     python benchmarks/vid2vid_cost.py step DATA [--preset preview]
     python benchmarks/vid2vid_cost.py full [--size 1024x512] [--scales 1] [--train] [--precision bfloat16]
 
 `length` makes clips of several lengths from one sequence, gone through to and fro, each in a process of its own, and
-prints seconds a frame and peak memory. `step` profiles training steps and prints what costs most. `full` builds the
-generator at the paper's width and runs one frame, or with --train one whole training step on drawn sequences.
+prints seconds a frame and peak memory. `drift` makes a long one with several anchors and prints how far its frames are
+from the hallucinated and from the real ones, by tenths. `step` profiles training steps and prints what costs most.
+`full` builds the generator at the paper's width and runs one frame, or with --train one whole training step of one.
 """
 
 from __future__ import annotations
@@ -22,12 +24,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from ganvas import device as machine
 from ganvas import launch
 from ganvas.data.sequences import ROLES, find_clips
 from ganvas.inference.clips import ClipOptions, generate_clip
+from ganvas.io import images
 from ganvas.networks.vid2vid import Vid2Vid
 from ganvas.training import step
 from ganvas.training.trainer import Trainer
@@ -44,6 +48,11 @@ def main() -> None:
     length.add_argument("clip", type=Path)
     length.add_argument("--frames", type=int, nargs="+", default=[30, 600])
     length.add_argument("--child", action="store_true")
+    drifting = kinds.add_parser("drift")
+    drifting.add_argument("run", type=Path)
+    drifting.add_argument("clip", type=Path)
+    drifting.add_argument("--frames", type=int, default=480)
+    drifting.add_argument("--anchors", type=float, nargs="+", default=[0.0, 0.05])
     profiled = kinds.add_parser("step")
     profiled.add_argument("data", type=Path)
     profiled.add_argument("--preset", default="preview")
@@ -53,7 +62,7 @@ def main() -> None:
     full.add_argument("--train", action="store_true")
     full.add_argument("--precision", default="bfloat16", help="of a training step")
     options = parser.parse_args()
-    {"length": lengths, "step": profile_step, "full": full_size}[options.kind](options)
+    {"length": lengths, "drift": drifts, "step": profile_step, "full": full_size}[options.kind](options)
 
 
 def lengths(options: argparse.Namespace) -> None:
@@ -76,12 +85,31 @@ def make_clip(run: Path, source: Path, frames: int) -> None:
     print(f"{frames} frames  {report.seconds / frames:.4f} s a frame  {peak:.0f} MiB", flush=True)
 
 
-def stretched(source: Path, target: Path, frames: int) -> Path:
+def drifts(options: argparse.Namespace) -> None:
+    """Print how far the frames of a long clip are from the hallucinated and from the real ones, by tenths of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        long = stretched(options.clip, Path(folder) / "long", options.frames, (*CONDITIONS, "frames"))
+        real = find_clips(long)[0].files["frames"]
+        for anchor in options.anchors:
+            out = Path(folder) / f"anchor-{anchor}"
+            report = generate_clip(options.run, long, out, ClipOptions(anchor=anchor))
+            made = [images.read(path)[0] for path in sorted(out.glob("*.png"))]
+            pairs = [(images.to_float(one), images.to_float(other.read())) for one, other in zip(made, real)]
+            away = [float(np.abs(one - other).mean()) for one, other in pairs]
+            for name, curve in (("hallucinated", report.drift), ("real", away)):
+                tenths = ", ".join(f"{part.mean():.4f}" for part in np.array_split(np.array(curve), 10))
+                print(f"anchor {anchor}, from the {name} frames: {tenths}", flush=True)
+
+
+CONDITIONS = ("labels", "conditions", "instances")
+
+
+def stretched(source: Path, target: Path, frames: int, roles: tuple[str, ...] = CONDITIONS) -> Path:
     """Copy a sequence's conditions, gone through to and fro until there are so many frames."""
     (clip,) = find_clips(source)
     there = list(range(len(clip)))
     order = (there + there[-2:0:-1]) * (1 + frames // max(1, len(there)))
-    for role in ("labels", "conditions", "instances"):
+    for role in roles:
         if role in clip.files:
             (target / ROLES[role][0]).mkdir(parents=True)
             for number, frame in enumerate(order[:frames]):

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ganvas import device as machine
 from ganvas.data.clips import as_tensors, condition_of, find_legend, read_condition, read_moves
+from ganvas.data.films import VIDEOS, Film
 from ganvas.data.labels import Label
 from ganvas.data.pictures import decode
 from ganvas.data.sequences import Clip, find_clips, require_one_size
@@ -35,9 +36,6 @@ from ganvas.io.video_writer import VideoWriter
 from ganvas.networks.vid2vid import Known, Past, Vid2Vid, next_frame, no_past, past_of
 from ganvas.protocol import Card
 
-VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
-"""Endings of `out` that mean one file; anything else is a folder or a pattern of numbered frames."""
-
 Progress = Callable[[int, int], None]
 
 
@@ -46,7 +44,7 @@ class ClipOptions:
     """How a clip is made and written."""
 
     first: str = ""
-    """First frame: a picture, or a run that makes one from a label map; empty for none."""
+    """First frame: a picture, a video (its first), or a run that makes one from a label map; empty for none."""
     seed: int = 0
     """Of the styles, where the generator takes such."""
     style: Kind = "gaussian"
@@ -162,8 +160,8 @@ class ClipSampler:
         if not self.options.first:
             return None
         path = resolve(self.options.first)
-        if path.suffix.lower() in images.READABLE:
-            colour = images.to_float(decode(path))
+        if path.suffix.lower() in (*images.READABLE, *VIDEOS):
+            colour = images.to_float(Film(path).read(0) if path.suffix.lower() in VIDEOS else decode(path))
             picture = torch.from_numpy(colour).permute(2, 0, 1)[None].expand(1, 3, -1, -1)
             where = f"The first frame {path.name}"
         else:
