@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from ganvas.metrics.painted import distance, repetition, tile_features
+from ganvas.metrics.painted import distance, instance_contrast, repetition, tile_features
 
 
 def noise(number, size=(64, 96), seed=0, grain=1):
@@ -32,3 +32,17 @@ def test_textures_of_one_kind_are_nearer_than_others():
     fine, again, coarse = noise(6), noise(6, seed=1), noise(6, grain=4)
     assert tile_features(fine).shape[0] == 6 and tile_features([fine[0][:, :40, :40]]).shape[0] == 1
     assert distance(again, fine) < 0.1 * distance(coarse, fine)
+
+
+def test_only_borders_between_things_of_a_class_count():
+    labels, instances = torch.zeros(2, 1, 6, 8, dtype=torch.int64)
+    labels[:, :, 4:] = 1
+    instances[:, 3:] = 7
+    instances[:, :, 4:] = 9
+    # Gray: the border within class 0 (columns 0 to 3, between rows 2 and 3) steps by 0.25, that of classes by more.
+    gray = torch.where(labels == 1, 1.0, torch.where(instances == 7, 0.5, 0.25))
+    assert instance_contrast([gray.expand(3, -1, -1)], [labels], [instances]) == pytest.approx(0.25 * 219 / 255, abs=1e-6)
+    assert math.isnan(instance_contrast([gray.expand(3, -1, -1)], [labels], [labels]))
+    assert instance_contrast([gray.expand(3, -1, -1)], [labels - 1], [instances]) != instance_contrast(
+        [gray.expand(3, -1, -1)], [labels], [instances]
+    )

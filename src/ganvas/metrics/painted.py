@@ -1,4 +1,4 @@
-"""Scores of pictures that were made from label maps: repeated patterns, and how far their textures are from real ones.
+"""Scores of pictures made from label maps: repeated patterns, distance of textures, borders between things of a class.
 
 What a segmenter reads off them stands in `labelled.py` and `probe.py`.
 """
@@ -48,3 +48,26 @@ def tile_features(pictures: Sequence[Tensor]) -> Tensor:
 def distance(fakes: Sequence[Tensor], reals: Sequence[Tensor]) -> float:
     """Return the kernel distance of both sets' tiles; 0 for equal distributions, and for few tiles perhaps below."""
     return squared_mmd(tile_features(reals), tile_features(fakes))
+
+
+def instance_contrast(
+    pictures: Sequence[Tensor], label_maps: Sequence[Tensor], instance_maps: Sequence[Tensor]
+) -> float:
+    """Return the mean step of brightness from one thing to the next of its class, where two of them touch.
+
+    N times (3, H, W) in [0, 1], (1, H, W) and (1, H, W) integers -> 0 to 1; nan where no two of a class touch
+
+    Label maps say nothing of these borders: without a map of them, adjacent cars run into each other.
+    """
+    steps: list[Tensor] = []
+    for picture, label_map, instance_map in zip(pictures, label_maps, instance_maps, strict=True):
+        y = luma(picture[None])[0]
+        for axis in (1, 2):
+            length = y.shape[axis] - 1
+            parts = [
+                (plane.narrow(axis, 0, length), plane.narrow(axis, 1, length)) for plane in (label_map, instance_map, y)
+            ]
+            (label, next_label), (instance, next_instance), (here, there) = parts
+            is_border = (label == next_label) & (label >= 0) & (instance != next_instance)
+            steps.append((there - here).abs()[is_border])
+    return float(torch.cat(steps).mean())

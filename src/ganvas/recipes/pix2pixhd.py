@@ -274,28 +274,41 @@ class Pix2PixHD(Recipe):
     def score(self, nets: Networks, source: Source, context: Context) -> dict[str, float]:
         """Return scores of up to 16 pictures, higher being better, of which the first chooses the best weights.
 
-        They are minus the sliced Wasserstein distance, the mean error, the kernel distance of random features and the
-        peak of repeated patterns; with `score_probe_steps` also the mean IoU that a segmenter reads off.
+        They are minus the sliced Wasserstein distance, the kernel distance of random features, the peak of repeated
+        patterns and the mean error; for labels also the contrast at borders between things of one class against that
+        of real pictures, and with `score_probe_steps` the mean IoU that a segmenter reads off.
         """
-        fakes, reals, maps = [], [], []
+        fakes, batches = [], []
         for index in range(min(SCORED, len(source))):
             sample = source.sample(index, np.random.default_rng(index))
             batch = self.batch({name: plane[None].to(context.device) for name, plane in sample.items()}, context)
             fakes.append((self.forward(nets, batch, {}, context)[0]["fake"].float().cpu() * 0.5 + 0.5).clamp(0, 1)[0])
-            reals.append(batch.real.float().cpu()[0] * 0.5 + 0.5)
-            maps.append(sample.get("label_map"))
+            batches.append(batch)
+        reals = [batch.real.float().cpu()[0] * 0.5 + 0.5 for batch in batches]
         fake, real = torch.stack(fakes), torch.stack(reals)
         distances = pyramid_distances(_square(real), _square(fake))
         scores = {
             "minus_swd": -sum(distances.values()) / len(distances),
-            "minus_l1": -float((fake - real).abs().mean()),
             "minus_distance": -painted.distance(fakes, reals),
             "minus_repetition": -sum(map(painted.repetition, fakes)) / len(fakes),
         }
+        if batches[0].label_map is not None:
+            maps = [[plane.cpu()[0] for plane in (b.label_map, b.instance_map) if plane is not None] for b in batches]
+            scores |= self._label_scores(fakes, reals, maps, source, context)
+        return scores | {"minus_l1": -float((fake - real).abs().mean())}
+
+    def _label_scores(
+        self, fakes: list[Tensor], reals: list[Tensor], maps: list[list[Tensor]], source: Source, context: Context
+    ) -> dict[str, float]:
+        """Return how strong borders between adjacent things are against real ones, and what a segmenter reads."""
+        scores, (label_maps, instance_maps) = {}, zip(*maps, strict=True)
+        contrasts = [painted.instance_contrast(pictures, label_maps, instance_maps) for pictures in (fakes, reals)]
+        if contrasts[1] > 0:
+            scores["borders"] = contrasts[0] / contrasts[1]
         is_finest = self.level(context.stage) == self.settings.enhancers
-        if self.settings.score_probe_steps and is_finest and isinstance(source, LabelledPictures) and source.has_labels:
-            found = self._probe(source).predict(fake)
-            scores["miou"] = score_labels(found, torch.cat(maps), self._num_labels()).mean_iou
+        if self.settings.score_probe_steps and is_finest and isinstance(source, LabelledPictures):
+            found = self._probe(source).predict(torch.stack(fakes))
+            scores["miou"] = score_labels(found, torch.cat(label_maps), self._num_labels()).mean_iou
         return scores
 
     def _probe(self, held_out: LabelledPictures) -> Probe:
