@@ -11,7 +11,8 @@ Rows: real frames of the test street; the recipe with styles drawn by seed, and 
 L1-only generator; a painter of each class's mean colour. Columns: mean IoU of a segmenter that was trained on real
 frames of the training streets only, and its share of that on real test frames; the energies of the top three octaves
 and the variance of the Laplacian over those of real frames, as `metrics/sharpness.py` has them; the kernel distance of
-random features of 64 px tiles to real test frames (all sets of one size); a score of repeated patterns.
+random features of 64 px tiles to real test frames (all sets of one size); a score of repeated patterns; the mean step of
+brightness from one thing to the next of its class where two touch, over that of real frames.
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ from ganvas.inference.styles import gather
 from ganvas.io import images, runs
 from ganvas.metrics.distribution import squared_mmd
 from ganvas.metrics.labels import score_labels
-from ganvas.metrics.painted import repetition, tile_features
+from ganvas.metrics.painted import instance_contrast, repetition, tile_features
 from ganvas.metrics.paired import luma
-from ganvas.metrics.probe import train_segmenter
+from ganvas.metrics.probe import cache_folder, train_segmenter
 from ganvas.metrics.sharpness import RATIO_RANGE, judge, laplacian_variance, mean_report, octave_energies
 
 SIZE = (256, 128)
@@ -48,6 +49,7 @@ COMMON: dict[str, Any] = {
     "encoder_width": 8, "discriminator_width": 32, "discriminator_scales": 2, "rate": 4e-4, "perceptual": "none",
     "average_half_life": 300.0, "checkpoint_every": 200, "preview_every": 200, "log_every": 50, "keep_last": 1,
 }  # fmt: skip
+PROBE_STEPS = 600
 STEPS = {"global_steps": 4000, "enhancer_steps": 300, "joint_steps": 3000}
 VARIANTS: dict[str, dict[str, Any]] = {
     "gan": {},
@@ -131,7 +133,7 @@ def report(out: Path, folders: dict[str, Path], train: Path, test: Path) -> None
         "class means": paint_all(lambda r, _: means[r.label_map[0, 0].clamp(min=0)].numpy(), scenes),
     }
     probe = probe_of(trained_on, scenes, gan.num_labels)
-    rows = score(sets, scenes[1], trained_on[0], probe, gan.num_labels)
+    rows = score(sets, scenes, trained_on[0], probe, gan.num_labels)
     results = {"rows": rows, "trust": probe.trust, "sharp": sharpness(sets), "minutes": minutes(folders)}
     runs.write_json(out / "results.json", results)
     (out / "table.md").write_text(table(results))
@@ -159,14 +161,14 @@ def probe_of(trained_on: tuple[list[Tensor], ...], scenes: tuple[list[Tensor], .
     """Train the segmenter on the training streets; the test street is what it holds out."""
     pictures, maps = trained_on[0] + scenes[0], trained_on[1] + scenes[1]
     held_out = range(len(trained_on[0]), len(pictures))
-    return train_segmenter(pictures, maps, num_labels, steps=600, held_out=held_out)
+    return train_segmenter(pictures, maps, num_labels, steps=PROBE_STEPS, held_out=held_out, cache=cache_folder())
 
 
 def score(
-    sets: dict[str, list[Tensor]], label_maps: list[Tensor], real: list[Tensor], probe: Any, num_labels: int
+    sets: dict[str, list[Tensor]], scenes: tuple[list[Tensor], ...], real: list[Tensor], probe: Any, num_labels: int
 ) -> list[dict[str, Any]]:
     """Return a row for each set of pictures."""
-    truth = torch.stack(label_maps)[:, 0]
+    truth, border = torch.stack(scenes[1])[:, 0], instance_contrast(*scenes)
     judged = {name: tile_features(pictures) for name, pictures in {**sets, "train": real[: len(truth)]}.items()}
     reference = torch.stack([detail(picture) for picture in sets["real frames"]]).mean(0)
     rows: list[dict[str, Any]] = []
@@ -179,6 +181,7 @@ def score(
             "octaves": ratios[:3], "laplacian": ratios[3],
             "detailed": all(RATIO_RANGE[0] <= ratio <= RATIO_RANGE[1] for ratio in ratios),
             "distance": squared_mmd(judged["real frames"], other),
+            "borders": instance_contrast(pictures, *scenes[1:]) / border,
             "repetition": float(np.mean([repetition(picture) for picture in pictures])),
         })  # fmt: skip
     return rows
@@ -202,14 +205,14 @@ def sharpness(sets: dict[str, list[Tensor]]) -> dict[str, Any]:
 def table(results: dict[str, Any]) -> str:
     """Return the results as Markdown."""
     lines = [
-        "| | mean IoU | share of real | octaves, finest first | Laplacian | 50-150 % | distance | repetition |",
-        "|---|---|---|---|---|---|---|---|",
+        "| | mean IoU | share of real | octaves, finest first | Laplacian | 50-150 % | distance | repetition | borders |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in results["rows"]:
         octaves = " ".join(f"{ratio:.2f}" for ratio in row["octaves"])
         lines.append(
             f"| {row['row']} | {row['miou']:.3f} | {row['miou_share']:.2f} | {octaves} | {row['laplacian']:.2f} | "
-            f"{'yes' if row['detailed'] else 'no'} | {row['distance']:.4f} | {row['repetition']:.3f} |"
+            f"{'yes' if row['detailed'] else 'no'} | {row['distance']:.4f} | {row['repetition']:.3f} | {row['borders']:.2f} |"
         )
     lines += ["", f"{results['trust']}. The distance of real frames is that to frames of the training streets."]
     pairs = ", ".join(f"{name} {value:.3f}" for name, value in results["sharp"]["correlation"].items())
@@ -219,17 +222,13 @@ def table(results: dict[str, Any]) -> str:
 
 
 def show(path: Path, sets: dict[str, list[Tensor]], scenes: tuple[list[Tensor], ...], gan: LabelPainter) -> None:
-    """Write a sheet of four scenes: labels, class means, L1, two seeds of the recipe, the real frame."""
+    """Write a sheet of four scenes: labels, class means, L1, the recipe with both kinds of styles, the real frame."""
     palette = {label.id: label.color for label in gan.legend}
-    chosen = [round(place) for place in np.linspace(0, len(scenes[0]) - 1, 4)]
+    names = ("class means", "L1 only", "pix2pixHD, styles by seed", "pix2pixHD, styles of the frame", "real frames")
     rows = []
-    for index in chosen:
-        label_map, instance_map = scenes[1][index][None], scenes[2][index][None]
-        regions = Regions.of(label_map, instance_map)
-        second = torch.from_numpy(gan.picture(regions, gan.draw(regions, 1).features)).permute(2, 0, 1)
-        names = ("class means", "L1 only", "pix2pixHD, styles by seed")
-        parts = [colorize(label_map, palette, instance_map)[0], *(sets[name][index] for name in names), second]
-        rows.append(torch.cat([*parts, sets["real frames"][index]], dim=2))
+    for index in (round(place) for place in np.linspace(0, len(scenes[0]) - 1, 4)):
+        shown = colorize(scenes[1][index][None], palette, scenes[2][index][None])[0]
+        rows.append(torch.cat([shown, *(sets[name][index] for name in names)], dim=2))
     sheet = torch.cat(rows, dim=1).permute(1, 2, 0).numpy()
     images.write(path, images.from_float(sheet, "uint8"), overwrite=True)
 
