@@ -11,8 +11,8 @@ Rows: real frames of the test street; the recipe with styles drawn by seed, and 
 L1-only generator; a painter of each class's mean colour. Columns: mean IoU of a segmenter that was trained on real
 frames of the training streets only, and its share of that on real test frames; the energies of the top three octaves
 and the variance of the Laplacian over those of real frames, as `metrics/sharpness.py` has them; the kernel distance of
-random features of 64 px tiles to real test frames (all sets of one size); a score of repeated patterns; the mean step of
-brightness from one thing to the next of its class where two touch, over that of real frames.
+random features of 64 px tiles to real test frames (all sets of one size); a score of repeated patterns; the mean step
+of brightness from one thing to the next of its class where two touch, over that of real frames.
 """
 
 from __future__ import annotations
@@ -205,14 +205,14 @@ def sharpness(sets: dict[str, list[Tensor]]) -> dict[str, Any]:
 def table(results: dict[str, Any]) -> str:
     """Return the results as Markdown."""
     lines = [
-        "| | mean IoU | share of real | octaves, finest first | Laplacian | 50-150 % | distance | repetition | borders |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| | mean IoU | share of real | octaves, finest first | Laplacian | distance | repetition | borders |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for row in results["rows"]:
         octaves = " ".join(f"{ratio:.2f}" for ratio in row["octaves"])
         lines.append(
             f"| {row['row']} | {row['miou']:.3f} | {row['miou_share']:.2f} | {octaves} | {row['laplacian']:.2f} | "
-            f"{'yes' if row['detailed'] else 'no'} | {row['distance']:.4f} | {row['repetition']:.3f} | {row['borders']:.2f} |"
+            f"{row['distance']:.4f} | {row['repetition']:.3f} | {row['borders']:.2f} |"
         )
     lines += ["", f"{results['trust']}. The distance of real frames is that to frames of the training streets."]
     pairs = ", ".join(f"{name} {value:.3f}" for name, value in results["sharp"]["correlation"].items())
