@@ -167,8 +167,9 @@ def report(name: str, source: str, run: Path, train: Path, held: Path, options: 
         "threads": settings["threads"] or torch.get_num_threads(),
         "scores": judge(run, train, held, [None, *options.truncation]),
     }
-    runs.write_json(options.out / f"{name}.json", result)
     print(json.dumps(result, indent=2), flush=True)
+    options.out.mkdir(parents=True, exist_ok=True)
+    runs.write_json(options.out / f"{name}.json", result)
 
 
 def main() -> None:
