@@ -71,7 +71,8 @@ def evaluate(
             "None of the pairs could be scored", "; ".join(f"{k}: {v}" for k, v in list(problems.items())[:3])
         )
     means = {key: sum(row[key] for row in rows.values()) / len(rows) for key in next(iter(rows.values()))}
-    return Table(rows, means, {"pictures": len(rows), "crop_px": crop_px, "luma": "BT.601 studio swing"}, problems)
+    conditions: dict[str, str | int] = {"pictures": len(rows), "crop_px": crop_px, "luma": "BT.601 studio swing"}
+    return Table(rows, means, conditions | ({"scale": scale} if scale else {}), problems)
 
 
 def results_of(
@@ -98,7 +99,8 @@ def results_of(
         values = torch.tensor([row[name] for row in table.rows.values()], dtype=torch.float64)
         several = len(values) > 1 and bool(values.isfinite().all())
         interval = mean_estimate(values, resamples, seed) if several else Estimate(mean, math.nan, math.nan)
-        digits = paired_scores.digest(name, int(table.conditions["crop_px"]), parts or paired_scores.Parts())
+        crop_px, scale = (int(table.conditions.get(key, 0)) for key in ("crop_px", "scale"))
+        digits = paired_scores.digest(name, crop_px, parts or paired_scores.Parts(), scale)
         found.append(Score(name=name, better=paired_scores.NAMES[name], preprocessing=digits, **interval._asdict()))
     pairs, _ = match(results, truth)
     used = [pairs[name] for name in table.rows if name in pairs]

@@ -28,6 +28,8 @@ DEFAULT = ("psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb", "brightness_error")
 OF_ENLARGERS = ("gain", "detail", "in_place", "in_place_bar")
 """Further ones that are taken by default where the factor of enlargement is known."""
 SHARPNESS = ("detail", "octave_1", "octave_2", "octave_3", "in_place", "in_place_bar")
+SCALED = ("consistency", "gain", *SHARPNESS)
+"""Those that depend on the factor of enlargement."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +58,7 @@ def scorer(
     for name in names:
         if name not in NAMES:
             raise UserError(f"There is no score {name!r} of pairs", do=did_you_mean(name, NAMES))
-    for name in ("consistency", "gain", *SHARPNESS):
+    for name in SCALED:
         if name in names and scale < 2:
             raise UserError(f"{name} needs the factor of enlargement", do="Give --scale 4, say")
     simple = _simple(crop_px, scale)
@@ -165,13 +167,14 @@ def perceptual_index(ma: float, niqe_score: float) -> float:
     return ((10 - ma) + niqe_score) / 2
 
 
-def digest(name: str, crop_px: int, parts: Parts) -> str:
+def digest(name: str, crop_px: int, parts: Parts, scale: int = 0) -> str:
     """Return eight digits that differ where a paired score is taken in another way.
 
     Raises:
         UserError: a weight file that takes part is missing.
     """
-    return hashlib.sha256(f"{name}, crop {crop_px}, {_weights_of(name, parts)}".encode()).hexdigest()[:8]
+    scaled = f", x{scale}" if name in SCALED else ""
+    return hashlib.sha256(f"{name}, crop {crop_px}, {_weights_of(name, parts)}{scaled}".encode()).hexdigest()[:8]
 
 
 def _weights_of(name: str, parts: Parts) -> str:

@@ -237,7 +237,7 @@ def _pairs(
         progress=lambda done, total: asked.bar.move("pairs", done, total),
     )  # fmt: skip
     results = tables.results_of(table, ours, truth, resamples=asked.resamples, seed=asked.seed, parts=parts)
-    named = {"results": str(pairs[0]), "truth": str(pairs[1]), **({"scale": scale} if scale else {})}
+    named = {"results": str(pairs[0]), "truth": str(pairs[1])}
     return replace(results, conditions={**results.conditions, **named}), table.means
 
 
