@@ -36,6 +36,8 @@ MOST_PX = 128
 HELD_OUT = 0.2
 LEAST_REAL = 10
 """Real pictures that a class needs, so that two can be held out."""
+TRUSTED = 0.9
+"""Accuracy on held-out pictures below which a note warns of the judge."""
 MOST_OF_A_CLASS = 1000
 """Pictures of a class between which distances are measured."""
 SHOWN = 6
@@ -142,7 +144,7 @@ def score_classes(
             "bootstrap_samples": resamples,
         },
         rows=rows,
-        notes=[probe.trust, *_notes(matrices)],
+        notes=[probe.trust, *_doubts(theirs), *_notes(matrices)],
         problems=_problems(true, made, ours),
         shown=_shown(fake, made, ours, list(rows)),
         confusions=matrices,
@@ -243,6 +245,16 @@ def _score(
 
 
 # Telling
+
+
+def _doubts(real: _Seen) -> list[str]:
+    accuracy = float(real.right.double().mean())
+    if accuracy >= TRUSTED:
+        return []
+    return [
+        f"It names only {accuracy:.0%} of held-out real pictures rightly, so its word on single classes counts little; "
+        "give more real pictures, or more --probe-steps"
+    ]
 
 
 def _notes(matrices: Mapping[str, Confusion]) -> list[str]:

@@ -59,8 +59,9 @@ def _print_rows(results: Results) -> None:
     width = max(len(name) for name in results.rows)
     widths = [max(12, len(column)) for column in columns]
     print("  ".join(["name".ljust(width), *(column.rjust(size) for column, size in zip(columns, widths))]))
+    counts = {column for column in columns if all(row[column] % 1 == 0 for row in results.rows.values())}
     for name, row in results.rows.items():
-        values = (f"{row[column]:{size}.4f}" for column, size in zip(columns, widths))
+        values = (f"{row[column]:{size}.{0 if column in counts else 4}f}" for column, size in zip(columns, widths))
         print("  ".join([name.ljust(width), *values]))
     print()
 
