@@ -81,7 +81,7 @@ def test_the_base_is_what_the_network_adds_to(make) -> None:
     if isinstance(net, JNet):
         net.base = "bicubic"
     torch.nn.init.zeros_(net.last.weight)
-    torch.nn.init.zeros_(net.last.bias)
+    torch.nn.init.zeros_(net.last.bias)  # pyright: ignore[reportArgumentType]
     picture = torch.rand(1, 4 if isinstance(net, JNet) else 3, 32, 32)
     expected = F.interpolate(picture[:, :3], scale_factor=net.scale, mode="bicubic")
     assert torch.equal(net(picture), expected)

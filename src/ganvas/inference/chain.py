@@ -110,7 +110,7 @@ def step_with(
         return lambda inputs, folder, tell: each_file(
             lambda path, target: conditioned.enlarge_file(path, target, overwrite), inputs, folder, tell
         )
-    up = Upscaler(model, device=options.device)
+    up = Upscaler(model, precision=options.precision, device=options.device)
     output = Output(overwrite=overwrite)
     return lambda inputs, folder, tell: files.upscale_files(up, inputs, folder, output, on_result=tell)
 
@@ -183,7 +183,7 @@ def _upres_file(upres: Upres, path: Path, target: Path, choices: Choices, overwr
     return Result(
         input=str(path), output=str(target), width=width, height=height,
         megapixels=round(width * height / 1e6, 3), seconds=round(time.perf_counter() - began, 3),
-        precision="float32", tile=f"{upres.tile_px}x{upres.tile_px}", note=unguided,
+        precision=str(upres.dtype).removeprefix("torch."), tile=f"{upres.tile_px}x{upres.tile_px}", note=unguided,
     )  # fmt: skip
 
 

@@ -32,22 +32,23 @@ from ganvas.data import degrade, replay
 from ganvas.data.classed import Classed, class_planes, label_planes
 from ganvas.data.pictures import Crops, PairedPictures, Pictures
 from ganvas.data.squares import Squares
-from ganvas.errors import UserError
 from ganvas.losses import regularization
-from ganvas.losses.adversarial import AdversarialLoss, require_coupled_batch
+from ganvas.losses.adversarial import AdversarialLoss
 from ganvas.losses.reconstruction import l1, learned_l2, mean_feature_matching
 from ganvas.networks import build
 from ganvas.networks.blocks import init_normal
 from ganvas.networks.discriminators import DCGANDiscriminator, PatchDiscriminator
-from ganvas.networks.unet import SCALES
 from ganvas.protocol import Card, Carry, Context, Ledger, Networks, Optimizer, Outputs, Recipe, Source, Stage, Turn
 from ganvas.recipes import enlargement
 from ganvas.recipes.enlargement import lowered, middle, with_condition
+from ganvas.recipes.superres_checks import check
 from ganvas.settings import Training
 
 FADED = "content.faded"
 SCORED = 16
 SCORED_PX = 256
+DETAIL_GAIN = 10.0
+"""Fine detail is a few hundredths of the range of pictures; so strong, it is as large as they are."""
 OWN_SHARE = 0.5
 """Share of the inputs that are the network's own results, from the second doubling on."""
 
@@ -108,6 +109,8 @@ class Settings(Training):
     """Norm of the discriminator."""
     discriminator_sees_low: bool = False
     """Show the discriminator the enlarged low picture, too, as pix2pix does."""
+    judged: Literal["picture", "detail"] = "picture"
+    """What the discriminator judges: pictures, or what the enlarged low ones lack of them, ten times as strong."""
     minibatch: bool = False
     """Minibatch discrimination (Salimans et al.); needs the grid 1x1, one iteration and 32 to 256 px."""
 
@@ -172,7 +175,7 @@ class SuperResolvingUNets(Recipe):
     def __init__(self, settings: Any) -> None:
         self.settings = settings
         self.class_names: list[str] = []
-        _check(settings)
+        check(settings)
         if settings.style != "none":
             with torch.device("meta"):  # refuses a grid that cannot be had
                 self.discriminator()
@@ -286,8 +289,8 @@ class SuperResolvingUNets(Recipe):
         if s.replay_size:
             # Sizes grow with the stages, and a pool holds pictures of one size.
             replayed = replay.exchange(
-                carry, fake, context.random, size=s.replay_size, condition=self._shown_beside(batch),
-                prefix=f"replay{context.stage.resolution}",
+                carry, self._judged(fake, batch), context.random, size=s.replay_size,
+                condition=self._shown_beside(batch), prefix=f"replay{context.stage.resolution}",
             )  # fmt: skip
             assert replayed.condition is not None
             outputs |= {"shown": replayed.fake, "shown_beside": replayed.condition}
@@ -308,6 +311,13 @@ class SuperResolvingUNets(Recipe):
         """Return how much of the content loss is left, 1 to 0."""
         return 1.0 - int(carry.get(FADED, 0)) / self.settings.content_fade_steps
 
+    def _judged(self, pictures: Tensor, batch: Batch) -> Tensor:
+        """Return what the discriminator judges of pictures: (B, 3, H, W) -> (B, 3, H, W)."""
+        if self.settings.judged == "picture":
+            return pictures
+        size = (pictures.shape[-2], pictures.shape[-1])
+        return DETAIL_GAIN * (pictures - degrade.resize_bicubic(batch.low, size=size))
+
     def _shown_beside(self, batch: Batch) -> Tensor:
         """Return what the discriminator sees beside a picture: (B, C, H, W)."""
         if not self.settings.discriminator_sees_low:
@@ -320,8 +330,8 @@ class SuperResolvingUNets(Recipe):
     ) -> Ledger:
         """Return the adversarial loss of real against generated pictures."""
         beside = self._shown_beside(batch)
-        real = nets.discriminator(torch.cat([batch.high, beside], dim=1))
-        shown = outputs.get("shown", outputs["fake"])
+        real = nets.discriminator(torch.cat([self._judged(batch.high, batch), beside], dim=1))
+        shown = outputs["shown"] if "shown" in outputs else self._judged(outputs["fake"], batch)
         fake = nets.discriminator(torch.cat([shown, outputs.get("shown_beside", beside)], dim=1))
         ledger = Ledger({"gan": self.settings.adversarial.discriminator(real, fake)})
         self._add_history(ledger, nets, carry, "discriminator")
@@ -347,8 +357,8 @@ class SuperResolvingUNets(Recipe):
         real_verdict: Any = None
         if s.style != "gan" or s.adversarial.generator_needs_real:
             with torch.no_grad():
-                real_verdict = judge(torch.cat([batch.high, beside], dim=1))
-        fake_verdict = judge(torch.cat([fake, beside], dim=1))
+                real_verdict = judge(torch.cat([self._judged(batch.high, batch), beside], dim=1))
+        fake_verdict = judge(torch.cat([self._judged(fake, batch), beside], dim=1))
         if s.style == "gan":
             return s.adversarial.generator(real_verdict, fake_verdict)
         layers = fake_verdict.features[-2], real_verdict.features[-2]
@@ -410,49 +420,3 @@ class SuperResolvingUNets(Recipe):
 
 def _to_range(pictures: Tensor) -> Tensor:
     return pictures * 2 - 1
-
-
-def _check(s: Settings) -> None:
-    _check_sizes(s)
-    _check_sources(s)
-    if not s.content_steps + s.steps:
-        raise UserError("There is nothing to train", "content_steps and steps are 0")
-    if not s.content_weight and (s.style == "none" or s.content_steps):
-        raise UserError("The generator has nothing to learn from", "content_weight is 0", "Give it a weight")
-    if s.content_off_step and s.style == "none":
-        raise UserError("The content loss cannot be shut off", "There is no style to go on with", "Choose a --style")
-    if s.content_fade_steps < 1:
-        raise UserError(f"content_fade_steps is {s.content_fade_steps}", do="Use 1 or more")
-    if s.style != "none":
-        s.adversarial.require_batch(s.batch_size)
-        _check_discriminator(s)
-
-
-def _check_sizes(s: Settings) -> None:
-    if s.scale not in SCALES:
-        raise UserError(f"The scale is {s.scale}", "Each level doubles the sides", f"Use one of {SCALES}")
-    if s.iterations < 1 or (s.iterations > 1 and s.scale == 1):
-        raise UserError(f"iterations is {s.iterations}", "At a scale of 1 nothing grows", "Use 1, or a scale of 2")
-    if s.low_px < 2**s.downs:
-        what = f"low_px is {s.low_px}"
-        raise UserError(what, f"{s.downs} halvings need {2**s.downs} px", "Raise it, or lower --downs")
-
-
-def _check_sources(s: Settings) -> None:
-    if s.low and s.labels:
-        raise UserError("Both --low and --labels are given", "Pairs of three are not read yet", "Leave one of them out")
-    if s.low and s.iterations > 1:
-        why = "Low pictures are given for one enlargement only"
-        raise UserError("--low does not go with several iterations", why, "Leave it out: low ones are then made")
-    if (s.low or s.labels) and s.framing == "squares":
-        raise UserError("Pairs of files are cut in crops", do="Use --framing crops")
-    if bool(s.labels) != bool(s.num_labels):
-        raise UserError("Label maps need both --labels and --num-labels", "One of them is missing")
-
-
-def _check_discriminator(s: Settings) -> None:
-    if s.minibatch:
-        require_coupled_batch("Minibatch discrimination", s.batch_size)
-        if s.grid != "1x1" or s.iterations > 1:
-            why = "It compares whole pictures of one size"
-            raise UserError("Minibatch discrimination needs the grid 1x1 and one iteration", why, "Set --grid 1x1")

@@ -45,7 +45,7 @@ def generate_then(arguments: Sequence[str]) -> int:
     tried = Options(
         variants=tuple(name for name in options.variants.split(",") if name),
         choose=options.choose, batch=options.tile_batch, size_px=options.size_px, layout=options.layout,
-        guide=options.guide, guide_file=options.guide_file, device=options.device,
+        guide=options.guide, guide_file=options.guide_file, precision=options.precision, device=options.device,
     )  # fmt: skip
     results = chain.enlarge(
         options.then, pictures, out, first=first, options=tried, fixed_choices=options.fixed_choices or options.walk,
@@ -124,6 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--class", dest="class_name", default="")
     parser.add_argument("--fixed-choices", action="store_true")
     parser.add_argument("--overwrite", action="store_true")
+    parser.add_argument("--precision", default="auto")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--quiet", action="store_true")
@@ -170,8 +171,9 @@ def is_guided(model: str) -> bool:
 
 
 def upscale_guided(
-    inputs: Sequence[str], out: Path, model: str, *, long_side: int | None, overwrite: bool, device: str, screen: Screen
-) -> int:
+    inputs: Sequence[str], out: Path, model: str, *, long_side: int | None, precision: str, device: str,
+    overwrite: bool, screen: Screen,
+) -> int:  # fmt: skip
     """Upscale pictures as `ganvas upscale` does, by a net with the guide of its training.
 
     Raises:
@@ -180,6 +182,6 @@ def upscale_guided(
     from ganvas.inference import chain
     from ganvas.inference.upres import Options
 
-    step = chain.step_with(model, Options(size_px=long_side or 0, device=device), False, overwrite)
+    step = chain.step_with(model, Options(size_px=long_side or 0, precision=precision, device=device), False, overwrite)
     results = step(list(inputs), out, screen.result)
     return USER_ERROR if any(result.error for result in results) else DONE

@@ -92,11 +92,12 @@ def upscale(
         _refuse_plain(
             guided[0], factor=factor, size=size, tile=tile != "auto", halo_px=halo_px, overlap_px=overlap_px,
             border=border != "net", seamless=seamless, ensemble=ensemble, faithful=faithful,
-            precision=precision not in ("auto", "float32"), backend=backend != "torch", report_seams=report_seams,
+            backend=backend != "torch", report_seams=report_seams,
         )  # fmt: skip
         return chaining.upscale_guided(
-            inputs, out, guided[0], long_side=long_side, overwrite=overwrite, device=device, screen=screen
-        )
+            inputs, out, guided[0], long_side=long_side, precision=precision, device=device, overwrite=overwrite,
+            screen=screen,
+        )  # fmt: skip
     ups = [
         Upscaler(
             source, precision=precision, tile=_tile(tile), overlap_px=overlap_px, halo_px=halo_px, border=border,
