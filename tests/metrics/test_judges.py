@@ -7,7 +7,7 @@ from PIL import Image
 
 from ganvas.errors import UserError
 from ganvas.io import weights
-from ganvas.metrics import features
+from ganvas.metrics import features, sets
 from ganvas.metrics.features import open_judge, quantize, resize_clean, resize_legacy
 from ganvas.networks.inception import Inception2015
 from ganvas.protocol import Card
@@ -98,6 +98,19 @@ def test_inception_under_both_conventions(picture, inception_file):
     answers = clean.probabilities(seen)
     assert answers.shape == (1, 1008) and answers.dtype == torch.float64
     assert float(answers.sum()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", features.JUDGES)
+def test_every_judge_keeps_what_it_saw_in_the_real_set(name, picture, inception_file, tmp_path, monkeypatch):
+    path = tmp_path / "real.png"
+    Image.fromarray((picture[0, :, :64, :64].permute(1, 2, 0) * 255).byte().numpy()).save(path)
+    asked = [path], "real", tmp_path / "cache", {}, None
+    seen = sets._features(open_judge(name, inception_file), *asked)
+    judge = open_judge(name, inception_file)
+    monkeypatch.setattr(judge.network, "forward", lambda *_: pytest.fail("it looked again"))
+    assert torch.equal(sets._features(judge, *asked), seen)
+    (kept,) = (tmp_path / "cache").iterdir()
+    assert kept.name.startswith(f"{name}-{judge.preprocessing.hash}")
 
 
 def test_without_weights_and_network_the_way_out_is_named(monkeypatch, tmp_path):
