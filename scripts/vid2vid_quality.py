@@ -6,7 +6,8 @@
 Renders a world for training and a clip of another street that is held out; trains each method for --minutes of
 processor time a thread, so that other work on the machine changes nothing; makes the held-out clip from its label maps
 alone; scores it, and writes table.md, table.json, strip.png and one clip a method. With --ablations also vid2vid
-without each of its parts. Each part is kept: the same command goes on with what is missing, within a run, too.
+without its flow or clip discriminators, and with a foreground model. Each part is kept: the same command goes on with
+what is missing, within a run, too.
 
 The excess of the warping error (mean square, exact flow) is over the real clip's own, its floor: rendered frames do not
 fit exactly on each other either. mIoU is a small segmenter's, trained on the real training frames. Rows that must lose:
@@ -31,7 +32,7 @@ from torch import Tensor
 
 import ganvas
 from ganvas import launch
-from ganvas.data.clips import Clips, condition_of
+from ganvas.data.clips import Clips, condition_of, find_legend
 from ganvas.data.degrade import resize_bicubic
 from ganvas.io import images, runs
 from ganvas.io.video_headers import new_header
@@ -53,8 +54,10 @@ VID2VID: dict[str, Any] = {"given_share": 0.0, "workers": 0, "sentinel": "warn"}
 ABLATIONS: dict[str, dict[str, Any]] = {
     "no flow branch": {"with_flow": False, "mask_weight": 0.0},
     "no clip discriminator": {"clip_strides": []},
-    "no foreground model": {"things_are_foreground": False},
+    "with a foreground model": {},
 }
+MOVING = ("car", "person")
+"""Classes that the foreground model draws."""
 
 
 def main() -> None:
@@ -65,6 +68,8 @@ def main() -> None:
     methods: dict[str, Path] = {"vid2vid": train_vid2vid(options, world, "vid2vid", {})}
     if options.frame_by_frame:
         methods["pix2pixHD frame by frame"] = train_pix2pixhd(options, world)
+    moving = [label.id for label in find_legend(world) if label.name in MOVING]
+    ABLATIONS["with a foreground model"]["foreground"] = moving
     for name, changes in ABLATIONS.items() if options.ablations else ():
         methods[name] = train_vid2vid(options, world, name.replace(" ", "-"), changes)
     truth = Truth(world, held, options.shrink)

@@ -46,7 +46,7 @@ class Settings(Training):
     foreground: tuple[int, ...] = ()
     """Labels that are drawn by a branch of their own."""
     things_are_foreground: bool = False
-    """Take all labels that the legend calls things as the foreground."""
+    """Take all labels that the legend calls things as the foreground; good where all of them move by themselves."""
     instance_features: int = 0
     """Numbers that an encoder describes each instance's style with, the paper's 3; 0 trains no encoder."""
     encoder_width: int = 16
@@ -115,15 +115,17 @@ PAPER_2048 = replace(
 )  # fmt: skip
 # Ours: narrow networks with instance norm, which needs no running statistics, at higher rates.
 LAPTOP = Settings(
-    batch_size=2, width=32, downs=3, blocks=6, norm="instance", things_are_foreground=True, given_share=0.5,
+    batch_size=2, width=32, downs=3, blocks=6, norm="instance", given_share=0.5,
     discriminator_width=32, clip_strides=(1, 3), first_length=6, longest=24, lengths=3, frames_a_step=3,
     rounds=(400,), rates=(5e-4,), perceptual="small",
-    perceptual_layers=("relu1_1", "relu2_1", "relu3_1", "relu4_1"), pixel_weight=10.0, mask_weight=1.0,
+    # Both the blended and the hallucinated picture are compared.
+    perceptual_layers=("relu1_1", "relu2_1", "relu3_1", "relu4_1"), pixel_weight=5.0, mask_weight=1.0,
     average_half_life=500.0, precision="float32", checkpoint_every=250, preview_every=100, score_every=250,
 )  # fmt: skip
+# Minutes are few: many short steps teach more than few long ones.
 PREVIEW = replace(
-    LAPTOP, width=16, downs=2, blocks=4, discriminator_width=16, rounds=(60,), first_length=6, longest=12, lengths=2,
-    average_half_life=200.0, checkpoint_every=100, preview_every=50, score_every=100,
+    LAPTOP, batch_size=1, frames_a_step=2, width=16, blocks=4, discriminator_width=16, rounds=(36,),
+    average_half_life=200.0, checkpoint_every=200, preview_every=100, score_every=200,
 )  # fmt: skip
 PRESETS = {
     "laptop": LAPTOP,
