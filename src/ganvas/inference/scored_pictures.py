@@ -146,37 +146,56 @@ def from_small_copies(
 ) -> Enlarged:
     """Shrink true pictures by MATLAB's bicubic, round them to 8 bits, and enlarge them again.
 
-    Sides that are no multiple of the scale lose their last pixels, in the truth as well.
+    Sides that are no multiple of the scale lose their last pixels, in the truth as well. Enlarged is by what `ganvas
+    upscale` runs: networks in tiles, or upres nets with their guide.
 
     Args:
         model: an enlarger by name, path or run.
         truth: the true pictures.
-        root: folder below which names are kept.
-        folder: gets `results` and `truth`.
+        root: folder below which names are kept, with _ in the place of /.
+        folder: gets `truth`, `low` and `results`.
         scale: of the copies; 0 takes the model's.
         device: where the model runs.
         progress: told how far the work is.
 
     Raises:
-        UserError: the model enlarges nothing, or by another factor.
+        UserError: the model enlarges nothing, or by another factor, or none of the pictures.
     """
-    from ganvas.inference.upscale import Upscaler
+    from ganvas.inference.chain import step_with
+    from ganvas.inference.upres import Options
 
-    upscaler = Upscaler(str(model), precision="float32", device=device)
-    if upscaler.scale < 2 or (scale and scale != upscaler.scale):
-        what = f"{model} enlarges by {upscaler.scale}" if upscaler.scale > 1 else f"{model} enlarges nothing"
-        raise UserError(what, f"--scale is {scale}" if scale else "", "Name a model of that factor, or leave it out")
-    scale = upscaler.scale
-    for done, path in enumerate(truth):
-        name = path.relative_to(root).with_suffix(".png")
+    factor = _factor_of(card_of(model))
+    if factor < 2 or factor % 1 or (scale and scale != factor):
+        what = f"{model} enlarges by {factor:g}" if factor > 1 else f"{model} enlarges nothing"
+        why = f"--scale is {scale}" if scale else "Small copies are made by whole factors from 2"
+        raise UserError(what, why, "Name a model of that factor, or score a folder of results")
+    scale = int(factor)
+    enlarge = step_with(str(model), Options(precision="float32", device=device), fixed_choices=False, overwrite=False)
+    for path in truth:
+        name = "_".join(path.relative_to(root).with_suffix(".png").parts)
         picture = _eight_bits(path, scale)
         values = torch.from_numpy(images.to_float(picture)).permute(2, 0, 1)[None]
         low = images.from_float(bicubic(values, scale).clamp(0, 1)[0].permute(1, 2, 0).numpy(), "uint8")
-        for side, pixels in (("truth", picture), ("results", upscaler(low))):
-            (folder / side / name).parent.mkdir(parents=True, exist_ok=True)
+        for side, pixels in (("truth", picture), ("low", low)):
+            (folder / side).mkdir(parents=True, exist_ok=True)
             images.write(folder / side / name, pixels)
-        progress("pictures enlarged", done + 1, len(truth))
+    done: list[object] = []
+
+    def tell(result: object) -> None:
+        done.append(result)
+        progress("pictures enlarged", len(done), len(truth))
+
+    results = enlarge([folder / "low"], folder / "results", tell)
+    failed = [result.error for result in results if result.error]
+    if len(failed) == len(results):
+        raise UserError(f"{model} enlarged none of the pictures", failed[0] if failed else "")
     return Enlarged(folder / "results", folder / "truth", scale)
+
+
+def _factor_of(card: Card) -> float:
+    """Return by how much a model enlarges; upres nets first bring the low picture to their grid."""
+    facts = card.extra.get("upres")
+    return card.scale * (facts["grid_px"] / facts["low_px"] if isinstance(facts, Mapping) else 1)
 
 
 def _eight_bits(path: Path, scale: int) -> np.ndarray:
