@@ -24,7 +24,7 @@ VERBS = {
     "neighbours": "Show samples beside the training pictures nearest to them: is it memory?",
     "shapes": "Draw a data set with classes: six shapes and six textures",
     "models": "List the trained models at hand",
-    "evaluate": "Score pairs, sets, clips and label maps, and say exactly what was computed",
+    "evaluate": "Score pairs, sets, classes, clips, label maps and camera views; say exactly what was computed",
     "curate": "Rank a folder of pictures by quality: a report page, and a list of those to keep",
     "faces": "Write the embedded face-like sample set, with exact landmarks",
     "inspect": "Say what a weight file, a run or a folder of pictures is",
