@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from ganvas.data.degrade import resize_bicubic
 from ganvas.errors import UserError
 from ganvas.networks import build, find
-from ganvas.networks.unet import SuperResolvingUNet, enlarged
+from ganvas.networks.unet import SuperResolvingUNet, detail_of, enlarged
 from ganvas.networks.upres import JNet, LowConditionedDiscriminator
 from ganvas.protocol import Card
 
@@ -154,3 +154,14 @@ def test_a_faithful_net_gives_back_its_input_when_shrunk(scale: int) -> None:
         # Borders are mirrored there and repeated here.
         left, before = (float(error[..., 4:-4, 4:-4].abs().mean()) for error in errors)
         assert left < 0.1 * before and (high - net(smooth)).abs().max() > 0.01
+
+
+def test_detail_is_what_an_enlarged_low_picture_lacks() -> None:
+    low, detail = torch.rand(2, 6, 16, 16), torch.randn(2, 3, 64, 64)
+    high = F.interpolate(low[:, :3], scale_factor=4, mode="bicubic") + detail
+    assert torch.allclose(detail_of(high, low, 4), 10 * detail, atol=1e-4)
+    torch.manual_seed(0)
+    judge = LowConditionedDiscriminator(6, 4, 4, norm="none", judged="detail")
+    plain = LowConditionedDiscriminator(6, 4, 4, norm="none")
+    plain.load_state_dict(judge.state_dict())
+    assert torch.allclose(judge(high, low).score, plain(10 * detail, low).score, atol=1e-5)

@@ -17,6 +17,8 @@ SLOPE = 0.2
 SEED_TAIL_CHANNELS = 512
 SCALES = (1, 2, 4, 8, 16)
 Base = Literal["none", "bicubic", "faithful"]
+DETAIL_GAIN = 10.0
+"""Fine detail is a few hundredths of the range of pictures; so strong, it is as large as they are."""
 CORRECTIONS = 2
 """Rounds of back-projection: after two, what is left is below what 8 bits show."""
 
@@ -131,6 +133,16 @@ def based(residual: Tensor, picture: Tensor, scale: int, base: Base) -> Tensor:
 def enlarged(picture: Tensor, scale: int) -> Tensor:
     """Return a picture enlarged by bicubic interpolation: (B, 3, H, W) -> (B, 3, scale H, scale W)."""
     return F.interpolate(picture, scale_factor=scale, mode="bicubic") if scale > 1 else picture
+
+
+def detail_of(high: Tensor, low: Tensor, scale: int) -> Tensor:
+    """Return what an enlarged low picture lacks, ten times as strong.
+
+    (B, 3, sH, sW), (B, 3 + C, H, W) -> (B, 3, sH, sW)
+
+    For discriminators: beside what both pictures share, the detail alone is hardly seen by a network of small weights.
+    """
+    return DETAIL_GAIN * (high - enlarged(low[:, :3], scale))
 
 
 def corrected(high: Tensor, low: Tensor, scale: int) -> Tensor:

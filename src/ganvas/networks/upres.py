@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ganvas.errors import UserError
 from ganvas.networks.blocks import SyncedBatchNorm2d, init_normal, norm_layer, pad_to_multiple
-from ganvas.networks.unet import Base, based
+from ganvas.networks.unet import Base, based, detail_of
 from ganvas.protocol import Verdict
 
 JNorm = Literal["none", "instance", "batch", "batch_statistics"]
@@ -123,7 +123,7 @@ class LowConditionedDiscriminator(nn.Module):
     (B, 3, 8H, 8W), (B, 6, H, W) -> (B, 1, H-2, W-2)
 
     As many halvings as the scale has doublings, then two convolutions of stride 1; the low picture joins in between.
-    Values in [-1, 1].
+    `judged` is the picture, or `detail` alone: what the enlarged low one lacks of it. Values in [-1, 1].
     Source: seed 001. Its text says "after 4 down samplings"; 256 px are 32 px after three, and the size decides here.
 
     Raises:
@@ -137,11 +137,12 @@ class LowConditionedDiscriminator(nn.Module):
         scale: int = 8,
         norm: Literal["batch", "instance", "none"] = "batch",
         last_bias: bool = True,
+        judged: Literal["picture", "detail"] = "picture",
     ) -> None:
         super().__init__()
         if scale not in (2, 4, 8, 16):
             raise UserError(f"There is no low extent at a scale of {scale}", do="Use 2, 4, 8 or 16")
-        self.scale = scale
+        self.scale, self.judged = scale, judged
         halvings = scale.bit_length() - 1
         wide = [3, *(width * min(2**level, WIDEST) for level in range(halvings + 1))]
         self.down = nn.ModuleList(
@@ -156,7 +157,7 @@ class LowConditionedDiscriminator(nn.Module):
         if tuple(high.shape[-2:]) != wanted:
             why = f"The high one is {tuple(high.shape[-2:])} and the low one {tuple(low.shape[-2:])}"
             raise UserError(f"The pictures do not stand in a scale of {self.scale}", why)
-        features, x = [], high
+        features, x = [], high if self.judged == "picture" else detail_of(high, low, self.scale)
         for layer in self.down:
             x = layer(x)
             features.append(x)

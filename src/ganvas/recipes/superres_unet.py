@@ -38,6 +38,7 @@ from ganvas.losses.reconstruction import l1, learned_l2, mean_feature_matching
 from ganvas.networks import build
 from ganvas.networks.blocks import init_normal
 from ganvas.networks.discriminators import DCGANDiscriminator, PatchDiscriminator
+from ganvas.networks.unet import detail_of
 from ganvas.protocol import Card, Carry, Context, Ledger, Networks, Optimizer, Outputs, Recipe, Source, Stage, Turn
 from ganvas.recipes import enlargement
 from ganvas.recipes.enlargement import lowered, middle, with_condition
@@ -47,8 +48,6 @@ from ganvas.settings import Training
 FADED = "content.faded"
 SCORED = 16
 SCORED_PX = 256
-DETAIL_GAIN = 10.0
-"""Fine detail is a few hundredths of the range of pictures; so strong, it is as large as they are."""
 OWN_SHARE = 0.5
 """Share of the inputs that are the network's own results, from the second doubling on."""
 
@@ -313,10 +312,8 @@ class SuperResolvingUNets(Recipe):
 
     def _judged(self, pictures: Tensor, batch: Batch) -> Tensor:
         """Return what the discriminator judges of pictures: (B, 3, H, W) -> (B, 3, H, W)."""
-        if self.settings.judged == "picture":
-            return pictures
-        size = (pictures.shape[-2], pictures.shape[-1])
-        return DETAIL_GAIN * (pictures - degrade.resize_bicubic(batch.low, size=size))
+        is_whole = self.settings.judged == "picture"
+        return pictures if is_whole else detail_of(pictures, batch.low, self.settings.scale)
 
     def _shown_beside(self, batch: Batch) -> Tensor:
         """Return what the discriminator sees beside a picture: (B, C, H, W)."""

@@ -80,6 +80,8 @@ class Settings(Training):
     """Channels of the discriminator's first layer."""
     discriminator_norm: Literal["batch", "instance", "none"] = "batch"
     """Norm of the discriminator."""
+    judged: Literal["picture", "detail"] = "picture"
+    """What it judges: high tiles, or what the enlarged low ones lack of them, ten times as strong (ours)."""
 
     l1_weight: float = 100.0
     """Weight of the L1 loss (lambda)."""
@@ -257,6 +259,7 @@ class TiledUpres(Recipe):
             "channels_low": 3 + self.guide.channels, "width": s.discriminator_width, "scale": s.scale,
             # A relativistic loss gives the last bias no gradient; Adam would turn rounding noise into drift.
             "norm": s.discriminator_norm, "last_bias": not s.adversarial.is_shift_invariant,
+            "judged": s.judged,
         }  # fmt: skip
         return Card(
             network="low_conditioned_discriminator", settings=settings, input="other", range=(-1.0, 1.0),
