@@ -59,7 +59,8 @@ class SuperResolvingUNet(nn.Module):
             raise UserError(f"The tail 'seed' enlarges by 2, not by {scale}", do="Use the tail 'symmetric'")
         if downs < 1:
             raise UserError(f"A U-Net of {downs} halvings has no bottom", do="Use 1 to 8")
-        self.scale, self.downs, self.tail_kind, self.base = scale, downs, tail, base
+        self.scale, self.downs, self.tail_kind = scale, downs, tail
+        self.base: Base = base
         wide = [width * min(2**level, WIDEST) for level in range(downs)]
         self.down = nn.ModuleList(
             _halving(channels_in if level == 0 else wide[level - 1], wide[level], norm, plain=level in (0, downs - 1))

@@ -55,7 +55,8 @@ class JNet(nn.Module):
         if encoder_width_div < 1 or width < encoder_width_div:
             why = f"An encoder of width {width} / {encoder_width_div} has no channels"
             raise UserError(f"encoder_width_div is {encoder_width_div}", why, f"Use 1 to {width}")
-        self.scale, self.base = scale, base
+        self.scale = scale
+        self.base: Base = base
         slim = [width * part // encoder_width_div for part in ENCODER]
         rich = [width * part for part in DECODER] + [width] * (scale.bit_length() - 1)
         self.down = nn.ModuleList(
