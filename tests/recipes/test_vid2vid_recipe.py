@@ -34,7 +34,7 @@ TINY = replace(
     PREVIEW, width=4, downs=1, blocks=2, discriminator_width=2, discriminator_scales=1, rounds=(2,), lengths=2,
     first_length=3, longest=7, frames_a_step=3, clip_frames=2, clip_strides=(1, 3), batch_size=2, perceptual="none",
     perceptual_weight=0.0, workers=0, checkpoint_every=1, keep_last=20, preview_every=100, log_every=1,
-    sentinel="off", threads=1, things_are_foreground=True,
+    sentinel="off", threads=1, things_are_foreground=True, pixel_weight=10.0,
 )  # fmt: skip
 
 
