@@ -9,10 +9,11 @@ at 1 the recipe trains for about half an hour on two cores.
 
 Rows: real frames of the test street; the recipe with styles drawn by seed, and with the styles of the real frame; the
 L1-only generator; a painter of each class's mean colour. Columns: mean IoU of a segmenter that was trained on real
-frames of the training streets only, and its share of that on real test frames; the energies of the top three octaves
-and the variance of the Laplacian over those of real frames, as `metrics/sharpness.py` has them; the kernel distance of
-random features of 64 px tiles to real test frames (all sets of one size); a score of repeated patterns; the mean step
-of brightness from one thing to the next of its class where two touch, over that of real frames.
+frames of the training street and of eight more, so that it knows streets and not this one's colours, and its share of
+that on real test frames; the energies of the top three octaves and the variance of the Laplacian over those of real
+frames, as `metrics/sharpness.py` has them; the kernel distance of random features of 64 px tiles to real test frames
+(all sets of one size); a score of repeated patterns; the mean step of brightness from one thing to the next of its
+class where two touch, over that of real frames.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ from ganvas.metrics.sharpness import RATIO_RANGE, judge, laplacian_variance, mea
 
 SIZE = (256, 128)
 TRAIN_SEED, TEST_SEED = 11, 77
+JUDGE_SEEDS, JUDGE_FRAMES = range(101, 109), 10
 TRAIN_CLIPS, TEST_CLIPS, FRAMES, TEST_FRAMES = 8, 3, 20, 12
 COMMON: dict[str, Any] = {
     "width_px": 256, "height_px": 128, "batch_size": 1, "global_width": 32, "downs": 3, "blocks": 5, "local_blocks": 2,
@@ -69,7 +71,8 @@ def main() -> None:
     test = render(options.out / "test", TEST_SEED, TEST_CLIPS, TEST_FRAMES)
     settings = {name: max(1, round(steps * options.share)) for name, steps in STEPS.items()}
     folders = {name: train_variant(name, train, options.out / name, settings, options.threads) for name in VARIANTS}
-    report(options.out, folders, train, test)
+    streets = [render(options.out / "judge" / str(seed), seed, 1, JUDGE_FRAMES) for seed in JUDGE_SEEDS]
+    report(options.out, folders, train, test, streets)
 
 
 def render(folder: Path, seed: int, clips: int, frames: int) -> Path:
@@ -116,7 +119,7 @@ def paint_all(make: Callable[[Regions, Tensor], np.ndarray], scenes: tuple[list[
     return made
 
 
-def report(out: Path, folders: dict[str, Path], train: Path, test: Path) -> None:
+def report(out: Path, folders: dict[str, Path], train: Path, test: Path, streets: Sequence[Path]) -> None:
     """Make all pictures, score them and write the table."""
     trained_on, scenes = read_all(train), read_all(test)
     torch.manual_seed(0)
@@ -132,7 +135,7 @@ def report(out: Path, folders: dict[str, Path], train: Path, test: Path) -> None
         "L1 only": paint_all(lambda r, _: l1.picture(r, l1.draw(r).features), scenes),
         "class means": paint_all(lambda r, _: means[r.label_map[0, 0].clamp(min=0)].numpy(), scenes),
     }
-    probe = probe_of(trained_on, scenes, gan.num_labels)
+    probe = probe_of([trained_on, *map(read_all, streets)], scenes, gan.num_labels)
     rows = score(sets, scenes, trained_on[0], probe, gan.num_labels)
     results = {"rows": rows, "trust": probe.trust, "sharp": sharpness(sets), "minutes": minutes(folders)}
     runs.write_json(out / "results.json", results)
@@ -157,10 +160,10 @@ def class_means(pictures: list[Tensor], label_maps: list[Tensor], num_labels: in
     return sums / counts.clamp(min=1)[:, None]
 
 
-def probe_of(trained_on: tuple[list[Tensor], ...], scenes: tuple[list[Tensor], ...], num_labels: int) -> Any:
-    """Train the segmenter on the training streets; the test street is what it holds out."""
-    pictures, maps = trained_on[0] + scenes[0], trained_on[1] + scenes[1]
-    held_out = range(len(trained_on[0]), len(pictures))
+def probe_of(real: list[tuple[list[Tensor], ...]], scenes: tuple[list[Tensor], ...], num_labels: int) -> Any:
+    """Train the segmenter on real frames of streets; the test street is what it holds out."""
+    pictures, maps = ([picture for street in [*real, scenes] for picture in street[place]] for place in (0, 1))
+    held_out = range(len(pictures) - len(scenes[0]), len(pictures))
     return train_segmenter(pictures, maps, num_labels, steps=PROBE_STEPS, held_out=held_out, cache=cache_folder())
 
 
