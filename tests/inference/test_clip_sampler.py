@@ -196,6 +196,24 @@ def test_exact_flow_is_used_where_the_model_was_trained_with_it(clip, tmp_path):
     assert np.abs(made[6][still].astype(int) - real[0][still].astype(int)).max() <= 1
 
 
+def test_key_points_alone_are_drawn_at_the_size_of_training(tmp_path):
+    settings = {**SETTINGS, "foreground": []}
+    torch.manual_seed(0)
+    known = {"num_labels": 0, "edges": False, "first_frame": "unused", "replaces": [], "size_px": [32, 16]}
+    card = Card(network="vid2vid", settings=settings, input="clip", extra=known)
+    weights.save(tmp_path / "net.safetensors", Vid2Vid(**settings).state_dict(), card)
+    (tmp_path / "dance").mkdir()
+    frames = [[[4 + number, 3], [20, 12 - number]] for number in range(4)]
+    (tmp_path / "dance" / "points.json").write_text(json.dumps({"frames": frames, "lines": [[0, 1]]}))
+    report = generate_clip(tmp_path / "net.safetensors", tmp_path / "dance", tmp_path / "out", ClipOptions())
+    made = read_all(tmp_path / "out")
+    assert (report.frames, report.width, report.height) == (4, 32, 16) and made[0].std() > 0
+    # Other points are another clip.
+    (tmp_path / "dance" / "points.json").write_text(json.dumps({"frames": frames[::-1], "lines": [[0, 1]]}))
+    generate_clip(tmp_path / "net.safetensors", tmp_path / "dance", tmp_path / "other", ClipOptions())
+    assert not np.array_equal(made[0], read_all(tmp_path / "other")[0])
+
+
 # Refusals
 
 
