@@ -37,9 +37,10 @@ def generate(
 
     Args:
         model: run or weight file.
-        labels: folder of one sequence: labels/000000.png, and instances/ or flow/ where the model was trained so.
+        labels: folder of one sequence: labels/000000.png or what it was trained on, such as poses/ or edges/; and
+            instances/ or flow/ where the model was trained so.
         out: video (.mp4, .mov, .mkv), folder, or numbered frames such as clip.####.png.
-        first: first frame: a picture, or a run of pix2pixhd that makes one from the first label map.
+        first: first frame: a picture, a video, or a run of pix2pixhd that makes one from the first label map.
         seed: of the styles, where the model takes such (--instance-features); there is no other chance in it.
         style: any style of each class's spread, or one of its common ones.
         restyle: changes of style, CLASS@FRAME=SEED: car@24=7 gives cars from frame 24 on the styles of seed 7.
