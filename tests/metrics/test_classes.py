@@ -130,3 +130,28 @@ def test_a_matrix_of_many_classes_is_drawn_without_names():
     eye = tuple(tuple(int(a == b) for b in range(30)) for a in range(30))
     picture = svg(Confusion(tuple(f"<{n}>" for n in range(30)), eye), "many")
     assert "<text" not in picture and "&lt;0&gt; taken for &lt;0&gt;: 100%" in picture
+
+
+def test_a_run_is_compared_with_its_own_data_where_none_is_named(folders, tmp_path, capsys, monkeypatch):
+    from ganvas import launch
+
+    monkeypatch.setenv("GANVAS_HOME", str(tmp_path))
+    real = write(tmp_path / "real", 10, 0, size=32)
+    settings = {
+        "steps": 1,
+        "width": 4,
+        "size_px": 32,
+        "batch_size": 4,
+        "threads": 1,
+        "workers": 1,
+        "standing_batches": 1,
+    }
+    run = launch.train("biggan", real, tmp_path / "run", preset="preview", settings=settings, quiet=True)
+    asked = ["--fake", str(run), "--per-class", "--num", "9", "--probe-steps", "2", "--resamples", "2", "--json"]
+    assert cli.main(["evaluate", *asked]) == cli.DONE, capsys.readouterr().err
+    found = json.loads(capsys.readouterr().out)
+    assert found["conditions"]["real"] == str(real) and set(found["rows"]) == set(NAMES)
+    assert all(row["share"] == pytest.approx(1 / 3) and row["pictures"] == 3 for row in found["rows"].values())
+    assert any("its word on single classes counts little" in note for note in found["notes"])
+    assert cli.main(["evaluate", "--fake", str(folders["like"]), "--per-class"]) == cli.USER_ERROR
+    assert "--real is missing" in capsys.readouterr().err

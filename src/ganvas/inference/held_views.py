@@ -12,9 +12,9 @@ from torch import Tensor
 
 from ganvas.data.shots import Views, read_footage, vector
 from ganvas.errors import UserError
-from ganvas.inference import load
 from ganvas.inference.flights import Flyer
-from ganvas.io import images, runs
+from ganvas.inference.scored_pictures import training_folder
+from ganvas.io import images
 from ganvas.metrics import views as view_scores
 from ganvas.metrics.results import Results
 from ganvas.metrics.views import HeldView
@@ -130,7 +130,7 @@ def score_flyer(
         UserError: the model makes no views, the footage cannot be read or was trained on, or a score cannot be taken.
     """
     flyer = Flyer(str(model), device=device)
-    trained_on = trained_on or _training_folder(load.resolve(str(model)))
+    trained_on = trained_on or training_folder(model)
     names = view_scores.names_for(asked, trained_on is not None)
     held = HeldOut(flyer, footage, trained_on)
     places = held.places
@@ -154,14 +154,6 @@ def score_flyer(
         rows, names, conditions, how=how, seed=seed, resamples=resamples, notes=held.notes
     )  # fmt: skip
     return replace(results, shown=_written(lines, room)) if room else results
-
-
-def _training_folder(model: Path) -> Path | None:
-    """Return where a run says that its training footage lay, if it is there still."""
-    if not runs.is_run(model):
-        return None
-    data = runs.read_json(model / runs.SETTINGS).get("settings", {}).get("data", "")
-    return Path(data) if isinstance(data, str) and data and Path(data).is_dir() else None
 
 
 def _rounded(picture: Tensor) -> Tensor:

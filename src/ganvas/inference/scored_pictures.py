@@ -49,6 +49,14 @@ def card_of(model: Path) -> Card:
     return weights.read_card(load.resolve(str(model)))
 
 
+def training_folder(model: Path) -> Path | None:
+    """Return where a run says that its training data lay, if it is there still."""
+    if not runs.is_run(model):
+        return None
+    data = runs.read_json(model / runs.SETTINGS).get("settings", {}).get("data", "")
+    return Path(data) if isinstance(data, str) and data and Path(data).is_dir() else None
+
+
 def from_seeds(model: Path, folder: Path, num: int, seed: int, device: str, progress: Progress) -> Made:
     """Make pictures of consecutive seeds; classes, where the generator knows some, take turns.
 

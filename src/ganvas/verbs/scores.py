@@ -65,7 +65,8 @@ def evaluate(
             which is shrunk and enlarged again.
         real: folder of real pictures.
         fake: folder of generated pictures, or the run or weight file that makes them.
-        per_class: with --real and --fake by class: accuracy, diversity, distance and confusion of each class.
+        per_class: with --real and --fake by class: accuracy, diversity, distance and confusion of each class; without
+            --real a run is compared with what it was trained on.
         clips: results and truth: video files, folders of frames, or folders of these; or a model and truth, whose label
             maps it is given.
         labels: labelled data from whose label maps the --fake pictures were made; a segmenter trained on it judges.
@@ -96,6 +97,8 @@ def evaluate(
     if scores == "list":
         return print_names()
     names = tuple(name.strip() for name in scores.split(",") if name.strip())
+    if per_class and fake and not real:
+        real = _trained_on(fake)
     _check_inputs(pairs, real, fake, per_class, clips, labels, cameras)
     earlier = _earlier(against)
     if report and report.suffix.lower() not in (".html", ".htm"):
@@ -169,6 +172,16 @@ def _check_inputs(
         )
     if per_class and not real:
         raise UserError("--per-class needs real pictures by class", do="Give --real DIR --fake RUN --per-class")
+
+
+def _trained_on(fake: Path) -> Path:
+    from ganvas.inference.scored_pictures import training_folder
+
+    found = training_folder(fake)
+    if found is None:
+        why = f"{fake} does not tell where its training data lies, or it lies there no more"
+        raise UserError("--real is missing", why, "Give --real DIR --fake RUN --per-class")
+    return found
 
 
 # What a model makes
