@@ -9,6 +9,7 @@ from torch import nn
 from ganvas.errors import UserError
 from ganvas.networks.blocks import SelfAttention, spectral_sigmas
 from ganvas.networks.matchmove import CameraDiscriminator, CameraGenerator, ChannelResize, Rays, Standardizer
+from ganvas.networks.ray_table import RayTable
 
 MEAN = [0.1 * number for number in range(12)] + [35.0]
 DEVIATION = [1.0 + 0.1 * number for number in range(12)] + [5.0]
@@ -257,3 +258,40 @@ def test_pictures_made_in_bands_are_those_made_whole(monkeypatch):
         banded = [net(vector), net(vector, coarse=True)]
     for first, second in zip(whole, banded):
         torch.testing.assert_close(first, second, atol=1e-6, rtol=0)
+
+
+def test_a_table_tells_directions_apart_as_bilinear_lookup_does():
+    """Entries of every level, blended between the middles of cells; nothing else of the ray matters."""
+    torch.manual_seed(0)
+    mean = cameras(1)[0, :, 0, 0].tolist()
+    table = RayTable(mean, 64)
+    assert [tuple(level.shape) for level in table.levels] == [(1, 4, side, side) for side in (64, 32, 16)]
+    lines = torch.randn(2, 9, 3, 5)
+    lines[:, :3] = F.normalize(lines[:, :3], dim=1)
+    found = table(lines)
+    assert found.shape == (2, 9 + table.channels, 3, 5) and table.channels == 12
+    torch.testing.assert_close(found[:, :9], lines)
+    turn = np.array(mean[:12]).reshape(3, 4)[:, :3]
+    seen = lines[1, :3, 2, 4].double().numpy() @ turn
+    for number, level in enumerate(table.levels):
+        side, values = level.shape[-1], np.pad(level[0].detach().double().numpy(), ((0, 0), (1, 1), (1, 1)))
+        x, y = ((place + 1) * side / 2 + 0.5 for place in seen[:2])
+        column, row, dx, dy = int(x), int(y), x % 1, y % 1
+        corners = values[:, row : row + 2, column : column + 2]
+        blended = corners @ np.array([1 - dx, dx]) @ np.array([1 - dy, dy])
+        np.testing.assert_allclose(found[1, 9 + 4 * number : 13 + 4 * number, 2, 4].detach(), 30 * blended, atol=1e-5)
+    other = lines.clone()
+    other[:, 3:] += 1
+    torch.testing.assert_close(table(other)[:, 9:], found[:, 9:])
+
+
+def test_a_generator_with_a_table_learns_from_the_entries_that_its_rays_meet():
+    torch.manual_seed(0)
+    mean = cameras(1)[0, :, 0, 0].tolist()
+    net = CameraGenerator(size_px=32, width=2, mean=mean, deviation=DEVIATION, rays_px=8, rays_table=64)
+    net(cameras(1)).square().mean().backward()
+    tables = [part for part in net.modules() if isinstance(part, RayTable)]
+    assert [table.levels[0].shape[-1] for table in tables] == [32, 64]
+    for table in tables:
+        gradient = table.levels[0].grad
+        assert gradient is not None and 0 < (gradient != 0).any(1).float().mean() < 0.5

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ganvas.errors import UserError
 from ganvas.networks.blocks import Norm, SelfAttention, init_icnr, init_orthogonal, norm_layer
 from ganvas.networks.blocks import spectral as normalize_spectrally
+from ganvas.networks.ray_table import RayTable
 from ganvas.protocol import Verdict
 
 CAMERA = 13
@@ -211,19 +212,23 @@ class Rays(nn.Module):
         return torch.cat([lines, waves], dim=1)
 
 
-def _lines_of_sight(rays: Rays, channels: int, layers: int, spectral: bool) -> nn.Module:
-    """Return rays, followed by what an MLP of each pixel makes of its ray, where there are layers.
+def _lines_of_sight(rays: Rays, table: RayTable | None, channels: int, layers: int, spectral: bool) -> nn.Module:
+    """Return rays, what a table holds of them, and an MLP of each pixel's ray, as far as there are such.
 
     Rays that enter a convolution of 3 x 3 cost nine times as much as here, and are blended before a single bend.
     """
-    parts: list[nn.Module] = [rays]
-    known = RAY * (1 + 2 * rays.octaves)
+    parts: list[nn.Module] = [rays, *([table] if table else [])]
+    known = _known(rays.octaves, table)
     for _ in range(layers):
         conv = nn.Conv2d(known, channels, 1)
         nn.init.kaiming_normal_(conv.weight, SLOPE)
         parts += [normalize_spectrally(conv) if spectral else conv, nn.LeakyReLU(SLOPE)]
         known = channels
-    return nn.Sequential(*parts) if layers else rays
+    return nn.Sequential(*parts) if len(parts) > 1 else rays
+
+
+def _known(octaves: int, table: RayTable | None) -> int:
+    return RAY * (1 + 2 * octaves) + (table.channels if table else 0)
 
 
 class CameraGenerator(nn.Module):
@@ -234,8 +239,9 @@ class CameraGenerator(nn.Module):
     Two transposed convolutions to 8 px, then pixel-shuffle doublings, each with a resized residual; the last doubling
     has `width` channels, those before it up to four times as many. The defaults are the original's network.
     Beyond it: `fourier` octaves of the camera and of its rays (`rays_fourier`: others for these); per-pixel rays that
-    enter each doubling from `rays_px` on, bare or behind an MLP of `rays_layers` of `rays_width`; another norm;
-    self-attention at `attention_px`; spectral norm; a second, coarse output of `coarse_px`.
+    enter each doubling from `rays_px` on, with what a table of `rays_table` cells across holds of them, bare or behind
+    an MLP of `rays_layers` of `rays_width`; another norm; self-attention at `attention_px`; spectral norm; a second,
+    coarse output of `coarse_px`.
     Source: NeuralVFX, "Reverse Matchmove GAN" and "... at high resolution", blog posts.
 
     Raises:
@@ -254,6 +260,7 @@ class CameraGenerator(nn.Module):
         rays_fourier: int | None = None,
         rays_layers: int = 0,
         rays_width: int = 64,
+        rays_table: int = 0,
         norm: Norm = "batch",
         attention_px: int = 0,
         coarse_px: int = 0,
@@ -273,23 +280,26 @@ class CameraGenerator(nn.Module):
         self.standardize = Standardizer(mean, deviation, fourier)
         self.rays = nn.ModuleDict()
         octaves = fourier if rays_fourier is None else rays_fourier
+        seen: dict[int, int] = {}
         if rays_px:
             if not mean or not deviation:
                 raise UserError("Rays need the statistics of the training cameras", do="Give mean and deviation")
             for side in sides[sides.index(rays_px) :]:
                 rays = Rays(mean, deviation, film_back_mm, side, octaves)
-                self.rays[str(side)] = _lines_of_sight(rays, rays_width, rays_layers, spectral)
+                # The finest doubling has the whole table; those before it as much less as they have fewer pixels.
+                table = RayTable(mean, max(1, rays_table * side // sides[-1])) if rays_table else None
+                self.rays[str(side)] = _lines_of_sight(rays, table, rays_width, rays_layers, spectral)
+                seen[side] = rays_width if rays_layers else _known(octaves, table)
         widths = [width * min(4, size_px // (2 * side)) for side in sides]
         self.blocks = nn.ModuleList([
             TransposeBlock(self.standardize.channels, 8 * width, True, norm, spectral, drop),
             TransposeBlock(8 * width, 4 * width, False, norm, spectral, drop),
         ])  # fmt: skip
-        channels, seen = 4 * width, rays_width if rays_layers else RAY * (1 + 2 * octaves)
+        channels = 4 * width
         self.stages: dict[int, int] = {}
         for side, out in zip(sides, widths):
             self.stages[side] = len(self.blocks)
-            extra = seen if str(side) in self.rays else 0
-            self.blocks.append(ShuffleBlock(channels, out, extra, norm, spectral, drop))
+            self.blocks.append(ShuffleBlock(channels, out, seen.get(side, 0), norm, spectral, drop))
             channels = out
         self.attention_at, self.attention = self.stages.get(attention_px), nn.Identity()
         if attention_px:

@@ -10,8 +10,10 @@ the true and the made picture, and so learns what the fixed features miss. It ha
 and the hinge loss. Footage is rolled and zoomed together with its cameras, which multiplies the views.
 
 Expect sharp pictures near the training cameras and smears where none looked; a score says how much better they are than
-the nearest training frame. Ours beyond the posts: per-pixel rays of the camera and Fourier features (`rays_px`,
-`fourier`), which learn a place in minutes on a CPU; each is a setting, and the preset `512` is the posts' network.
+the nearest training frame.
+
+Ours beyond the posts: rays of the pixels, with Fourier features and a learned table of directions (`rays_px`,
+`rays_table`), which learn a place in minutes on a CPU; each is a setting, and the preset `512` is the posts' network.
 """
 
 from __future__ import annotations
@@ -96,6 +98,8 @@ class Settings(Training):
     """Layers of an MLP that each ray goes through before it enters."""
     rays_width: int = 64
     """Channels of that MLP."""
+    rays_table: int = 0
+    """Cells across a learned table of directions, which each ray is looked up in; 0 for none."""
     generator_norm: Literal["batch", "instance", "none"] = "batch"
     """Norm in the generator."""
     attention_px: int = 0
@@ -160,14 +164,13 @@ GOAL_2048 = replace(
 )  # fmt: skip
 # Ours: rays and Fourier features, narrow layers at a higher rate.
 LAPTOP = replace(
-    PAPER, size_px=128, width=12, fourier=0, rays_px=32, rays_fourier=7, rays_layers=3, generator_norm="none",
-    momentum=0.9, warmup_steps=100, zoom=(1.0, 1.15), roll_degrees=10.0, batch_size=2, discriminator_width=16,
-    perceptual="none", learned_weight=10.0, rate=4e-3, discriminator_rate=5e-4, halvings=4,
-    pixel_steps=3000, steps=2000, average_half_life=200.0, checkpoint_every=500, preview_every=500,
-    score_every=500,
+    PAPER, size_px=128, width=12, fourier=0, rays_px=32, rays_fourier=7, rays_layers=3, rays_table=512,
+    generator_norm="none", momentum=0.9, warmup_steps=100, zoom=(1.0, 1.15), roll_degrees=10.0, batch_size=2,
+    discriminator_width=16, perceptual="none", learned_weight=10.0, rate=4e-3, discriminator_rate=5e-4, halvings=4,
+    pixel_steps=3000, steps=2000, average_half_life=200.0, checkpoint_every=500, preview_every=500, score_every=500,
 )  # fmt: skip
 PREVIEW = replace(
-    LAPTOP, size_px=64, rays_px=16, rays_fourier=6, pixel_steps=1200, steps=400,
+    LAPTOP, size_px=64, rays_px=16, rays_fourier=6, rays_table=256, pixel_steps=1200, steps=400,
     checkpoint_every=200, preview_every=200, score_every=200,
 )  # fmt: skip
 
@@ -372,9 +375,9 @@ class ReverseMatchmove(Recipe):
             settings={
                 "size_px": s.size_px, "width": s.width, "mean": mean, "deviation": deviation, "film_back_mm": film,
                 "fourier": s.fourier, "rays_px": s.rays_px, "rays_fourier": s.rays_fourier,
-                "rays_layers": s.rays_layers, "rays_width": s.rays_width, "norm": s.generator_norm,
-                "attention_px": s.attention_px, "coarse_px": s.coarse_px, "spectral": s.generator_spectral,
-                "drop": s.dropout,
+                "rays_layers": s.rays_layers, "rays_width": s.rays_width, "rays_table": s.rays_table,
+                "norm": s.generator_norm, "attention_px": s.attention_px, "coarse_px": s.coarse_px,
+                "spectral": s.generator_spectral, "drop": s.dropout,
             },
             input="camera", range=(-1.0, 1.0), channels_in=13, tiling="internal", recipe="reverse_matchmove",
             purpose=f"views of {s.size_px} px from cameras", data=s.data, extra=self._told() if self._views else {},
@@ -434,6 +437,8 @@ def _check(s: Settings) -> None:
         raise UserError("coarse_px and coarse_steps go together", do="Give both, or neither")
     if s.coarse_px and not 16 <= s.coarse_px < s.size_px:
         raise UserError(f"coarse_px is {s.coarse_px}", f"It goes from 16 to half of size_px, which is {s.size_px}")
+    if s.rays_table < 0 or (s.rays_table and not s.rays_px):
+        raise UserError(f"rays_table is {s.rays_table}", "It holds what rays see", "Give --rays-px, too, or 0")
     if s.halvings < 1:
         raise UserError(f"halvings is {s.halvings}", do="Use at least 1")
     if s.adversarial.base == "wasserstein" and s.discriminator_norm != "spectral" and not s.weight_clip:
