@@ -276,7 +276,8 @@ def stacked(low: Tensor, guide: Tensor, grid_px: tuple[int, int]) -> Tensor:
     """
     both = torch.cat([low, guide.to(low)])[None]
     if both.shape[-2:] != grid_px:
-        both = resize_bicubic(both, size=grid_px)
+        # Keys' kernel as in data/degrade.py, but without its matrices, which grow with the square of the height.
+        both = F.interpolate(both, size=grid_px, mode="bicubic", antialias=True)
     return both[0].clamp(0, 1) * 2 - 1
 
 
