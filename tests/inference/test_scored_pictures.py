@@ -134,7 +134,7 @@ def test_a_maker_of_clips_makes_every_sequence(world, tmp_path, capsys):
         (("--real", "truth", "--fake", "camera.safetensors"), "--cameras FOOTAGE"),
         (("--labels", "truth", "--fake", "camera.safetensors"), "--cameras FOOTAGE"),
         (("--clips", "camera.safetensors", "truth"), "makes no clips"),
-        (("--real", "truth", "--fake", "nowhere"), "nowhere"),
+        (("--real", "truth", "--fake", "nowhere"), "nowhere does not exist"),
         (("--pairs", "truth", "truth", "--per-class"), "--per-class needs real"),
     ],
 )

@@ -195,6 +195,10 @@ def _made(fake: Path, takes: str, asked: _Asked, labels: Path | None = None) -> 
     """
     from ganvas.inference import scored_pictures
 
+    if not fake.exists() and not scored_pictures.is_model(fake):
+        raise UserError(
+            f"{fake} does not exist", do="Name a folder of results, or a run or weight file that makes them"
+        )
     if fake.is_dir() and not scored_pictures.is_model(fake):
         return scored_pictures.Made(fake)
     card = scored_pictures.card_of(fake)
