@@ -24,7 +24,7 @@ from ganvas.metrics.results import Results, Score
 from ganvas.metrics.sets import read_picture
 
 NAMES = {"miou": "higher", "pixel_accuracy": "higher", "miou_real": "", "pixel_accuracy_real": ""}
-STEPS = 300
+STEPS = 600
 LONGEST_PX = 512
 """Larger pictures are shrunk before they are judged."""
 HELD_OUT = 0.2

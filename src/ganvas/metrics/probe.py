@@ -42,7 +42,7 @@ UNKNOWN = -1
 BALANCE = 0.5
 """Power of a label's rarity that weights its pixels: 0 counts all alike, 1 all labels."""
 _GROUPS = 4
-_VERSION = 3
+_VERSION = 4
 """Of how probes are trained: one from another version is not taken from the cache."""
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -77,17 +77,18 @@ class SmallClassifier(nn.Module):
 
 
 class SmallSegmenter(nn.Module):
-    """An encoder of three halvings and a decoder with skips.
+    """An encoder of four halvings and a decoder with skips, to half of the size and from there enlarged.
 
     (B, 3, H, W) -> (B, num_labels, H, W)
 
-    Pictures in [0, 1] of any size from 16 px a side; each is judged by itself.
+    Pictures in [0, 1] of any size from 16 px a side; each is judged by itself. Of equal time a network without
+    full-size maps takes three times the steps, and reads better for it.
     """
 
     def __init__(self, num_labels: int, width: int = 16) -> None:
         super().__init__()
         widths = [width, 2 * width, 4 * width, 4 * width]
-        self.stem = _stage(3, width, stride=1)
+        self.stem = _stage(3, width, stride=2)
         self.down = nn.ModuleList(_stage(a, b, stride=2) for a, b in itertools.pairwise(widths))
         self.context = _stage(widths[-1], widths[-1], stride=1)
         self.up = nn.ModuleList(_stage(a + b, b, stride=1) for a, b in zip(widths[:0:-1], widths[-2::-1]))
@@ -109,7 +110,7 @@ class SmallSegmenter(nn.Module):
         for stage, skip in zip(self.up, reversed(skips)):
             deep = F.interpolate(deep, size=skip.shape[-2:], mode="bilinear", align_corners=False)
             deep = stage(torch.cat([deep, skip], dim=1))
-        return self.head(deep)
+        return F.interpolate(self.head(deep), size=picture.shape[-2:], mode="bilinear", align_corners=False)
 
 
 def _stage(channels_in: int, channels_out: int, stride: int) -> nn.Sequential:
@@ -232,7 +233,7 @@ def train_segmenter(
     label_maps: Tensor | Sequence[Tensor],
     num_labels: int,
     *,
-    steps: int = 300,
+    steps: int = 600,
     seed: int = 0,
     held_out: float | Sequence[int] = HELD_OUT,
     crop_px: int = 128,
