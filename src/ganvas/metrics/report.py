@@ -7,7 +7,7 @@ import html
 import math
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -83,15 +83,22 @@ def interval(score: Score) -> str:
     return f"{number(score.low)} to {number(score.high)}" if score.has_interval else ""
 
 
+def counting(rows: Mapping[str, Mapping[str, float]]) -> set[str]:
+    """Return the columns that hold whole numbers only."""
+    columns = next(iter(rows.values()), {})
+    return {column for column in columns if all(row[column] % 1 == 0 for row in rows.values())}
+
+
 def _rows(results: Results) -> str:
     if not results.rows:
         return ""
     columns = list(next(iter(results.rows.values())))
     shown = list(results.rows.items())[:MOST_ROWS]
-    lines = [
-        f"<tr><td>{html.escape(name)}" + "".join(f"<td>{number(row[column])}" for column in columns) + "</tr>"
-        for name, row in shown
-    ]
+    counts = counting(results.rows)
+    lines = []
+    for name, row in shown:
+        cells = (f"{row[column]:.0f}" if column in counts else number(row[column]) for column in columns)
+        lines.append(f"<tr><td>{html.escape(name)}" + "".join(f"<td>{cell}" for cell in cells) + "</tr>")
     head = "<tr><th>name" + "".join(f"<th>{html.escape(column)}" for column in columns) + "</tr>"
     more = len(results.rows) - len(shown)
     rest = f"<p class=quiet>and {more} more</p>" if more else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -55,11 +56,13 @@ def tell(results: Results, means: Mapping[str, float], earlier: Mapping[str, Map
 def _print_rows(results: Results) -> None:
     if not results.rows:
         return
+    from ganvas.metrics.report import counting
+
     columns = list(next(iter(results.rows.values())))
     width = max(len(name) for name in results.rows)
     widths = [max(12, len(column)) for column in columns]
     print("  ".join(["name".ljust(width), *(column.rjust(size) for column, size in zip(columns, widths))]))
-    counts = {column for column in columns if all(row[column] % 1 == 0 for row in results.rows.values())}
+    counts = counting(results.rows)
     for name, row in results.rows.items():
         values = (f"{row[column]:{size}.{0 if column in counts else 4}f}" for column, size in zip(columns, widths))
         print("  ".join([name.ljust(width), *values]))
@@ -97,7 +100,7 @@ def page_of(results: Results) -> str:
     """Return the report page of results, with the command that repeats them."""
     from ganvas.metrics.report import page
 
-    return page(results, " ".join(["ganvas evaluate", *_shown_arguments()]))
+    return page(results, shlex.join(["ganvas", "evaluate", *_shown_arguments()]))
 
 
 def write_report(path: Path, text: str, quiet: bool) -> None:
