@@ -51,7 +51,7 @@ COMMON: dict[str, Any] = {
     "encoder_width": 8, "discriminator_width": 32, "discriminator_scales": 2, "rate": 4e-4, "perceptual": "none",
     "average_half_life": 300.0, "checkpoint_every": 200, "preview_every": 200, "log_every": 50, "keep_last": 1,
 }  # fmt: skip
-PROBE_STEPS = 1500
+PROBE_STEPS = 600
 STEPS = {"global_steps": 4000, "enhancer_steps": 300, "joint_steps": 3000}
 VARIANTS: dict[str, dict[str, Any]] = {
     "gan": {},
