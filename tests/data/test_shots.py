@@ -207,3 +207,19 @@ def test_light_is_encoded_and_decoded_by_srgbs_curve():
     values = np.linspace(0, 1, 101)
     np.testing.assert_allclose(shots.decode_light(shots.encode(values)), values, atol=1e-6)
     assert shots.encode(np.array(0.18)) == pytest.approx(0.4613561, abs=1e-6)
+
+
+def test_the_point_that_cameras_look_at_is_found_and_none_where_they_stand_still():
+    target, around = np.array([3.0, 1.0, -8.0]), []
+    for frame in range(12):
+        origin = target + [10 * np.cos(0.2 * frame), 4 + 0.1 * frame, 10 * np.sin(0.2 * frame)]
+        matrix = world.look(tuple(origin), tuple(target), 0.1)
+        around.append(View(plain_camera(matrix, 30.0, (24.0, 24.0), (16, 16), frame), torch.zeros(3, 16, 16)))
+    found = Views(around, 16).centre()
+    assert found is not None
+    np.testing.assert_allclose(found, target, atol=0.1)
+    turned = [replace(view.camera, matrix=world.look((1, 2, 3), (n, 0, -9.0), 0.0)) for n, view in enumerate(around)]
+    assert Views([View(one, torch.zeros(3, 16, 16)) for one in turned], 16).centre() is None
+    # Seen from the other side of the cameras, what their axes meet in lies behind them.
+    away = [replace(one.camera, matrix=one.camera.matrix @ np.diag([-1.0, 1, -1, 1])) for one in around]
+    assert Views([View(one, torch.zeros(3, 16, 16)) for one in away], 16).centre() is None

@@ -9,7 +9,7 @@ from torch import nn
 from ganvas.errors import UserError
 from ganvas.networks.blocks import SelfAttention, spectral_sigmas
 from ganvas.networks.matchmove import CameraDiscriminator, CameraGenerator, ChannelResize, Rays, Standardizer
-from ganvas.networks.ray_table import RayTable
+from ganvas.networks.ray_table import RayPlanes, RayTable
 
 MEAN = [0.1 * number for number in range(12)] + [35.0]
 DEVIATION = [1.0 + 0.1 * number for number in range(12)] + [5.0]
@@ -265,7 +265,7 @@ def test_a_table_tells_directions_apart_as_bilinear_lookup_does():
     torch.manual_seed(0)
     mean = cameras(1)[0, :, 0, 0].tolist()
     table = RayTable(mean, 64)
-    assert [tuple(level.shape) for level in table.levels] == [(1, 4, side, side) for side in (64, 32, 16)]
+    assert [tuple(level.shape) for level in table.grids.levels] == [(1, 4, side, side) for side in (64, 32, 16)]
     lines = torch.randn(2, 9, 3, 5)
     lines[:, :3] = F.normalize(lines[:, :3], dim=1)
     found = table(lines)
@@ -273,7 +273,7 @@ def test_a_table_tells_directions_apart_as_bilinear_lookup_does():
     torch.testing.assert_close(found[:, :9], lines)
     turn = np.array(mean[:12]).reshape(3, 4)[:, :3]
     seen = lines[1, :3, 2, 4].double().numpy() @ turn
-    for number, level in enumerate(table.levels):
+    for number, level in enumerate(table.grids.levels):
         side, values = level.shape[-1], np.pad(level[0].detach().double().numpy(), ((0, 0), (1, 1), (1, 1)))
         x, y = ((place + 1) * side / 2 + 0.5 for place in seen[:2])
         column, row, dx, dy = int(x), int(y), x % 1, y % 1
@@ -288,10 +288,37 @@ def test_a_table_tells_directions_apart_as_bilinear_lookup_does():
 def test_a_generator_with_a_table_learns_from_the_entries_that_its_rays_meet():
     torch.manual_seed(0)
     mean = cameras(1)[0, :, 0, 0].tolist()
-    net = CameraGenerator(size_px=32, width=2, mean=mean, deviation=DEVIATION, rays_px=8, rays_table=64)
+    net = CameraGenerator(
+        size_px=32, width=2, mean=mean, deviation=DEVIATION, rays_px=8, rays_table=64, rays_planes=2, centre=(1, 2, -30)
+    )
     net(cameras(1)).square().mean().backward()
-    tables = [part for part in net.modules() if isinstance(part, RayTable)]
-    assert [table.levels[0].shape[-1] for table in tables] == [32, 64]
-    for table in tables:
-        gradient = table.levels[0].grad
-        assert gradient is not None and 0 < (gradient != 0).any(1).float().mean() < 0.5
+    for kind, sides in ((RayTable, [32, 64]), (RayPlanes, [16, 32])):
+        tables = [part for part in net.modules() if isinstance(part, kind)]
+        assert [table.grids.levels[0].shape[-1] for table in tables] == sides
+        for table in tables:
+            gradient = table.grids.levels[0].grad
+            assert gradient is not None and 0 < (gradient != 0).any(1).float().mean() < 0.5
+    # Where the planes lie is learned, too.
+    assert all((part.offsets.grad != 0).all() for part in net.modules() if isinstance(part, RayPlanes))
+
+
+def test_a_place_in_a_plane_is_the_same_from_wherever_it_is_seen():
+    """Rays of two cameras through one place of a plane meet the same entries; through others, others."""
+    torch.manual_seed(0)
+    random = np.random.default_rng(0)
+    origins = random.normal(size=(2, 3)) + np.array([0, 4, 0])
+    centre = np.array([0.3, -1.0, 0.5])
+    planes = RayPlanes(centre.tolist(), 64, 1)
+    for axis in range(3):
+        places = random.normal(size=(5, 3))
+        places[:, axis] = centre[axis]
+        lines = []
+        for origin in origins:
+            direction = (places - origin) / np.linalg.norm(places - origin, axis=1, keepdims=True)
+            lines.append(np.concatenate([direction, np.cross(origin, direction)], 1).T[:, None])
+        with torch.no_grad():
+            found = planes(torch.tensor(np.stack(lines), dtype=torch.float32))[:, 6:, 0]
+        ours = found.view(2, 3, -1, 5)[:, axis]
+        torch.testing.assert_close(ours[0], ours[1], atol=1e-3, rtol=1e-3)
+        assert (ours[0, :, :1] - ours[0, :, 1:]).abs().max() > 0.02
+        assert (found.view(2, 3, -1, 5)[0, axis - 1] - found.view(2, 3, -1, 5)[1, axis - 1]).abs().max() > 0.02

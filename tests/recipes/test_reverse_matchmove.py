@@ -143,7 +143,7 @@ def test_every_preset_is_a_recipe(name):
 
 
 VARIANTS = {
-    "as it is": {},
+    "as it is": {"rays_table": 32, "rays_planes": 1},
     "everything on": {"conditional": True, "attention_px": 8, "generator_spectral": True, "coarse_px": 16,
                       "size_px": 32,
                       "coarse_steps": 1, "pixel_steps": 1, "rays_px": 0, "dropout": 0.1, "width": 4},

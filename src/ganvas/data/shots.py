@@ -31,6 +31,8 @@ NAMES = ("transforms.json", "cameras.csv", "images.txt", "sparse/0/images.txt")
 """Camera files that are looked for in a folder, in this order; then any other of a known suffix."""
 FLAT = 1e-6
 """A number whose spread over all cameras is below this share of it says nothing and is left as it is."""
+PULL = 1e-3
+"""Weight of the cameras' middle against one optical axis in finding the point that they look at."""
 Crop = Literal["square", "whole"]
 
 
@@ -189,6 +191,22 @@ class Views:
         mean, deviation = told.mean(0), told.std(0)
         deviation[deviation < FLAT * np.maximum(1.0, np.abs(mean))] = 1.0
         return mean.tolist(), deviation.tolist()
+
+    def centre(self) -> list[float] | None:
+        """Return the point that the cameras look at, in metres; None where all stand in one place or look away from it.
+
+        It is nearest to all optical axes; where these are about parallel, it is drawn towards the cameras.
+        """
+        matrices = np.array([square.matrix for square in self.squares])
+        places, ahead = matrices[:, :3, 3], -matrices[:, :3, 2]
+        middle = places.mean(0)
+        if np.ptp(places, axis=0).max() < FLAT * max(1.0, np.abs(places).max()):
+            return None
+        across = np.eye(3) - ahead[:, :, None] * ahead[:, None]
+        pull = PULL * len(places)
+        sums = across.sum(0) + pull * np.eye(3)
+        found = np.linalg.solve(sums, np.einsum("nij,nj->i", across, places) + pull * middle)
+        return found.tolist() if (found - middle) @ ahead.mean(0) > 0 else None
 
     def _picture(self, index: int) -> tuple[Tensor, Camera]:
         """Return a view's picture as uint8, no finer than it is needed, and its camera."""

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ganvas.errors import UserError
 from ganvas.networks.blocks import Norm, SelfAttention, init_icnr, init_orthogonal, norm_layer
 from ganvas.networks.blocks import spectral as normalize_spectrally
-from ganvas.networks.ray_table import RayTable
+from ganvas.networks.ray_table import RayPlanes, RayTable
 from ganvas.protocol import Verdict
 
 CAMERA = 13
@@ -189,6 +189,10 @@ class Rays(nn.Module):
         self.register_buffer("mean", torch.tensor([mean[3], mean[7], mean[11]]), persistent=False)
         self.register_buffer("scale", torch.tensor(max(deviation[3], deviation[7], deviation[11])), persistent=False)
 
+    def measured(self, place: Sequence[float]) -> list[float]:
+        """Return a place of the world as moments measure it: from the cameras' middle, in units of their spread."""
+        return ((torch.tensor(place) - self.mean) / self.scale).tolist()
+
     def forward(self, cameras: Tensor) -> Tensor:
         # Half precision would move what a pixel sees by several pixels.
         with torch.autocast(cameras.device.type, enabled=False):
@@ -212,13 +216,15 @@ class Rays(nn.Module):
         return torch.cat([lines, waves], dim=1)
 
 
-def _lines_of_sight(rays: Rays, table: RayTable | None, channels: int, layers: int, spectral: bool) -> nn.Module:
-    """Return rays, what a table holds of them, and an MLP of each pixel's ray, as far as there are such.
+def _lines_of_sight(
+    rays: Rays, tables: Sequence[RayTable | RayPlanes], channels: int, layers: int, spectral: bool
+) -> nn.Module:
+    """Return rays, what tables hold of them, and an MLP of each pixel's ray, as far as there are such.
 
     Rays that enter a convolution of 3 x 3 cost nine times as much as here, and are blended before a single bend.
     """
-    parts: list[nn.Module] = [rays, *([table] if table else [])]
-    known = _known(rays.octaves, table)
+    parts: list[nn.Module] = [rays, *tables]
+    known = _known(rays.octaves, tables)
     for _ in range(layers):
         conv = nn.Conv2d(known, channels, 1)
         nn.init.kaiming_normal_(conv.weight, SLOPE)
@@ -227,8 +233,8 @@ def _lines_of_sight(rays: Rays, table: RayTable | None, channels: int, layers: i
     return nn.Sequential(*parts) if len(parts) > 1 else rays
 
 
-def _known(octaves: int, table: RayTable | None) -> int:
-    return RAY * (1 + 2 * octaves) + (table.channels if table else 0)
+def _known(octaves: int, tables: Sequence[RayTable | RayPlanes]) -> int:
+    return RAY * (1 + 2 * octaves) + sum(table.channels for table in tables)
 
 
 class CameraGenerator(nn.Module):
@@ -239,9 +245,10 @@ class CameraGenerator(nn.Module):
     Two transposed convolutions to 8 px, then pixel-shuffle doublings, each with a resized residual; the last doubling
     has `width` channels, those before it up to four times as many. The defaults are the original's network.
     Beyond it: `fourier` octaves of the camera and of its rays (`rays_fourier`: others for these); per-pixel rays that
-    enter each doubling from `rays_px` on, with what a table of `rays_table` cells across holds of them, bare or behind
-    an MLP of `rays_layers` of `rays_width`; another norm; self-attention at `attention_px`; spectral norm; a second,
-    coarse output of `coarse_px`.
+    enter each doubling from `rays_px` on, bare or behind an MLP of `rays_layers` of `rays_width`, with what learned
+    tables hold of their directions (`rays_table` cells across) and of where they cross `rays_planes` planes across each
+    axis near `centre`, which the cameras look at (half as many); another norm; self-attention at `attention_px`;
+    spectral norm; a second, coarse output of `coarse_px`.
     Source: NeuralVFX, "Reverse Matchmove GAN" and "... at high resolution", blog posts.
 
     Raises:
@@ -261,6 +268,8 @@ class CameraGenerator(nn.Module):
         rays_layers: int = 0,
         rays_width: int = 64,
         rays_table: int = 0,
+        rays_planes: int = 0,
+        centre: Sequence[float] | None = None,
         norm: Norm = "batch",
         attention_px: int = 0,
         coarse_px: int = 0,
@@ -286,10 +295,13 @@ class CameraGenerator(nn.Module):
                 raise UserError("Rays need the statistics of the training cameras", do="Give mean and deviation")
             for side in sides[sides.index(rays_px) :]:
                 rays = Rays(mean, deviation, film_back_mm, side, octaves)
-                # The finest doubling has the whole table; those before it as much less as they have fewer pixels.
-                table = RayTable(mean, max(1, rays_table * side // sides[-1])) if rays_table else None
-                self.rays[str(side)] = _lines_of_sight(rays, table, rays_width, rays_layers, spectral)
-                seen[side] = rays_width if rays_layers else _known(octaves, table)
+                # The finest doubling has the whole tables; those before it as much less as they have fewer pixels.
+                cells = max(2, rays_table * side // sides[-1])
+                tables: list[RayTable | RayPlanes] = [RayTable(mean, cells)] if rays_table else []
+                if rays_table and rays_planes and centre:
+                    tables.append(RayPlanes(rays.measured(centre), cells // 2, rays_planes))
+                self.rays[str(side)] = _lines_of_sight(rays, tables, rays_width, rays_layers, spectral)
+                seen[side] = rays_width if rays_layers else _known(octaves, tables)
         widths = [width * min(4, size_px // (2 * side)) for side in sides]
         self.blocks = nn.ModuleList([
             TransposeBlock(self.standardize.channels, 8 * width, True, norm, spectral, drop),

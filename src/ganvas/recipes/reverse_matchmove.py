@@ -99,7 +99,9 @@ class Settings(Training):
     rays_width: int = 64
     """Channels of that MLP."""
     rays_table: int = 0
-    """Cells across a learned table of directions, which each ray is looked up in; 0 for none."""
+    """Cells across a learned table of directions, in which each ray is looked up; 0 for none."""
+    rays_planes: int = 0
+    """Planes across each axis, near what the cameras look at, with tables of where rays cross them; 0 for none."""
     generator_norm: Literal["batch", "instance", "none"] = "batch"
     """Norm in the generator."""
     attention_px: int = 0
@@ -162,15 +164,16 @@ GOAL_1024 = replace(PAPER, size_px=1024, coarse_px=256, coarse_steps=100_000, ba
 GOAL_2048 = replace(
     PAPER, size_px=2048, coarse_px=256, coarse_steps=100_000, batch_size=1, activation_checkpoints=True
 )  # fmt: skip
-# Ours: rays and Fourier features, narrow layers at a higher rate.
+# Ours: rays with tables of what they see, narrow layers at a higher rate.
 LAPTOP = replace(
-    PAPER, size_px=128, width=12, fourier=0, rays_px=32, rays_fourier=7, rays_layers=3, rays_table=512,
+    PAPER, size_px=128, width=12, fourier=0, rays_px=32, rays_fourier=7, rays_layers=3, rays_table=512, rays_planes=3,
     generator_norm="none", momentum=0.9, warmup_steps=100, zoom=(1.0, 1.15), roll_degrees=10.0, batch_size=2,
-    discriminator_width=16, perceptual="none", learned_weight=10.0, rate=4e-3, discriminator_rate=5e-4, halvings=4,
-    pixel_steps=3000, steps=2000, average_half_life=200.0, checkpoint_every=500, preview_every=500, score_every=500,
+    discriminator_width=16, perceptual="none", learned_weight=10.0, gan_weight=0.1, rate=4e-3, discriminator_rate=5e-4,
+    halvings=4, pixel_steps=1500, steps=1500, average_half_life=200.0, checkpoint_every=500, preview_every=500,
+    score_every=500,
 )  # fmt: skip
 PREVIEW = replace(
-    LAPTOP, size_px=64, rays_px=16, rays_fourier=6, rays_table=256, pixel_steps=1200, steps=400,
+    LAPTOP, size_px=64, rays_px=16, rays_fourier=6, rays_table=256, pixel_steps=600, steps=300,
     checkpoint_every=200, preview_every=200, score_every=200,
 )  # fmt: skip
 
@@ -376,6 +379,7 @@ class ReverseMatchmove(Recipe):
                 "size_px": s.size_px, "width": s.width, "mean": mean, "deviation": deviation, "film_back_mm": film,
                 "fourier": s.fourier, "rays_px": s.rays_px, "rays_fourier": s.rays_fourier,
                 "rays_layers": s.rays_layers, "rays_width": s.rays_width, "rays_table": s.rays_table,
+                "rays_planes": s.rays_planes, "centre": self._training().centre() if self._views else None,
                 "norm": s.generator_norm, "attention_px": s.attention_px, "coarse_px": s.coarse_px,
                 "spectral": s.generator_spectral, "drop": s.dropout,
             },
@@ -424,7 +428,8 @@ class ReverseMatchmove(Recipe):
 def _check(s: Settings) -> None:
     if min(s.coarse_steps, s.pixel_steps, s.steps) < 0 or not s.coarse_steps + s.pixel_steps + s.steps:
         raise UserError("There is nothing to train", "coarse_steps, pixel_steps and steps are all 0 or below")
-    for name in ("pixel_weight", "perceptual_weight", "learned_weight", "gan_weight", "weight_clip", "roll_degrees"):
+    weights = ("pixel_weight", "perceptual_weight", "learned_weight", "gan_weight", "weight_clip")
+    for name in (*weights, "roll_degrees", "rays_table", "rays_planes"):
         if getattr(s, name) < 0:
             raise UserError(f"{name} is {getattr(s, name):g}", "It must not be negative", "0 switches it off")
     if not (s.pixel_weight or s.learned_weight or s.gan_weight or (s.perceptual_weight and s.perceptual != "none")):
@@ -437,8 +442,6 @@ def _check(s: Settings) -> None:
         raise UserError("coarse_px and coarse_steps go together", do="Give both, or neither")
     if s.coarse_px and not 16 <= s.coarse_px < s.size_px:
         raise UserError(f"coarse_px is {s.coarse_px}", f"It goes from 16 to half of size_px, which is {s.size_px}")
-    if s.rays_table < 0 or (s.rays_table and not s.rays_px):
-        raise UserError(f"rays_table is {s.rays_table}", "It holds what rays see", "Give --rays-px, too, or 0")
     if s.halvings < 1:
         raise UserError(f"halvings is {s.halvings}", do="Use at least 1")
     if s.adversarial.base == "wasserstein" and s.discriminator_norm != "spectral" and not s.weight_clip:
