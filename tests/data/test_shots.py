@@ -212,7 +212,7 @@ def test_light_is_encoded_and_decoded_by_srgbs_curve():
 def test_the_point_that_cameras_look_at_is_found_and_none_where_they_stand_still():
     target, around = np.array([3.0, 1.0, -8.0]), []
     for frame in range(12):
-        origin = target + [10 * np.cos(0.2 * frame), 4 + 0.1 * frame, 10 * np.sin(0.2 * frame)]
+        origin = target + np.array([10 * np.cos(0.2 * frame), 4 + 0.1 * frame, 10 * np.sin(0.2 * frame)])
         matrix = world.look(tuple(origin), tuple(target), 0.1)
         around.append(View(plain_camera(matrix, 30.0, (24.0, 24.0), (16, 16), frame), torch.zeros(3, 16, 16)))
     found = Views(around, 16).centre()

@@ -173,8 +173,7 @@ LAPTOP = replace(
     score_every=500,
 )  # fmt: skip
 PREVIEW = replace(
-    LAPTOP, size_px=64, rays_px=16, rays_fourier=6, rays_table=256, pixel_steps=600, steps=300,
-    checkpoint_every=200, preview_every=200, score_every=200,
+    LAPTOP, size_px=64, rays_px=16, rays_fourier=6, rays_table=256, pixel_steps=600, steps=300, score_every=300,
 )  # fmt: skip
 
 
