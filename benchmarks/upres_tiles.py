@@ -24,7 +24,7 @@ from ganvas.inference.upres import Options, Upres
 from ganvas.networks.upres import JNet
 from ganvas.protocol import Card
 
-HEIGHTS = (1, 4)
+HEIGHTS = (1, 16)
 
 
 class Way(NamedTuple):

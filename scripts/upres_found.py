@@ -1,11 +1,14 @@
 """How often dlib finds the face-like set's faces at a size, and how far its landmarks are from the exact ones.
 
-python scripts/upres_found.py [--number 40] [--size 128] [--landmarks FILE]
+python scripts/upres_found.py [--number 40] [--size 128] [--pictures FOLDER] [--landmarks FILE]
+
+With --pictures it is told in how many pictures of a folder, such as generated ones, a face is found.
 """
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import numpy as np
 
@@ -21,9 +24,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--number", type=int, default=40)
     parser.add_argument("--size", type=int, default=128)
+    parser.add_argument("--pictures", type=Path)
     parser.add_argument("--landmarks", default="")
     asked = parser.parse_args()
     detector, errors = Detector(asked.landmarks), []
+    if asked.pictures:
+        paths = images.find_pictures([asked.pictures])[0]
+        found = sum(detector(images.read(path)[0][..., :3]) is not None for path in paths)
+        print(f"{found} of {len(paths)} found")
+        return
     for number in range(asked.number):
         made = face(FIRST + number, asked.size)
         points = detector(images.from_float(made.picture, "uint8"))

@@ -1,8 +1,10 @@
 """The insights of seeds 001 and 004 as tables: prepares the data and prints one `ganvas compare` command for each.
 
-    python scripts/upres_tables.py OUT [--faces 150] [--size 384] [--steps 400] [--seeds 3] [--run]
+    python scripts/upres_tables.py OUT [--faces 150] [--size 384] [--steps 400] [--seeds 3] [--only guide,norm] [--run]
 
-Without `--run` the commands are only printed. OUT/clean is the embedded face-like set, OUT/spoiled the same with 30 %
+Without `--run` the commands are only printed; with it, each table is written to OUT/RECIPE_NAME/ as it is finished, and
+the same command goes on where it was stopped. Pictures of SIZE px are made from a quarter of that, from half by
+`superres_unet`. OUT/clean is the embedded face-like set, OUT/spoiled the same with 30 %
 of its pictures blurred, cut into blocks, turned gray or made flat, and OUT/curated what `ganvas curate` keeps of that.
 All three are scored on OUT/held_out, which is clean.
 """
@@ -33,8 +35,8 @@ SUPERRES = {
     "style": ["style=none,gan,salimans,vaegan", "content_weight=1"],
     "style_alone": ["style=gan,salimans,vaegan", "content_weight=0", "content_steps=0"],
     "grid": ["grid=1x1,4x4"],
-    "shut_off": ["content_off_step=0,300"],
-    "minibatch": ["minibatch=false,true", "grid=1x1", "low_px=32"],
+    "shut_off": ["content_off_step=0,{half}", "content_fade_steps={half}"],
+    "minibatch": ["minibatch=false,true", "grid=1x1"],
     "replay": ["replay_size=0,50"],
     "history": ["history_weight=0,0.1"],
 }
@@ -47,10 +49,12 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=384)
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", default="", help="names of tables, separated by commas")
     parser.add_argument("--run", action="store_true", help="run the commands, one after the other: hours")
     asked = parser.parse_args()
     prepare(asked.out, asked.faces, asked.size)
-    for command in commands(asked.out, asked.steps, asked.seeds):
+    wanted = set(filter(None, asked.only.split(",")))
+    for command in commands(asked.out, asked.size, asked.steps, asked.seeds, wanted):
         print(shlex.join(command), flush=True)
         if asked.run:
             subprocess.run(command, check=True)
@@ -95,28 +99,35 @@ def spoiled(picture: np.ndarray, kind: int) -> np.ndarray:
     return images.from_float(values[0].permute(1, 2, 0).numpy(), "uint8")
 
 
-def commands(out: Path, steps: int, seeds: int) -> list[list[str]]:
-    """Return the command of every table."""
-    common = [
-        "--preset",
-        "preview",
-        "--seeds",
-        str(seeds),
-        "--fix",
-        f"val={out / 'held_out'}",
-        "--fix",
-        f"steps={steps}",
-    ]
+def commands(out: Path, size_px: int, steps: int, seeds: int, wanted: set[str]) -> list[list[str]]:
+    """Return the command of every table, or of the wanted ones."""
+    common = [f"val={out / 'held_out'}", f"steps={steps}", "threads=1", f"score_every={steps}"]
+    own = {
+        "tiled_upres": ["guide=points", "scale=4", f"high_px={size_px}", f"low_px={size_px // 4}",
+                        f"pixel_steps={steps // 2}"],
+        "superres_unet": [f"low_px={size_px // 2}", "framing=squares", f"content_steps={steps // 2}"],
+    }  # fmt: skip
     made = []
     for recipe, tables in (("tiled_upres", UPRES), ("superres_unet", SUPERRES)):
         for name, settings in tables.items():
-            vary = [part for setting in settings for part in (("--vary" if "," in setting else "--fix"), setting)]
-            place = ["--data", str(out / "clean"), "--out", str(out / f"{recipe}_{name}")]
-            made.append(["ganvas", "compare", recipe, *place, *common, *vary])
-    sets = ",".join(str(out / name) for name in ("clean", "spoiled", "curated"))
-    made.append(["ganvas", "compare", "tiled_upres", "--out", str(out / "tiled_upres_data"), *common,
-                 "--vary", f"data={sets}"])  # fmt: skip
+            if wanted and name not in wanted:
+                continue
+            asked = [setting.format(half=steps // 2) for setting in settings]
+            varied = [part for setting in asked if "," in setting for part in ("--vary", setting)]
+            changed = {setting.partition("=")[0] for setting in asked}
+            kept = [setting for setting in [*common, *own[recipe]] if setting.partition("=")[0] not in changed]
+            fixed = [part for setting in [*kept, *(s for s in asked if "," not in s)] for part in ("--fix", setting)]
+            made.append([*_command(recipe, out / f"{recipe}_{name}", seeds), "--data", str(out / "clean"),
+                         *fixed, *varied])  # fmt: skip
+    if not wanted or "data" in wanted:
+        sets = ",".join(str(out / name) for name in ("clean", "spoiled", "curated"))
+        fixed = [part for setting in [*common, *own["tiled_upres"]] for part in ("--fix", setting)]
+        made.append([*_command("tiled_upres", out / "tiled_upres_data", seeds), *fixed, "--vary", f"data={sets}"])
     return made
+
+
+def _command(recipe: str, out: Path, seeds: int) -> list[str]:
+    return ["ganvas", "compare", recipe, "--out", str(out), "--preset", "preview", "--seeds", str(seeds)]
 
 
 if __name__ == "__main__":

@@ -3,9 +3,11 @@
 import itertools
 import re
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy.ndimage import gaussian_filter
 
 from ganvas.data.degrade import resize_bicubic
 from ganvas.errors import UserError
@@ -165,3 +167,14 @@ def test_detail_is_what_an_enlarged_low_picture_lacks() -> None:
     plain = LowConditionedDiscriminator(6, 4, 4, norm="none")
     plain.load_state_dict(judge.state_dict())
     assert torch.allclose(judge(high, low).score, plain(10 * detail, low).score, atol=1e-5)
+
+
+def test_fine_detail_is_given_back_at_inference_alone() -> None:
+    torch.manual_seed(0)
+    low = torch.rand(1, 3, 16, 16)
+    for net in (SuperResolvingUNet(width=4, downs=2, norm="none", base="bicubic"), JNet(3, 4, 1, 2, base="bicubic")):
+        net = net.eval().requires_grad_(False)
+        plain, net.detail = net(low), 1.5
+        blurred = gaussian_filter(plain.double().numpy(), (0, 0, 1, 1), mode="mirror", truncate=3)
+        assert np.allclose(net(low).numpy(), plain.numpy() + 0.5 * (plain.numpy() - blurred), atol=1e-5)
+        assert torch.equal(net.train()(low), plain)

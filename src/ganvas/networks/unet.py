@@ -32,9 +32,9 @@ class SuperResolvingUNet(nn.Module):
     decoder level like those below: its partner on the other side is the picture enlarged to that size, by one
     convolution of the encoder's first width. `seed` is seed 004's for checkpoints of its shape: the outermost level
     gives 512 channels and one more transposed convolution doubles once. `base` adds the enlarged picture to the
-    result instead of a tanh; `faithful` also corrects the sum so that, shrunk again, it is the input. Any size: sides
-    are padded to a multiple of 2^downs and cut again. Values in [-1, 1]; channels after the first three (label maps,
-    classes) are conditions.
+    result instead of a tanh; `faithful` also corrects the sum so that, shrunk again, it is the input. `detail` is the
+    gain of the finest detail at inference: L1 damps what it is unsure of. Any size: sides are padded to a multiple of
+    2^downs and cut again. Values in [-1, 1]; channels after the first three (label maps, classes) are conditions.
     Source: Ronneberger et al. 2015; Isola et al. 2017, appendix 6.1.1; SuperResGANUnet, seed 004.
 
     Raises:
@@ -50,6 +50,7 @@ class SuperResolvingUNet(nn.Module):
         norm: Norm = "batch",
         tail: Literal["symmetric", "seed"] = "symmetric",
         base: Base = "none",
+        detail: float = 1.0,
     ) -> None:
         super().__init__()
         if scale not in SCALES:
@@ -61,6 +62,7 @@ class SuperResolvingUNet(nn.Module):
             raise UserError(f"A U-Net of {downs} halvings has no bottom", do="Use 1 to 8")
         self.scale, self.downs, self.tail_kind = scale, downs, tail
         self.base: Base = base
+        self.detail = detail
         wide = [width * min(2**level, WIDEST) for level in range(downs)]
         self.down = nn.ModuleList(
             _halving(channels_in if level == 0 else wide[level - 1], wide[level], norm, plain=level in (0, downs - 1))
@@ -89,7 +91,7 @@ class SuperResolvingUNet(nn.Module):
         height, width = picture.shape[-2:]
         padded = pad_to_multiple(picture, 2**self.downs)
         high = self._run(padded)[..., : self.scale * height, : self.scale * width]
-        return based(high, picture, self.scale, self.base)
+        return based(high, picture, self.scale, self.base, 1.0 if self.training else self.detail)
 
     def _run(self, picture: Tensor) -> Tensor:
         skips, x = [], picture
@@ -122,18 +124,27 @@ class _TailLevel(nn.Module):
         return self.norm(self.join(torch.cat([F.relu(x), F.leaky_relu(partner, SLOPE)], dim=1)))
 
 
-def based(residual: Tensor, picture: Tensor, scale: int, base: Base) -> Tensor:
+def based(residual: Tensor, picture: Tensor, scale: int, base: Base, detail: float = 1.0) -> Tensor:
     """Return the picture that a network's last layer stands for: (B, 3, sH, sW), (B, 3 + C, H, W) -> (B, 3, sH, sW)."""
-    if base == "none":
-        return torch.tanh(residual)
     low = picture[:, :3]
-    high = residual + enlarged(low, scale)
+    high = torch.tanh(residual) if base == "none" else residual + enlarged(low, scale)
+    if detail != 1:
+        high = high + (detail - 1) * fine_detail(high)
     return corrected(high, low, scale) if base == "faithful" and scale > 1 else high
 
 
 def enlarged(picture: Tensor, scale: int) -> Tensor:
     """Return a picture enlarged by bicubic interpolation: (B, 3, H, W) -> (B, 3, scale H, scale W)."""
     return F.interpolate(picture, scale_factor=scale, mode="bicubic") if scale > 1 else picture
+
+
+def fine_detail(picture: Tensor) -> Tensor:
+    """Return what a Gaussian of one pixel takes away, mirrored at the border: (B, C, H, W) -> (B, C, H, W)."""
+    line = torch.exp(-0.5 * torch.arange(-3.0, 4.0).square()).to(picture)
+    line, channels = line / line.sum(), picture.shape[1]
+    padded = F.pad(picture, (3, 3, 3, 3), mode="reflect")
+    rows = F.conv2d(padded, line[None, None, :, None].expand(channels, 1, -1, 1), groups=channels)
+    return picture - F.conv2d(rows, line[None, None, None, :].expand(channels, 1, 1, -1), groups=channels)
 
 
 def detail_of(high: Tensor, low: Tensor, scale: int) -> Tensor:
