@@ -131,6 +131,7 @@ def test_a_maker_of_clips_makes_every_sequence(world, tmp_path, capsys):
     ("arguments", "words"),
     [
         (("--pairs", "compact-x4", "truth", "--scale", "2"), "enlarges by 4"),
+        (("--pairs", "compact-x4", "truth", "--scores", "psnr_y,lpips"), "--lpips-heads"),
         (("--real", "truth", "--fake", "camera.safetensors"), "--cameras FOOTAGE"),
         (("--labels", "truth", "--fake", "camera.safetensors"), "--cameras FOOTAGE"),
         (("--clips", "camera.safetensors", "truth"), "makes no clips"),
@@ -144,4 +145,19 @@ def test_a_model_of_another_kind_is_told_its_own_way(truth, arguments, words, ca
         card = Card(network="camera_generator", input="camera", settings={"size_px": 32, "width": 4}, channels_in=13)
         weights.save("camera.safetensors", build(card).state_dict(), card)
     assert cli.main(["evaluate", *arguments]) == cli.USER_ERROR
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("scores_asked", "num", "words"),
+    [("fid", 50, "--inception FILE"), ("frechet", 1, "needs 2 pictures"), ("frechte", 50, "Did you mean")],
+)
+def test_what_must_fail_fails_before_anything_is_made(truth, tmp_path, scores_asked, num, words, capsys, monkeypatch):
+    from ganvas.inference import scored_pictures
+
+    card = Card(network="dcgan_generator", input="seeds", settings={"latent": 8, "width": 4, "size_px": 32})
+    model = weights.save(tmp_path / "net.safetensors", build(card).state_dict(), card)
+    monkeypatch.setattr(scored_pictures, "from_seeds", lambda *_: pytest.fail("pictures were made"))
+    asked = ("--real", truth, "--fake", model, "--scores", scores_asked, "--num", num)
+    assert cli.main(["evaluate", *map(str, asked)]) == cli.USER_ERROR
     assert words in capsys.readouterr().err

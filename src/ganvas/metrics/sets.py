@@ -94,6 +94,20 @@ def parse(asked: Iterable[str]) -> list[Wanted]:
     return found
 
 
+def check(real: Path, asked: Iterable[str], num_fake: int, inception: Path | None = None) -> None:
+    """Refuse what can be known to fail before the fakes are made: names, numbers of pictures, missing weights.
+
+    Raises:
+        UserError: as `score_sets`.
+    """
+    wanted = parse(asked)
+    num_real = len(_find(real))
+    for score in wanted:
+        _require(score, {"real": num_real, "fake": num_fake})
+    for judge in dict.fromkeys(score.judge for score in wanted if score.judge):
+        open_judge(judge, inception)
+
+
 def score_sets(
     real: Path,
     fake: Path,

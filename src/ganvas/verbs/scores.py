@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ganvas.cli import DONE
-from ganvas.errors import UserError
+from ganvas.errors import UserError, did_you_mean
 from ganvas.verbs.score_printing import Bar, page_of, print_names, tell, write_report
 
 if TYPE_CHECKING:
@@ -187,7 +187,13 @@ def _trained_on(fake: Path) -> Path:
 # What a model makes
 
 
-def _made(fake: Path, takes: str, asked: _Asked, labels: Path | None = None) -> Made:
+def _made(
+    fake: Path,
+    takes: str,
+    asked: _Asked,
+    labels: Path | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> Made:
     """Return the folder of the results, after a model in its place has made them.
 
     Raises:
@@ -205,6 +211,7 @@ def _made(fake: Path, takes: str, asked: _Asked, labels: Path | None = None) -> 
     if card.input != takes:
         why = f"It takes a {card.input}, and this score is of pictures from {takes}"
         raise UserError(f"{fake} cannot make these results", why, _instead(fake, card.input))
+    check()
     folder = asked.room / "made"
     if labels is not None:
         return scored_pictures.from_labels(
@@ -242,6 +249,8 @@ def _pairs(
         found, _ = images.find_pictures([truth])
         if not found:
             raise UserError(f"{truth} holds no pictures")
+        # Names and weights are looked at before anything is enlarged; the model's own factor is known to be above 1.
+        paired_scores.scorer(asked.names, crop_px, max(2, scale), parts)
         some = (
             [found[place * len(found) // asked.num] for place in range(asked.num)] if len(found) > asked.num else found
         )
@@ -261,8 +270,8 @@ def _pairs(
 def _sets(real: Path, fake: Path, asked: _Asked, inception: Path | None) -> Results:
     from ganvas.metrics import sets
 
-    made = _made(fake, "seeds", asked)
     names = asked.names or (*sets.DEFAULT, *(sets.WITH_INCEPTION if inception else ()))
+    made = _made(fake, "seeds", asked, check=lambda: sets.check(real, names, asked.num, inception))
     results = sets.score_sets(
         real, made.folder, names, seed=asked.seed, resamples=asked.resamples, inception=inception,
         cache=asked.cache, device=asked.device, progress=asked.bar.move,
@@ -273,6 +282,7 @@ def _sets(real: Path, fake: Path, asked: _Asked, inception: Path | None) -> Resu
 def _classes(real: Path, fake: Path, asked: _Asked) -> Results:
     from ganvas.metrics import classes
 
+    _require_known(asked.names, classes.NAMES, "classes")
     made = _made(fake, "seeds", asked)
     if made.folder != fake and not made.class_names:
         raise UserError(f"{fake} knows no classes", "It makes pictures from noise alone", "Leave --per-class out")
@@ -287,6 +297,7 @@ def _classes(real: Path, fake: Path, asked: _Asked) -> Results:
 def _labels(labels: Path, fake: Path, asked: _Asked) -> Results:
     from ganvas.metrics import labelled
 
+    _require_known(asked.names, labelled.NAMES, "labelled pictures")
     made = _made(fake, "labels", asked, labels)
     results = labelled.score_labelled(
         made.folder, labels, asked.names or tuple(labelled.NAMES), steps=asked.probe_steps or labelled.STEPS,
@@ -300,6 +311,7 @@ def _clips(clips: tuple[Path, Path], asked: _Asked, flow: str) -> Results:
     from ganvas.inference import scored_pictures
     from ganvas.metrics import clips as clip_scores
 
+    _require_known(asked.names, clip_scores.NAMES, "clips")
     ours, truth = clips
     made = scored_pictures.Made(ours)
     if scored_pictures.is_model(ours):
@@ -323,6 +335,13 @@ def _views(footage: Path, fake: Path, trained_on: Path | None, asked: _Asked) ->
         fake, footage, trained_on, asked.names, num=asked.num, seed=asked.seed, resamples=asked.resamples,
         device=asked.device, room=asked.room, progress=asked.bar.move,
     )  # fmt: skip
+
+
+def _require_known(names: Iterable[str], known: Iterable[str], kind: str) -> None:
+    """Refuse unknown names before a model makes anything."""
+    for name in names:
+        if name not in known:
+            raise UserError(f"There is no score {name!r} of {kind}", do=did_you_mean(name, known))
 
 
 def _named(results: Results, fake: Path, made: Made) -> Results:
