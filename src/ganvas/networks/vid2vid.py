@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from ganvas.errors import UserError
 from ganvas.networks.blocks import init_normal, norm_layer, pad_to_multiple
-from ganvas.networks.warping import warp
+from ganvas.networks.warping import Sampling, warp
 
 Norm = Literal["batch", "instance", "tracked_instance"]
 
@@ -112,9 +112,11 @@ def _head(width: int, channels_out: int, *last: nn.Module) -> nn.Sequential:
 class _Heads(nn.Module):
     """What the scales share: the heads that turn features into a frame, and the blend."""
 
-    def __init__(self, width: int, flow_px: float, with_flow: bool, foreground: Sequence[int]) -> None:
+    def __init__(
+        self, width: int, flow_px: float, with_flow: bool, foreground: Sequence[int], sampling: Sampling
+    ) -> None:
         super().__init__()
-        self.flow_px, self.foreground = flow_px, tuple(foreground)
+        self.flow_px, self.foreground, self.sampling = flow_px, tuple(foreground), sampling
         self.model_final_img = _head(width, 3, nn.Tanh())
         self.with_flow = with_flow
         if with_flow:
@@ -136,7 +138,10 @@ class _Heads(nn.Module):
             mask = mask if known.mask is None else known.mask.to(mask.dtype)
         picture = raw
         if features.flow is not None or known is not None:
-            picture = raw * mask + warp(previous[:, -3:].to(raw.dtype), flow) * (1 - mask)
+            fetched = warp(previous[:, -3:].to(raw.dtype), flow, self.sampling)
+            if self.sampling == "bicubic":
+                fetched = fetched.clamp(-1, 1)
+            picture = raw * mask + fetched * (1 - mask)
         if features.foreground is not None and foreground_mask is not None:
             drawn = self.indv_final(features.foreground)
             share = foreground_mask.to(raw.dtype)
@@ -168,8 +173,9 @@ class CompositeGenerator(_Heads):
         norm: Norm,
         with_flow: bool,
         foreground: Sequence[int],
+        sampling: Sampling = "bilinear",
     ) -> None:
-        super().__init__(width, FLOW_PX, with_flow, foreground)
+        super().__init__(width, FLOW_PX, with_flow, foreground, sampling)
         deep, later = width * 2**downs, blocks // 2
         early = blocks - later
         self.model_down_seg = _encoder(channels_labels, width, downs, early, norm)
@@ -214,8 +220,9 @@ class LocalGenerator(_Heads):
         norm: Norm = "batch",
         with_flow: bool = True,
         foreground: Sequence[int] = (),
+        sampling: Sampling = "bilinear",
     ) -> None:
-        super().__init__(width, FLOW_PX * 2**scale, with_flow, foreground)
+        super().__init__(width, FLOW_PX * 2**scale, with_flow, foreground, sampling)
         self.channels_label, self.frames = channels_label, frames
         stacked, pictures = frames * channels_label, 3 * (frames - 1)
         self.model_down_seg = _encoder(stacked, width, 1, 0, norm)
@@ -276,6 +283,7 @@ class Vid2Vid(nn.Module):
         norm: `batch` (the paper's), `instance`, or `tracked_instance` (published files with running statistics).
         with_flow: False leaves the flow branch out: every frame is hallucinated.
         foreground: labels that are drawn by the foreground branch; none leaves it out.
+        sampling: how the frame before is fetched: `bilinear` (the paper's), or `bicubic`, which blurs less (ours).
 
     Raises:
         UserError: a number is too small for a network, or a foreground label does not exist.
@@ -293,6 +301,7 @@ class Vid2Vid(nn.Module):
         norm: Norm = "batch",
         with_flow: bool = True,
         foreground: Sequence[int] = (),
+        sampling: Sampling = "bilinear",
     ) -> None:
         super().__init__()
         numbers = {"channels_label": channels_label, "width": width, "downs": downs, "scales": scales}
@@ -307,10 +316,12 @@ class Vid2Vid(nn.Module):
         self.foreground = tuple(foreground)
         self.multiple_of = 2 ** (downs + scales - 1)
         stacked, pictures = frames * channels_label, 3 * (frames - 1)
-        self.scale0 = CompositeGenerator(stacked, pictures, width, downs, blocks, norm, with_flow, foreground)
+        self.scale0 = CompositeGenerator(stacked, pictures, width, downs, blocks, norm, with_flow, foreground, sampling)
         for scale in range(1, scales):
             narrow = width // 2**scale
-            finer = LocalGenerator(channels_label, frames, narrow, local_blocks, scale, norm, with_flow, foreground)
+            finer = LocalGenerator(
+                channels_label, frames, narrow, local_blocks, scale, norm, with_flow, foreground, sampling
+            )
             self.add_module(f"scale{scale}", finer)
         init_normal(self)
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+Sampling = Literal["bilinear", "bicubic"]
 
-def warp(picture: Tensor, flow: Tensor) -> Tensor:
-    """Return at each pixel what the picture holds at that place plus the flow, bilinear, the border going on outside.
+
+def warp(picture: Tensor, flow: Tensor, sampling: Sampling = "bilinear") -> Tensor:
+    """Return at each pixel what the picture holds at that place plus the flow, the border going on outside.
 
     (B, C, H, W), (B, 2, H, W) -> (B, C, H, W)
 
@@ -23,7 +27,7 @@ def warp(picture: Tensor, flow: Tensor) -> Tensor:
     y = torch.arange(height, device=flow.device, dtype=wide)[:, None]
     at_x, at_y = x + flow[:, 0].to(wide), y + flow[:, 1].to(wide)
     grid = torch.stack([2 * at_x / max(1, width - 1) - 1, 2 * at_y / max(1, height - 1) - 1], dim=-1)
-    fetched = F.grid_sample(picture.to(wide), grid, mode="bilinear", padding_mode="border", align_corners=True)
+    fetched = F.grid_sample(picture.to(wide), grid, mode=sampling, padding_mode="border", align_corners=True)
     return fetched.to(picture.dtype)
 
 

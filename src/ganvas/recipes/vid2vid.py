@@ -411,7 +411,7 @@ class Vid2VidRecipe(Recipe):
         network = {
             "channels_label": self.channels_label + s.instance_features, "frames": s.past_frames + 1,
             "width": s.width, "downs": s.downs, "blocks": s.blocks, "scales": s.scales, "norm": s.norm,
-            "with_flow": s.with_flow, "foreground": list(self.foreground()),
+            "with_flow": s.with_flow, "foreground": list(self.foreground()), "sampling": s.sampling,
         }  # fmt: skip
         extra = {
             "num_labels": self.num_labels,

@@ -43,6 +43,8 @@ class Settings(Training):
     """Norm in all networks."""
     with_flow: bool = True
     """False leaves the flow branch out: every frame is hallucinated (an ablation of the paper's)."""
+    sampling: Literal["bilinear", "bicubic"] = "bilinear"
+    """How the frame before is fetched along the flow: the paper's bilinear, or bicubic, which blurs less."""
     foreground: tuple[int, ...] = ()
     """Labels that are drawn by a branch of their own."""
     things_are_foreground: bool = False
@@ -119,7 +121,8 @@ LAPTOP = Settings(
     discriminator_width=32, clip_strides=(1, 3), first_length=6, longest=24, lengths=3, frames_a_step=3,
     rounds=(400,), rates=(5e-4,), perceptual="small",
     # Both the blended and the hallucinated picture are compared.
-    perceptual_layers=("relu1_1", "relu2_1", "relu3_1", "relu4_1"), pixel_weight=5.0, mask_weight=1.0,
+    perceptual_layers=("relu1_1", "relu2_1", "relu3_1", "relu4_1"), pixel_weight=5.0, mask_weight=3.0,
+    sampling="bicubic",
     average_half_life=500.0, precision="float32", checkpoint_every=250, preview_every=100, score_every=250,
 )  # fmt: skip
 # Minutes are few: many short steps teach more than few long ones.
