@@ -2,6 +2,7 @@
 
     python scripts/biggan_claims.py --out claims                 # prints what would be run
     python scripts/biggan_claims.py --out claims --run           # runs it; an interrupted one goes on
+    python scripts/biggan_claims.py --costs                      # parameters and CPU seconds only, in half a minute
 
 The first row is a SAGAN as the paper's baseline: no shared class embedding, no noise to the blocks, no penalty on the
 weights. Every other row changes it in one way, or adds to the row before as its name says. All rows see equally many
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ from ganvas.io import images
 from ganvas.metrics import compare
 from ganvas.metrics.probe import Probe, train_classifier
 from ganvas.metrics.sliced import pyramid_distances
+from ganvas.recipes.biggan import PREVIEW, BigGAN
 from ganvas.training import step
 from ganvas.training.trainer import Plan, Trainer
 
@@ -130,21 +133,35 @@ def whole(source: Shapes) -> tuple[Tensor, Tensor]:
     return torch.stack([s["picture"] for s in samples]).float() / 255, torch.stack([s["label"] for s in samples])
 
 
+def print_costs(planned: dict[str, dict[str, Any]]) -> None:
+    """Print parameters of both networks, and CPU seconds of training for a thousand pictures, as the rows begin."""
+    for name, changes in planned.items():
+        chosen = replace(PREVIEW, **changes, num_classes=len(CLASSES), threads=1, workers=0, sentinel="off")
+        plan = Plan("biggan", BigGAN(chosen), Shapes(SIZE_PX, 30), None)
+        nets = plan.recipe.networks()
+        sizes = [sum(value.numel() for value in nets[side].parameters()) for side in ("generator", "discriminator")]
+        print(f"| {name} | {sizes[0]:,} | {sizes[1]:,} | {cost(plan):.1f} |", flush=True)
+
+
 def main() -> None:
     """Print the rows, and run them where that is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=Path("claims"))
     parser.add_argument("--run", action="store_true")
+    parser.add_argument("--costs", action="store_true")
     parser.add_argument("--pictures", type=int, default=8192, help="shown in each run")
     parser.add_argument("--width", type=int, default=4, help="of the first row")
     parser.add_argument("--seeds", type=int, default=2)
     options = parser.parse_args()
     planned = rows(options.width, options.pictures)
+    torch.set_num_threads(1)
+    if options.costs:
+        print_costs(planned)
+        return
     for name, changes in planned.items():
         print(f"{name}: " + " ".join(f"{key}={value}" for key, value in changes.items()), flush=True)
     if not options.run:
         return
-    torch.set_num_threads(1)
     write_shapes(options.out / "data")
     # The last step's checkpoint is what is scored; nothing is looked at before.
     never = dict.fromkeys(("checkpoint_every", "preview_every", "score_every"), 1000000)
