@@ -34,7 +34,6 @@ from ganvas.settings import parse
 from ganvas.training import loop, rehearsal
 
 FILM = (24.0, 24.0)
-FOCAL_MM = 17.0
 LINE_PX = 18
 
 NONE = {"learned_weight": 0.0, "gan_weight": 0.0}
@@ -119,17 +118,12 @@ def split(number: int, seed: int) -> dict[str, list[int]]:
 
 
 def _world_views(number: int, size_px: int, seed: int) -> list[View]:
-    """Return views of the block of the world that stands still, along a wandering flight."""
+    """Return views of the world as `ganvas world --path survey` makes them."""
     place, views = world.World(seed), []
-    phases = np.random.default_rng([seed, 5]).uniform(0, 2 * np.pi, 4)
-    for frame in range(number):
-        slow, fast = 2 * np.pi * frame / 125, 2 * np.pi * frame / 47
-        azimuth = 0.9 * np.sin(slow + phases[0]) + 0.25 * np.sin(fast + phases[1])
-        radius, high = 34 + 5 * np.sin(0.7 * slow + phases[2]), 24 + 8 * np.sin(0.45 * fast + phases[3])
-        origin = (radius * np.sin(azimuth), high, radius * np.cos(azimuth))
-        matrix = world.look(origin, (0.0, 2.0, 0.0), 0.05 * np.sin(fast))
-        picture = place.render(world.Camera(matrix, FOCAL_MM, FILM), 0.0, size_px, size_px).picture
-        camera = plain_camera(matrix, FOCAL_MM, FILM, (size_px, size_px), frame, f"frames/{frame:06d}.png")
+    for frame, one in enumerate(world.survey(number, seed, film_back_mm=FILM)):
+        picture = place.render(one, 0.0, size_px, size_px).picture
+        name = f"frames/{frame:06d}.png"
+        camera = plain_camera(one.matrix, one.focal_mm, FILM, (size_px, size_px), frame, name)
         views.append(View(camera, torch.from_numpy(picture)))
     return views
 
