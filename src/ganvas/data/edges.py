@@ -45,7 +45,7 @@ def _cross(gray: np.ndarray, along_y: np.ndarray, along_x: np.ndarray) -> np.nda
         wide = np.pad(gray, [(reach, reach) if axis == side else (0, 0) for side in (0, 1)], mode="edge")
         length = gray.shape[axis]
         parts = [weight * wide.take(range(at, at + length), axis) for at, weight in enumerate(weights) if weight]
-        gray = np.sum(parts, axis=0, dtype=np.float32)
+        gray = np.asarray(np.sum(parts, axis=0), np.float32)
     return gray
 
 

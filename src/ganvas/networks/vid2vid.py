@@ -116,7 +116,8 @@ class _Heads(nn.Module):
         self, width: int, flow_px: float, with_flow: bool, foreground: Sequence[int], sampling: Sampling
     ) -> None:
         super().__init__()
-        self.flow_px, self.foreground, self.sampling = flow_px, tuple(foreground), sampling
+        self.flow_px, self.foreground = flow_px, tuple(foreground)
+        self.sampling: Sampling = sampling
         self.model_final_img = _head(width, 3, nn.Tanh())
         self.with_flow = with_flow
         if with_flow:
