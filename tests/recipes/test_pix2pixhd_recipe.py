@@ -234,6 +234,13 @@ def test_losses_of_a_step_by_plain_arithmetic(data, name, scales):
     assert float(theirs["pixel"]) == pytest.approx(3 * error, rel=1e-5)
 
 
+def test_small_features_are_compared_where_they_have_layers(data):
+    recipe = plan(data, perceptual="small").recipe
+    recipe.networks()
+    assert list(recipe.features(torch.rand(1, 3, 32, 32))) == ["relu1_1", "relu2_1", "relu3_1", "relu4_1"]
+    assert recipe.settings.layer_weights == {"relu1_1": 1 / 32, "relu2_1": 1 / 16, "relu3_1": 1 / 8, "relu4_1": 1 / 4}
+
+
 @pytest.mark.parametrize("means", [False, True])
 def test_perceptual_loss_feeds_as_the_flag_says(data, means):
     layers, weights = ("conv1_2", "relu2_1"), (0.25, 1.0)

@@ -135,7 +135,7 @@ class Pix2PixHD(Recipe):
             nets["discriminator"] = MultiScaleDiscriminator(
                 **self.cards()["discriminator"].settings, last_bias=last_bias
             )
-        self.features = load_features(s.perceptual, s.perceptual_layers)
+        self.features = load_features(s.perceptual, tuple(s.layer_weights))
         if self.features is not None:
             self.features.normalize = s.imagenet_means  # pyright: ignore[reportArgumentType, reportAttributeAccessIssue]
         return nets
@@ -256,8 +256,7 @@ class Pix2PixHD(Recipe):
         features = self.features.to(fake.device)
         with torch.no_grad():
             target = features(real * 0.5 + 0.5)
-        weights = dict(zip(s.perceptual_layers, s.perceptual_layer_weights))
-        return perceptual(features(fake * 0.5 + 0.5), target, weights)
+        return perceptual(features(fake * 0.5 + 0.5), target, s.layer_weights)
 
     # What is shown and scored
 

@@ -65,7 +65,7 @@ class Settings(Training):
     perceptual: str = "vgg19"
     """Features of the perceptual loss: `vgg19`, `small` (ours), a weight file, or `none`."""
     perceptual_layers: tuple[str, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
-    """Layers compared."""
+    """Layers compared; `small` has four stages, of which the fifth's layers are left out."""
     perceptual_layer_weights: tuple[float, ...] = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
     """Weight of each of these layers."""
     perceptual_weight: float = 10.0
@@ -93,6 +93,12 @@ class Settings(Training):
     """The same of the joint stage: with the 10 epochs before it 50 of 100, as the original."""
     score_probe_steps: int = 0
     """Steps of a segmenter that reads validation pictures for the score `miou`; 600 do; 0 leaves that score out."""
+
+    @property
+    def layer_weights(self) -> dict[str, float]:
+        """The weight of each layer that the perceptual loss compares."""
+        pairs = zip(self.perceptual_layers, self.perceptual_layer_weights)
+        return {layer: weight for layer, weight in pairs if self.perceptual != "small" or layer[4:5] != "5"}
 
 
 # Wang et al. 2018, section 4 and appendix A, and the authors' scripts for 512 and 1024 px (batch 1, 100 + 100 epochs,
