@@ -147,7 +147,7 @@ def test_a_run_is_compared_with_its_own_data_where_none_is_named(folders, tmp_pa
         "standing_batches": 1,
     }
     run = launch.train("biggan", real, tmp_path / "run", preset="preview", settings=settings, quiet=True)
-    asked = ["--fake", str(run), "--per-class", "--num", "9", "--probe-steps", "2", "--resamples", "2", "--json"]
+    asked = [str(run), "--per-class", "--num", "9", "--probe-steps", "2", "--resamples", "2", "--json"]
     assert cli.main(["evaluate", *asked]) == cli.DONE, capsys.readouterr().err
     found = json.loads(capsys.readouterr().out)
     assert found["conditions"]["real"] == str(real) and set(found["rows"]) == set(NAMES)

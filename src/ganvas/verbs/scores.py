@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from tyro.conf import Positional
+
 from ganvas.cli import DONE
 from ganvas.errors import UserError, did_you_mean
 from ganvas.verbs.score_printing import Bar, page_of, print_names, tell, write_report
@@ -25,6 +27,7 @@ WAYS = (
 
 
 def evaluate(
+    model: Positional[Path | None] = None,
     pairs: tuple[Path, Path] | None = None,
     real: Path | None = None,
     fake: Path | None = None,
@@ -61,12 +64,12 @@ def evaluate(
     that it was measured with.
 
     Args:
+        model: the same as --fake: `ganvas evaluate RUN --per-class`.
         pairs: results and truth: two pictures, or two folders whose pictures have the same names; or a model and truth,
             which is shrunk and enlarged again.
-        real: folder of real pictures.
+        real: folder of real pictures; a run of a generator from seeds is by default compared with its training data.
         fake: folder of generated pictures, or the run or weight file that makes them.
-        per_class: with --real and --fake by class: accuracy, diversity, distance and confusion of each class; without
-            --real a run is compared with what it was trained on.
+        per_class: with --real and --fake by class: accuracy, diversity, distance and confusion of each class.
         clips: results and truth: video files, folders of frames, or folders of these; or a model and truth, whose label
             maps it is given.
         labels: labelled data from whose label maps the --fake pictures were made; a segmenter trained on it judges.
@@ -97,7 +100,10 @@ def evaluate(
     if scores == "list":
         return print_names()
     names = tuple(name.strip() for name in scores.split(",") if name.strip())
-    if per_class and fake and not real:
+    if model and fake:
+        raise UserError(f"{model} and --fake {fake} are given at once", "Both name what is scored", "Give one of them")
+    fake = model or fake
+    if fake and not (pairs or real or clips or labels or cameras):
         real = _trained_on(fake)
     _check_inputs(pairs, real, fake, per_class, clips, labels, cameras)
     earlier = _earlier(against)
@@ -175,12 +181,19 @@ def _check_inputs(
 
 
 def _trained_on(fake: Path) -> Path:
-    from ganvas.inference.scored_pictures import training_folder
+    """Return the pictures that a generator from seeds learned from.
 
+    Raises:
+        UserError: it is no such generator, or they are no longer where they lay.
+    """
+    from ganvas.inference.scored_pictures import card_of, is_model, training_folder
+
+    if is_model(fake) and (takes := card_of(fake).input) != "seeds":
+        raise UserError(f"{fake} takes a {takes}", "What it is compared with has to be named", _instead(fake, takes))
     found = training_folder(fake)
     if found is None:
         why = f"{fake} does not tell where its training data lies, or it lies there no more"
-        raise UserError("--real is missing", why, "Give --real DIR --fake RUN --per-class")
+        raise UserError("--real is missing", why, f"Give --real DIR --fake {fake}")
     return found
 
 
