@@ -127,24 +127,26 @@ class LabelPainter:
 
     # Maps
 
-    def read(self, files: MapFiles) -> Regions:
-        """Read the maps of one picture.
+    def read(self, labels: MapFiles | str | Path, instances: str | Path = "") -> Regions:
+        """Read the maps of one picture: a pair of files, or a label map and, where there is one, an instance map.
 
         Raises:
             UserError: a file is damaged or missing, an id has no label, or the two maps differ in size.
         """
-        labels = read_label_map(files.labels, self.legend)
-        labels = check_ids(labels, self.num_labels, self.ignore, files.labels).astype(np.int16)
+        files = labels
+        if not isinstance(files, MapFiles):
+            files = MapFiles(Path(files).stem, Path(files), Path(instances) if instances else None)
+        label_map = read_label_map(files.labels, self.legend)
+        label_map = check_ids(label_map, self.num_labels, self.ignore, files.labels).astype(np.int16)
         if files.instances and not files.instances.is_file():
             what = f"{files.labels} has no instance map"
             raise UserError(what, f"{files.instances} does not exist", "Add it, or name another folder by --instances")
-        instances = read_instance_map(files.instances) if files.instances else labels
-        if instances.shape != labels.shape:
-            why = (
-                f"They measure {labels.shape[1]} x {labels.shape[0]} and {instances.shape[1]} x {instances.shape[0]} px"
-            )
+        instance_map = read_instance_map(files.instances) if files.instances else label_map
+        if instance_map.shape != label_map.shape:
+            sizes = [f"{shape[1]} x {shape[0]}" for shape in (label_map.shape, instance_map.shape)]
+            why = f"They measure {' and '.join(sizes)} px"
             raise UserError(f"{files.labels.name} and its instance map differ in size", why)
-        return Regions.of(*(torch.from_numpy(plane)[None, None] for plane in (labels, instances)))
+        return Regions.of(*(torch.from_numpy(plane)[None, None] for plane in (label_map, instance_map)))
 
     # Styles
 
