@@ -1,12 +1,14 @@
 """Make low pictures of a folder, or judge whether results are sharp as this project means it, by a table.
 
-    python scripts/upres_sharp.py lower HELD_OUT LOWS --scale 2       then `ganvas upscale LOWS --model RUN --out MADE`
-    python scripts/upres_sharp.py judge MADE HELD_OUT --scale 2
+    python scripts/upres_sharp.py lower HELD_OUT OUT --scale 2 [--square 432]
+    ganvas upscale OUT/low --model RUN --out MADE
+    python scripts/upres_sharp.py judge MADE OUT/high --scale 2
 
-`lower` cuts pictures to a multiple of the scale and shrinks them by antialiased bicubic to 8-bit PNGs; facial landmarks
-beside them are shrunk, too. `judge` compares pictures of equal names: energy in the top three octaves (finest first)
-and variance of the Laplacian as shares of the truth's, high-pass correlation with the truth, beside the two cheats; and
-the L1 distance of both averaged to the low size. As many border pixels as the scale do not count.
+`lower` cuts pictures to a multiple of the scale, or makes their largest squares so small, and shrinks them by
+antialiased bicubic to 8-bit PNGs, with their landmarks if there are any. `judge` compares pictures of equal names:
+energy in the top three octaves (finest first) and variance of the Laplacian as shares of the truth's, high-pass
+correlation with the truth, beside the two cheats; and the L1 distance of both averaged to the low size. As many border
+pixels as the scale do not count.
 """
 
 from __future__ import annotations
@@ -33,24 +35,35 @@ def main() -> None:
     parser.add_argument("first", type=Path)
     parser.add_argument("second", type=Path)
     parser.add_argument("--scale", type=int, default=2)
+    parser.add_argument("--square", type=int, default=0, help="side of the high squares; 0 keeps whole pictures")
     asked = parser.parse_args()
     if asked.task == "lower":
-        lower(asked.first, asked.second, asked.scale)
+        lower(asked.first, asked.second, asked.scale, asked.square)
     else:
         print_table(asked.first, asked.second, asked.scale)
 
 
-def lower(truths: Path, out: Path, scale: int) -> None:
-    """Write the low picture of each picture of a folder, and the landmarks that belong to it."""
-    out.mkdir(parents=True, exist_ok=True)
+def lower(truths: Path, out: Path, scale: int, square_px: int = 0) -> None:
+    """Write OUT/high and OUT/low, and the landmarks of the low ones where pictures are whole."""
+    for name in ("high", "low"):
+        (out / name).mkdir(parents=True, exist_ok=True)
     for path in images.find_pictures([truths])[0]:
-        low = degrade.bicubic(read(path, scale), scale)[0].permute(1, 2, 0)
-        images.write(out / f"{path.stem}.png", images.from_float(low.numpy(), "uint8"))
-    if (truths / SIDECAR).exists():
+        high = squared(read(path, 1), square_px) if square_px else read(path, scale)
+        for name, picture in (("high", high), ("low", degrade.bicubic(high, scale))):
+            rows = picture[0].permute(1, 2, 0).clamp(0, 1).numpy()
+            images.write(out / name / f"{path.stem}.png", images.from_float(rows, "uint8"))
+    if (truths / SIDECAR).exists() and not square_px:
         points = read_points(truths / SIDECAR)
         # Pixel centres lie at whole numbers, so edges, not centres, keep their places.
         smaller = {name: (((found + 0.5) / scale) - 0.5).round(3).tolist() for name, found in points.items()}
-        runs.write_json(out / SIDECAR, {"points": smaller})
+        runs.write_json(out / "low" / SIDECAR, {"points": smaller})
+
+
+def squared(picture: Tensor, side_px: int) -> Tensor:
+    """Return the largest square in the middle, made so small: (1, 3, H, W) -> (1, 3, S, S)."""
+    side = min(picture.shape[-2:])
+    top, left = ((length - side) // 2 for length in picture.shape[-2:])
+    return degrade.resize_bicubic(picture[..., top : top + side, left : left + side], size=(side_px, side_px))
 
 
 def read(path: Path, scale: int) -> Tensor:
