@@ -198,6 +198,16 @@ def test_the_verb_flies_through_training_cameras_into_a_video(model, tmp_path, c
     assert images.read(tmp_path / "again" / "000009.png")[0].dtype == np.uint16
 
 
+def test_a_table_of_cameras_without_a_film_back_is_flown_on_that_of_the_training(model, tmp_path, capsys):
+    cameras.write(tmp_path / "path.csv", shot()[1:4])
+    assert main(["generate", str(model), "--camera", str(tmp_path / "path.csv"), "--out", str(tmp_path / "f")]) == 0
+    said = capsys.readouterr().out
+    assert "20.2 x 20.2 mm" in said and "3 near" in said
+    match = cameras.read(tmp_path / "f" / "shot.camera.json").cameras
+    assert [one.focal_mm for one in match] == pytest.approx([31, 32, 33], rel=1e-5)
+    assert match[0].film_back_mm == pytest.approx((20.25, 20.25))
+
+
 def test_a_path_far_from_the_training_cameras_is_warned_of_with_numbers(model, tmp_path, capsys):
     far = [dataclasses.replace(one, matrix=one.matrix @ np.diag([1, 1, 1, 1.0])) for one in shot()[:2]]
     far[1].matrix[:3, 3] += 50

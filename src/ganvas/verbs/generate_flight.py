@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -140,8 +141,15 @@ def _read(flyer: Flyer, camera: Path, zoom: float, given: Given) -> tuple[np.nda
     from ganvas.inference import camera_paths
     from ganvas.io import cameras
 
+    assumed = []
+    if camera.suffix.lower() == ".csv" and given.film_back_mm is None:
+        # The table tells millimetres and no film: they are of the footage's, of which the network makes a part.
+        film = flyer.geometry.film_back_mm
+        given = replace(given, film_back_mm=film, size_px=flyer.geometry.output_px)
+        assumed = [f"Its film back is taken for the training's, of which {film[0]:.1f} x {film[1]:.1f} mm are seen"]
     solve = cameras.read(camera, given)
     vectors, notes = camera_paths.told(solve.cameras, flyer.geometry, zoom)
+    notes = [*assumed, *notes]
     numbers = [one.frame for one in solve.cameras]
     if len(set(numbers)) != len(numbers) or sorted(numbers) != numbers:
         numbers = list(range(1, len(vectors) + 1))
