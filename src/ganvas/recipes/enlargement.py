@@ -35,7 +35,8 @@ def score(made: Tensor, low: Tensor, high: Tensor) -> dict[str, float]:
     # The cut border is the scale's, but small pictures must leave something to judge.
     border = min(scale, (min(high.shape[-2:]) - MINIMUM_PX) // 2)
     inner = (slice(border, -border or None),) * 2
-    report = judge(*(plane[0, 0][inner] for plane in (ours, truth, bicubic)))
+    planes = [plane[0, 0][inner] for plane in (ours, truth, bicubic)]
+    report = judge(planes[0], planes[1], planes[2])
     return {
         "psnr_y": decibels[0],
         "gain_over_bicubic": decibels[0] - decibels[1],
