@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -76,6 +77,11 @@ def test_every_method_of_the_readme_runs_from_what_ganvas_draws(desk):
     assert len(list((desk / "painted").glob("*.png"))) == 3
     for made in ("clip.mp4", "shot.mp4", "sheet.png", "neighbours.png", "report/index.html"):
         assert (desk / made).is_file(), made
+    (block,) = blocks("python methods")
+    names: dict[str, Any] = {"ganvas": ganvas}
+    exec(block, names)
+    assert names["painted"].shape == (64, 128, 3) and names["stars"].shape == (3, 3, 32, 32)
+    assert [view.shape for view in names["views"]] == [(64, 64, 3)] * 3
 
 
 def test_the_python_of_the_readme_runs(desk, monkeypatch):

@@ -41,7 +41,9 @@ def test_only_borders_between_things_of_a_class_count():
     instances[:, :, 4:] = 9
     # Gray: the border within class 0 (columns 0 to 3, between rows 2 and 3) steps by 0.25, that of classes by more.
     gray = torch.where(labels == 1, 1.0, torch.where(instances == 7, 0.5, 0.25))
-    assert instance_contrast([gray.expand(3, -1, -1)], [labels], [instances]) == pytest.approx(0.25 * 219 / 255, abs=1e-6)
+    assert instance_contrast([gray.expand(3, -1, -1)], [labels], [instances]) == pytest.approx(
+        0.25 * 219 / 255, abs=1e-6
+    )
     assert math.isnan(instance_contrast([gray.expand(3, -1, -1)], [labels], [labels]))
     assert instance_contrast([gray.expand(3, -1, -1)], [labels - 1], [instances]) != instance_contrast(
         [gray.expand(3, -1, -1)], [labels], [instances]

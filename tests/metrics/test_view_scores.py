@@ -9,7 +9,7 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from ganvas import cli
+from ganvas import cli, launch
 from ganvas.data.shots import Views, read_footage, read_picture
 from ganvas.errors import UserError
 from ganvas.inference.flights import Flyer
@@ -121,3 +121,18 @@ def test_footage_that_was_all_trained_on_is_refused(model, footage, tmp_path):
     write_views([known[place] for place in (1, 3)], tmp_path / "other")
     with pytest.raises(UserError, match="not what the run was trained on"):
         score_flyer(model, footage, tmp_path / "other")
+
+
+def test_a_run_is_asked_what_it_was_told_of_its_cameras(tmp_path):
+    data, table = tmp_path / "data", tmp_path / "footage"
+    assert cli.main(["world", str(data), "--frames", "6", "--size", "32x32", "--path", "survey"]) == cli.DONE
+    # A table of cameras alone does not say the film back, which is 24 mm here and not the usual 36.
+    (data / "frames").rename(table)
+    (data / "cameras.csv").rename(table / "cameras.csv")
+    settings = {"pixel_steps": 1, "steps": 0, "size_px": 32, "width": 4, "threads": 1, "workers": 0, "rays_px": 0,
+                "film_back_mm": (24.0, 24.0)}  # fmt: skip
+    run = launch.train(
+        "reverse_matchmove", table, tmp_path / "run", preset="preview", settings={**settings, "val": "0.34"}, quiet=True
+    )
+    held = HeldOut(Flyer(str(run), device="cpu"), table, table)
+    assert len(held.places) == 2 and len(held.known) == 4

@@ -87,7 +87,7 @@ class Flyer:
     Args:
         model: run, weight file or name.
         footage: folder of the training footage, for a checkpoint that does not tell its cameras.
-        given: what the footage's camera file does not say.
+        given: what the footage's camera file does not say; default what a run was told of its own.
         device: `auto`, `cpu`, `cuda` or `cuda:1`.
         precision: `auto` takes the machine's fastest.
 
@@ -105,7 +105,7 @@ class Flyer:
     ) -> None:
         path = load.resolve(model)
         read = weights.read(path)
-        self.card = read.card
+        self.card, self.given = read.card, given or _told(path)
         if self.card.input != "camera":
             what = f"{model} makes no pictures from cameras"
             raise UserError(what, f"It takes a {self.card.input}", "`ganvas inspect FILE` tells what a model is")
@@ -121,7 +121,7 @@ class Flyer:
             if not footage:
                 why = "The file holds no statistics of the cameras that it was trained on"
                 raise UserError(f"{model} needs its training cameras", why, "Name their folder: --footage DIR")
-            views = Views(read_footage(footage, given=given).views, self.size_px)
+            views = Views(read_footage(footage, given=self.given).views, self.size_px)
             mean, deviation = views.statistics()
             extra = {
                 "cameras": views.vectors().tolist(), "frames": [view.camera.frame for view in views.views],
@@ -299,3 +299,15 @@ def check_free(paths: Sequence[Path], overwrite: bool) -> None:
     for path in paths:
         if path.exists() and not overwrite:
             raise UserError(f"{path} exists already", do="Choose another name, or add --overwrite")
+
+
+def _told(model: Path) -> Given:
+    """Return what a run was told of its cameras beside their file."""
+    if not runs.is_run(model):
+        return Given()
+    told = runs.read_json(model / runs.SETTINGS).get("settings", {})
+    film = told.get("film_back_mm")
+    return Given(
+        film_back_mm=(float(film[0]), float(film[1])) if film else None, up=told.get("up", ""),
+        rotation_order=told.get("rotation_order", ""), metres_per_unit=told.get("metres_per_unit"),
+    )  # fmt: skip

@@ -39,7 +39,7 @@ class HeldOut:
 
     def __init__(self, flyer: Flyer, footage: Path, trained_on: Path | None = None) -> None:
         self.flyer = flyer
-        found = read_footage(footage)
+        found = read_footage(footage, given=flyer.given)
         self.views = self._squares(footage)
         self.vectors = self._vectors(self.views)
         known = self._is_known(self.vectors)
@@ -64,7 +64,9 @@ class HeldOut:
         extra = self.flyer.card.extra
         zoom = tuple(map(float, extra.get("zoom", (1.0, 1.0))))
         crop = "whole" if self.flyer.geometry.crop == "whole" else "square"
-        return Views(read_footage(folder).views, self.flyer.size_px, 0.0, (zoom[0], zoom[1]), crop)
+        return Views(
+            read_footage(folder, given=self.flyer.given).views, self.flyer.size_px, 0.0, (zoom[0], zoom[1]), crop
+        )
 
     def _vectors(self, views: Views) -> np.ndarray:
         film = self.flyer.geometry.film_back_mm[0]

@@ -130,7 +130,7 @@ def from_sequences(
         raise UserError(f"{sequences} holds its sequences in another layout", why, "Lay them out as NAME/labels/...")
     needs_first = card_of(model).extra.get("first_frame", "needed") == "needed"
     for done, (clip, source) in enumerate(zip(found, sources)):
-        true = clip.files["frames"][0] if needs_first and "frames" in clip.files else ""
+        true = clip.files["frames"][0].path if needs_first and "frames" in clip.files else ""
         options = ClipOptions(first=str(true), seed=seed, device=device, resume=False)
         generate_clip(
             str(model), source, folder / clip.name, options,
