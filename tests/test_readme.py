@@ -59,7 +59,7 @@ FEWER_OF = {
     "superres_unet": "--content-steps 1 --steps 1 --low-px 16",
 }
 """Added to the training commands of the methods' block."""
-FEWER_PICTURES = {"--frames 60": "--frames 3", "--frames 20": "--frames 8", "--frames 80": "--frames 6",
+FEWER_PICTURES = {"--frames 60": "--frames 3", "--frames 20": "--frames 8", "--frames 80": "--frames 12",
                   "--per-class 20": "--per-class 4", "--clips 4": "--clips 2"}  # fmt: skip
 
 
@@ -75,7 +75,7 @@ def test_every_method_of_the_readme_runs_from_what_ganvas_draws(desk):
         fewer = shlex.split(FEWER_OF[words[2]]) if words[1] == "train" else []
         assert cli.main([*words[1:], *fewer]) == cli.DONE, line
     assert len(list((desk / "painted").glob("*.png"))) == 3
-    for made in ("clip.mp4", "shot.mp4", "sheet.png", "neighbours.png", "report/index.html"):
+    for made in ("clip.mp4", "shot.mp4", "film.mp4", "sheet.png", "neighbours.png", "report/index.html"):
         assert (desk / made).is_file(), made
     (block,) = blocks("python methods")
     names: dict[str, Any] = {"ganvas": ganvas}
