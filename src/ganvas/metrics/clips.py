@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ganvas.data.films import VIDEOS
 from ganvas.data.flow import teacher
 from ganvas.errors import UserError, did_you_mean
 from ganvas.io import images
@@ -28,7 +29,6 @@ from ganvas.metrics.sets import read_picture
 NAMES = {"warping_error": "lower", "warping_error_real": "", "flicker": "nearer 1", "drift": "nearer 0",
          "psnr": "higher"}  # fmt: skip
 DEFAULT = tuple(NAMES)
-VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
 LIMIT_BYTES = 4 << 30
 Progress = Callable[[str, int, int], None]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -109,10 +108,12 @@ def evaluate(
     earlier = _earlier(against)
     if report and report.suffix.lower() not in (".html", ".htm"):
         raise UserError(f"--report {report} is no page", do="Name a file that ends in .html")
+    from ganvas.metrics.probe import cache_folder
+
     means: Mapping[str, float] = {}
     with Bar(quiet=json) as bar, tempfile.TemporaryDirectory(prefix="ganvas-scores-") as room:
         asked = _Asked(
-            names, num, seed, resamples, probe_steps, device, _cache_folder() if cache else None, Path(room), bar
+            names, num, seed, resamples, probe_steps, device, cache_folder() if cache else None, Path(room), bar
         )
         if pairs:
             from ganvas.metrics.paired_scores import Parts
@@ -360,11 +361,6 @@ def _require_known(names: Iterable[str], known: Iterable[str], kind: str) -> Non
 def _named(results: Results, fake: Path, made: Made) -> Results:
     """Return results under the name that the user gave, with what is to be told of how they were made."""
     return replace(results, conditions={**results.conditions, "fake": str(fake)}, notes=[*results.notes, *made.notes])
-
-
-def _cache_folder() -> Path:
-    home = os.environ.get("GANVAS_HOME")
-    return (Path(home) if home else Path.home() / ".cache" / "ganvas") / "scores"
 
 
 def _earlier(path: Path | None) -> dict[str, dict[str, Any]]:
