@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from ganvas import cli
+import ganvas
+from ganvas import cli, launch
+from ganvas.io import weights
 
 TINY = Path(__file__).parent / "tiny_recipe.py"
 ROOM = 9
@@ -43,3 +46,13 @@ def test_a_batch_that_does_not_fit_is_answered_by_one_that_does(recipe, tmp_path
     assert "--batch-size 8 --micro-batches 4" in said  # 16 does not fit, 8 does, and 8 x 4 is the batch asked for
     advised = ["--batch-size", "8", "--micro-batches", "4"]
     assert cli.main([*arguments, "--out", str(tmp_path / "fits"), *advised]) == cli.DONE
+
+
+def test_each_network_starts_from_its_own_in_a_run(tmp_path):
+    run = ganvas.train(str(TINY), "x", tmp_path / "run", quiet=True)
+    order = replace(launch.order(str(TINY), changes={"data": "x"}), init=(str(run), f"discriminator={run}"))
+    given = launch.plan(order).init
+    for network in ("generator", "discriminator"):
+        kept = weights.read_run(run, network).tensors
+        assert given[network].keys() == kept.keys() and all(given[network][key].equal(kept[key]) for key in kept)
+    assert given["generator"].keys() != given["discriminator"].keys()

@@ -82,8 +82,13 @@ def plan(order: Order, fresh: bool = True) -> trainer.Plan:
     init: dict[str, Mapping[str, Any]] = {}
     for item in order.init if fresh else ():
         network, _, file = item.rpartition("=")
-        init[network or "generator"] = weights.read(resolve(file)).tensors
+        init[network or "generator"] = _starting_weights(resolve(file), network or "generator")
     return trainer.Plan(order.recipe, recipe, source, val, init, order.init, order.freeze)
+
+
+def _starting_weights(path: Path, network: str) -> Mapping[str, Any]:
+    """Return what a network starts from: a run has each of its own, a weight file is of one."""
+    return (weights.read_run(path, network) if runs.is_run(path) else weights.read(path)).tensors
 
 
 def _fraction(text: str) -> float:

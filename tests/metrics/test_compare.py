@@ -71,6 +71,7 @@ def test_the_table_tells_means_worst_spread_divergence_and_what_did_not_run():
     assert (table["plain"][first], table["plain"]["worst"], table["plain"]["spread"]) == ("1.5", "1", "1")
     assert table["plain"]["other"] == "15" and table["plain"]["seconds a run"] == "5"
     assert table["average"]["against the first row"] == "better by 4"
+    assert table["average"]["other"] == "55 (better by 40)" and table["unstable"]["other"] == "15"
     assert table["average"]["runs"] == "2 done, 2 rollbacks"
     assert table["broken"][first] == NOT_RUN and table["broken"]["runs"] == "2 not run"
     assert table["unstable"]["runs"] == "1 done, 1 diverged"

@@ -135,8 +135,12 @@ def test_a_changed_result_setting_is_named_and_refused_unless_allowed(tmp_path, 
     with pytest.raises(UserError, match=r"rate was 0\.01, is 0\.02; repeats was 1, is 2"):
         resume(run, rate=0.02, repeats=2)
     assert last(run).step == 5
+    before = runs.read_json(run / runs.SETTINGS)
     resume(run, rate=0.02, allow_changes=True)
     assert last(run).step == STEPS
+    # What generates from the run, and the next to resume it, go by what it became; what it was is not lost.
+    assert runs.read_json(run / runs.SETTINGS)["settings"]["rate"] == 0.02
+    assert runs.read_json(run / "settings-until-00000005.json") == before
 
 
 def test_a_changed_runtime_setting_is_allowed_and_changes_no_bit(whole, tmp_path, monkeypatch):

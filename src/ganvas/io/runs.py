@@ -70,6 +70,20 @@ def create(folder: str | Path, settings: Mapping[str, Any]) -> Path:
     return run
 
 
+def renote(run: Path, settings: Mapping[str, Any], step: int) -> Path:
+    """Replace what a run notes of its settings, which now hold from a step on; return where the former ones are kept.
+
+    Raises:
+        UserError: the run cannot be written.
+    """
+    kept = run / f"settings-until-{step:08d}.json"
+    # Changed twice at one step: the first note is the one that the earlier steps were made with.
+    if not kept.exists():
+        write_json(kept, read_json(run / SETTINGS))
+    write_json(run / SETTINGS, settings)
+    return kept
+
+
 @contextlib.contextmanager
 def _writing(path: Path) -> Iterator[None]:
     try:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-NOT_RUN, NO_DIFFERENCE = "not run", "no difference seen"
+NOT_RUN, NO_DIFFERENCE, ONE_RUN = "not run", "no difference seen", "cannot tell from one run"
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ class Comparison:
         if values:
             against = "" if row is self.rows[0] else verdict(values, self.scores(self.rows[0].name, first))
             cells += [number(statistics.fmean(values)), number(min(values)), _spread_text(values), against]
-            cells += [number(statistics.fmean(self.scores(row.name, name) or [math.nan])) for name in others]
+            cells += [self._other(row, name) for name in others]
         else:
             cells += [_nothing(mine)] + [""] * (3 + len(others))
         if self.reach is not None:
@@ -91,6 +90,14 @@ class Comparison:
         ran = [result.seconds for result in mine if result.status != "not run"]
         cells += [number(statistics.fmean(ran)) if ran else "", _tally(mine)]
         return cells
+
+    def _other(self, row: Row, name: str) -> str:
+        """Return the mean of a score that does not decide, with its verdict where several seeds allow one."""
+        values = self.scores(row.name, name)
+        if not values:
+            return ""
+        said = "" if row is self.rows[0] else verdict(values, self.scores(self.rows[0].name, name))
+        return number(statistics.fmean(values)) + (f" ({said})" if said and said != ONE_RUN else "")
 
     def markdown(self) -> str:
         """Return the table as Markdown, with the reasons of what did not run below it."""
@@ -111,7 +118,7 @@ def verdict(values: Sequence[float], baseline: Sequence[float]) -> str:
     if not values or not baseline:
         return ""
     if min(len(values), len(baseline)) < 2:
-        return "cannot tell from one run"
+        return ONE_RUN
     difference = statistics.fmean(values) - statistics.fmean(baseline)
     if abs(difference) <= max(max(group) - min(group) for group in (values, baseline)):
         return NO_DIFFERENCE

@@ -6,6 +6,7 @@ import shlex
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -49,17 +50,7 @@ def train(plan: Plan, folder: str | Path, *, as_json: bool = False, quiet: bool 
     trainer = Trainer(plan)
     run = Path(parallel.from_first(str(folder)))
     if ranks.rank() == 0:
-        runs.create(
-            run,
-            {
-                "recipe": plan.name,
-                "settings": to_json(plan.recipe.settings),
-                "init": list(plan.init_from),
-                "freeze": list(plan.freeze),
-                "card": to_json(plan.recipe.card()),
-                "cards": to_json(plan.recipe.cards()) if hasattr(plan.recipe, "cards") else {},
-            },
-        )
+        runs.create(run, _noted(plan))
     parallel.barrier()
     return _play(trainer, run, as_json, quiet, trainer.notices())
 
@@ -79,6 +70,7 @@ def resume(
     parallel.barrier()
     saved, notes = runs.newest_checkpoint(run)
     trainer = Trainer(plan)
+    changed = _changes(trainer, saved) if saved is not None else {}
     if saved is None:
         _require_restart(plan, run, notes)
     else:
@@ -86,6 +78,9 @@ def resume(
         trainer.load(saved)
     parallel.barrier()
     if ranks.rank() == 0:
+        if changed:
+            # What generates from the run builds its networks by these settings, and so does the next to resume it.
+            notes.append(f"The settings until now are kept as {runs.renote(run, _noted(plan), trainer.step).name}.")
         moved = runs.set_aside(run, trainer.step)
         notes += [f"Set aside as {path.name}." for path in moved]
         if saved is not None:
@@ -112,11 +107,7 @@ def compare_state(trainer: Trainer, saved: runs.Checkpoint, allow_changes: bool)
     Raises:
         UserError: something that alters the weights differs.
     """
-    settings = trainer.settings
-    before = from_json(type(settings), saved.state["settings"])
-    changed = {
-        name: pair for name, pair in differences(before, settings).items() if not is_runtime(type(settings), name)
-    }
+    changed = _changes(trainer, saved)
     if saved.state["samples"] != len(trainer.plan.train):
         changed["samples in the data"] = saved.state["samples"], len(trainer.plan.train)
     listed = "; ".join(f"{name} was {old!r}, is {new!r}" for name, (old, new) in changed.items())
@@ -132,6 +123,25 @@ def compare_state(trainer: Trainer, saved: runs.Checkpoint, allow_changes: bool)
     if other:
         notes.append(f"Not bit-equal to an uninterrupted run: {'; '.join(other)}.")
     return notes
+
+
+def _changes(trainer: Trainer, saved: runs.Checkpoint) -> dict[str, tuple[Any, Any]]:
+    """Return the settings that alter the weights and differ from a checkpoint's, each as it was and is."""
+    kind = type(trainer.settings)
+    changed = differences(from_json(kind, saved.state["settings"]), trainer.settings)
+    return {name: pair for name, pair in changed.items() if not is_runtime(kind, name)}
+
+
+def _noted(plan: Plan) -> dict[str, Any]:
+    """Return what a run folder says of itself."""
+    return {
+        "recipe": plan.name,
+        "settings": to_json(plan.recipe.settings),
+        "init": list(plan.init_from),
+        "freeze": list(plan.freeze),
+        "card": to_json(plan.recipe.card()),
+        "cards": to_json(plan.recipe.cards()) if hasattr(plan.recipe, "cards") else {},
+    }
 
 
 def _play(trainer: Trainer, run: Path, as_json: bool, quiet: bool, notes: Sequence[str]) -> Path:

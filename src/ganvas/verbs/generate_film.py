@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ganvas.cli import DONE
+from ganvas.verbs.progress import Bar
 
 if TYPE_CHECKING:
     from ganvas.inference.flights import Flight, Flyer
-
-Progress = Callable[[int, bool], AbstractContextManager[Callable[[], None]]]
 
 
 def make_film(
@@ -26,7 +24,6 @@ def make_film(
     burn_in: bool,
     overwrite: bool,
     quiet: bool,
-    progress: Progress,
 ) -> int:
     """Show held-out views of footage beside what is made of them, then flights, in one video or sequence of frames."""
     from ganvas.inference.flights import Screen
@@ -38,10 +35,10 @@ def make_film(
     for note in held.notes:
         print(f"Note: {note}.")
     screen = Screen(out, film.size_px, range(1, len(film) + 1), fps, bits, overwrite)
-    with screen, progress(len(film), quiet) as advance:
+    with screen, Bar(quiet) as bar:
         for place, frame in enumerate(film.frames()):
             screen.show(place, frame)
-            advance()
+            bar.move("frames", place + 1, len(film))
     if not quiet:
         width, height = film.size_px
         print(f"{screen.target}  {len(film)} frames of {width} x {height}")

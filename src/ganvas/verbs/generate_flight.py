@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -14,6 +11,7 @@ from tyro.conf import Positional
 
 from ganvas.cli import DONE
 from ganvas.errors import UserError
+from ganvas.verbs.progress import Bar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -92,16 +90,16 @@ def generate(
     if film is not None:
         from ganvas.verbs.generate_film import make_film
 
-        return make_film(flyer, film, paths, out, _rate(fps), bits, burn_in, overwrite, quiet, _progress)
+        return make_film(flyer, film, paths, out, _rate(fps), bits, burn_in, overwrite, quiet)
     (flight,) = paths
     folder, stem = _beside(out)
     match = folder / f"{stem}.camera{'' if camera_format == 'colmap' else f'.{camera_format}'}"
     tables = [folder / f"{stem}.trust.csv", folder / f"{stem}.trust.png"]
     flights.check_free([match, *tables], overwrite)
     screen = flights.Screen(out, flyer.geometry.output_px, flight.frames, _rate(fps), bits, overwrite)
-    with screen, _progress(len(flight.vectors), quiet) as advance:
-        for _ in flights.fly(flyer, flight.vectors, flight.trust, screen, burn_in):
-            advance()
+    with screen, Bar(quiet) as bar:
+        for done, _ in enumerate(flights.fly(flyer, flight.vectors, flight.trust, screen, burn_in), 1):
+            bar.move("frames", done, len(flight.vectors))
     shot = cameras_of(flight.vectors, flyer.geometry, flight.frames, screen.names())
     lost = cameras.write(match, shot, given, overwrite)
     flights.write_trust(folder, stem, flight.trust, flight.frames, overwrite)
@@ -196,17 +194,3 @@ def _rate(text: str) -> Fraction:
     if rate <= 0:
         raise UserError(f"--fps is {text!r}", "It must be above 0")
     return rate
-
-
-@contextlib.contextmanager
-def _progress(frames: int, quiet: bool) -> Iterator[Callable[[], None]]:
-    """Show a bar where someone watches, and hand over what moves it on by one frame."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("frames", total=frames)
-        yield lambda: bar.advance(task)

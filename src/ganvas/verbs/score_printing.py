@@ -121,32 +121,3 @@ def _shown_arguments() -> list[str]:
     """Return the arguments that this program was started with, if it was started as the verb."""
     arguments = sys.argv[1:]
     return arguments[1:] if arguments[:1] == ["evaluate"] else []
-
-
-class Bar:
-    """Progress on the terminal, if it is one."""
-
-    def __init__(self, quiet: bool) -> None:
-        self.quiet = quiet or not sys.stderr.isatty()
-        self._bar: Any = None
-        self._tasks: dict[str, Any] = {}
-
-    def __enter__(self) -> Bar:
-        if not self.quiet:
-            from rich.console import Console
-            from rich.progress import Progress
-
-            self._bar = Progress(console=Console(stderr=True), transient=True)
-            self._bar.start()
-        return self
-
-    def __exit__(self, *details: object) -> None:
-        if self._bar:
-            self._bar.stop()
-
-    def move(self, name: str, done: int, total: int) -> None:
-        """Move the bar of one part of the work."""
-        if self._bar:
-            if name not in self._tasks:
-                self._tasks[name] = self._bar.add_task(name, total=total)
-            self._bar.update(self._tasks[name], completed=done)

@@ -12,7 +12,8 @@ from tyro.conf import Positional
 
 from ganvas.cli import DONE
 from ganvas.errors import UserError, did_you_mean
-from ganvas.verbs.score_printing import Bar, page_of, print_names, tell, write_report
+from ganvas.verbs.progress import Bar
+from ganvas.verbs.score_printing import page_of, print_names, tell, write_report
 
 if TYPE_CHECKING:
     from ganvas.inference.scored_pictures import Made

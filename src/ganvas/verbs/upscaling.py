@@ -13,6 +13,7 @@ from tyro.conf import Positional
 from ganvas.cli import DONE, USER_ERROR
 from ganvas.errors import UserError
 from ganvas.verbs.printing import print_json
+from ganvas.verbs.progress import Bar
 
 
 def upscale(
@@ -139,21 +140,14 @@ class Screen:
 
     def __init__(self, as_json: bool, quiet: bool) -> None:
         self.as_json, self.quiet = as_json, quiet
-        self._bar: Any = None
-        self._tasks: dict[str, Any] = {}
+        self._bar = Bar(quiet)
 
     def __enter__(self) -> Screen:
-        if sys.stderr.isatty() and not self.quiet:
-            from rich.console import Console
-            from rich.progress import Progress
-
-            self._bar = Progress(console=Console(stderr=True), transient=True)
-            self._bar.start()
+        self._bar.__enter__()
         return self
 
     def __exit__(self, *details: object) -> None:
-        if self._bar:
-            self._bar.stop()
+        self._bar.__exit__(*details)
 
     def say(self, text: str) -> None:
         """Print a sentence that is no result."""
@@ -162,10 +156,7 @@ class Screen:
 
     def progress(self, name: str, done: int, rows: int) -> None:
         """Move the bar of one input."""
-        if self._bar:
-            if name not in self._tasks:
-                self._tasks[name] = self._bar.add_task(Path(name).name, total=rows)
-            self._bar.update(self._tasks[name], completed=done, visible=done < rows)
+        self._bar.move(name, done, rows)
 
     def result(self, result: Any) -> None:
         """Print what became of one input."""

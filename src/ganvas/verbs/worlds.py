@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +10,7 @@ from tyro.conf import Positional
 
 from ganvas.cli import DONE
 from ganvas.errors import UserError
+from ganvas.verbs.progress import Bar
 
 
 def world(
@@ -46,7 +44,7 @@ def world(
         raise UserError(f"{frames} frames in {clips} clips cannot be made", "Both must be 1 or more")
     street = worlds.World(seed)
     folders = world_layout.begin(out, clips)
-    with _progress(frames * clips, quiet) as advance:
+    with Bar(quiet) as bar:
         for clip, folder in enumerate(folders):
             shots = worlds.shots(path, frames, seed, clip, (36.0, 36.0 * height / width))
             world_layout.write_legend(folder, [asdict(label) for label in worlds.LEGEND])
@@ -54,24 +52,10 @@ def world(
             for number, (shot, following) in enumerate(itertools.pairwise(shots)):
                 frame = street.render(shot.camera, shot.time, width, height, following.camera, following.time)
                 world_layout.write_frame(folder, number, frame.planes)
-                advance()
+                bar.move("frames", clip * frames + number + 1, clips * frames)
     if not quiet:
         print(f"{out}: {clips} x {frames} frames of {width} x {height} px, {worlds.NUM_LABELS} labels, seed {seed}")
     return DONE
-
-
-@contextlib.contextmanager
-def _progress(frames: int, quiet: bool) -> Iterator[Callable[[], None]]:
-    """Show a bar where someone watches, and hand over what moves it on by one frame."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.console import Console
-    from rich.progress import MofNCompleteColumn, Progress
-
-    with Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=Console(stderr=True)) as bar:
-        task = bar.add_task("frames", total=frames)
-        yield lambda: bar.advance(task)
 
 
 def parse_size(text: str) -> tuple[int, int]:
