@@ -302,7 +302,8 @@ def _thumbnail(entry: Entry, out: Path, number: int) -> str:
         return ""
     picture = images.to_float(decode(entry.path))
     factor = max(1, max(picture.shape[:2]) // THUMBNAIL_PX)
-    small = np.broadcast_to(_averaged(picture, factor), (*_averaged(picture, factor).shape[:2], 3))
+    averaged = _averaged(picture, factor)
+    small = np.broadcast_to(averaged, (*averaged.shape[:2], 3))
     name = f"thumbnails/{number:06d}.jpg"
     images.write(out / name, _bytes(small), overwrite=True, quality=85)
     return name
@@ -311,7 +312,7 @@ def _thumbnail(entry: Entry, out: Path, number: int) -> str:
 def _cell(entry: Entry, thumbnail: str) -> str:
     found = entry.measures
     picture = f'<img loading="lazy" src="{thumbnail}" alt="">' if thumbnail else "<p>unreadable</p>"
-    facts = f"sharpness {found.sharpness:.1f}, contrast {found.contrast:.2f}" if found else ""
+    facts = f"log sharpness {found.sharpness:.1f}, contrast {found.contrast:.2f}" if found else ""
     reasons = "".join(f"<b>{html.escape(reason)}</b> " for reason in entry.reasons)
     name = html.escape(entry.name)
     return f'<figure title="{name}">{picture}<figcaption>{name}<br>{facts} {reasons}</figcaption></figure>'

@@ -93,7 +93,7 @@ def score_labelled(
         _score(name, real if name.endswith("_real") else ours, resamples, seed, probe.digest[:8]) for name in asked
     ]
     return Results(
-        kind="labelled",
+        kind="label maps",
         scores=tuple(scores),
         conditions={
             "fake": str(fake),
