@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 from ganvas.data.degrade import resize_bicubic
 from ganvas.errors import UserError
 from ganvas.networks import build, find
-from ganvas.networks.unet import SuperResolvingUNet, detail_of, enlarged
+from ganvas.networks.unet import DetailGain, SuperResolvingUNet, detail_of, enlarged
 from ganvas.networks.upres import JNet, LowConditionedDiscriminator
 from ganvas.protocol import Card
 
@@ -174,7 +174,27 @@ def test_fine_detail_is_given_back_at_inference_alone() -> None:
     low = torch.rand(1, 3, 16, 16)
     for net in (SuperResolvingUNet(width=4, downs=2, norm="none", base="bicubic"), JNet(3, 4, 1, 2, base="bicubic")):
         net = net.eval().requires_grad_(False)
-        plain, net.detail = net(low), 1.5
+        plain, net.gain.fixed = net(low), 1.5
         blurred = gaussian_filter(plain.double().numpy(), (0, 0, 1, 1), mode="mirror", truncate=3)
         assert np.allclose(net(low).numpy(), plain.numpy() + 0.5 * (plain.numpy() - blurred), atol=1e-5)
         assert torch.equal(net.train()(low), plain)
+
+
+def test_the_gain_that_is_found_gives_the_truths_energy() -> None:
+    gain, truth = DetailGain(0.0), torch.tensor(9.0)
+    assert float(gain()) == 1
+    # Detail of energy 1 over a ground of 0.25 with which it correlates by 0.1: at which gain are there 9 in all?
+    energies = [torch.tensor(0.25 + g * g + 2 * g * 0.1 * 0.5) for g in DetailGain.TRIALS]
+    gain.learn(energies, truth)
+    found = float(gain())
+    assert 0.25 + found**2 + 0.1 * found == pytest.approx(9, rel=1e-4)
+    kept = DetailGain(0.0)
+    kept.load_state_dict(gain.state_dict())
+    assert float(kept()) == pytest.approx(found) and not DetailGain(1.5).state_dict()
+    # Half the energy again, seen once: a tenth of the way.
+    gain.learn([energy / 2 for energy in energies], truth / 2)
+    assert float(gain()) == pytest.approx(found, rel=1e-4)
+    gain.learn(energies, truth / 100)
+    assert 1 < float(gain()) < found
+    with pytest.raises(UserError, match="gain"):
+        DetailGain(-1.0)

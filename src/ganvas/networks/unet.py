@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -33,8 +35,9 @@ class SuperResolvingUNet(nn.Module):
     convolution of the encoder's first width. `seed` is seed 004's for checkpoints of its shape: the outermost level
     gives 512 channels and one more transposed convolution doubles once. `base` adds the enlarged picture to the
     result instead of a tanh; `faithful` also corrects the sum so that, shrunk again, it is the input. `detail` is the
-    gain of the finest detail at inference: L1 damps what it is unsure of. Any size: sides are padded to a multiple of
-    2^downs and cut again. Values in [-1, 1]; channels after the first three (label maps, classes) are conditions.
+    gain of the finest detail at inference: L1 damps what it is unsure of; 0 is the gain that training finds. Any size:
+    sides are padded to a multiple of 2^downs and cut again. Values in [-1, 1]; channels after the first three (label
+    maps, classes) are conditions.
     Source: Ronneberger et al. 2015; Isola et al. 2017, appendix 6.1.1; SuperResGANUnet, seed 004.
 
     Raises:
@@ -62,7 +65,7 @@ class SuperResolvingUNet(nn.Module):
             raise UserError(f"A U-Net of {downs} halvings has no bottom", do="Use 1 to 8")
         self.scale, self.downs, self.tail_kind = scale, downs, tail
         self.base: Base = base
-        self.detail = detail
+        self.gain = DetailGain(detail)
         wide = [width * min(2**level, WIDEST) for level in range(downs)]
         self.down = nn.ModuleList(
             _halving(channels_in if level == 0 else wide[level - 1], wide[level], norm, plain=level in (0, downs - 1))
@@ -91,7 +94,7 @@ class SuperResolvingUNet(nn.Module):
         height, width = picture.shape[-2:]
         padded = pad_to_multiple(picture, 2**self.downs)
         high = self._run(padded)[..., : self.scale * height, : self.scale * width]
-        return based(high, picture, self.scale, self.base, 1.0 if self.training else self.detail)
+        return based(high, picture, self.scale, self.base, 1.0 if self.training else self.gain())
 
     def _run(self, picture: Tensor) -> Tensor:
         skips, x = [], picture
@@ -124,11 +127,53 @@ class _TailLevel(nn.Module):
         return self.norm(self.join(torch.cat([F.relu(x), F.leaky_relu(partner, SLOPE)], dim=1)))
 
 
-def based(residual: Tensor, picture: Tensor, scale: int, base: Base, detail: float = 1.0) -> Tensor:
+class DetailGain(nn.Module):
+    """By how much a network's finest detail is strengthened at inference: a number, or 0 for one that training finds.
+
+    It is found as batch norm finds its statistics. The energy of detail is quadratic in the gain, so running means of
+    it at the gains `TRIALS`, and of the truth's, tell at which gain both are equal.
+    """
+
+    TRIALS = (1.0, 2.0, 3.0)
+    LIMITS = (1.0, 12.0)
+    SHARE = 0.1
+    """Of the newest energies in the running means."""
+
+    def __init__(self, gain: float = 1.0) -> None:
+        super().__init__()
+        if gain < 0:
+            raise UserError(f"The gain of detail is {gain}", do="Use 1 for none, or 0 for one that training finds")
+        self.fixed = gain
+        if self.is_found:
+            self.register_buffer("value", torch.ones(()))
+            self.register_buffer("energies", torch.zeros(len(self.TRIALS) + 1))
+
+    @property
+    def is_found(self) -> bool:
+        """Whether training finds the gain."""
+        return self.fixed == 0
+
+    def forward(self) -> float | Tensor:
+        """Return the gain."""
+        return self.value if self.is_found else self.fixed
+
+    def learn(self, made: Sequence[Tensor], truth: Tensor) -> None:
+        """Move the gain: energies of detail of what was made at each of `TRIALS`, and of the truth, one number each."""
+        new = torch.stack([*made, truth]).to(self.energies)
+        self.energies.copy_(torch.lerp(self.energies, new, self.SHARE) if self.energies.any() else new)
+        once, twice, thrice, wanted = self.energies.tolist()
+        square = (thrice - 2 * twice + once) / 2
+        linear = twice - once - square
+        inside = linear**2 + 4 * square * (wanted - once)
+        gain = 1 + (math.sqrt(max(0.0, inside)) - linear) / (2 * square) if square > 0 else 1.0
+        self.value.fill_(min(max(gain, self.LIMITS[0]), self.LIMITS[1]))
+
+
+def based(residual: Tensor, picture: Tensor, scale: int, base: Base, detail: float | Tensor = 1.0) -> Tensor:
     """Return the picture that a network's last layer stands for: (B, 3, sH, sW), (B, 3 + C, H, W) -> (B, 3, sH, sW)."""
     low = picture[:, :3]
     high = torch.tanh(residual) if base == "none" else residual + enlarged(low, scale)
-    if detail != 1:
+    if isinstance(detail, Tensor) or detail != 1:
         high = high + (detail - 1) * fine_detail(high)
     return corrected(high, low, scale) if base == "faithful" and scale > 1 else high
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ganvas.errors import UserError
 from ganvas.networks.blocks import SyncedBatchNorm2d, init_normal, norm_layer, pad_to_multiple
-from ganvas.networks.unet import Base, based, detail_of
+from ganvas.networks.unet import Base, DetailGain, based, detail_of
 from ganvas.protocol import Verdict
 
 JNorm = Literal["none", "instance", "batch", "batch_statistics"]
@@ -32,9 +32,9 @@ class JNet(nn.Module):
     between, the input itself at its own size. The encoder's widths are divided by `encoder_width_div`. `norm` is that
     of all layers but those at one pixel: `batch` with running statistics, `batch_statistics` with those of the batch
     even at inference. `base` adds the enlarged picture to the result instead of a tanh; `faithful` also
-    corrects the sum so that, shrunk again, it is the input; `detail` is the gain of the finest detail at
-    inference. Made for tiles of 32 px; other
-    sizes are padded to a multiple of 32 and cut again. Values in [-1, 1]; channels after the third are the guide.
+    corrects the sum so that, shrunk again, it is the input; `detail` is the gain of the finest detail at inference, 0
+    the one that training finds. Made for tiles of 32 px; other sizes are padded to a multiple of 32 and cut again.
+    Values in [-1, 1]; channels after the third are the guide.
     Source: M. Tyka's tiled upres, seed 001 and its figure method2; kernel sizes (4, 3) are ours.
 
     Raises:
@@ -59,7 +59,7 @@ class JNet(nn.Module):
             raise UserError(f"encoder_width_div is {encoder_width_div}", why, f"Use 1 to {width}")
         self.scale = scale
         self.base: Base = base
-        self.detail = detail
+        self.gain = DetailGain(detail)
         slim = [width * part // encoder_width_div for part in ENCODER]
         rich = [width * part for part in DECODER] + [width] * (scale.bit_length() - 1)
         self.down = nn.ModuleList(
@@ -88,7 +88,7 @@ class JNet(nn.Module):
         for layer in self.up:
             x = layer(x, levels.pop() if levels else None)
         high = self.last(x)[..., : self.scale * height, : self.scale * width]
-        return based(high, picture, self.scale, self.base, 1.0 if self.training else self.detail)
+        return based(high, picture, self.scale, self.base, 1.0 if self.training else self.gain())
 
 
 class _Doubling(nn.Module):

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ganvas.data.degrade import bicubic as reduced
 from ganvas.data.degrade import resize_bicubic
 from ganvas.losses.reconstruction import low_l1
 from ganvas.metrics.paired import luma, psnr
-from ganvas.metrics.sharpness import MINIMUM_PX, judge
+from ganvas.metrics.sharpness import MINIMUM_PX, judge, octave_energies
 
 FINITE_DB = 99.0
+CALIBRATED_EVERY = 20
+"""Steps between two looks at the gain of detail, where training finds it."""
 
 
 def score(made: Tensor, low: Tensor, high: Tensor) -> dict[str, float]:
@@ -45,6 +49,23 @@ def score(made: Tensor, low: Tensor, high: Tensor) -> dict[str, float]:
         "finest_octave": report.result.octave_ratios[0],
         "correlation_gain": report.result.correlation - max(report.unsharp.correlation, report.noise.correlation),
     }
+
+
+@torch.no_grad()
+def calibrate(net: nn.Module, low: Tensor, high: Tensor) -> None:
+    """Let a network learn from a batch in [-1, 1] at which gain of detail its finest octave has the truth's energy."""
+    gain: Any = net.gain
+    energies = []
+    net.eval()
+    for trial in gain.TRIALS:
+        gain.value.fill_(trial)
+        energies.append(_finest(net(low)))
+    net.train()
+    gain.learn(energies, _finest(high))
+
+
+def _finest(pictures: Tensor) -> Tensor:
+    return octave_energies(luma(pictures.float() * 0.5 + 0.5)[:, 0])[..., 0].mean()
 
 
 def mean(scores: list[dict[str, float]]) -> dict[str, float]:

@@ -99,7 +99,7 @@ class Settings(Training):
     base: Literal["none", "bicubic", "faithful"] = "none"
     """What the network adds to: `bicubic` learns faster; `faithful`, ours, also makes the sum, shrunk, the input."""
     detail: float = 1.0
-    """Gain of the finest detail at inference (ours): L1 damps what it is unsure of; 1.4 gives that back."""
+    """Gain of the finest detail at inference (ours), since L1 damps what it is unsure of; 0 is found in training."""
     generator_std: float = 0.02
     """Standard deviation of the generator's first weights."""
     grid: str = "4x4"
@@ -134,6 +134,8 @@ class Settings(Training):
 
     content_steps: int = 0
     """Steps of each iteration with the content loss alone, before the style (ours)."""
+    content_schedule: Literal["constant", "cosine"] = "constant"
+    """How the generator's rate goes in them: `cosine` lets it fall to nothing."""
     steps: int = 160_000
     """Steps of each iteration with both networks."""
     generator_rate: float = 2e-4
@@ -188,10 +190,11 @@ class SuperResolvingUNets(Recipe):
         discriminator = Turn(side="discriminator", trains=("discriminator",))
         rates = {"generator": s.generator_rate, "discriminator": s.discriminator_rate}
         both = {name: Optimizer(rate=rate, betas=s.betas) for name, rate in rates.items()}
-        alone = {"generator": both["generator"]}
+        only = {"generator": both["generator"]}
+        alone = {"generator": replace(both["generator"], schedule=s.content_schedule)}
         for number in range(s.iterations):
             side = self._high_px(number)
-            turns, optimizers = ((generator,), alone) if s.style == "none" else ((discriminator, generator), both)
+            turns, optimizers = ((generator,), only) if s.style == "none" else ((discriminator, generator), both)
             content = Stage(
                 name=f"content{side}", steps=s.content_steps, turns=(generator,), optimizers=alone, resolution=side
             )
@@ -342,6 +345,8 @@ class SuperResolvingUNets(Recipe):
     ) -> Ledger:
         """Return the content loss and, in the stages of both networks, the style loss."""
         s, fake, ledger = self.settings, outputs["fake"], Ledger()
+        if not s.detail and context.step % enlargement.CALIBRATED_EVERY == 0:
+            enlargement.calibrate(nets.generator, with_condition(batch.low, batch.condition), batch.high)
         styled = context.stage.name.startswith("style") and s.style != "none"
         if s.content_weight:
             share = self.content_share(carry) if styled else 1.0

@@ -77,7 +77,7 @@ class Settings(Training):
     base: Literal["none", "bicubic", "faithful"] = "none"
     """What the network adds to: `bicubic` learns faster; `faithful`, ours, also makes the sum, shrunk, the input."""
     detail: float = 1.0
-    """Gain of the finest detail at inference (ours): L1 damps what it is unsure of; 1.4 gives that back."""
+    """Gain of the finest detail at inference (ours), since L1 damps what it is unsure of; 0 is found in training."""
     discriminator_width: int = 64
     """Channels of the discriminator's first layer."""
     discriminator_norm: Literal["batch", "instance", "none"] = "batch"
@@ -96,6 +96,8 @@ class Settings(Training):
 
     pixel_steps: int = 0
     """Steps before, with the L1 loss alone, pixel by pixel: ours, it teaches what the guide means (the author: 0)."""
+    pixel_schedule: Literal["constant", "cosine"] = "constant"
+    """How the generator's rate goes in them: `cosine` lets it fall to nothing."""
     steps: int = 100_000
     """Steps with both networks."""
     generator_rate: float = 2e-4
@@ -149,9 +151,8 @@ class TiledUpres(Recipe):
         discriminator = Turn(side="discriminator", trains=("discriminator",))
         rates = {"generator": s.generator_rate, "discriminator": s.discriminator_rate}
         both = {name: Optimizer(rate=rate, betas=s.betas) for name, rate in rates.items()}
-        pixels = Stage(
-            name="pixel", steps=s.pixel_steps, turns=(generator,), optimizers={"generator": both["generator"]}
-        )
+        alone = {"generator": replace(both["generator"], schedule=s.pixel_schedule)}
+        pixels = Stage(name="pixel", steps=s.pixel_steps, turns=(generator,), optimizers=alone)
         gan = Stage(
             name="gan", steps=s.steps, turns=(discriminator, generator), optimizers=both,
             restarts_average=bool(s.pixel_steps),
@@ -189,6 +190,8 @@ class TiledUpres(Recipe):
     ) -> Ledger:
         """Return the L1 loss, and after the first stage the adversarial one."""
         s, fake, ledger = self.settings, outputs["fake"], Ledger()
+        if not s.detail and context.step % enlargement.CALIBRATED_EVERY == 0:
+            enlargement.calibrate(nets.generator, batch.low, batch.high)
         if s.l1_weight:
             at = "full" if context.stage.name == "pixel" else s.l1_at
             ledger["l1"] = s.l1_weight * self._distance(fake, batch.high, at)
