@@ -204,6 +204,36 @@ def test_known_flow_and_mask_take_the_place_of_learned_ones():
     assert torch.allclose(frame.picture[..., :-3], previous[:, -3:, :, 3:], atol=1e-5)
 
 
+def test_where_the_fetched_label_is_another_the_picture_is_hallucinated():
+    net, (labels, previous) = tiny(repainted_classes=3).eval(), inputs()
+    classes = torch.randint(0, 3, (2, 16, 24), generator=torch.Generator().manual_seed(4))
+    flow = torch.zeros(2, 2, 16, 24)
+    flow[:, 0] = 2.0
+    now = torch.roll(classes, -2, dims=-1)
+    now[:, 5, :-3] = (now[:, 5, :-3] + 1) % 3
+    # The fourth plane, boundaries, may change.
+    labels[:, -8:-4] = F.one_hot(classes, 4).movedim(-1, 1)
+    labels[:, -4:] = F.one_hot(now, 4).movedim(-1, 1)
+    labels[:, -1] = 1
+    with torch.no_grad():
+        frame = net(labels, previous, known=Known(flow, torch.full((2, 1, 16, 24), 0.1)))
+    inside = frame.mask[..., :-3]
+    assert torch.allclose(inside[:, :, 5], torch.ones(()), atol=1e-5)
+    assert torch.allclose(torch.cat([inside[:, :, :5], inside[:, :, 6:]], 2), torch.tensor(0.1), atol=1e-5)
+    assert torch.allclose(frame.picture[:, :, 5, :-3], frame.raw[:, :, 5, :-3], atol=1e-5)
+
+
+def test_a_steep_mask_is_the_same_choice_made_harder():
+    net, (labels, previous) = tiny(norm="instance").eval(), inputs()
+    net.scale0.model_final_w[1].weight.data.mul_(0.1)
+    steep = tiny(norm="instance", mask_slope=4.0).eval()
+    steep.load_state_dict(net.state_dict())
+    with torch.no_grad():
+        soft, hard = net(labels, previous).mask.double(), steep(labels, previous).mask.double()
+    odds = (soft / (1 - soft)) ** 4
+    assert torch.allclose(hard, odds / (1 + odds), atol=1e-5) and float(soft.std()) > 0.01
+
+
 def test_no_flow_branch_hallucinates_every_frame():
     net, (labels, previous) = tiny(with_flow=False).eval(), inputs()
     assert not any("flow" in key for key in net.state_dict())

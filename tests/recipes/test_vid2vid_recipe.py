@@ -121,6 +121,28 @@ def test_the_data_bounds_the_length(data):
         recipe_of(data, first_length=8)
 
 
+def test_single_frames_come_first_where_asked(data):
+    recipe, _ = recipe_of(data, picture_rounds=5)
+    first, *rest = recipe.stages()
+    assert (first.name, first.steps, first.clip_length) == ("scale 1, single frames", 5, 1)
+    assert first.optimizers["generator"].rate == first.optimizers["generator"].final_rate == TINY.rates[0]
+    assert [stage.steps for stage in rest] == [stage.steps for stage in recipe_of(data)[0].stages()]
+
+
+def test_a_frame_without_a_past_is_judged_once_and_counts_twice(data):
+    changes = {"picture_rounds": 2, "given_share": 0.0, "perceptual": "small", "perceptual_weight": 1.0,
+               "perceptual_layers": ("relu1_1",)}  # fmt: skip
+    recipe, nets, batch, context, outputs, _ = a_step(data, **changes)
+    assert torch.equal(outputs["fake"], outputs["raw"])
+    once = recipe.generator_losses(nets, batch, outputs, {}, context)
+    # As if one of them had a past: both pictures are judged.
+    twice = recipe.generator_losses(nets, batch, {**outputs, "has_before": ~outputs["has_before"]}, {}, context)
+    for name in ("image", "matching", "pixel", "perceptual"):
+        assert once[name].item() == pytest.approx(twice[name].item(), rel=1e-5), name
+    judged = recipe.discriminator_losses(nets, batch, outputs, {}, context)
+    assert set(judged) == {"image"} and judged["image"].isfinite()
+
+
 def test_finer_scales_begin_alone(data):
     recipe, _ = recipe_of(data, scales=2, rounds=(2, 3), rates=(1e-3, 1e-4), alone_rounds=4)
     stages = {stage.name: stage for stage in recipe.stages()}
@@ -234,6 +256,13 @@ def test_long_strides_join_in_when_the_clip_is_long_enough(data):
     assert stride == 3 and real.shape == made.shape == (2, 8, 16, 32)
     pairs = [(last - 3, last) for last in range(3, 6)]
     assert any(torch.equal(made[:, :6], everything[:, list(pair)].flatten(1, 2)) for pair in pairs)
+
+
+def test_repainting_compares_classes_and_neither_boundaries_nor_styles(data):
+    recipe, *_ = a_step(data, repaint_relabelled=True, mask_slope=3.0, instance_features=3, encoder_width=2)
+    settings = recipe.card().settings
+    assert settings["repainted_classes"] == recipe.num_labels < recipe.channels_label < settings["channels_label"]
+    assert settings["mask_slope"] == 3.0 and recipe_of(data)[0].card().settings["repainted_classes"] == 0
 
 
 def test_exact_flow_and_mask_instead_of_learned_ones(data):

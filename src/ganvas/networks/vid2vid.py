@@ -14,17 +14,16 @@ published files load as they are.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganvas.errors import UserError
-from ganvas.networks.blocks import init_normal, norm_layer, pad_to_multiple
+from ganvas.networks.blocks import init_normal, pad_to_multiple
+from ganvas.networks.vid2vid_blocks import Norm, decoder, doubling, encoder, head, residual_blocks
 from ganvas.networks.warping import Sampling, warp
-
-Norm = Literal["batch", "instance", "tracked_instance"]
 
 FLOW_PX = 20.0
 """Pixels that a flow head's output of 1 stands for at the coarsest scale; each finer scale doubles it."""
@@ -51,84 +50,47 @@ class Features(NamedTuple):
     foreground: Tensor | None
 
 
-class ResidualBlock(nn.Module):
-    """Two convolutions with norms, added to their input.
+class Blending(NamedTuple):
+    """How the fetched and the hallucinated picture become one; the defaults are the paper's."""
 
-    (B, C, H, W) -> (B, C, H, W)
-    """
+    sampling: Sampling = "bilinear"
+    slope: float = 1.0
+    """Steepness of the mask's sigmoid."""
+    classes: int = 0
+    """Planes at the beginning of a condition whose change repaints a pixel."""
 
-    def __init__(self, channels: int, norm: Norm) -> None:
+
+PAPER = Blending()
+
+
+class _Steep(nn.Module):
+    def __init__(self, slope: float) -> None:
         super().__init__()
-        self.conv_block = nn.Sequential(
-            nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3), _norm(norm, channels), nn.ReLU(inplace=True),
-            nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3), _norm(norm, channels),
-        )  # fmt: skip
+        self.slope = slope
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv_block(x)
-
-
-def _norm(kind: Norm, channels: int) -> nn.Module:
-    if kind == "instance":
-        # A group norm of single channels: the same, but it keeps the channels-last layout.
-        return nn.GroupNorm(channels, channels, affine=False)
-    if kind == "tracked_instance":
-        return nn.InstanceNorm2d(channels, affine=False, track_running_stats=True)
-    return norm_layer(kind, channels)
-
-
-def _entrance(channels_in: int, width: int, norm: Norm) -> list[nn.Module]:
-    return [nn.ReflectionPad2d(3), nn.Conv2d(channels_in, width, 7), _norm(norm, width), nn.ReLU(inplace=True)]
-
-
-def _halving(channels: int, norm: Norm) -> list[nn.Module]:
-    return [nn.Conv2d(channels, 2 * channels, 3, 2, 1), _norm(norm, 2 * channels), nn.ReLU(inplace=True)]
-
-
-def _doubling(channels: int, norm: Norm) -> list[nn.Module]:
-    conv = nn.ConvTranspose2d(channels, channels // 2, 3, 2, 1, output_padding=1)
-    return [conv, _norm(norm, channels // 2), nn.ReLU(inplace=True)]
-
-
-def _encoder(channels_in: int, width: int, downs: int, blocks: int, norm: Norm) -> nn.Sequential:
-    layers = _entrance(channels_in, width, norm)
-    for level in range(downs):
-        layers += _halving(width * 2**level, norm)
-    return nn.Sequential(*layers, *_blocks(width * 2**downs, blocks, norm))
-
-
-def _blocks(channels: int, number: int, norm: Norm) -> list[nn.Module]:
-    return [ResidualBlock(channels, norm) for _ in range(number)]
-
-
-def _decoder(width: int, downs: int, norm: Norm) -> list[nn.Module]:
-    return [layer for level in reversed(range(downs)) for layer in _doubling(2 * width * 2**level, norm)]
-
-
-def _head(width: int, channels_out: int, *last: nn.Module) -> nn.Sequential:
-    return nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(width, channels_out, 7), *last)
+        return torch.sigmoid(self.slope * x)
 
 
 class _Heads(nn.Module):
     """What the scales share: the heads that turn features into a frame, and the blend."""
 
     def __init__(
-        self, width: int, flow_px: float, with_flow: bool, foreground: Sequence[int], sampling: Sampling
-    ) -> None:
+        self, channels_label: int, width: int, flow_px: float, with_flow: bool, foreground: Sequence[int],
+        blending: Blending,
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.flow_px, self.foreground = flow_px, tuple(foreground)
-        self.sampling: Sampling = sampling
-        self.model_final_img = _head(width, 3, nn.Tanh())
+        self.channels_label, self.flow_px, self.foreground = channels_label, flow_px, tuple(foreground)
+        self.blending = blending
+        self.model_final_img = head(width, 3, nn.Tanh())
         self.with_flow = with_flow
         if with_flow:
-            self.model_final_flow = _head(width, 2)
-            self.model_final_w = _head(width, 1, nn.Sigmoid())
+            self.model_final_flow = head(width, 2)
+            self.model_final_w = head(width, 1, _Steep(blending.slope))
         if self.foreground:
-            self.indv_final = _head(width // 2, 3, nn.Tanh())
+            self.indv_final = head(width // 2, 3, nn.Tanh())
 
-    def frame(
-        self, features: Features, previous: Tensor, foreground_mask: Tensor | None, known: Known | None = None
-    ) -> Frame:
+    def frame(self, features: Features, labels: Tensor, previous: Tensor, known: Known | None = None) -> Frame:
         """Return the frame of this scale; the newest of the previous pictures (B, 3 n, H, W) is fetched."""
         raw = self.model_final_img(features.picture)
         flow, mask = torch.zeros_like(raw[:, :2]), torch.ones_like(raw[:, :1])
@@ -139,16 +101,27 @@ class _Heads(nn.Module):
             mask = mask if known.mask is None else known.mask.to(mask.dtype)
         picture = raw
         if features.flow is not None or known is not None:
-            fetched = warp(previous[:, -3:].to(raw.dtype), flow, self.sampling)
-            if self.sampling == "bicubic":
+            fetched = warp(previous[:, -3:].to(raw.dtype), flow, self.blending.sampling)
+            if self.blending.sampling == "bicubic":
                 fetched = fetched.clamp(-1, 1)
+            if self.blending.classes:
+                mask = torch.maximum(mask, self._relabelled(labels, flow.detach()).to(mask.dtype))
             picture = raw * mask + fetched * (1 - mask)
-        if features.foreground is not None and foreground_mask is not None:
+        if features.foreground is not None:
             drawn = self.indv_final(features.foreground)
-            share = foreground_mask.to(raw.dtype)
+            share = self._newest(labels)[:, list(self.foreground)].sum(1, keepdim=True).clamp(0, 1).to(raw.dtype)
             picture = drawn * share + picture * (1 - share)
             raw = drawn * share + raw * (1 - share)
         return Frame(picture, flow, mask, raw)
+
+    def _newest(self, labels: Tensor) -> Tensor:
+        return labels[:, -self.channels_label :]
+
+    def _relabelled(self, labels: Tensor, flow: Tensor) -> Tensor:
+        """Return how far the last frame's classes, fetched along the flow, are not this one's: (B, 1, H, W)."""
+        now = self._newest(labels)[:, : self.blending.classes]
+        before = self._newest(labels[:, : -self.channels_label])[:, : self.blending.classes]
+        return (warp(before, flow) - now).abs().sum(1, keepdim=True).div(2).clamp(0, 1)
 
 
 class Known(NamedTuple):
@@ -166,31 +139,32 @@ class CompositeGenerator(_Heads):
 
     def __init__(
         self,
-        channels_labels: int,
-        channels_previous: int,
+        channels_label: int,
+        frames: int,
         width: int,
         downs: int,
         blocks: int,
         norm: Norm,
         with_flow: bool,
         foreground: Sequence[int],
-        sampling: Sampling = "bilinear",
+        blending: Blending = PAPER,
     ) -> None:
-        super().__init__(width, FLOW_PX, with_flow, foreground, sampling)
+        super().__init__(channels_label, width, FLOW_PX, with_flow, foreground, blending)
+        channels_labels, channels_previous = frames * channels_label, 3 * (frames - 1)
         deep, later = width * 2**downs, blocks // 2
         early = blocks - later
-        self.model_down_seg = _encoder(channels_labels, width, downs, early, norm)
-        self.model_down_img = _encoder(channels_previous, width, downs, early, norm)
-        self.model_res_img = nn.Sequential(*_blocks(deep, later, norm))
-        self.model_up_img = nn.Sequential(*_decoder(width, downs, norm))
+        self.model_down_seg = encoder(channels_labels, width, downs, early, norm)
+        self.model_down_img = encoder(channels_previous, width, downs, early, norm)
+        self.model_res_img = nn.Sequential(*residual_blocks(deep, later, norm))
+        self.model_up_img = nn.Sequential(*decoder(width, downs, norm))
         if with_flow:
-            self.model_res_flow = nn.Sequential(*_blocks(deep, later, norm))
-            self.model_up_flow = nn.Sequential(*_decoder(width, downs, norm))
+            self.model_res_flow = nn.Sequential(*residual_blocks(deep, later, norm))
+            self.model_up_flow = nn.Sequential(*decoder(width, downs, norm))
         if self.foreground:
             half = width // 2
-            self.indv_down = _encoder(channels_labels, half, downs, early, norm)
-            self.indv_res = nn.Sequential(*_blocks(half * 2**downs, later, norm))
-            self.indv_up = nn.Sequential(*_decoder(half, downs, norm))
+            self.indv_down = encoder(channels_labels, half, downs, early, norm)
+            self.indv_res = nn.Sequential(*residual_blocks(half * 2**downs, later, norm))
+            self.indv_up = nn.Sequential(*decoder(half, downs, norm))
 
     def features(self, labels: Tensor, previous: Tensor) -> Features:
         """Return the maps before the heads."""
@@ -221,19 +195,19 @@ class LocalGenerator(_Heads):
         norm: Norm = "batch",
         with_flow: bool = True,
         foreground: Sequence[int] = (),
-        sampling: Sampling = "bilinear",
+        blending: Blending = PAPER,
     ) -> None:
-        super().__init__(width, FLOW_PX * 2**scale, with_flow, foreground, sampling)
-        self.channels_label, self.frames = channels_label, frames
+        super().__init__(channels_label, width, FLOW_PX * 2**scale, with_flow, foreground, blending)
+        self.frames = frames
         stacked, pictures = frames * channels_label, 3 * (frames - 1)
-        self.model_down_seg = _encoder(stacked, width, 1, 0, norm)
-        self.model_down_img = _encoder(pictures, width, 1, 0, norm)
-        self.model_up_img = nn.Sequential(*_blocks(2 * width, blocks, norm), *_doubling(2 * width, norm))
+        self.model_down_seg = encoder(stacked, width, 1, 0, norm)
+        self.model_down_img = encoder(pictures, width, 1, 0, norm)
+        self.model_up_img = nn.Sequential(*residual_blocks(2 * width, blocks, norm), *doubling(2 * width, norm))
         if with_flow:
-            self.model_up_flow = nn.Sequential(*_blocks(2 * width, blocks, norm), *_doubling(2 * width, norm))
+            self.model_up_flow = nn.Sequential(*residual_blocks(2 * width, blocks, norm), *doubling(2 * width, norm))
         if self.foreground:
-            self.indv_down = _encoder(stacked, width // 2, 1, 0, norm)
-            self.indv_up = nn.Sequential(*_blocks(width, blocks, norm), *_doubling(width, norm))
+            self.indv_down = encoder(stacked, width // 2, 1, 0, norm)
+            self.indv_up = nn.Sequential(*residual_blocks(width, blocks, norm), *doubling(width, norm))
         init_normal(self)
 
     def features(self, labels: Tensor, previous: Tensor, coarse: Features | None) -> Features:
@@ -249,19 +223,11 @@ class LocalGenerator(_Heads):
     def forward(self, labels: Tensor, previous: Tensor | None = None, coarse: Features | None = None) -> Frame:
         if previous is None:
             previous = labels.new_zeros(len(labels), 3 * (self.frames - 1), *labels.shape[-2:])
-        mask = foreground_mask(labels, self.channels_label, self.foreground)
-        return self.frame(self.features(labels, previous, coarse), previous, mask)
+        return self.frame(self.features(labels, previous, coarse), labels, previous)
 
 
 def _joined(mine: Tensor, theirs: Tensor | None) -> Tensor:
     return mine if theirs is None else mine + theirs
-
-
-def foreground_mask(labels: Tensor, channels_label: int, foreground: Sequence[int]) -> Tensor | None:
-    """Return where the newest of the stacked conditions shows a foreground label: (B, n N, H, W) -> (B, 1, H, W)."""
-    if not foreground:
-        return None
-    return labels[:, -channels_label:][:, list(foreground)].sum(1, keepdim=True).clamp(0, 1)
 
 
 class Vid2Vid(nn.Module):
@@ -285,6 +251,9 @@ class Vid2Vid(nn.Module):
         with_flow: False leaves the flow branch out: every frame is hallucinated.
         foreground: labels that are drawn by the foreground branch; none leaves it out.
         sampling: how the frame before is fetched: `bilinear` (the paper's), or `bicubic`, which blurs less (ours).
+        mask_slope: steepness of the mask's sigmoid: above 1 (the paper's) it tends to all or nothing (ours).
+        repainted_classes: planes at the beginning of a condition that say the class; where that of the last frame,
+            fetched along the flow, is another, a pixel is hallucinated whatever the mask says (ours); 0 for none.
 
     Raises:
         UserError: a number is too small for a network, or a foreground label does not exist.
@@ -303,6 +272,8 @@ class Vid2Vid(nn.Module):
         with_flow: bool = True,
         foreground: Sequence[int] = (),
         sampling: Sampling = "bilinear",
+        mask_slope: float = 1.0,
+        repainted_classes: int = 0,
     ) -> None:
         super().__init__()
         numbers = {"channels_label": channels_label, "width": width, "downs": downs, "scales": scales}
@@ -316,12 +287,14 @@ class Vid2Vid(nn.Module):
         self.channels_label, self.frames, self.scales = channels_label, frames, scales
         self.foreground = tuple(foreground)
         self.multiple_of = 2 ** (downs + scales - 1)
-        stacked, pictures = frames * channels_label, 3 * (frames - 1)
-        self.scale0 = CompositeGenerator(stacked, pictures, width, downs, blocks, norm, with_flow, foreground, sampling)
+        blending = Blending(sampling, mask_slope, repainted_classes)
+        self.scale0 = CompositeGenerator(
+            channels_label, frames, width, downs, blocks, norm, with_flow, foreground, blending
+        )  # fmt: skip
         for scale in range(1, scales):
             narrow = width // 2**scale
             finer = LocalGenerator(
-                channels_label, frames, narrow, local_blocks, scale, norm, with_flow, foreground, sampling
+                channels_label, frames, narrow, local_blocks, scale, norm, with_flow, foreground, blending
             )
             self.add_module(f"scale{scale}", finer)
         init_normal(self)
@@ -372,8 +345,7 @@ class Vid2Vid(nn.Module):
             last = self.get_submodule(f"scale{scale}")  # pyright: ignore[reportAssignmentType]
             assert isinstance(last, LocalGenerator)
             features = last.features(*pyramid[scales - 1 - scale], features)
-        mask = foreground_mask(labels, self.channels_label, self.foreground)
-        return last.frame(features, previous, mask, known)
+        return last.frame(features, labels, previous, known)
 
 
 def _halved(planes: Tensor) -> Tensor:

@@ -25,11 +25,9 @@ from torch import Tensor, nn
 
 from ganvas import settings
 from ganvas.data.clips import Clips
-from ganvas.data.flow import is_inside, warp
 from ganvas.data.windows import Chunk, Place, Windows, style_planes
 from ganvas.errors import UserError
 from ganvas.io.foreign_pix2pixhd import encoder_card
-from ganvas.losses import temporal
 from ganvas.losses.reconstruction import feature_matching, l1, perceptual
 from ganvas.networks import build
 from ganvas.networks.discriminators import MultiScaleDiscriminator
@@ -37,6 +35,7 @@ from ganvas.networks.vid2vid import FLOW_PX, Known, Past, next_frame
 from ganvas.protocol import Card, Carry, Context, Ledger, Networks, Optimizer, Outputs, Recipe, Source, Stage, Turn
 from ganvas.recipes.features import load_features
 from ganvas.recipes.vid2vid_settings import PRESETS, Leg, Settings, check, schedule
+from ganvas.recipes.vid2vid_temporal import scores, temporal_losses
 
 SCORED = 4
 """Sequences that a score looks at, and sixteen frames of each."""
@@ -91,6 +90,10 @@ class Vid2VidRecipe(Recipe):
     def has_edges(self) -> bool:
         """Whether boundaries of instances are shown to the networks."""
         return bool(self.sources) and self.sources[0].has_instances and self.sources[0].has_labels
+
+    @property
+    def _has_labels(self) -> bool:
+        return all(source.has_labels for source in self.sources)
 
     @property
     def channels_label(self) -> int:
@@ -270,7 +273,7 @@ class Vid2VidRecipe(Recipe):
         ledger = Ledger()
         self._add_image_losses(ledger, nets, chunk, outputs, context)
         self._add_clip_losses(ledger, nets, place, outputs, carry, context)
-        self._add_temporal_losses(ledger, place, chunk, outputs)
+        ledger.update(temporal_losses(self.settings, self._scales_at(place), chunk, outputs))
         return ledger
 
     def _add_image_losses(
@@ -282,13 +285,15 @@ class Vid2VidRecipe(Recipe):
             real_verdicts = nets.discriminator(torch.cat([labels, real], 1))
         verdicts = [nets.discriminator(torch.cat([labels, fake], 1)) for fake in fakes]
         judged = [s.adversarial.generator(real_verdicts, verdict) for verdict in verdicts]
-        ledger["image"] = s.gan_weight * s.discriminator_scales * torch.stack(judged).sum()
+        # One picture that stands for both counts twice.
+        kinds = 2 if s.with_flow else 1
+        ledger["image"] = kinds * s.gan_weight * s.discriminator_scales * torch.stack(judged).mean()
         matched = [feature_matching(verdict, real_verdicts, "pix2pixhd") for verdict in verdicts]
-        ledger["matching"] = s.matching_weight * torch.stack(matched).sum()
-        everything = [outputs[name].flatten(0, 1) for name in self._kinds()]
+        ledger["matching"] = kinds * s.matching_weight * torch.stack(matched).mean()
+        everything = [outputs[name].flatten(0, 1) for name in self._kinds(outputs)]
         target = chunk.real.flatten(0, 1)
         if s.pixel_weight:
-            ledger["pixel"] = s.pixel_weight * torch.stack([l1(fake, target) for fake in everything]).sum()
+            ledger["pixel"] = kinds * s.pixel_weight * torch.stack([l1(fake, target) for fake in everything]).mean()
         if self.features is not None:
             features = self.features.to(context.device)
             last = len(s.perceptual_layers) - 1
@@ -296,7 +301,7 @@ class Vid2VidRecipe(Recipe):
             with torch.no_grad():
                 wanted = features((target + 1) / 2)
             distances = [perceptual(features((fake.float() + 1) / 2), wanted, weights) for fake in everything]
-            ledger["perceptual"] = s.perceptual_weight * torch.stack(distances).sum()
+            ledger["perceptual"] = kinds * s.perceptual_weight * torch.stack(distances).mean()
 
     def _add_clip_losses(
         self, ledger: Ledger, nets: Networks, place: Place, outputs: Outputs, carry: Carry, context: Context
@@ -311,40 +316,14 @@ class Vid2VidRecipe(Recipe):
             matched = s.matching_weight * feature_matching(verdicts, real_verdicts, "pix2pixhd")
             ledger[f"clip{stride}"] = judged + matched
 
-    def _add_temporal_losses(self, ledger: Ledger, place: Place, chunk: Chunk, outputs: Outputs) -> None:
-        s = self.settings
-        real, real_before = chunk.real.flatten(0, 1), chunk.real_before.flatten(0, 1)
-        fake, before = outputs["fake"].flatten(0, 1), outputs["before"].flatten(0, 1).detach()
-        flow, mask = outputs["flow"].flatten(0, 1), outputs["mask"].flatten(0, 1)
-        has_before = outputs["has_before"].flatten()[:, None, None, None].to(fake.dtype)
-        trust: Tensor | None = None
-        if chunk.flow is not None and chunk.trust is not None:
-            target = chunk.flow.flatten(0, 1)
-            known = chunk.trust.flatten(0, 1)
-            trust = known * temporal.confidence(real, warp(real_before, target))
-            ledger["made_warp"] = s.warp_weight * temporal.warp_loss(fake, warp(before, target), trust * has_before)
-            if self._learns_flow:
-                # A finer scale counts more pixels for the same movement.
-                weight = s.flow_weight / 2 ** (self._scales_at(place) - 1)
-                ledger["flow"] = weight * temporal.flow_loss(flow, target, trust)
-            if s.mask_from == "exact" and s.mask_use == "teach" and s.with_flow:
-                ledger["mask_teacher"] = temporal.masked_l1(mask, 1 - known, has_before)
-        if self._learns_flow:
-            ledger["flow_warp"] = s.warp_weight * temporal.warp_loss(warp(real_before, flow), real, trust)
-        if s.mask_weight and s.with_flow:
-            fetched = trust if trust is not None else is_inside(flow.detach())
-            ledger["mask"] = s.mask_weight * temporal.mask_loss(mask, fetched * has_before)
-
-    @property
-    def _learns_flow(self) -> bool:
-        return self.settings.with_flow and self.settings.flow_use == "teach"
-
-    def _kinds(self) -> tuple[str, ...]:
-        return ("fake", "raw") if self.settings.with_flow else ("fake",)
+    def _kinds(self, outputs: Outputs) -> tuple[str, ...]:
+        """Return which pictures are judged: where nothing came before, the blended one is the hallucinated one."""
+        has_blended = self.settings.with_flow and bool(outputs["has_before"].any())
+        return ("fake", "raw") if has_blended else ("fake",)
 
     def _drawn_frames(self, chunk: Chunk, outputs: Outputs, context: Context) -> tuple[Tensor, Tensor, list[Tensor]]:
         """Return labels, real and made pictures of one frame of each sample, drawn at random, or of all frames."""
-        planes = [chunk.labels, chunk.real, *(outputs[name] for name in self._kinds())]
+        planes = [chunk.labels, chunk.real, *(outputs[name] for name in self._kinds(outputs))]
         batch, frames = chunk.labels.shape[:2]
         if self.settings.image_frames == "one":
             drawn = torch.randint(frames, (batch,), generator=context.random).tolist()
@@ -395,7 +374,7 @@ class Vid2VidRecipe(Recipe):
             place = self._first_place(address, context, longest=16)
             chunk = self._windows().chunk(place, place.length, place.coins(1.0), context.device)
             outputs = self.roll(nets, place, chunk, None)
-            for name, value in _scores(chunk, outputs).items():
+            for name, value in scores(chunk, outputs).items():
                 found.setdefault(name, []).append(value.float().cpu())
         return {name: float(torch.stack(values).mean()) for name, values in found.items()}
 
@@ -412,6 +391,8 @@ class Vid2VidRecipe(Recipe):
             "channels_label": self.channels_label + s.instance_features, "frames": s.past_frames + 1,
             "width": s.width, "downs": s.downs, "blocks": s.blocks, "scales": s.scales, "norm": s.norm,
             "with_flow": s.with_flow, "foreground": list(self.foreground()), "sampling": s.sampling,
+            "mask_slope": s.mask_slope,
+            "repainted_classes": self.num_labels if s.repaint_relabelled and self._has_labels else 0,
         }  # fmt: skip
         extra = {
             "num_labels": self.num_labels,
@@ -443,15 +424,3 @@ class Vid2VidRecipe(Recipe):
     def _size_px(self) -> list[int]:
         height, width = self.sources[0].size_px if self.sources else (0, 0)
         return [width // self.settings.shrink, height // self.settings.shrink]
-
-
-def _scores(chunk: Chunk, outputs: Outputs) -> dict[str, Tensor]:
-    real, fake = chunk.real.flatten(0, 1), outputs["fake"].flatten(0, 1)
-    scores = {"minus_l1": -l1(fake, real) / 2}
-    if chunk.flow is not None and chunk.trust is not None:
-        flow, trust = chunk.flow.flatten(0, 1), chunk.trust.flatten(0, 1)
-        before, real_before = outputs["before"].flatten(0, 1), chunk.real_before.flatten(0, 1)
-        scores["warping_error"] = temporal.warp_loss(fake, warp(before, flow), trust) / 2
-        scores["warping_error_of_real"] = temporal.warp_loss(real, warp(real_before, flow), trust) / 2
-        scores["flow_error_px"] = temporal.end_point_error(outputs["flow"].flatten(0, 1), flow, trust)
-    return scores

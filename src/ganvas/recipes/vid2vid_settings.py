@@ -45,6 +45,10 @@ class Settings(Training):
     """False leaves the flow branch out: every frame is hallucinated (an ablation of the paper's)."""
     sampling: Literal["bilinear", "bicubic"] = "bilinear"
     """How the frame before is fetched along the flow: the paper's bilinear, or bicubic, which blurs less."""
+    mask_slope: float = 1.0
+    """Steepness of the mask's sigmoid: above 1 (the paper's) a pixel is rather painted or fetched than a mixture."""
+    repaint_relabelled: bool = False
+    """Paint a pixel anew, whatever the mask says, where the label fetched along the flow is not this frame's (ours)."""
     foreground: tuple[int, ...] = ()
     """Labels that are drawn by a branch of their own."""
     things_are_foreground: bool = False
@@ -64,6 +68,8 @@ class Settings(Training):
     image_frames: Literal["one", "all"] = "one"
     """Frames of a chunk that the image discriminator sees: one drawn at random, or all."""
 
+    picture_rounds: int = 0
+    """Batches of single frames before the sequences begin (ours): pictures are learned faster one by one."""
     first_length: int = 28
     """Frames of a sequence in the first stage; each further one doubles it."""
     longest: int = 126
@@ -155,6 +161,8 @@ class Leg(NamedTuple):
 def schedule(s: Settings, bound: float) -> dict[str, Leg]:
     """Return the stages by name: for each scale every length, the finer scales alone first; none beyond a bound."""
     legs: dict[str, Leg] = {}
+    if s.picture_rounds:
+        legs["scale 1, single frames"] = Leg(1, 1, s.picture_rounds, 0, 0, False)
     for number in range(1, s.scales + 1):
         for place in range(s.lengths):
             length = int(min(bound, s.longest, s.first_length * 2**place))
