@@ -138,6 +138,8 @@ class DetailGain(nn.Module):
     LIMITS = (1.0, 12.0)
     SHARE = 0.1
     """Of the newest energies in the running means."""
+    value: Tensor
+    energies: Tensor
 
     def __init__(self, gain: float = 1.0) -> None:
         super().__init__()
