@@ -42,7 +42,7 @@ TIMED = 3
 TRUNCATED = 0.5
 BASE: dict[str, Any] = {
     "batch_size": 32, "class_features": 0, "skip_z": False, "orthogonal_weight": 0.0, "schedule": "constant",
-    "mirror": False,
+    "attention_px": 8, "mirror": False,
 }  # fmt: skip
 SHARED = {"class_features": 32}
 ROWS: dict[str, dict[str, Any]] = {

@@ -24,7 +24,7 @@ from ganvas.training.trainer import Plan
 TINY = replace(
     PREVIEW, width=2, multipliers=(8, 4, 4, 4), latent=8, class_features=5, num_classes=12, batch_size=4, steps=4,
     checkpoint_every=2, preview_every=4, score_every=4, log_every=1, workers=1, standing_batches=1,
-    precision="float32",
+    precision="float32", attention_px=16, orthogonal_weight=1e-4,
 )  # fmt: skip
 
 
