@@ -2,10 +2,11 @@
 
     python benchmarks/upres_tiles.py [--width 64] [--low 128] [--batches 1 2 4 8] [--runs 3] [--threads 1]
 
-Each way is held against one tile at a time as plainly written: a batch of one, NCHW, float32. The weights are random:
-speed and memory do not depend on them. How far results differ is told, too, in levels of 255. Times are those of the
-processor, the best of several runs taken by turns. Memory is the growth of the process's peak while a picture of so
-many times the height is made, in a process of its own.
+Each way is held against one tile at a time as plainly written: a batch of one, NCHW, float32, layers as the paper
+names them, a tensor of its own for each result. The weights are random: speed and memory do not depend on them. How far
+results differ is told, too, in levels of 255. Times are those of the processor, with `--wall` those of the clock, the
+best of several runs taken by turns, each in a process of its own. Memory is the growth of the process's peak while a
+picture of so many times the height is made.
 """
 
 from __future__ import annotations
@@ -15,11 +16,16 @@ import json
 import resource
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
+from ganvas.inference import upres
 from ganvas.inference.upres import Options, Upres
 from ganvas.networks.upres import JNet
 from ganvas.protocol import Card
@@ -28,81 +34,118 @@ HEIGHTS = (1, 16)
 
 
 class Way(NamedTuple):
-    """How tiles are run."""
+    """How tiles are run; a batch of 0 is what Ganvas chooses."""
 
     batch: int = 1
     precision: str = "float32"
-    is_plain: bool = True
+    is_plain: bool = False
 
     def __str__(self) -> str:
-        return f"batch {self.batch}, {'NCHW' if self.is_plain else 'channels last'}, {self.precision}"
+        return (
+            "one at a time, as plainly written" if self.is_plain else f"batch {self.batch or 'auto'}, {self.precision}"
+        )
+
+
+class PlainJNet(JNet):
+    """The same network, layer by layer."""
+
+    def forward(self, picture: Tensor) -> Tensor:
+        x, levels = picture, [picture]
+        for layer in self.down:
+            x = F.relu(layer(x))
+            levels.append(x)
+        levels.pop()
+        for level in self.up:
+            parts: Any = level
+            x = F.relu(parts.grow(x))
+            x = torch.cat([x, levels.pop()], dim=1) if levels else x
+            x = F.relu(parts.refine(F.relu(parts.join(x))))
+        return torch.tanh(self.last(x))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--width", type=int, default=64, help="channels of the J-net's finest layers")
     parser.add_argument("--low", type=int, default=128, help="side of the low picture")
-    parser.add_argument("--batches", type=int, nargs="+", default=[1, 2, 4, 8])
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 2, 4, 8], help="0 is what Ganvas chooses")
+    parser.add_argument("--precisions", nargs="+", default=["float32", "bfloat16"])
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--threads", type=int, default=0, help="0 for all")
+    parser.add_argument("--wall", action="store_true", help="time by the clock: for several threads, when all is quiet")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--height-times", type=int, default=0, help="only measure memory, and print it")
+    parser.add_argument("--only", default="", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
-    if options.height_times:
-        print(json.dumps(peak_growth(options.width, options.low, options.height_times, options.device)))
+    if options.only:
+        task, *words = json.loads(options.only)
+        print(json.dumps(timed(options, Way(*words[:3]), words[3]) if task == "time" else peak_growth(options, *words)))
         return
-    forms = ((True, "float32"), (False, "float32"), (False, "bfloat16"))
-    ways = [Way(batch, precision, plain) for plain, precision in forms for batch in options.batches]
-    rows = speeds(options.width, options.low, ways, options.runs, options.device)
+    ways = [Way(is_plain=True), *(Way(batch, form) for form in options.precisions for batch in options.batches)]
     print(f"J-net of width {options.width}, low picture of {options.low} px, {torch.get_num_threads()} threads\n")
     print("| tiles | seconds | times as fast | largest difference | mean |\n|---|---|---|---|---|")
+    rows = speeds(options, ways)
     for way, seconds, largest, mean in rows:
-        print(f"| {way} | {seconds:.2f} | {rows[0][1] / seconds:.2f} | {largest:.2f} | {mean:.3f} |")
+        print(f"| {way} | {seconds:.2f} | {rows[0][1] / seconds:.2f} | {largest:.4f} | {mean:.4f} |")
     print()
     for times in HEIGHTS:
-        asked = ["--width", str(options.width), "--low", str(options.low), "--device", options.device]
-        command = [sys.executable, __file__, *asked, "--threads", str(options.threads), "--height-times", str(times)]
-        found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        found = alone("memory", times)
         print(f"height x {times}: {found['rows']} rows, peak grows by {found['megabytes']:.0f} MB")
 
 
-def upres(width: int, way: Way, device: str) -> Upres:
+def alone(*task: Any) -> Any:
+    """Return what this file finds for one task in a process of its own."""
+    command = [sys.executable, *sys.argv, "--only", json.dumps(task)]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def speeds(options: argparse.Namespace, ways: list[Way]) -> list[tuple[Way, float, float, float]]:
+    """Return the best seconds of each way, and how far its result is from the first one's: at most, and on average."""
+    best = [float("inf")] * len(ways)
+    with tempfile.TemporaryDirectory() as folder:
+        files = [str(Path(folder) / f"{place}.pt") for place in range(len(ways))]
+        for _ in range(options.runs):
+            for place, way in enumerate(ways):
+                best[place] = min(best[place], alone("time", *way, files[place]))
+        results = [torch.load(file, weights_only=True) for file in files]
+    apart = [255 * (result - results[0]).abs() for result in results]
+    return [(way, s, float(a.max()), float(a.mean())) for way, s, a in zip(ways, best, apart)]
+
+
+def timed(options: argparse.Namespace, way: Way, file: str) -> float:
+    """Return the seconds of one picture in the way, after a first one, and write the result to a file."""
+    up = upres_net(options, way)
+    # The other of a pair of cores counts less in the processor's own time than on the clock.
+    clock = time.perf_counter if options.wall or up.device.type != "cpu" else time.process_time
+    low = torch.rand(3, options.low, options.low, generator=torch.Generator().manual_seed(1))
+    torch.save(up(low), file)
+    began = clock()
+    up(low)
+    return clock() - began
+
+
+def upres_net(options: argparse.Namespace, way: Way) -> Upres:
     """Return an upres net of random weights whose variants are chosen by sharpness."""
     torch.manual_seed(0)
-    net: Any = JNet(channels_in=4, width=width)
+    if way.is_plain:
+        upres.keep_freed_memory = lambda: None
+    net: Any = (PlainJNet if way.is_plain else JNet)(channels_in=4, width=options.width)
     facts = {"guide": {"kind": "edges"}, "tile_px": 32, "low_px": 128, "grid_px": 96}
-    net.card = Card(network="jnet", scale=8, channels_in=4, range=(-1, 1), extra={"upres": facts})
-    made = Upres(net, Options(choose="laplacian", batch=way.batch, precision=way.precision, device=device))
+    settings = {"width": options.width}
+    net.card = Card(network="jnet", settings=settings, scale=8, channels_in=4, range=(-1, 1), extra={"upres": facts})
+    made = Upres(net, Options(choose="laplacian", batch=way.batch, precision=way.precision, device=options.device))
     if way.is_plain:
         made.memory_format = torch.contiguous_format
         made.net.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
     return made
 
 
-def speeds(width: int, low_px: int, ways: list[Way], runs: int, device: str) -> list[tuple[Way, float, float, float]]:
-    """Return the best seconds of each way, and how far its result is from the first one's: at most, and on average."""
-    low = torch.rand(3, low_px, low_px, generator=torch.Generator().manual_seed(1))
-    ups = [upres(width, way, device) for way in ways]
-    results, best = [up(low) for up in ups], [float("inf")] * len(ups)
-    for _ in range(runs):
-        for place, up in enumerate(ups):
-            # A processor's own time, so that others who use it count less.
-            clock = time.process_time if up.device.type == "cpu" else time.perf_counter
-            began = clock()
-            up(low)
-            best[place] = min(best[place], clock() - began)
-    apart = [255 * (result - results[0]).abs() for result in results]
-    return [(way, s, float(a.max()), float(a.mean())) for way, s, a in zip(ways, best, apart)]
-
-
-def peak_growth(width: int, low_px: int, times: int, device: str) -> dict[str, float]:
+def peak_growth(options: argparse.Namespace, times: int) -> dict[str, float]:
     """Return by how much the peak memory grows while a picture so many times as high is made and dropped row by row."""
-    up = upres(width, Way(batch=2, is_plain=False), device)
+    up = upres_net(options, Way(batch=0))
     list(up.strips(torch.rand(3, 44, 44)))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    rows = sum(strip.shape[1] for strip in up.strips(torch.rand(3, low_px * times, low_px)))
+    rows = sum(strip.shape[1] for strip in up.strips(torch.rand(3, options.low * times, options.low)))
     return {"rows": rows, "megabytes": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024}
 
 
