@@ -144,7 +144,10 @@ PREVIEW = replace(
     schedule="linear", average_half_life=1000.0, checkpoint_every=250, preview_every=250, score_every=250,
     standing_batches=8,
 )  # fmt: skip
-SMALL = replace(PREVIEW, steps=6500, average_half_life=5000.0, checkpoint_every=500, score_every=500)
+SMALL = replace(
+    PREVIEW, steps=6500, generator_rate=1.5e-3, discriminator_rate=7.5e-4, average_half_life=5000.0,
+    checkpoint_every=500, score_every=500,
+)  # fmt: skip
 
 
 class BigGAN(Recipe):
