@@ -29,7 +29,7 @@ NAMES = {
     "class_diversity": "nearer 1",
     "class_distance": "lower",
 }
-STEPS = 2500
+STEPS = 6000
 """Of the classifier's training, eight pictures each."""
 MOST_PX = 128
 """Larger pictures are shrunk before they are judged."""

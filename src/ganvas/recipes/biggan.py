@@ -145,7 +145,7 @@ PREVIEW = replace(
     standing_batches=8,
 )  # fmt: skip
 SMALL = replace(
-    PREVIEW, steps=6500, generator_rate=1.5e-3, discriminator_rate=7.5e-4, average_half_life=5000.0,
+    PREVIEW, steps=5000, generator_rate=1.5e-3, discriminator_rate=7.5e-4, average_half_life=5000.0,
     checkpoint_every=500, score_every=500,
 )  # fmt: skip
 
