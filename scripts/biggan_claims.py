@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -61,10 +61,11 @@ ROWS: dict[str, dict[str, Any]] = {
 """Changes of the first row; a width is in multiples of it."""
 
 
-def rows(width: int, pictures: int) -> dict[str, dict[str, Any]]:
-    """Return the settings of each row, all of which see equally many pictures."""
+def rows(width: int, pictures: int, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return the settings of some rows, all of which see equally many pictures."""
     found: dict[str, dict[str, Any]] = {}
-    for name, changes in ROWS.items():
+    for name in names:
+        changes = ROWS[name]
         row = {**BASE, **changes, "width": round(width * changes.get("width", 1))}
         found[name] = {**row, "steps": pictures // row["batch_size"]}
     return found
@@ -125,11 +126,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("claims"))
     parser.add_argument("--run", action="store_true")
     parser.add_argument("--costs", action="store_true")
-    parser.add_argument("--pictures", type=int, default=8192, help="shown in each run")
-    parser.add_argument("--width", type=int, default=4, help="of the first row")
+    parser.add_argument("--pictures", type=int, default=6144, help="shown in each run")
+    parser.add_argument("--width", type=int, default=8, help="of the first row")
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS), metavar="ROW", help="by name")
     options = parser.parse_args()
-    planned = rows(options.width, options.pictures)
+    planned = rows(options.width, options.pictures, options.rows)
     torch.set_num_threads(1)
     if options.costs:
         print_costs(planned)
