@@ -1,8 +1,8 @@
 """Compare vid2vid with pix2pixHD applied frame by frame, on the embedded world, with equal time for both.
 
     python scripts/vid2vid_quality.py [--out runs/vid2vid-quality] [--minutes 15] [--size 128x64] [--clips 8]
-                                      [--frames 48] [--streets 2] [--held-seed 77] [--ablations] [--threads 1]
-                                      [--world DIR --held DIR] [--no-frame-by-frame]
+                                      [--frames 48] [--held-seeds 1001 1002] [--ablations] [--threads 1]
+                                      [--world DIR --held DIR ...] [--no-frame-by-frame]
 
 Renders a world for training and clips of other streets that are held out; trains each method for --minutes of
 processor time a thread, so that other work on the machine changes nothing; makes the held-out clips from their label
@@ -45,6 +45,7 @@ from ganvas.metrics.labels import score_labels
 from ganvas.metrics.paired import luma
 from ganvas.networks.vid2vid import Known, next_frame, no_past
 from ganvas.networks.warping import warp
+from ganvas.recipes.vid2vid_settings import PRESETS
 from ganvas.training import loop, rehearsal
 
 SHOWN = (1, 8, 16, 24)
@@ -107,10 +108,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--size", default="128x64")
     parser.add_argument("--clips", type=int, default=8)
     parser.add_argument("--frames", type=int, default=48)
-    parser.add_argument("--streets", type=int, default=2, help="held-out clips")
-    parser.add_argument("--held-seed", type=int, default=77)
+    parser.add_argument("--held-seeds", type=int, nargs="+", default=[1001, 1002], help="of held-out streets")
     parser.add_argument("--world", type=Path, help="sequences to train on, instead of rendering some")
-    parser.add_argument("--held", type=Path, help="the held-out sequences")
+    parser.add_argument("--held", type=Path, nargs="+", help="held-out sequences, instead of rendering some")
     parser.add_argument("--shrink", type=int, default=1, help="divide the sides of those sequences by this")
     parser.add_argument("--preset", default="preview", help="of vid2vid")
     parser.add_argument("--ablations", action="store_true")
@@ -119,14 +119,16 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def prepare(options: argparse.Namespace) -> tuple[Path, Path]:
-    """Render the world where it is not there yet."""
-    world, held = options.world or options.out / "world", options.held or options.out / "held"
-    for folder, clips, seed in ((world, options.clips, 0), (held, options.streets, options.held_seed)):
+def prepare(options: argparse.Namespace) -> tuple[Path, list[Path]]:
+    """Render the world and the held-out streets where they are not there yet."""
+    world, held = options.world or options.out / "world", {}
+    if not options.held:
+        held = {options.out / f"held-{seed}": (1, seed) for seed in options.held_seeds}
+    for folder, (clips, seed) in {world: (options.clips, 0), **held}.items():
         if not folder.exists():
             command = ["world", str(folder), "--frames", str(options.frames), "--size", options.size]
             ganvas_verb(*command, "--seed", str(seed), "--clips", str(clips))
-    return world, held
+    return world, options.held or list(held)
 
 
 def ganvas_verb(*arguments: str) -> None:
@@ -141,10 +143,17 @@ def train_vid2vid(options: argparse.Namespace, world: Path, name: str, changes: 
     """Train vid2vid for the minutes that there are."""
     settings = {**VID2VID, "data": str(world), "shrink": options.shrink, "threads": options.threads, **changes}
 
-    def rounds(seconds_a_round: float) -> dict[str, Any]:
-        return {"rounds": [max(1, int(60 * options.minutes / seconds_a_round))]}
+    preset = PRESETS[options.preset]
+    # Single frames and sequences in the preset's proportion.
+    singles = preset.picture_rounds / preset.rounds[0]
 
-    return train(options, "vid2vid", options.preset, name, settings, {"rounds": [10]}, 10, rounds)
+    def units(number: int) -> dict[str, Any]:
+        return {"rounds": [number], "picture_rounds": round(number * singles)}
+
+    def rounds(seconds_a_round: float) -> dict[str, Any]:
+        return units(max(1, int(60 * options.minutes / seconds_a_round)))
+
+    return train(options, "vid2vid", options.preset, name, settings, units(10), 10, rounds)
 
 
 def train_pix2pixhd(options: argparse.Namespace, world: Path) -> Path:
@@ -256,10 +265,9 @@ class Street:
         return scores
 
 
-def streets_of(world: Path, held: Path, shrink: int) -> list[Street]:
+def streets_of(world: Path, held: list[Path], shrink: int) -> list[Street]:
     """Return the held-out clips, and a segmenter trained on the real frames of the world."""
     trained_on = Clips(world, cache_bytes=NO_CACHE)
-    source = Clips(held, trained_on.num_labels, cache_bytes=NO_CACHE)
     frames = [
         shrunk(trained_on.read(clip, range(0, len(trained_on.clips[clip]), 3), with_flow=False), shrink)
         for clip in range(len(trained_on.clips))
@@ -269,9 +277,13 @@ def streets_of(world: Path, held: Path, shrink: int) -> list[Street]:
     last = len(frames[-1]["picture"])
     held_out = list(range(len(pictures) - last, len(pictures)))
     crop = min(pictures.shape[-2:])
-    judge = probe.train_segmenter(pictures, maps, source.num_labels, held_out=held_out, crop_px=crop)
-    clips = [shrunk(source.read(clip, range(len(source.clips[clip]))), shrink) for clip in range(len(source.clips))]
-    return [Street(planes, source.num_labels, source.has_instances, judge) for planes in clips]
+    judge = probe.train_segmenter(pictures, maps, trained_on.num_labels, held_out=held_out, crop_px=crop)
+    streets = []
+    for folder in held:
+        source = Clips(folder, trained_on.num_labels, cache_bytes=NO_CACHE)
+        planes = shrunk(source.read(0, range(len(source.clips[0]))), shrink)
+        streets.append(Street(planes, source.num_labels, source.has_instances, judge))
+    return streets
 
 
 def in_sequence(run: Path, street: Street, anchor: float = 0.0) -> Result:

@@ -127,14 +127,15 @@ LAPTOP = Settings(
     discriminator_width=32, clip_strides=(1, 3), first_length=6, longest=24, lengths=3, frames_a_step=3,
     rounds=(400,), rates=(5e-4,), perceptual="small",
     # Both the blended and the hallucinated picture are compared.
-    perceptual_layers=("relu1_1", "relu2_1", "relu3_1", "relu4_1"), pixel_weight=5.0, mask_weight=3.0,
-    sampling="bicubic",
+    perceptual_layers=("relu1_1", "relu2_1", "relu3_1", "relu4_1"), pixel_weight=5.0, mask_weight=2.0,
+    # The flow's gradients, in pixels, drown those of pictures in the encoders that both share.
+    flow_weight=2.0, sampling="bicubic", mask_slope=4.0, repaint_relabelled=True, picture_rounds=4000,
     average_half_life=500.0, precision="float32", checkpoint_every=250, preview_every=100, score_every=250,
 )  # fmt: skip
-# Minutes are few: many short steps teach more than few long ones.
+# Minutes are few: many short steps teach more than few long ones, and windows that change often more than long ones.
 PREVIEW = replace(
-    LAPTOP, batch_size=1, frames_a_step=2, width=16, blocks=4, discriminator_width=16, rounds=(36,),
-    average_half_life=200.0, checkpoint_every=200, preview_every=100, score_every=200,
+    LAPTOP, frames_a_step=1, width=16, blocks=4, discriminator_width=16, picture_rounds=600, rounds=(12,),
+    first_length=4, longest=16, average_half_life=200.0, checkpoint_every=200, preview_every=200, score_every=400,
 )  # fmt: skip
 PRESETS = {
     "laptop": LAPTOP,
