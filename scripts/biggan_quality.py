@@ -125,22 +125,30 @@ def whole(folder: Path, size_px: int, class_names: list[str]) -> tuple[Tensor, T
 
 
 def train_probe(
-    real: Tensor, real_labels: Tensor, kept: Tensor, kept_labels: Tensor, number: int, mirror: bool
+    real: Tensor,
+    real_labels: Tensor,
+    kept: Tensor,
+    kept_labels: Tensor,
+    number: int,
+    mirror: bool,
+    steps: int = PROBE_STEPS,
 ) -> Probe:
     """Return a probe trained on the first pictures, mirrored ones too where asked, and tested on those kept."""
     shown = torch.cat([real, real.flip(-1)]) if mirror else real
     both = torch.cat([shown, kept])
     labels = torch.cat([*[real_labels] * (len(shown) // len(real)), kept_labels])
     held_out = list(range(len(shown), len(both)))
-    return train_classifier(both, labels, number, steps=PROBE_STEPS, held_out=held_out)
+    return train_classifier(both, labels, number, steps=steps, held_out=held_out)
 
 
-def judge(run: Path, train: Path, held: Path, mirror: bool, thresholds: Sequence[float | None]) -> list[dict[str, Any]]:
+def judge(
+    run: Path, train: Path, held: Path, mirror: bool, steps: int, thresholds: Sequence[float | None]
+) -> list[dict[str, Any]]:
     """Return the scores of a run's newest weights at each truncation; all are judged by one probe."""
     sampler = SeedSampler(run)
     names, size_px = sampler.class_names, int(sampler.card.settings["size_px"])
     (real, real_labels), (kept, kept_labels) = (whole(folder, size_px, names) for folder in (train, held))
-    probe = train_probe(real, real_labels, kept, kept_labels, len(names), mirror)
+    probe = train_probe(real, real_labels, kept, kept_labels, len(names), mirror, steps)
     wanted = torch.arange(len(names)).repeat(PER_CLASS)
 
     def spread(pictures: Tensor, its_labels: Tensor) -> float:
@@ -180,7 +188,7 @@ def report(name: str, source: str, run: Path, train: Path, held: Path, options: 
         "steps": judged.step if judged else 0,
         "width": settings["width"],
         "threads": settings["threads"] or torch.get_num_threads(),
-        "scores": judge(run, train, held, settings["mirror"], [None, *options.truncation]),
+        "scores": judge(run, train, held, settings["mirror"], options.probe_steps, [None, *options.truncation]),
     }
     print(json.dumps(result, indent=2), flush=True)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -196,6 +204,7 @@ def main() -> None:
     parser.add_argument("--preset", default="preview")
     parser.add_argument("--steps", type=int, help="default: the preset's")
     parser.add_argument("--threads", type=int, default=0, help="of arithmetic; 0 takes torch's number")
+    parser.add_argument("--probe-steps", type=int, default=PROBE_STEPS)
     parser.add_argument("--judge-only", action="store_true", help="judge the newest checkpoint of an earlier call")
     parser.add_argument("--truncation", type=float, nargs="*", default=[], help="judge at these thresholds, too")
     parser.add_argument("--run", type=Path, help="judge this run by the pictures in --train and --held")
