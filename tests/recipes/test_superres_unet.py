@@ -16,8 +16,13 @@ from torch import Tensor
 import ganvas
 from ganvas.errors import UserError
 from ganvas.inference.upscale import Upscaler
-from ganvas.io import runs
+from ganvas.io import runs, weights
+from ganvas.metrics.paired import luma
+from ganvas.metrics.sharpness import octave_energies
+from ganvas.networks.unet import DetailGain, enlarged
 from ganvas.protocol import Context, Health, Turn
+from ganvas.recipes import enlargement
+from ganvas.recipes.enlargement import lowered
 from ganvas.recipes.superres_unet import FADED, PAPER, PREVIEW, Batch, Settings, SuperResolvingUNets
 
 TINY: dict[str, Any] = {
@@ -231,6 +236,7 @@ def test_classes_are_the_names_of_folders(tmp_path: Path) -> None:
         {"replay_size": 4, "history_weight": 0.1, "content_off_step": 1, "discriminator_sees_low": True},
         {"iterations": 2, "low_px": 8, "steps": 2, "replay_size": 4, "content_steps": 1, "grid": "2x2"},
         {"minibatch": True, "grid": "1x1", "low_px": 16, "framing": "squares", "norm": "batch"},
+        {"detail": 0.0, "content_schedule": "cosine", "content_steps": 3, "style": "none", "steps": 1},
     ],
 )
 def test_a_stopped_and_resumed_run_is_bit_equal(tmp_path: Path, pictures: Path, changes: dict[str, Any]) -> None:
@@ -250,6 +256,21 @@ def test_a_stopped_and_resumed_run_is_bit_equal(tmp_path: Path, pictures: Path, 
     for group, tensors in first.groups.items():
         different = [key for key, value in tensors.items() if not torch.equal(value, second.groups[group][key])]
         assert not different, (group, different)
+
+
+def test_the_gain_that_training_finds_is_used_and_gives_the_truths_finest_octave(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    recipe = SuperResolvingUNets(tiny(detail=0.0, style="none"))
+    net, high = recipe.networks().generator, enlarged(torch.randn(2, 3, 40, 40), 2)[..., :64, :64] * 0.2
+    low = lowered(high * 0.5 + 0.5, 2) * 2 - 1
+    enlargement.calibrate(net, low, high)
+    found = float(net.gain())  # pyright: ignore[reportCallIssue]
+    with torch.no_grad():
+        made = net.eval()(low)
+    energies = [octave_energies(luma(x * 0.5 + 0.5)[:, 0])[:, 0].mean() for x in (made, high)]
+    assert 1.1 < found < DetailGain.LIMITS[1] and float(energies[0] / energies[1]) == pytest.approx(1, rel=0.01)
+    weights.save(tmp_path / "net.safetensors", net.state_dict(), recipe.card())
+    assert torch.equal(ganvas.load(tmp_path / "net.safetensors")(low), made)
 
 
 def test_a_run_upscales_any_number_of_doublings(tmp_path: Path, pictures: Path) -> None:
