@@ -17,7 +17,8 @@ SETTINGS = replace(
     PREVIEW, width=4, downs=1, blocks=2, discriminator_width=2, discriminator_scales=1, rounds=(1,), lengths=1,
     first_length=4, longest=4, frames_a_step=2, clip_strides=(), image_frames="all", batch_size=2, given_share=1.0,
     perceptual="none", perceptual_weight=0.0, workers=0, checkpoint_every=10, preview_every=100, log_every=1,
-    sentinel="off", threads=1, rates=(1e-4,),
+    sentinel="off", threads=1, rates=(1e-4,), picture_rounds=0, mask_slope=1.0, flow_weight=10.0, mask_weight=3.0,
+    repaint_relabelled=False,
 )  # fmt: skip
 
 

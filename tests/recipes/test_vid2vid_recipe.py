@@ -35,6 +35,7 @@ TINY = replace(
     first_length=3, longest=7, frames_a_step=3, clip_frames=2, clip_strides=(1, 3), batch_size=2, perceptual="none",
     perceptual_weight=0.0, workers=0, checkpoint_every=1, keep_last=20, preview_every=100, log_every=1,
     sentinel="off", threads=1, things_are_foreground=True, pixel_weight=10.0, mask_weight=1.0, sampling="bilinear",
+    flow_weight=10.0, mask_slope=1.0, repaint_relabelled=False, picture_rounds=0,
 )  # fmt: skip
 
 
