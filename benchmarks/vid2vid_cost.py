@@ -6,9 +6,10 @@
     python benchmarks/vid2vid_cost.py full [--size 1024x512] [--scales 1] [--train] [--precision bfloat16]
 
 `length` makes clips of several lengths from one sequence, gone through to and fro, each in a process of its own, and
-prints seconds a frame and peak memory. `drift` makes a long one with several anchors and prints how far its frames are
-from the hallucinated and from the real ones, by tenths. `step` profiles training steps and prints what costs most.
-`full` builds the generator at the paper's width and runs one frame, or with --train one whole training step of one.
+prints seconds a frame and peak memory. `drift` makes a long one with several anchors and prints, by tenths of it, how
+far its frames are from the hallucinated and from the real ones, and how sharp they are. `step` profiles training steps
+and prints what costs most. `full` builds the generator at the paper's width and runs one frame, or with --train one
+whole training step of one.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ from ganvas import launch
 from ganvas.data.sequences import ROLES, find_clips
 from ganvas.inference.clips import ClipOptions, generate_clip
 from ganvas.io import images
+from ganvas.metrics.paired import luma
+from ganvas.metrics.sharpness import octave_energies
 from ganvas.networks.vid2vid import Vid2Vid
 from ganvas.training import step
 from ganvas.training.trainer import Trainer
@@ -86,19 +89,29 @@ def make_clip(run: Path, source: Path, frames: int) -> None:
 
 
 def drifts(options: argparse.Namespace) -> None:
-    """Print how far the frames of a long clip are from the hallucinated and from the real ones, by tenths of it."""
+    """Print how a long clip's frames change, by tenths of it: how far they are from others, and how sharp they are."""
     with tempfile.TemporaryDirectory() as folder:
         long = stretched(options.clip, Path(folder) / "long", options.frames, (*CONDITIONS, "frames"))
-        real = find_clips(long)[0].files["frames"]
+        real = [images.to_float(file.read()) for file in find_clips(long)[0].files["frames"]]
+        sharp = np.array([energy(frame) for frame in real])
         for anchor in options.anchors:
             out = Path(folder) / f"anchor-{anchor}"
             report = generate_clip(options.run, long, out, ClipOptions(anchor=anchor))
-            made = [images.read(path)[0] for path in sorted(out.glob("*.png"))]
-            pairs = [(images.to_float(one), images.to_float(other.read())) for one, other in zip(made, real)]
-            away = [float(np.abs(one - other).mean()) for one, other in pairs]
-            for name, curve in (("hallucinated", report.drift), ("real", away)):
-                tenths = ", ".join(f"{part.mean():.4f}" for part in np.array_split(np.array(curve), 10))
-                print(f"anchor {anchor}, from the {name} frames: {tenths}", flush=True)
+            made = [images.to_float(images.read(path)[0]) for path in sorted(out.glob("*.png"))]
+            curves = {
+                "mean difference from the hallucinated frames": np.array(report.drift),
+                "mean difference from the real frames": np.array([np.abs(a - b).mean() for a, b in zip(made, real)]),
+                "high-frequency energy, 1 is the real frames'": np.array([energy(frame) for frame in made]) / sharp,
+            }
+            for name, curve in curves.items():
+                tenths = ", ".join(f"{part.mean():.3f}" for part in np.array_split(curve, 10))
+                print(f"anchor {anchor}, {name}: {tenths}", flush=True)
+
+
+def energy(picture: np.ndarray) -> float:
+    """Return the energy of the two finest octaves of a picture (H, W, 3) in [0, 1]."""
+    planes = torch.from_numpy(picture).permute(2, 0, 1)[None].float()
+    return float(octave_energies(luma(planes)[:, 0])[:, :2].sum())
 
 
 CONDITIONS = ("labels", "conditions", "instances")
