@@ -1,7 +1,7 @@
 """Compare vid2vid with pix2pixHD applied frame by frame, on the embedded world, with equal time for both.
 
     python scripts/vid2vid_quality.py [--out runs/vid2vid-quality] [--minutes 15] [--size 128x64] [--clips 8]
-                                      [--frames 48] [--held-seeds 1001 1002] [--ablations] [--threads 1]
+                                      [--frames 48] [--held-seeds 1001 1002] [--ablations [NAME ...]] [--threads 1]
                                       [--world DIR --held DIR ...] [--no-frame-by-frame]
 
 Renders a world for training and clips of other streets that are held out; trains each method for --minutes of
@@ -76,8 +76,8 @@ def main() -> None:
         methods["pix2pixHD frame by frame"] = train_pix2pixhd(options, world)
     moving = [label.id for label in find_legend(world) if label.name in MOVING]
     ABLATIONS["with a foreground model"]["foreground"] = moving
-    for name, changes in ABLATIONS.items() if options.ablations else ():
-        methods[name] = train_vid2vid(options, world, name.replace(" ", "-"), changes)
+    for name in () if options.ablations is None else options.ablations or ABLATIONS:
+        methods[name] = train_vid2vid(options, world, name.replace(" ", "-"), ABLATIONS[name])
     streets = streets_of(world, held, options.shrink)
     made = [clips_of(methods, street) for street in streets]
     rows = {name: mean_of([street.score(clips[name]) for street, clips in zip(streets, made)]) for name in made[0]}
@@ -113,7 +113,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--held", type=Path, nargs="+", help="held-out sequences, instead of rendering some")
     parser.add_argument("--shrink", type=int, default=1, help="divide the sides of those sequences by this")
     parser.add_argument("--preset", default="preview", help="of vid2vid")
-    parser.add_argument("--ablations", action="store_true")
+    parser.add_argument("--ablations", nargs="*", choices=[*ABLATIONS], help="rows to add, all where none is named")
     parser.add_argument("--frame-by-frame", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--threads", type=int, default=1)
     return parser.parse_args()
