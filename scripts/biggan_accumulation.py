@@ -2,8 +2,8 @@
 
     python scripts/biggan_accumulation.py
 
-What differs is batch norm, which sees 128 pictures or 2048. The networks are the preset `preview`'s, their spectral
-norms held still, in float32; pictures are drawn shapes. Printed for each player: the relative difference of the whole
+What differs is batch norm, which sees 128 pictures or 2048. The networks are the preset `preview`'s with
+attention at 16 px, their spectral norms held still, in float32; pictures are drawn shapes. Printed for each player: the relative difference of the whole
 gradient, and the cosine of the angle between both.
 """
 
@@ -49,7 +49,7 @@ def held_still(nets: Networks) -> None:
 def main() -> None:
     """Print both differences for some ways to cut the batch."""
     torch.manual_seed(0)
-    recipe = BigGAN(replace(PREVIEW, num_classes=len(CLASSES)))
+    recipe = BigGAN(replace(PREVIEW, num_classes=len(CLASSES), attention_px=16, orthogonal_weight=1e-4))
     nets = recipe.networks()
     held_still(nets)
     source = Shapes(PREVIEW.size_px, PICTURES // len(CLASSES) + 1)
