@@ -2,9 +2,9 @@
 
     python scripts/biggan_accumulation.py
 
-What differs is batch norm, which sees 128 pictures or 2048. The networks are the preset `preview`'s with
-attention at 16 px, their spectral norms held still, in float32; pictures are drawn shapes. Printed for each player: the relative difference of the whole
-gradient, and the cosine of the angle between both.
+What differs is batch norm, which sees 128 pictures or 2048. The networks are the preset `preview`'s with attention at
+16 px, their spectral norms held still, in float32; pictures are drawn shapes. Printed for each player: the relative
+difference of the whole gradient, and the cosine of the angle between both.
 """
 
 from __future__ import annotations
