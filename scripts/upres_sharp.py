@@ -26,7 +26,7 @@ from ganvas.errors import UserError
 from ganvas.io import images, runs
 from ganvas.losses.reconstruction import low_l1
 from ganvas.metrics.paired import luma
-from ganvas.metrics.sharpness import SharpnessReport, judge, mean_report
+from ganvas.metrics.sharpness import Row, SharpnessReport, judge, mean_report
 
 
 def main() -> None:
@@ -75,11 +75,12 @@ def read(path: Path, scale: int) -> Tensor:
 
 
 def print_table(results: Path, truths: Path, scale: int) -> None:
-    """Print the mean of all pictures, and whether it is sharp; then how many of them are."""
-    reports, lows = [], []
+    """Print the mean of all pictures beside the cheats', and whether it is sharp; then the same of each picture."""
+    names, reports, lows = [], [], []
     for path in images.find_pictures([results])[0]:
         truth = read(next(truths.glob(f"{path.stem}.*")), scale)
         report, low = judged(read(path, scale), truth, scale)
+        names.append(path.stem)
         reports.append(report)
         lows.append(low)
     if not reports:
@@ -87,10 +88,20 @@ def print_table(results: Path, truths: Path, scale: int) -> None:
     found = mean_report(reports)
     print("| | finest octave | second | third | Laplacian | correlation |\n|---|---|---|---|---|---|")
     for row in found.rows():
-        octaves = " | ".join(f"{ratio:.2f}" for ratio in row.octave_ratios)
-        print(f"| {row.name} | {octaves} | {row.laplacian_ratio:.2f} | {row.correlation:.3f} |")
+        print(f"| {row.name} | {_numbers(row)} |")
     print(f"\nlow L1 {np.mean(lows):.2f} of 255; the mean is {'sharp' if found.sharp else 'not sharp'}")
-    print(f"{sum(report.sharp for report in reports)} of {len(reports)} pictures are sharp")
+    print(f"{sum(report.sharp for report in reports)} of {len(reports)} pictures are sharp\n")
+    print("| picture | finest octave | second | third | Laplacian | correlation | the better cheat's | low L1 | |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for name, report, low in zip(names, reports, lows):
+        bar = max(report.unsharp.correlation, report.noise.correlation)
+        sharp = "sharp" if report.sharp else "not"
+        print(f"| {name} | {_numbers(report.result)} | {bar:.3f} | {low:.2f} | {sharp} |")
+
+
+def _numbers(row: Row) -> str:
+    octaves = " | ".join(f"{ratio:.2f}" for ratio in row.octave_ratios)
+    return f"{octaves} | {row.laplacian_ratio:.2f} | {row.correlation:.3f}"
 
 
 def judged(result: Tensor, truth: Tensor, scale: int) -> tuple[SharpnessReport, float]:
