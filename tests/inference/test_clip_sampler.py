@@ -30,13 +30,14 @@ from ganvas.protocol import Card
 SETTINGS = {"channels_label": 3, "width": 4, "downs": 1, "blocks": 2, "norm": "instance", "foreground": [1]}
 
 
-def save_model(path, first="optional", **extra):
+def save_model(path, first="optional", with_flow=True, **extra):
     torch.manual_seed(0)
-    net = Vid2Vid(**SETTINGS).eval()
+    settings = {**SETTINGS, "with_flow": with_flow}
+    net = Vid2Vid(**settings).eval()
     for parameter in net.parameters():
         parameter.data.mul_(4)
     known = {"num_labels": 2, "edges": True, "first_frame": first, "replaces": [], **extra}
-    weights.save(path, net.state_dict(), Card(network="vid2vid", settings=SETTINGS, input="clip", extra=known))
+    weights.save(path, net.state_dict(), Card(network="vid2vid", settings=settings, input="clip", extra=known))
     return net
 
 
@@ -128,6 +129,18 @@ def test_a_full_anchor_shows_the_hallucinated_pictures(clip, model, tmp_path):
         raw = net(torch.cat(labels[3:6], 1), torch.cat(before, 1)).raw
     assert np.abs(made[5] - ((raw[0].permute(1, 2, 0).numpy() + 1) / 2 * 255)).max() < 1.0
     assert len(report.drift) == 7 and report.drift[0] == 0 < report.drift[5]
+
+
+def test_repainting_leads_from_the_fetched_to_the_hallucinated_pictures(clip, model, tmp_path):
+    drift = {}
+    for repaint in (-3.0, 0.0, 3.0, 1e4):
+        drift[repaint] = sum(generate_clip(model, clip, tmp_path / str(repaint), ClipOptions(repaint=repaint)).drift)
+    assert drift[-3.0] > drift[0.0] > drift[3.0] > drift[1e4] == 0
+    generate_clip(model, clip, tmp_path / "anchor", ClipOptions(anchor=1.0))
+    assert all(map(np.array_equal, read_all(tmp_path / "10000.0"), read_all(tmp_path / "anchor")))
+    save_model(tmp_path / "no-flow.safetensors", with_flow=False)
+    with pytest.raises(UserError, match="no mask"):
+        generate_clip(tmp_path / "no-flow.safetensors", clip, tmp_path / "a", ClipOptions(repaint=1.0))
 
 
 def save_painter(path, num_labels=2, boundaries=True, features=0):

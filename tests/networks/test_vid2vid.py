@@ -1,5 +1,6 @@
 """vid2vid's generator: published layouts and counts, a plain writing of it, the blend, the recurrence, other files."""
 
+import math
 import re
 
 import pytest
@@ -232,6 +233,10 @@ def test_a_steep_mask_is_the_same_choice_made_harder():
         soft, hard = net(labels, previous).mask.double(), steep(labels, previous).mask.double()
     odds = (soft / (1 - soft)) ** 4
     assert torch.allclose(hard, odds / (1 + odds), atol=1e-5) and float(soft.std()) > 0.01
+    steep.repaint(1.5)
+    odds = odds * math.exp(1.5)
+    with torch.no_grad():
+        assert torch.allclose(steep(labels, previous).mask.double(), odds / (1 + odds), atol=1e-5)
 
 
 def test_no_flow_branch_hallucinates_every_frame():

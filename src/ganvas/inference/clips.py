@@ -53,6 +53,8 @@ class ClipOptions:
     """Changes of style such as `car@24=7`: from frame 24 on cars have those of seed 7."""
     anchor: float = 0.0
     """Share of the hallucinated picture in what is fed back; a little holds long clips from drifting."""
+    repaint: float = 0.0
+    """Added to the logits of the mask: above 0 more is painted anew, which is sharper and less steady."""
     fps: Fraction = Fraction(24)
     bits: int = 8
     """Of the pictures written and fed back: 8; 10 in a video or 16 in frames."""
@@ -110,6 +112,9 @@ class ClipSampler:
         }  # fmt: skip
         if not 0 <= options.anchor <= 1:
             raise UserError(f"The anchor is {options.anchor}", "It is a share", "Use 0 to 1; 0.05 is much")
+        if options.repaint and not self.card.settings.get("with_flow", True):
+            raise UserError("This generator has no mask", "It paints every frame anew", "Leave out --repaint")
+        self.net.repaint(options.repaint)
         self.styles = self._styles()
         self._check_clip()
         self.height, self.width = require_one_size([clip])
@@ -330,5 +335,6 @@ def _identity(sampler: ClipSampler, model: str | Path, labels: str | Path) -> di
     return {
         "model": str(resolve(model)), "origin": sampler.card.origin, "labels": str(Path(labels).resolve()),
         "frames": len(sampler.clip), "first": options.first, "seed": options.seed, "style": options.style,
-        "restyle": list(options.restyle), "anchor": options.anchor, "bits": options.bits,
+        "restyle": list(options.restyle), "anchor": options.anchor, "repaint": options.repaint,
+        "bits": options.bits,
     }  # fmt: skip

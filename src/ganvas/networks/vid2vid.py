@@ -63,13 +63,15 @@ class Blending(NamedTuple):
 PAPER = Blending()
 
 
-class _Steep(nn.Module):
+class _Choice(nn.Module):
+    """The sigmoid that makes a mask."""
+
     def __init__(self, slope: float) -> None:
         super().__init__()
-        self.slope = slope
+        self.slope, self.shift = slope, 0.0
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.sigmoid(self.slope * x)
+        return torch.sigmoid(self.slope * x + self.shift)
 
 
 class _Heads(nn.Module):
@@ -86,7 +88,7 @@ class _Heads(nn.Module):
         self.with_flow = with_flow
         if with_flow:
             self.model_final_flow = head(width, 2)
-            self.model_final_w = head(width, 1, _Steep(blending.slope))
+            self.model_final_w = head(width, 1, _Choice(blending.slope))
         if self.foreground:
             self.indv_final = head(width // 2, 3, nn.Tanh())
 
@@ -334,6 +336,12 @@ class Vid2Vid(nn.Module):
         if has_previous is not None:
             picture = torch.where(has_previous.to(picture.device)[:, None, None, None], picture, raw)
         return Frame(picture, flow, mask, raw)
+
+    def repaint(self, more: float) -> None:
+        """Add to the mask's logits from now on: above 0 more is hallucinated, below 0 more is fetched."""
+        for module in self.modules():
+            if isinstance(module, _Choice):
+                module.shift = more
 
     def _run(self, labels: Tensor, previous: Tensor, known: Known | None, scales: int) -> Frame:
         pyramid = [(labels, previous)]

@@ -23,6 +23,7 @@ def generate(
     style: Literal["gaussian", "clusters"] = "gaussian",
     restyle: tuple[str, ...] = (),
     anchor: float = 0.0,
+    repaint: float = 0.0,
     fps: str = "24",
     bits: int = 8,
     quality: int | None = None,
@@ -45,6 +46,7 @@ def generate(
         style: any style of each class's spread, or one of its common ones.
         restyle: changes of style, CLASS@FRAME=SEED: car@24=7 gives cars from frame 24 on the styles of seed 7.
         anchor: share of the hallucinated picture in what is fed back, against drift in long clips: 0 to 1.
+        repaint: above 0 more is painted anew, which is sharper and less steady; below 0 less. 1.6 is much.
         fps: frames a second of a video: 24, or 30000/1001.
         bits: 8; in a video also 10, in frames 16.
         quality: constant rate factor of the video's codec, 0 (best) to 51.
@@ -58,7 +60,7 @@ def generate(
     from ganvas.inference.clips import ClipOptions, generate_clip
 
     options = ClipOptions(
-        first=first, seed=seed, style=style, restyle=restyle, anchor=anchor,
+        first=first, seed=seed, style=style, restyle=restyle, anchor=anchor, repaint=repaint,
         fps=_rate(fps), bits=bits, quality=quality, device=device, precision=precision,
         overwrite=overwrite, resume=resume,
     )  # fmt: skip
