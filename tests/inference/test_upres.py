@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,16 @@ def test_choices_can_be_held_fixed_over_a_clip() -> None:
     assert up.report.passes == 21 and set(choices.values()) == {1}
     mirrored = Upres(Lopsided(), options())(low.flip(-1)).flip(-1)
     assert torch.allclose(held, mirrored, atol=1e-5)
+
+
+def test_a_processor_takes_as_many_tiles_as_keep_the_largest_tensor_small() -> None:
+    chosen = {}
+    for width in (12, 16, 64, 128):
+        net = Enlarged()
+        net.card = replace(net.card, settings={"width": width})
+        chosen[width] = Upres(net, options()).batch
+    assert chosen == {12: 5, 16: 4, 64: 1, 128: 1}
+    assert Upres(net, options(batch=7)).batch == 7
 
 
 def test_batches_change_nothing_but_the_number_of_calls() -> None:
