@@ -193,7 +193,7 @@ def train(
     else:
         trial = launch.order(recipe, preset, {**settings, **unit})
         begun, worked = time.monotonic(), time.process_time()
-        measured = rehearsal.rehearse(launch.plan(trial), steps=6)
+        measured = rehearsal.rehearse(launch.plan(trial), steps=15)
         # On a busy machine a step takes longer than its work does.
         share = min(1.0, (time.process_time() - worked) / (time.monotonic() - begun) / threads)
         seconds = share * sum(stage.steps * stage.seconds_a_step for stage in measured) / units
