@@ -24,7 +24,7 @@ from ganvas.io import images, runs
 LICENCE = "CC0-1.0"
 SMALLEST_PX = 32
 STROKE_PX = 7.0
-"""Strokes side by side are so far apart, or further; where perspective brings them to two thirds of it, they fade."""
+"""Strokes side by side are so far apart, or further; where they run together, to two thirds of it, they fade."""
 
 SKIN = np.array([[0.96, 0.80, 0.69], [0.88, 0.67, 0.53], [0.71, 0.50, 0.37], [0.47, 0.31, 0.22], [0.30, 0.20, 0.15]])
 HAIR = np.array([[0.10, 0.08, 0.07], [0.28, 0.17, 0.10], [0.55, 0.36, 0.18], [0.83, 0.66, 0.36], [0.62, 0.60, 0.58]])
