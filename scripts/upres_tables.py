@@ -107,7 +107,7 @@ def commands(out: Path, size_px: int, steps: int, seeds: int, wanted: set[str]) 
     own = {
         "tiled_upres": ["guide=points", "scale=4", f"high_px={size_px}", f"low_px={size_px // 4}",
                         f"pixel_steps={steps // 2}"],
-        "superres_unet": ["low_px=32", "style_weight=0.1", f"content_steps={steps // 2}"],
+        "superres_unet": ["low_px=32", "style_weight=0.3", f"content_steps={steps // 2}"],
     }  # fmt: skip
     made = []
     for recipe, tables in (("tiled_upres", UPRES), ("superres_unet", SUPERRES)):
