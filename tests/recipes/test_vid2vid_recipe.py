@@ -35,7 +35,7 @@ TINY = replace(
     first_length=3, longest=7, frames_a_step=3, clip_frames=2, clip_strides=(1, 3), batch_size=2, perceptual="none",
     perceptual_weight=0.0, workers=0, checkpoint_every=1, keep_last=20, preview_every=100, log_every=1,
     sentinel="off", threads=1, things_are_foreground=True, pixel_weight=10.0, mask_weight=1.0, sampling="bilinear",
-    flow_weight=10.0, mask_slope=1.0, repaint_relabelled=False, picture_rounds=0,
+    given_share=0.5, flow_weight=10.0, mask_slope=1.0, repaint_relabelled=False, picture_rounds=0,
 )  # fmt: skip
 
 
@@ -128,6 +128,11 @@ def test_single_frames_come_first_where_asked(data):
     assert (first.name, first.steps, first.clip_length) == ("scale 1, single frames", 5, 1)
     assert first.optimizers["generator"].rate == first.optimizers["generator"].final_rate == TINY.rates[0]
     assert [stage.steps for stage in rest] == [stage.steps for stage in recipe_of(data)[0].stages()]
+
+
+def test_single_frames_have_no_past(data):
+    _, _, _, _, outputs, _ = a_step(data, picture_rounds=2, given_share=1.0)
+    assert outputs["has_before"].tolist() == [[False], [False]]
 
 
 def test_a_frame_without_a_past_is_judged_once_and_counts_twice(data):

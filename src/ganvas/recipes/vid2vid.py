@@ -170,8 +170,13 @@ class Vid2VidRecipe(Recipe):
         if self._read is None or self._read[0] != place:
             s = self.settings
             reader, frames = self._windows(), min(s.frames_a_step, place.length - place.made)
-            self._read = place, reader.chunk(place, frames, place.coins(s.given_share), context.device)
+            self._read = place, reader.chunk(place, frames, self._given(place), context.device)
         return self._read[1]
+
+    def _given(self, place: Place) -> Tensor:
+        """Return (B,) which windows are given their first frame; single frames before the sequences never are."""
+        s = self.settings
+        return place.coins(0.0 if s.picture_rounds and place.length == 1 else s.given_share)
 
     def _windows(self) -> Windows:
         s = self.settings
@@ -202,7 +207,7 @@ class Vid2VidRecipe(Recipe):
         """
         s = self.settings
         batch, frames = chunk.labels.shape[:2]
-        given = place.coins(s.given_share).to(chunk.real.device)
+        given = self._given(place).to(chunk.real.device)
         if pictures is None:
             first = chunk.real_before[:, 0] * given[:, None, None, None]
             pictures, has = first.repeat(1, s.past_frames, 1, 1), given
@@ -359,7 +364,7 @@ class Vid2VidRecipe(Recipe):
     def sample(self, nets: Networks, batch: Batch, context: Context) -> Tensor:
         """Return the real and the made frame, the hallucinated one and the mask after some frames: (B, 3, H, 4 W)."""
         place = self._first_place(batch.windows, context, longest=8)
-        chunk = self._windows().chunk(place, place.length, place.coins(self.settings.given_share), context.device)
+        chunk = self._windows().chunk(place, place.length, self._given(place), context.device)
         outputs = self.roll(nets, place, chunk, None)
         made = [(part[:, -1].float() + 1) / 2 for part in (chunk.real, outputs["fake"], outputs["raw"])]
         return torch.cat([*made, outputs["mask"][:, -1].float().repeat(1, 3, 1, 1)], dim=-1).clamp(0, 1)
