@@ -2,7 +2,7 @@
 
     python scripts/biggan_collapse.py --out collapse             # an interrupted call goes on
 
-Five pictures of each drawn class, four times the preset's rates and momentum kept for long: the discriminator learns
+Five pictures of each drawn class, high rates that stay, and momentum: the discriminator learns
 the pictures by heart, and the generator follows it into nonsense. Each row goes on to its last step, and the sentinel
 only warns. Printed for each: the step at which the sentinel would have stopped it and why; minus the sliced Wasserstein
 distance to pictures held out, of the weights that stopping there would have kept, the best of all and the last; the
