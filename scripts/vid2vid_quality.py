@@ -52,6 +52,9 @@ SHOWN = (1, 8, 16, 24)
 """Frames of the strip, as many as there are."""
 FPS = Fraction(12)
 NO_CACHE = 1 << 28
+FRAME_BY_FRAME = "pix2pixHD frame by frame"
+PAINTED = "vid2vid, painted by pix2pixHD"
+"""Flow and mask of the one, pictures of the other."""
 REPAINT = 1.6
 """Added to the mask's logits in one row: sharper, and less steady."""
 
@@ -73,7 +76,7 @@ def main() -> None:
     world, held = prepare(options)
     methods: dict[str, Path] = {"vid2vid": train_vid2vid(options, world, "vid2vid", {})}
     if options.frame_by_frame:
-        methods["pix2pixHD frame by frame"] = train_pix2pixhd(options, world)
+        methods[FRAME_BY_FRAME] = train_pix2pixhd(options, world)
     moving = [label.id for label in find_legend(world) if label.name in MOVING]
     ABLATIONS["with a foreground model"]["foreground"] = moving
     for name in () if options.ablations is None else options.ablations or ABLATIONS:
@@ -92,6 +95,9 @@ def clips_of(methods: Mapping[str, Path], street: Street) -> dict[str, Result]:
         maker = frame_by_frame if name.startswith("pix2pix") else in_sequence
         results[name] = maker(run, street)
     results[f"vid2vid, repaint {REPAINT}"] = in_sequence(methods["vid2vid"], street, REPAINT)
+    if FRAME_BY_FRAME in methods:
+        painter = ganvas.load(methods[FRAME_BY_FRAME])
+        results[PAINTED] = in_sequence(methods["vid2vid"], street, painter=painter)
     return results | losers(results["vid2vid"].frames, street)
 
 
@@ -286,15 +292,16 @@ def streets_of(world: Path, held: list[Path], shrink: int) -> list[Street]:
     return streets
 
 
-def in_sequence(run: Path, street: Street, repaint: float = 0.0) -> Result:
-    """Make the clip with vid2vid, without any picture to begin with."""
+def in_sequence(run: Path, street: Street, repaint: float = 0.0, painter: Any = None) -> Result:
+    """Make the clip with vid2vid, without any picture to begin with; a painter's pictures may replace its own."""
     net: Any = ganvas.load(run)
     net.repaint(repaint)
     frames, flows, past = [], [], None
     begun = time.perf_counter()
     with torch.inference_mode():
         for condition, flow in zip(street.conditions.split(1), street.back.split(1)):
-            known = Known(flow, None) if net.card.extra["replaces"] else None
+            painted = None if painter is None else painter(condition)
+            known = Known(flow if net.card.extra["replaces"] else None, None, painted)
             made, past = next_frame(net, condition, no_past(net, condition) if past is None else past, known)
             frames.append((made.picture + 1) / 2)
             flows.append(made.flow)
@@ -345,11 +352,11 @@ def write_table(options: argparse.Namespace, rows: dict[str, dict[str, float]], 
 
 def goals(rows: dict[str, dict[str, float]]) -> str:
     """Return how vid2vid stands to pix2pixHD; wanted are at most half the excess, and no less of the other two."""
-    theirs = rows.get("pix2pixHD frame by frame")
+    theirs = rows.get(FRAME_BY_FRAME)
     if theirs is None:
         return ""
     lines = []
-    for name in ("vid2vid", f"vid2vid, repaint {REPAINT}"):
+    for name in ("vid2vid", f"vid2vid, repaint {REPAINT}", PAINTED):
         parts = [f"excess {rows[name]['excess'] / theirs['excess']:.2f} of pix2pixHD's"]
         parts += [f"{score} {rows[name][score] - theirs[score]:+.3f}" for score in ("mIoU", "high-frequency energy")]
         lines.append(f"\n{name}: {', '.join(parts)}\n")

@@ -25,6 +25,7 @@ from ganvas.io.frames import FramePattern
 from ganvas.io.video_reader import VideoReader
 from ganvas.networks.pix2pixhd import GlobalGenerator
 from ganvas.networks.vid2vid import Vid2Vid, next_frame, no_past, past_of
+from ganvas.networks.warping import warp
 from ganvas.protocol import Card
 
 SETTINGS = {"channels_label": 3, "width": 4, "downs": 1, "blocks": 2, "norm": "instance", "foreground": [1]}
@@ -149,6 +150,26 @@ def save_painter(path, num_labels=2, boundaries=True, features=0):
     net = GlobalGenerator(**card.settings)
     weights.save(path, net.state_dict(), card)
     return net
+
+
+def test_a_painter_paints_all_frames_and_the_model_holds_them_still(clip, tmp_path):
+    painter = save_painter(tmp_path / "painter.safetensors")
+    net = save_model(tmp_path / "net.safetensors", first="needed")
+    generate_clip(tmp_path / "net.safetensors", clip, tmp_path / "out",
+                  ClipOptions(painter=str(tmp_path / "painter.safetensors")))  # fmt: skip
+    made, labels = read_all(tmp_path / "out").astype(np.float32) / 127.5 - 1, conditions(clip)
+    past = [torch.zeros(1, 3, 16, 32)] * 2
+    with torch.no_grad():
+        for number, condition in enumerate(labels):
+            painted = painter(condition)
+            frame = net(torch.cat([labels[max(0, number - back)] for back in (2, 1, 0)], 1), torch.cat(past[-2:], 1))
+            anew = frame.mask if number else torch.ones_like(frame.mask)
+            # What is foreground, label 1, has no past.
+            anew = torch.where(condition[:, 1:2] > 0, 1, anew)
+            wanted = painted * anew + warp(past[-1], frame.flow) * (1 - anew)
+            past.append(torch.from_numpy(made[number]).permute(2, 0, 1)[None])
+            assert (past[-1] - wanted).abs().max() < 0.52 / 127.5, number
+    assert (past[-1] - painted).abs().mean() > 0.02
 
 
 @pytest.mark.parametrize(("boundaries", "features"), [(True, 0), (False, 3)])

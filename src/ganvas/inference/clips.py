@@ -25,6 +25,7 @@ from ganvas.data.labels import Label
 from ganvas.data.pictures import decode
 from ganvas.data.sequences import Clip, find_clips, require_one_size
 from ganvas.errors import UserError
+from ganvas.inference.clip_painter import ClipPainter
 from ganvas.inference.clip_styles import ClipStyles, Kind, parse_changes
 from ganvas.inference.load import load, resolve
 from ganvas.inference.styles import gather
@@ -45,6 +46,8 @@ class ClipOptions:
 
     first: str = ""
     """First frame: a picture, a video (its first), or a run that makes one from a label map; empty for none."""
+    painter: str = ""
+    """A run that paints every frame from its label map; the clip's model then only tells what of the last one stays."""
     seed: int = 0
     """Of the styles, where the generator takes such."""
     style: Kind = "gaussian"
@@ -119,6 +122,7 @@ class ClipSampler:
         self._check_clip()
         self.height, self.width = require_one_size([clip])
         self.first = self._first_picture()
+        self.painter = self._lent(options.painter) if options.painter else None
 
     def _styles(self) -> ClipStyles | None:
         options, features = self.options, int(self.extra["features"])
@@ -141,7 +145,7 @@ class ClipSampler:
         if self.extra["replaces"] and not {"flow", "flow_back"} & self.clip.files.keys():
             why = f"This generator was trained with exact {' and '.join(self.extra['replaces'])}"
             raise UserError(f"The sequence {self.clip.name} has no flow", why, "Put it into a folder flow/")
-        if self.extra["first_frame"] == "needed" and not self.options.first:
+        if self.extra["first_frame"] == "needed" and not (self.options.first or self.options.painter):
             why = "This generator always was given the first frame of a sequence"
             raise UserError("There is no first frame", why, "Add --first PICTURE, or a run that makes one")
         for frame in {0, len(self.clip) // 2, len(self.clip) - 1}:
@@ -170,31 +174,15 @@ class ClipSampler:
             picture = torch.from_numpy(colour).permute(2, 0, 1)[None].expand(1, 3, -1, -1)
             where = f"The first frame {path.name}"
         else:
-            picture, where = self._painted(path), f"The first frame that {path.name} made"
+            picture, where = self._lent(path).paint(self._condition(0)), f"The first frame that {path.name} made"
         if tuple(picture.shape[-2:]) != (self.height, self.width):
             why = f"It is {picture.shape[-1]}x{picture.shape[-2]}, the label maps are {self.width}x{self.height}"
             raise UserError(f"{where} has another size", why)
         return picture.to(self.device)
 
-    def _painted(self, path: Path) -> Tensor:
-        card = weights.read_card(path)
-        if card.input != "labels":
-            raise UserError(f"{path} makes no first frame", f"It takes a {card.input}", "Give a run of pix2pixhd")
+    def _lent(self, model: str | Path) -> ClipPainter:
         num_labels = int(self.extra["num_labels"]) if "labels" in self.clip.files else 0
-        if int(card.extra.get("num_labels", num_labels)) != num_labels:
-            why = f"It was trained on {card.extra['num_labels']} classes, and this sequence has {num_labels}"
-            raise UserError(f"{path} makes no first frame of this sequence", why, "Train both on the same labels")
-        net, condition = load(path, self.device), self._condition(0)
-        # Boundaries are left out where it was trained without, and features of a style that nobody chose are zero.
-        condition = condition[:, : num_labels + bool(card.extra.get("boundaries", self.extra["edges"]))]
-        if card.channels_in < condition.shape[1] or (card.extra.get("boundaries") and not self.extra["edges"]):
-            why = f"It takes {card.channels_in} planes, this sequence gives {condition.shape[1]}"
-            raise UserError(f"{path} makes no first frame of this sequence", why, "Train both on the same folders")
-        blank = condition.new_zeros(1, card.channels_in - condition.shape[1], self.height, self.width)
-        with torch.no_grad():
-            picture = net(torch.cat([condition, blank], 1))
-        low, high = card.range
-        return ((picture.float() - low) / (high - low)).clamp(0, 1)
+        return ClipPainter(model, num_labels, bool(self.extra["edges"]), self.device)
 
     def frames(self, start: int = 0, shown: list[np.ndarray] | None = None) -> Iterator[Made]:
         """Yield the frames from `start` on, (H, W, 3) in the output's depth.
@@ -219,19 +207,20 @@ class ClipSampler:
 
     def _next(self, frame: int, condition: Tensor, past: Past) -> tuple[Tensor, Past, float]:
         with torch.inference_mode(), machine.autocast(self.device, self.precision):
-            made, past = next_frame(self.net, condition, past, self._known(frame))
+            made, past = next_frame(self.net, condition, past, self._known(frame, condition))
         picture, raw = ((part.float() + 1) / 2 for part in (made.picture, made.raw))
         drift = float((picture - raw).abs().mean())
         if self.options.anchor and bool(past.has_previous.all()):
             picture = torch.lerp(picture, raw, self.options.anchor)
         return picture, past, drift
 
-    def _known(self, frame: int) -> Known | None:
+    def _known(self, frame: int, condition: Tensor) -> Known | None:
+        painted = None if self.painter is None else self.painter.paint(condition) * 2 - 1
         if not self.extra["replaces"] or not frame:
-            return None
+            return None if painted is None else Known(None, None, painted)
         flow, trust = (part[None].to(self.device) for part in read_moves(self.clip, frame, (self.height, self.width)))
         replaces = self.extra["replaces"]
-        return Known(flow if "flow" in replaces else None, 1 - trust if "mask" in replaces else None)
+        return Known(flow if "flow" in replaces else None, 1 - trust if "mask" in replaces else None, painted)
 
     def _rounded(self, picture: Tensor) -> tuple[np.ndarray, Tensor]:
         """Return a picture as it is written, and the same as a tensor."""
@@ -336,5 +325,5 @@ def _identity(sampler: ClipSampler, model: str | Path, labels: str | Path) -> di
         "model": str(resolve(model)), "origin": sampler.card.origin, "labels": str(Path(labels).resolve()),
         "frames": len(sampler.clip), "first": options.first, "seed": options.seed, "style": options.style,
         "restyle": list(options.restyle), "anchor": options.anchor, "repaint": options.repaint,
-        "bits": options.bits,
+        "painter": options.painter, "bits": options.bits,
     }  # fmt: skip

@@ -101,6 +101,7 @@ class _Heads(nn.Module):
         if known is not None:
             flow = flow if known.flow is None else known.flow.to(flow.dtype)
             mask = mask if known.mask is None else known.mask.to(mask.dtype)
+            raw = raw if known.picture is None else known.picture.to(raw.dtype)
         picture = raw
         if features.flow is not None or known is not None:
             fetched = warp(previous[:, -3:].to(raw.dtype), flow, self.blending.sampling)
@@ -110,7 +111,8 @@ class _Heads(nn.Module):
                 mask = torch.maximum(mask, self._relabelled(labels, flow.detach()).to(mask.dtype))
             picture = raw * mask + fetched * (1 - mask)
         if features.foreground is not None:
-            drawn = self.indv_final(features.foreground)
+            is_painted = known is not None and known.picture is not None
+            drawn = raw if is_painted else self.indv_final(features.foreground)
             share = self._newest(labels)[:, list(self.foreground)].sum(1, keepdim=True).clamp(0, 1).to(raw.dtype)
             picture = drawn * share + picture * (1 - share)
             raw = drawn * share + raw * (1 - share)
@@ -127,10 +129,14 @@ class _Heads(nn.Module):
 
 
 class Known(NamedTuple):
-    """A flow (pixels) and a mask from elsewhere that take the place of the learned ones, each where it is given."""
+    """What comes from elsewhere and takes the place of the learned, each where it is given."""
 
     flow: Tensor | None
+    """(B, 2, H, W) in pixels."""
     mask: Tensor | None
+    """(B, 1, H, W), 1 where the picture is painted anew."""
+    picture: Tensor | None = None
+    """(B, 3, H, W) in [-1, 1]: the hallucinated picture, of foreground labels, too."""
 
 
 class CompositeGenerator(_Heads):
@@ -315,7 +321,7 @@ class Vid2Vid(nn.Module):
             labels: conditions (B, n N, H, W).
             previous: pictures (B, 3 (n - 1), H, W).
             has_previous: (B,) False where a sample has no frame before it; such a frame is hallucinated.
-            known: flow and mask to use in place of the learned ones.
+            known: flow, mask and picture to use in place of the learned ones.
             scales: how many of the scales to run, on inputs of that scale's size; 0 for all.
         """
         scales = scales or self.scales

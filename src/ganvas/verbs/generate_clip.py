@@ -19,6 +19,7 @@ def generate(
     labels: Path,
     out: Path,
     first: str = "",
+    painter: str = "",
     seed: int = 0,
     style: Literal["gaussian", "clusters"] = "gaussian",
     restyle: tuple[str, ...] = (),
@@ -42,6 +43,8 @@ def generate(
             instances/ or flow/ where the model was trained so.
         out: video (.mp4, .mov, .mkv), folder, or numbered frames such as clip.####.png.
         first: first frame: a picture, a video, or a run of pix2pixhd that makes one from the first label map.
+        painter: a run of pix2pixhd that paints the frames; the model then only tells what stays of the last frame, and
+            where to. As steady as the model, as sharp as the painter.
         seed: of the styles, where the model takes such (--instance-features); there is no other chance in it.
         style: any style of each class's spread, or one of its common ones.
         restyle: changes of style, CLASS@FRAME=SEED: car@24=7 gives cars from frame 24 on the styles of seed 7.
@@ -60,7 +63,7 @@ def generate(
     from ganvas.inference.clips import ClipOptions, generate_clip
 
     options = ClipOptions(
-        first=first, seed=seed, style=style, restyle=restyle, anchor=anchor, repaint=repaint,
+        first=first, painter=painter, seed=seed, style=style, restyle=restyle, anchor=anchor, repaint=repaint,
         fps=_rate(fps), bits=bits, quality=quality, device=device, precision=precision,
         overwrite=overwrite, resume=resume,
     )  # fmt: skip
