@@ -53,10 +53,10 @@ SHOWN = (1, 8, 16, 24)
 FPS = Fraction(12)
 NO_CACHE = 1 << 28
 FRAME_BY_FRAME = "pix2pixHD frame by frame"
-PAINTED = "vid2vid, painted by pix2pixHD"
+REPAINT, PAINTED_REPAINT = 1.6, 2.4
+"""Added to the mask's logits in two rows: sharper, and less steady."""
+PAINTED = f"vid2vid, painted by pix2pixHD, repaint {PAINTED_REPAINT}"
 """Flow and mask of the one, pictures of the other."""
-REPAINT = 1.6
-"""Added to the mask's logits in one row: sharper, and less steady."""
 
 VID2VID: dict[str, Any] = {"given_share": 0.0, "workers": 0, "sentinel": "warn"}
 ABLATIONS: dict[str, dict[str, Any]] = {
@@ -97,7 +97,7 @@ def clips_of(methods: Mapping[str, Path], street: Street) -> dict[str, Result]:
     results[f"vid2vid, repaint {REPAINT}"] = in_sequence(methods["vid2vid"], street, REPAINT)
     if FRAME_BY_FRAME in methods:
         painter = ganvas.load(methods[FRAME_BY_FRAME])
-        results[PAINTED] = in_sequence(methods["vid2vid"], street, painter=painter)
+        results[PAINTED] = in_sequence(methods["vid2vid"], street, PAINTED_REPAINT, painter)
     return results | losers(results["vid2vid"].frames, street)
 
 

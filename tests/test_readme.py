@@ -52,7 +52,7 @@ def test_every_command_of_the_readme_runs(desk):
 
 FEWER_OF = {
     "pix2pixhd": "--global-steps 2 --enhancer-steps 1 --joint-steps 1",
-    "vid2vid": "--rounds 1 --lengths 1 --longest 6 --frames-a-step 6",
+    "vid2vid": "--picture-rounds 1 --rounds 1 --lengths 1 --longest 6 --frames-a-step 6",
     "reverse_matchmove": "--pixel-steps 2 --steps 1",
     "biggan": "--steps 2 --batch-size 4",
     "tiled_upres": "--pixel-steps 1 --steps 1",
