@@ -223,7 +223,7 @@ class _Canvas:
         rows, columns = np.gradient(wave)
         # Central differences of a wave give the sine of its phase's step, also across the cut of an angle.
         step = np.arcsin(np.minimum(1, np.sqrt(np.abs(rows) ** 2 + np.abs(columns) ** 2)))
-        inside = np.arcsin(wave.imag) - (0.5 - share) * np.pi
+        inside = np.arcsin(np.sin(phase)) - (0.5 - share) * np.pi
         apart = 2 * np.pi / np.maximum(step, 1e-6) / STROKE_PX
         return share + np.clip(3 * apart - 2, 0, 1) * (np.clip(0.5 + inside / np.maximum(step, 1e-6), 0, 1) - share)
 
