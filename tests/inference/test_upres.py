@@ -232,14 +232,15 @@ def lows(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_run_is_used_without_its_recipe(run: Path, lows: Path, capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
-    arguments = ["generate", str(lows), "--then", str(run), "--then", str(run), "--choose", "laplacian"]
+    arguments = ["generate", str(lows), "--choose", "laplacian"]
+    arguments += ["--then", str(run), "--then", str(run), "--then", "compact-x2"]
     assert cli.main([*arguments, "--out", str(tmp_path / "out"), "--device", "cpu"]) == 0
     assert Image.open(tmp_path / "out" / "1-run" / "000000.png").size == (64, 64)
     # The grid is 64 / 80 of the low picture: 40 px become 32 and then 64, and those 51 and then 102.
     assert Image.open(tmp_path / "out" / "2-run" / "000001.png").size == (102, 102)
-    # The second step has no landmarks beside its pictures.
+    # The second step has no landmarks beside its pictures; the third takes none.
     told = capsys.readouterr()
-    assert ["no guide" in line for line in told.out.splitlines()] == [False, False, True, True]
+    assert ["no guide" in line for line in told.out.splitlines()] == [False, False, True, True, False, False]
     assert "For 2 of 4 pictures no guide was found" in told.err
 
 

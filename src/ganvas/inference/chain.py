@@ -53,6 +53,11 @@ def folder_name(number: int, model: str) -> str:
     return f"{number}-{Path(model).stem or 'model'}"
 
 
+def has_guide(model: str) -> bool:
+    """Tell whether a step's model is told more of each picture than its pixels: landmarks, labels, edges."""
+    return is_upres(weights.read_card(loading.resolve(model)))
+
+
 def enlarge(
     models: Sequence[str],
     pictures: Sequence[str | Path],

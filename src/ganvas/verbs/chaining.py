@@ -52,9 +52,13 @@ def generate_then(arguments: Sequence[str]) -> int:
         overwrite=options.overwrite, on_result=screen.result,
         given=Given(labels=options.labels, class_name=options.class_name),
     )  # fmt: skip
-    unguided = sum("no guide" in result.note for result in results)
+    # Plain upscalers and nets with labels take no guide, so that they miss none.
+    steps = {chain.folder_name(number, name): name for number, name in enumerate(options.then, first)}
+    guided = [folder for folder, name in steps.items() if chain.has_guide(name)]
+    asked = [result for result in results if Path(result.output).parent.name in guided]
+    unguided = sum("no guide" in result.note for result in asked)
     if unguided:
-        screen.say(f"For {unguided} of {len(results)} pictures no guide was found; theirs was empty.")
+        screen.say(f"For {unguided} of {len(asked)} pictures no guide was found; theirs was empty.")
     if any(result.error for result in results):
         return USER_ERROR
     last = out / chain.folder_name(first + len(options.then) - 1, options.then[-1])
