@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -55,7 +56,7 @@ def write_source(path: Path, width: int, height: int) -> None:
             writer.write_rows((values * 255).astype(np.uint8) if dtype == "uint8" else values.astype(dtype))
 
 
-def measure(folder: Path, suffix: str, width: int, megapixels: int) -> dict[str, float]:
+def measure(folder: Path, suffix: str, width: int, megapixels: int) -> dict[str, Any]:
     """Return the peak in bytes and the seconds of one upscaling in a fresh process."""
     source, target = folder / f"in{megapixels}{suffix}", folder / f"out{megapixels}{suffix}"
     write_source(source, width // SCALE, round(megapixels * 1e6 / width / SCALE))
@@ -63,7 +64,8 @@ def measure(folder: Path, suffix: str, width: int, megapixels: int) -> dict[str,
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ.copy())
     source.unlink()
     target.unlink()
-    return json.loads(done.stdout)
+    # Names alone: where a machine keeps its temporary files is nobody's business.
+    return {**json.loads(done.stdout), "input": source.name, "output": target.name}
 
 
 def main() -> None:
