@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganvas.inference import upres
+from ganvas import device as devices
 from ganvas.inference.upres import Options, Upres
 from ganvas.networks.upres import JNet
 from ganvas.protocol import Card
@@ -128,7 +128,7 @@ def upres_net(options: argparse.Namespace, way: Way) -> Upres:
     """Return an upres net of random weights whose variants are chosen by sharpness."""
     torch.manual_seed(0)
     if way.is_plain:
-        upres.keep_freed_memory = lambda: None
+        devices.keep_freed_memory = lambda: None
     net: Any = (PlainJNet if way.is_plain else JNet)(channels_in=4, width=options.width)
     facts = {"guide": {"kind": "edges"}, "tile_px": 32, "low_px": 128, "grid_px": 96}
     settings = {"width": options.width}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import platform
 import resource
@@ -15,6 +16,8 @@ import torch
 
 from ganvas.errors import UserError
 
+MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1
+"""Names of glibc's mallopt."""
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -154,3 +157,14 @@ def _processor_name() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or "unknown"
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep up to 256 MB of freed memory for what comes next, where it is glibc; else do nothing.
+
+    It would hand large tensors back to the system and fetch their memory anew, page by page, for the next ones.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(MMAP_THRESHOLD, 2**28)
+        mallopt(TRIM_THRESHOLD, 2**28)

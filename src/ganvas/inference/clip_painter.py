@@ -32,7 +32,7 @@ class ClipPainter:
         if card.channels_in < self.used or (wants_boundaries and not has_boundaries):
             why = f"It takes {card.channels_in} planes, this sequence gives {num_labels + has_boundaries}"
             raise UserError(f"{path} paints no frame of this sequence", why, "Train both on the same folders")
-        self.name, self.card = path.name, card
+        self.card = card
         self.net = load(path, device)
 
     def paint(self, condition: Tensor) -> Tensor:

@@ -10,9 +10,7 @@ on, so that memory does not grow with the height of the output. Source: M. Tyka,
 
 from __future__ import annotations
 
-import ctypes
 import itertools
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -40,7 +38,6 @@ Choices: TypeAlias = dict[tuple[int, int], int]
 LARGEST_ON_CPU = 2**24
 """Bytes of a network's largest tensor: beyond, a processor's cache and the system's memory make batches slower."""
 BATCH_ON_GPU = 32
-MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1
 MID_GRAY = 0.0
 LUMA = (0.299, 0.587, 0.114)
 
@@ -206,7 +203,7 @@ class Upres:
         self.judge = judge if judge is not None or len(self.variants) == 1 else self._judge_of(model)
         self.batch = options.batch or (self._batch_on_cpu() if self.device.type == "cpu" else BATCH_ON_GPU)
         if self.device.type == "cpu":
-            keep_freed_memory()
+            devices.keep_freed_memory()
         self.report = Report()
 
     def _batch_on_cpu(self) -> int:
@@ -350,18 +347,6 @@ class _Canvas:
             plane[:, : kept.shape[1]] = kept
         self.done = end
         return (finished * 0.5 + 0.5).clamp(0, 1)
-
-
-def keep_freed_memory() -> None:
-    """Let the C library keep up to 256 MB of freed memory for the next tile, where it is glibc; otherwise do nothing.
-
-    It would hand the large tensors of a tile back to the system and fetch them anew, page by page, for the next one:
-    a fifth of a tile's time.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        mallopt(MMAP_THRESHOLD, 2**28)
-        mallopt(TRIM_THRESHOLD, 2**28)
 
 
 def is_upres(card: Card) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,7 @@ def resume(
     if saved is None:
         _require_restart(plan, run, notes)
     else:
-        notes += compare_state(trainer, saved, allow_changes)
+        notes += compare_state(trainer, saved, changed, allow_changes)
         trainer.load(saved)
     parallel.barrier()
     if ranks.rank() == 0:
@@ -101,15 +101,16 @@ def _require_restart(plan: Plan, run: Path, problems: Sequence[str]) -> None:
         )
 
 
-def compare_state(trainer: Trainer, saved: runs.Checkpoint, allow_changes: bool) -> list[str]:
+def compare_state(
+    trainer: Trainer, saved: runs.Checkpoint, changed: Mapping[str, tuple[Any, Any]], allow_changes: bool
+) -> list[str]:
     """Compare a checkpoint's settings, data and machine with the present ones; return what is worth telling.
 
     Raises:
         UserError: something that alters the weights differs.
     """
-    changed = _changes(trainer, saved)
     if saved.state["samples"] != len(trainer.plan.train):
-        changed["samples in the data"] = saved.state["samples"], len(trainer.plan.train)
+        changed = {**changed, "samples in the data": (saved.state["samples"], len(trainer.plan.train))}
     listed = "; ".join(f"{name} was {old!r}, is {new!r}" for name, (old, new) in changed.items())
     if changed and not allow_changes:
         raise UserError(

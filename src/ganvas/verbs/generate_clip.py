@@ -44,7 +44,7 @@ def generate(
         out: video (.mp4, .mov, .mkv), folder, or numbered frames such as clip.####.png.
         first: first frame: a picture, a video, or a run of pix2pixhd that makes one from the first label map.
         painter: a run of pix2pixhd that paints the frames; the model then only tells what stays of the last frame, and
-            where to. As steady as the model, as sharp as the painter.
+            where to: steadier than the painter, and softer.
         seed: of the styles, where the model takes such (--instance-features); there is no other chance in it.
         style: any style of each class's spread, or one of its common ones.
         restyle: changes of style, CLASS@FRAME=SEED: car@24=7 gives cars from frame 24 on the styles of seed 7.
