@@ -12,7 +12,7 @@ from typing import Any
 from ganvas.data.pictures import split
 from ganvas.errors import UserError
 from ganvas.inference.load import resolve
-from ganvas.io import runs, weights
+from ganvas.io import recipe_files, runs, weights
 from ganvas.recipes import base
 from ganvas.settings import from_json, replace
 from ganvas.training import loop, rehearsal, trainer
@@ -39,15 +39,27 @@ def order(recipe: str, preset: str = "", changes: Mapping[str, Any] | None = Non
     """
     import torch
 
+    recipe = _named(recipe)
     chosen = base.preset(base.find(recipe), preset, gpu=torch.cuda.is_available())
     return Order(recipe, replace(chosen.settings, changes or {}), chosen)
 
 
-def reorder(run: str | Path, changes: Mapping[str, Any] | None = None) -> Order:
+def _named(recipe: str) -> str:
+    """Return a recipe that the user has named; a file of his own is remembered, and known by its full path."""
+    if recipe in base.RECIPES or not recipe.endswith(".py") or not Path(recipe).is_file():
+        return recipe
+    recipe_files.confirm(recipe)
+    return str(Path(recipe).resolve())
+
+
+def reorder(run: str | Path, changes: Mapping[str, Any] | None = None, recipe: str = "") -> Order:
     """Return the order under which a run was started, with some settings changed.
 
+    `recipe` is named by the user and spares the run's own note of it: a file that only the run names is not executed
+    unless the user has trained with it before.
+
     Raises:
-        UserError: the folder is no run.
+        UserError: the folder is no run, or names a file that the user has not.
     """
     run = Path(run)
     if not runs.is_run(run):
@@ -55,14 +67,34 @@ def reorder(run: str | Path, changes: Mapping[str, Any] | None = None) -> Order:
             f"{run} is no run", f"It holds no {runs.SETTINGS}", "Give the folder that `ganvas train --out` made"
         )
     noted = runs.read_json(run / runs.SETTINGS)
-    settings = from_json(base.find(noted["recipe"]).Settings, noted["settings"])
+    recipe = _recipe_of(run, str(noted["recipe"]), str(noted.get("recipe_sha256", "")), _named(recipe))
+    settings = from_json(base.find(recipe).Settings, noted["settings"])
     return Order(
-        noted["recipe"],
+        recipe,
         replace(settings, changes or {}),
         None,
         tuple(noted.get("init", ())),
         tuple(noted.get("freeze", ())),
     )
+
+
+def _recipe_of(run: Path, noted: str, noted_sha256: str, named: str) -> str:
+    """Return the recipe that a run is resumed with, which never runs a file because only the run names it."""
+    if named:
+        if (named in base.RECIPES or noted in base.RECIPES) and named != noted:
+            raise UserError(f"{run} was not trained by {named}", f"Its recipe is {noted}", "Leave the recipe out")
+        return named
+    if noted in base.RECIPES:
+        return noted
+    do = f"Read the file and, where you trust it, name it yourself: ganvas train {noted} --resume {run}"
+    if not recipe_files.digest(noted):
+        do = f"Name your recipe's file: ganvas train RECIPE.py --resume {run}"
+        raise UserError(f"The recipe of {run} is not at hand", f"It names {noted!r}, which is no file", do)
+    if recipe_files.digest(noted) != noted_sha256:
+        raise UserError(f"{noted} was not run", f"It is not the file that {run} was trained with", do)
+    if not recipe_files.is_confirmed(noted):
+        raise UserError(f"{noted} was not run", f"Only {run} names it, and a run is data: you have not", do)
+    return noted
 
 
 def plan(order: Order, fresh: bool = True) -> trainer.Plan:
@@ -159,7 +191,7 @@ def train(
         val: validation folder, or the fraction to hold out.
         init: weight files to start from.
         freeze: patterns of `network.parameter` that are not trained.
-        resume: a run to go on with; recipe, data and preset are then its own.
+        resume: a run to go on with; its preset is then its own, and its recipe unless it is a file to be named anew.
         quiet: print nothing.
 
     Raises:
@@ -168,7 +200,7 @@ def train(
     from dataclasses import replace as with_fields
 
     if resume:
-        again = reorder(resume, settings)
+        again = reorder(resume, settings, recipe)
         return loop.resume(plan(again, fresh=False), resume, quiet=quiet)
     changes = {**(settings or {}), **({"data": str(data)} if data else {}), **({"val": str(val)} if val else {})}
     new = with_fields(order(recipe, preset, changes), init=tuple(init), freeze=tuple(freeze))

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from ganvas.errors import UserError
-from ganvas.io import plots, runs
+from ganvas.io import leftovers, plots, runs
 from ganvas.io.tensors import TYPE_NAMES
 
 STATE = {"stage": "only", "position": 12, "rates": (1.0, 0.1 + 0.2), "nothing": None}
@@ -85,7 +85,7 @@ def test_an_unfinished_checkpoint_is_none_and_is_cleared_away(run):
     runs.write_group(run, 2, "networks", {"w": torch.ones(1)})
     saved, problems = runs.newest_checkpoint(run)
     assert saved is not None and saved.step == 1 and problems == []
-    runs.clear_leftovers(run)
+    leftovers.clear(run)
     assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["00000001", "latest"]
 
 

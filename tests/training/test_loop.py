@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import resource
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -231,7 +232,7 @@ def test_weights_to_start_from_are_in_the_run_from_the_beginning(tmp_path, monke
         .equal(last(train(tmp_path / "x")).groups["networks"]["generator/0.weight"])
     )
     for folder in runs.checkpoints(run):
-        runs.shutil.rmtree(folder)
+        shutil.rmtree(folder)
     with pytest.raises(UserError, match="interrupted before its first checkpoint"):
         loop.resume(replace(plan(), init_from=("given.safetensors",)), run, quiet=True)
 

@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
-import shutil
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ganvas.errors import UserError
+from ganvas.io import leftovers
 from ganvas.io.tensors import sha256, write
 
 STATE = "state.json"
@@ -105,13 +106,19 @@ def write_atomically(path: Path, content: bytes) -> None:
     partial = path.with_name(f".{path.name}{PARTIAL}")
     with _writing(path):
         try:
-            with partial.open("wb") as file:
+            with _create(partial) as file:
                 file.write(content)
                 _flush(file)
             partial.replace(path)
         except OSError:
             partial.unlink(missing_ok=True)
             raise
+
+
+def _create(path: Path) -> IO[bytes]:
+    # Never through a link that lies there under the name.
+    path.unlink(missing_ok=True)
+    return path.open("xb")
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
@@ -149,6 +156,9 @@ def checkpoint_name(step: int) -> str:
     return f"{step:08d}"
 
 
+_CHECKPOINT = re.compile(r"[0-9]{8,12}")
+
+
 def write_group(run: Path, step: int, name: str, tensors: Mapping[str, Tensor]) -> None:
     """Write one group of tensors into the step's unfinished checkpoint; every rank may write its own groups.
 
@@ -162,12 +172,12 @@ def write_group(run: Path, step: int, name: str, tensors: Mapping[str, Tensor]) 
             folder.mkdir(parents=True, exist_ok=True)
             _write_tensors(path, tensors)
         except OSError:
-            shutil.rmtree(folder, ignore_errors=True)
+            leftovers.remove(folder)
             raise
 
 
 def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    with path.open("wb") as file:
+    with _create(path) as file:
         write(file, tensors)
         file.flush()
         reached("half a tensor file", path)
@@ -207,7 +217,8 @@ def checkpoints(run: Path) -> list[Path]:
     folder = run / "checkpoints"
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if path.is_dir() and path.name.isdigit())
+    found = [path for path in folder.iterdir() if _CHECKPOINT.fullmatch(path.name) and leftovers.is_own_folder(path)]
+    return sorted(found, key=lambda path: int(path.name))
 
 
 def read_state(folder: Path) -> dict[str, Any]:
@@ -259,7 +270,7 @@ def set_aside(run: Path, after: int) -> list[Path]:
     for folder in checkpoints(run):
         if int(folder.name) > after:
             aside = folder.with_name(f"{folder.name}.damaged")
-            shutil.rmtree(aside, ignore_errors=True)
+            leftovers.remove(aside)
             moved.append(folder.replace(aside))
     return moved
 
@@ -273,6 +284,7 @@ def write_attachment(run: Path, name: str, tensors: Mapping[str, Tensor]) -> Pat
         UserError: the file cannot be written.
     """
     path = run / "attachments" / f"{name}.safetensors"
+    leftovers.require_own(run)
     with _writing(path):
         path.parent.mkdir(exist_ok=True)
         partial = path.with_name(f".{path.name}{PARTIAL}")
@@ -298,10 +310,10 @@ def prune(run: Path, keep: Collection[str]) -> None:
 def _remove(folder: Path) -> None:
     # Renamed first: a half-deleted folder must never look like a checkpoint.
     doomed = folder.with_name(f".{folder.name}.deleted")
-    shutil.rmtree(doomed, ignore_errors=True)
+    leftovers.remove(doomed)
     folder.replace(doomed)
     reached("during pruning", doomed)
-    shutil.rmtree(doomed, ignore_errors=True)
+    leftovers.remove(doomed)
 
 
 def mark_best(run: Path, name: str, scores: Mapping[str, float]) -> None:
@@ -324,15 +336,6 @@ def best_scores(run: Path) -> dict[str, float]:
     with contextlib.suppress(UserError, KeyError):
         return dict(read_json(run / "checkpoints" / "best.json")["scores"])
     return {}
-
-
-def clear_leftovers(run: Path) -> None:
-    """Delete what an interruption left half-written or half-deleted."""
-    for path in (run / "checkpoints").glob(".*"):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
 
 
 def size_on_disk(folder: Path) -> int:

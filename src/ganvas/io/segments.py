@@ -12,7 +12,7 @@ import contextlib
 import hashlib
 import json
 import os
-import shutil
+import re
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -30,6 +30,8 @@ from ganvas.io.video_writer import EncodedPacket, VideoWriter, frame_for, times_
 
 _RECORD = struct.Struct("<qq?q")
 _EDGE_BYTES = 1 << 20
+_OURS = re.compile(r"\.?journal\.json(\.partial)?|segment-[0-9]{6}\.(packets|partial)|frame(-[0-9]{8}\.npy|\.partial)")
+"""Every name that is given in the hidden folder beside `lock`: nothing else is deleted in it."""
 
 
 class _Stored(NamedTuple):
@@ -65,8 +67,11 @@ class Workroom:
         self.started_anew = ""
         self._identity = json.loads(json.dumps(identity))
         try:
+            if self.folder.is_symlink():
+                raise UserError(f"{self.folder} is a link", "Unfinished work lies in a folder of its own", "Remove it")
             self.folder.mkdir(exist_ok=True)
-            self._lock = (self.folder / "lock").open("wb")
+            flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+            self._lock = os.fdopen(os.open(self.folder / "lock", flags, 0o666), "wb")
         except OSError as error:
             raise UserError(f"Cannot write beside {target}", error.strerror or str(error)) from error
         _lock(self._lock, target)
@@ -93,7 +98,7 @@ class Workroom:
 
     def _clear(self) -> None:
         for path in self.folder.iterdir():
-            if path.name != "lock":
+            if _OURS.fullmatch(path.name):
                 path.unlink()
 
     def note(self, **facts: Any) -> None:
@@ -106,7 +111,10 @@ class Workroom:
         names = {path.name for path in self.folder.iterdir()}
         nothing_done = names <= {"lock", "journal.json"} and self.journal.keys() <= {"identity"}
         if finished or nothing_done:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                self._clear()
+                (self.folder / "lock").unlink()
+                self.folder.rmdir()
         self._lock.close()
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from ganvas import device as machine
 from ganvas import ranks
 from ganvas.errors import UserError
-from ganvas.io import runs
+from ganvas.io import leftovers, recipe_files, runs
 from ganvas.settings import differences, from_json, is_runtime, to_json
 from ganvas.training import parallel, ring, step
 from ganvas.training.feed import collate
@@ -65,8 +65,9 @@ def resume(
         Stopped: a signal ended the run after its state was saved.
     """
     run = Path(parallel.from_first(str(folder)))
+    leftovers.require_own(run)
     if ranks.rank() == 0:
-        runs.clear_leftovers(run)
+        leftovers.clear(run)
     parallel.barrier()
     saved, notes = runs.newest_checkpoint(run)
     trainer = Trainer(plan)
@@ -137,6 +138,7 @@ def _noted(plan: Plan) -> dict[str, Any]:
     """Return what a run folder says of itself."""
     return {
         "recipe": plan.name,
+        "recipe_sha256": recipe_files.digest(plan.name) if plan.name.endswith(".py") else "",
         "settings": to_json(plan.recipe.settings),
         "init": list(plan.init_from),
         "freeze": list(plan.freeze),

@@ -53,7 +53,9 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
     ]
     with Interruption() as interruption:
         # In a session of its own: a terminal's Ctrl-C then reaches the ranks once, by way of torchrun.
-        child = subprocess.Popen(command, start_new_session=True)
+        # Python would look for modules in the working folder first, which may be a run folder: data, never code.
+        environment = {**os.environ, "PYTHONSAFEPATH": "1"}
+        child = subprocess.Popen(command, start_new_session=True, env=environment)
         passed_on = False
         while (code := _wait(child)) is None:
             if interruption.asked and not passed_on:

@@ -40,8 +40,6 @@ def train(arguments: Sequence[str]) -> int:
     named = [*arguments[:1]] if arguments and not arguments[0].startswith("-") else []
     options, rest = _train_parser().parse_known_args(arguments[len(named) :])
     options.recipe = named[0] if named else ""
-    if options.resume and options.recipe:
-        raise UserError(f"{options.recipe!r} stands beside --resume", "A run knows its recipe", "Leave the recipe out")
     if not options.resume and not options.recipe:
         if options.help:
             _train_parser().print_help()
@@ -93,7 +91,11 @@ def _train(options: argparse.Namespace, rest: Sequence[str], arguments: Sequence
     from ganvas import launch
     from ganvas.training import loop, parallel
 
-    order = launch.reorder(options.resume) if options.resume else launch.order(options.recipe, options.preset)
+    order = (
+        launch.reorder(options.resume, recipe=options.recipe)
+        if options.resume
+        else launch.order(options.recipe, options.preset)
+    )
     if options.help:
         _train_parser().print_help()
         origin = f"the preset {order.preset.name}" if order.preset else "the run"
