@@ -27,7 +27,7 @@ import torch
 import torch.nn.functional as F
 
 from ganvas import device as machine
-from ganvas.data.shapes import CLASSES, Shapes
+from ganvas.drawn.shapes import CLASSES, Shapes
 from ganvas.networks.biggan import BigGANGenerator
 from ganvas.recipes.biggan import PAPER, BigGAN, Settings
 from ganvas.training import step

@@ -20,10 +20,10 @@ from torch import Tensor, nn
 
 import ganvas
 from ganvas.data.labels import read_instance_map, read_label_map
-from ganvas.inference import editing
-from ganvas.inference.editing import Scene
-from ganvas.inference.exact import cell_px
-from ganvas.io import weights
+from ganvas.inference.labels import editing
+from ganvas.inference.labels.editing import Scene
+from ganvas.inference.rows.exact import cell_px
+from ganvas.io.weights import files as weights
 from ganvas.networks.pix2pixhd import GlobalGenerator
 
 RANDOM_LABELS = 35

@@ -49,7 +49,7 @@ def run(width: int, height: int, budget_mib: int | None, is_compared: bool) -> N
     import torch
 
     from ganvas.device import peak_memory
-    from ganvas.inference.exact import ExactRun
+    from ganvas.inference.rows.exact import ExactRun
     from ganvas.networks.pix2pixhd import LocalEnhancer
 
     torch.manual_seed(0)

@@ -28,8 +28,8 @@ def upscale(source: str, target: str) -> None:
     import torch
 
     from ganvas.device import peak_memory
-    from ganvas.inference.files import upscale_file
-    from ganvas.inference.upscale import Upscaler
+    from ganvas.inference.picture.files import upscale_file
+    from ganvas.inference.picture.upscale import Upscaler
     from ganvas.networks.rrdb import CompactNet
 
     torch.manual_seed(0)
@@ -43,7 +43,7 @@ def upscale(source: str, target: str) -> None:
 
 def write_source(path: Path, width: int, height: int) -> None:
     """Write a picture of smooth colours and noise, strip by strip."""
-    from ganvas.io.images import Header, Writer
+    from ganvas.io.pictures.images import Header, Writer
 
     dtype = "float16" if path.suffix == ".exr" else "uint8"
     header = Header(width=width, height=height, channels=3, dtype=dtype, format="png")

@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ganvas import device as devices
-from ganvas.inference.upres import Options, Upres
+from ganvas.inference.picture.tiled import Options, Upres
 from ganvas.networks.upres import JNet
 from ganvas.protocol import Card
 

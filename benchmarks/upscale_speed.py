@@ -25,9 +25,9 @@ import torch
 from torch import Tensor, nn
 
 from ganvas.inference.backends import pick_backend
-from ganvas.inference.load import load
-from ganvas.inference.tiles import Tiler, Tiling
-from ganvas.inference.upscale import Upscaler
+from ganvas.inference.open import load
+from ganvas.inference.picture.upscale import Upscaler
+from ganvas.inference.rows.tiles import Tiler, Tiling
 from ganvas.networks.rrdb import CompactNet, RRDBNet
 
 

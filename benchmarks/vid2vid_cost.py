@@ -31,8 +31,8 @@ import torch
 from ganvas import device as machine
 from ganvas import launch
 from ganvas.data.sequences import ROLES, find_clips
-from ganvas.inference.clips import ClipOptions, generate_clip
-from ganvas.io import images
+from ganvas.inference.clips.sampler import ClipOptions, generate_clip
+from ganvas.io.pictures import images
 from ganvas.metrics.paired import luma
 from ganvas.metrics.sharpness import octave_energies
 from ganvas.networks.vid2vid import Vid2Vid

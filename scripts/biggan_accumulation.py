@@ -14,7 +14,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from ganvas.data.shapes import CLASSES, Shapes
+from ganvas.drawn.shapes import CLASSES, Shapes
 from ganvas.protocol import Context, Networks
 from ganvas.recipes.biggan import PREVIEW, Batch, BigGAN
 

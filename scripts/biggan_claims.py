@@ -25,10 +25,10 @@ from typing import Any
 import torch
 from biggan_quality import train_probe, whole, write_set
 
-from ganvas.data.shapes import CLASSES, Shapes
-from ganvas.inference.seeds import SeedSampler, Truncation
-from ganvas.inference.truncation import spread_within
-from ganvas.metrics import compare
+from ganvas.drawn.shapes import CLASSES, Shapes
+from ganvas.evaluation.truncation import spread_within
+from ganvas.experiments import compare
+from ganvas.inference.seeds.sampler import SeedSampler, Truncation
 from ganvas.metrics.distribution import squared_mmd
 from ganvas.recipes.biggan import PREVIEW, BigGAN
 from ganvas.training import step

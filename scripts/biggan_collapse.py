@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from ganvas import launch
-from ganvas.data.shapes import Shapes
-from ganvas.io import images, runs
+from ganvas.drawn.shapes import Shapes
+from ganvas.io import runs
+from ganvas.io.pictures import images
 from ganvas.training.sentinel import LAG
 
 SIZE_PX, PER_CLASS, HELD_OUT = 32, 5, 40

@@ -29,12 +29,13 @@ from torch import Tensor
 from ganvas import launch
 from ganvas.data.classes import ClassPictures
 from ganvas.data.degrade import resize_bicubic
-from ganvas.data.shapes import CLASSES, draw
+from ganvas.drawn.shapes import CLASSES, draw
 from ganvas.errors import UserError, need
-from ganvas.inference.neighbours import find_neighbours
-from ganvas.inference.seeds import SeedSampler, Truncation
-from ganvas.inference.truncation import spread_within
-from ganvas.io import images, runs
+from ganvas.evaluation.neighbours import find_neighbours
+from ganvas.evaluation.truncation import spread_within
+from ganvas.inference.seeds.sampler import SeedSampler, Truncation
+from ganvas.io import runs
+from ganvas.io.pictures import images
 from ganvas.metrics.probe import Probe, train_classifier
 from ganvas.settings import parse
 

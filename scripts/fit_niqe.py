@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from ganvas.data.degrade import resize_bicubic
-from ganvas.io import images, weights
+from ganvas.evaluation.sets import read_picture
+from ganvas.io.pictures import images
+from ganvas.io.weights import files as weights
 from ganvas.metrics.niqe import PRISTINE, Niqe, niqe
-from ganvas.metrics.sets import read_picture
 from ganvas.protocol import Card
 
 HELD_OUT = 0.25

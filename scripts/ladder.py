@@ -28,8 +28,10 @@ import ganvas
 from ganvas import launch
 from ganvas.data import degrade
 from ganvas.errors import UserError
-from ganvas.inference import load
-from ganvas.io import images, runs, weights
+from ganvas.inference import open as load
+from ganvas.io import runs
+from ganvas.io.pictures import images
+from ganvas.io.weights import files as weights
 from ganvas.metrics import paired, sharpness
 from ganvas.recipes.esrgan import ESRGAN
 from ganvas.recipes.features import load_features

@@ -23,12 +23,13 @@ import torch
 
 import ganvas
 from ganvas import launch
-from ganvas.data import degrade, world
-from ganvas.data.photograph import photograph_views, write_views
+from ganvas.data import degrade
 from ganvas.data.shots import View, Views, read_footage
-from ganvas.io import images
-from ganvas.io.cameras import plain_camera
-from ganvas.io.captions import caption
+from ganvas.drawn.photograph import photograph_views, write_views
+from ganvas.drawn.world import world
+from ganvas.io.cameras.cameras import plain_camera
+from ganvas.io.pictures import images
+from ganvas.io.pictures.captions import caption
 from ganvas.metrics import paired, sharpness
 from ganvas.settings import parse
 from ganvas.training import loop, rehearsal

@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ganvas.metrics.compare import compare
-from ganvas.metrics.comparison import Comparison, Result
+from ganvas.experiments.compare import compare
+from ganvas.experiments.comparison import Comparison, Result
 
 ROOT = Path(__file__).parents[1]
 RECIPE = ROOT / "scripts" / "points_recipe.py"

@@ -21,7 +21,7 @@ import torch
 
 from ganvas.data.degrade import resize_bicubic
 from ganvas.errors import UserError
-from ganvas.io import images
+from ganvas.io.pictures import images
 
 PACKAGES = ("lomiri-wallpapers-16.04", "lomiri-wallpapers-20.04")
 PHOTOGRAPHS = {

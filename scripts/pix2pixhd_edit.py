@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from ganvas.data.conditions import colorize, instance_of_segment
-from ganvas.inference import editing
-from ganvas.inference.editing import History, Scene
-from ganvas.inference.labelled import LabelPainter, MapFiles
-from ganvas.io import images
+from ganvas.inference.labels import editing
+from ganvas.inference.labels.editing import History, Scene
+from ganvas.inference.labels.painter import LabelPainter, MapFiles
+from ganvas.io.pictures import images
 
 
 def open_scene(painter: LabelPainter, folder: Path, number: int, seed: int) -> Scene:

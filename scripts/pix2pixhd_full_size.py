@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from ganvas import device as machine
-from ganvas.inference.editing import Scene, scene_condition
-from ganvas.inference.exact import run_exact
+from ganvas.inference.labels.editing import Scene, scene_condition
+from ganvas.inference.rows.exact import run_exact
 from ganvas.networks import build
 from ganvas.recipes.pix2pixhd import PAPER, Pix2PixHD, Settings
 from ganvas.training import step

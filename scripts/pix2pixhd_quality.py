@@ -33,9 +33,10 @@ from ganvas import cli, launch
 from ganvas.data.conditions import colorize
 from ganvas.data.degrade import resize_bicubic
 from ganvas.data.labels import LabelledPictures
-from ganvas.inference.labelled import LabelPainter, Regions
+from ganvas.inference.labels.painter import LabelPainter, Regions
 from ganvas.inference.styles import gather
-from ganvas.io import images, runs
+from ganvas.io import runs
+from ganvas.io.pictures import images
 from ganvas.metrics.distribution import squared_mmd
 from ganvas.metrics.labels import score_labels
 from ganvas.metrics.painted import instance_contrast, repetition, tile_features

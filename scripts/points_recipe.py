@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ganvas.data import points
+from ganvas.drawn import points
 from ganvas.errors import UserError
 from ganvas.losses.adversarial import AdversarialLoss
 from ganvas.metrics.coverage import Reader, coverage_of_classes, coverage_of_points, train_reader

@@ -23,10 +23,10 @@ import torch
 from points_recipe import DigitCritic, Points
 from torch import Tensor
 
-from ganvas.data import points
+from ganvas.drawn import points
+from ganvas.experiments.compare import compare
 from ganvas.io import plots, runs
 from ganvas.losses.adversarial import AdversarialLoss, Pairing, probability_real
-from ganvas.metrics.compare import compare
 from ganvas.protocol import Context, Networks, Source
 
 ROOT = Path(__file__).parents[1]

@@ -22,9 +22,10 @@ from skimage import data
 from torch import Tensor
 
 from ganvas.data.degrade import bicubic, resize_bicubic
-from ganvas.inference.load import BUNDLED, resolve
-from ganvas.inference.upscale import Upscaler
-from ganvas.io import images, weights
+from ganvas.inference.open import BUNDLED, resolve
+from ganvas.inference.picture.upscale import Upscaler
+from ganvas.io.pictures import images
+from ganvas.io.weights import files as weights
 from ganvas.metrics.paired import brightness_error, luma, psnr, ssim
 from ganvas.metrics.sharpness import SharpnessReport, judge, mean_report
 

@@ -18,7 +18,7 @@ from photographs import fetch
 
 from ganvas.data.degrade import resize_bicubic
 from ganvas.errors import UserError
-from ganvas.io import images
+from ganvas.io.pictures import images
 
 PACKAGE = "tuxpaint-stamps-default"
 SIZE_PX = 128

@@ -18,7 +18,8 @@ from typing import Any
 
 from ganvas import launch
 from ganvas.errors import UserError
-from ganvas.io import runs, weights
+from ganvas.io import runs
+from ganvas.io.weights import files as weights
 
 DATA = Path(".photos/train")
 RUNS = Path("runs/bundled")

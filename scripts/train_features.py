@@ -25,7 +25,8 @@ from torch import Tensor
 
 from ganvas.data import degrade
 from ganvas.errors import UserError
-from ganvas.io import images, weights
+from ganvas.io.pictures import images
+from ganvas.io.weights import files as weights
 from ganvas.networks.features import SmallFeatures
 from ganvas.protocol import Card
 

@@ -17,8 +17,8 @@ import torch
 from ganvas.data.degrade import resize_bicubic
 from ganvas.data.guides import centred_square
 from ganvas.data.squares import Squares
-from ganvas.inference.upres import CHOICES, Options, Upres, variants_of
-from ganvas.io import weights
+from ganvas.inference.picture.tiled import CHOICES, Options, Upres, variants_of
+from ganvas.io.weights import files as weights
 from ganvas.recipes import enlargement
 
 

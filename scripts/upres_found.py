@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ganvas.data.faces import face
 from ganvas.data.landmarks import Detector
-from ganvas.io import images
+from ganvas.drawn.faces import face
+from ganvas.io.pictures import images
 
 FIRST = 5000
 """Faces from this number on: none of them is in a set that was trained on."""

@@ -23,7 +23,8 @@ from torch import Tensor
 from ganvas.data import degrade
 from ganvas.data.landmarks import SIDECAR, read_points
 from ganvas.errors import UserError
-from ganvas.io import images, runs
+from ganvas.io import runs
+from ganvas.io.pictures import images
 from ganvas.losses.reconstruction import low_l1
 from ganvas.metrics.paired import luma
 from ganvas.metrics.sharpness import Row, SharpnessReport, judge, mean_report

@@ -22,9 +22,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ganvas.data import curate, faces
+from ganvas.data import curate
 from ganvas.data.landmarks import SIDECAR
-from ganvas.io import images
+from ganvas.drawn import faces
+from ganvas.io.pictures import images
 
 SPOILED = 0.3
 UPRES = {

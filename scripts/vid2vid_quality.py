@@ -36,9 +36,10 @@ from ganvas import launch
 from ganvas.data.clips import Clips, condition_of, find_legend
 from ganvas.data.degrade import resize_bicubic
 from ganvas.data.windows import shrunk
-from ganvas.io import images, runs
-from ganvas.io.video_headers import new_header
-from ganvas.io.video_writer import VideoWriter
+from ganvas.io import runs
+from ganvas.io.pictures import images
+from ganvas.io.video.headers import new_header
+from ganvas.io.video.writer import VideoWriter
 from ganvas.losses.temporal import end_point_error
 from ganvas.metrics import probe, sharpness, temporal
 from ganvas.metrics.labels import score_labels

@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from ganvas import cli
-from ganvas.io import images, weights
-from ganvas.io.foreign import compact_card
+from ganvas.io.pictures import images
+from ganvas.io.weights import files as weights
+from ganvas.io.weights.foreign import compact_card
 from ganvas.networks import build
 
 TINY = compact_card(width=4, convs=1, scale=2, base="bicubic")
@@ -172,9 +173,9 @@ def test_a_video_keeps_its_stamps_and_frames(tmp_path, model):
     pytest.importorskip("av")
     from fractions import Fraction
 
-    from ganvas.io.video_headers import new_header
-    from ganvas.io.video_reader import VideoReader
-    from ganvas.io.video_writer import VideoWriter
+    from ganvas.io.video.headers import new_header
+    from ganvas.io.video.reader import VideoReader
+    from ganvas.io.video.writer import VideoWriter
 
     clip, big = tmp_path / "clip.mp4", tmp_path / "big.mp4"
     with VideoWriter(clip, new_header(32, 24, Fraction(24000, 1001)), 32, 24) as writer:

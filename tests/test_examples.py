@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ganvas import cli
-from ganvas.io import images
+from ganvas.io.pictures import images
 
 ROOT = Path(__file__).parents[1]
 

@@ -10,7 +10,7 @@ import pytest
 
 import ganvas
 from ganvas import cli, launch
-from ganvas.io import weights
+from ganvas.io.weights import files as weights
 
 TINY = Path(__file__).parent / "tiny_recipe.py"
 ROOM = 9

@@ -12,7 +12,7 @@ import pytest
 
 import ganvas
 from ganvas import cli
-from ganvas.io import images
+from ganvas.io.pictures import images
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -101,8 +101,8 @@ def test_the_python_of_the_readme_runs(desk, monkeypatch):
 
 
 def test_the_numbers_of_the_readme_are_those_of_the_cards():
-    from ganvas.inference.load import BUNDLED
-    from ganvas.io import weights
+    from ganvas.inference.open import BUNDLED
+    from ganvas.io.weights import files as weights
 
     rows = re.search(r"<!-- models:begin -->\n(.*?)<!-- models:end -->", README, re.DOTALL)
     assert rows is not None

@@ -20,14 +20,14 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from ganvas.errors import UserError
-    from ganvas.inference.clips import ClipSampler
-    from ganvas.inference.flights import Flyer
-    from ganvas.inference.labelled import LabelPainter
-    from ganvas.inference.load import load
-    from ganvas.inference.seeds import SeedSampler
-    from ganvas.inference.upscale import Upscaler
+    from ganvas.evaluation.evaluate import evaluate
+    from ganvas.inference.cameras.flyer import Flyer
+    from ganvas.inference.clips.sampler import ClipSampler
+    from ganvas.inference.labels.painter import LabelPainter
+    from ganvas.inference.open import load
+    from ganvas.inference.picture.upscale import Upscaler
+    from ganvas.inference.seeds.sampler import SeedSampler
     from ganvas.launch import train
-    from ganvas.metrics.evaluate import evaluate
 
 __all__ = [
     "ClipSampler",
@@ -43,14 +43,14 @@ __all__ = [
 
 # Imported when first used, so that `import ganvas` and the command line's help stay quick.
 _HOMES = {
-    "load": "ganvas.inference.load",
-    "Upscaler": "ganvas.inference.upscale",
-    "SeedSampler": "ganvas.inference.seeds",
-    "LabelPainter": "ganvas.inference.labelled",
-    "ClipSampler": "ganvas.inference.clips",
-    "Flyer": "ganvas.inference.flights",
+    "load": "ganvas.inference.open",
+    "Upscaler": "ganvas.inference.picture.upscale",
+    "SeedSampler": "ganvas.inference.seeds.sampler",
+    "LabelPainter": "ganvas.inference.labels.painter",
+    "ClipSampler": "ganvas.inference.clips.sampler",
+    "Flyer": "ganvas.inference.cameras.flyer",
     "train": "ganvas.launch",
-    "evaluate": "ganvas.metrics.evaluate",
+    "evaluate": "ganvas.evaluation.evaluate",
     "UserError": "ganvas.errors",
 }
 

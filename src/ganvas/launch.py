@@ -11,8 +11,9 @@ from typing import Any
 
 from ganvas.data.pictures import split
 from ganvas.errors import UserError
-from ganvas.inference.load import resolve
-from ganvas.io import recipe_files, runs, weights
+from ganvas.inference.open import resolve
+from ganvas.io import recipe_files, runs
+from ganvas.io.weights import files as weights
 from ganvas.recipes import base
 from ganvas.settings import from_json, replace
 from ganvas.training import loop, rehearsal, trainer

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ganvas.io import images
+from ganvas.io.pictures import images
 from ganvas.io.runs import write_json
 
 STEP_PX = (2, 1)

@@ -9,8 +9,9 @@ import pytest
 from ganvas.data import camera_checks
 from ganvas.data.camera_checks import check, check_folder, top_view
 from ganvas.errors import UserError
-from ganvas.io import cameras, images
-from ganvas.io.cameras import into_metres, out_of_metres, plain_camera
+from ganvas.io.cameras import cameras
+from ganvas.io.cameras.cameras import into_metres, out_of_metres, plain_camera
+from ganvas.io.pictures import images
 
 WORDS = {
     "duplicates": "same as another", "pixels": "millimetres", "outlier": "far from all", "flipped": "look away",

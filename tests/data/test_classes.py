@@ -11,7 +11,7 @@ import torch
 
 from ganvas.data.classes import ClassPictures, describe, mosaic, natural
 from ganvas.errors import UserError
-from ganvas.io import images
+from ganvas.io.pictures import images
 
 
 def picture(path, value, width=10, height=8):

@@ -11,7 +11,7 @@ from ganvas.data import clips, sequences
 from ganvas.data.flow import warp
 from ganvas.data.windows import Place, Windows, shrunk
 from ganvas.errors import UserError
-from ganvas.io import images
+from ganvas.io.pictures import images
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from skimage import data as samples
 
 from ganvas import cli
 from ganvas.data.curate import Entry, Limits, curate, measure, move_rejected, report
-from ganvas.data.faces import face
+from ganvas.drawn.faces import face
 from ganvas.errors import UserError
 
 

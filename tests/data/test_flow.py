@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ganvas.data import flow as flows
-from ganvas.data import world
+from ganvas.drawn.world import world
 from ganvas.errors import UserError
 
 

@@ -14,8 +14,8 @@ from skimage import data as samples
 from skimage.draw import polygon as sk_polygon
 
 from ganvas.data import guides, landmarks
-from ganvas.data.faces import face, write
 from ganvas.data.guides import GuidedPictures, GuideSettings, Origin
+from ganvas.drawn.faces import face, write
 from ganvas.errors import UserError
 
 

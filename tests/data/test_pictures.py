@@ -12,7 +12,7 @@ from PIL import Image
 from ganvas.data import pictures
 from ganvas.data.pictures import PairedPictures, Pictures, split
 from ganvas.errors import UserError
-from ganvas.io import images
+from ganvas.io.pictures import images
 
 
 def colours(height: int, width: int, seed: int = 0) -> np.ndarray:

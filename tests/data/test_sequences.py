@@ -17,7 +17,8 @@ from ganvas.data import drawings, edges
 from ganvas.data.clips import Clips, read_condition
 from ganvas.data.sequences import find_clips, require_one_size
 from ganvas.errors import UserError
-from ganvas.io import cryptomatte, images
+from ganvas.io.labels import cryptomatte
+from ganvas.io.pictures import images
 
 
 def film(path: Path, pictures, form="rgb24", codec="ffv1", to="bgr0", stamps=None) -> Path:

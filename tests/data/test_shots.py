@@ -8,11 +8,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ganvas.data import photograph, shots, world
+from ganvas.data import shots
 from ganvas.data.shots import View, Views, homography, read_footage, resample, vector, view_of
+from ganvas.drawn import photograph
+from ganvas.drawn.world import world
 from ganvas.errors import UserError
-from ganvas.io import cameras, images
-from ganvas.io.cameras import plain_camera
+from ganvas.io.cameras import cameras
+from ganvas.io.cameras.cameras import plain_camera
+from ganvas.io.pictures import images
 
 
 def camera_of(one, width, height, frame=0, name=""):

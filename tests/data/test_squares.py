@@ -8,7 +8,7 @@ import torch
 
 from ganvas.data.squares import Squares
 from ganvas.errors import UserError
-from ganvas.io import images
+from ganvas.io.pictures import images
 
 
 @pytest.fixture

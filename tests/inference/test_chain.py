@@ -11,7 +11,7 @@ from PIL import Image
 
 import ganvas
 from ganvas import cli
-from ganvas.data.faces import write
+from ganvas.drawn.faces import write
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from ganvas.errors import UserError
 from ganvas.io import leftovers, plots, runs
-from ganvas.io.tensors import TYPE_NAMES
+from ganvas.io.weights.tensors import TYPE_NAMES
 
 STATE = {"stage": "only", "position": 12, "rates": (1.0, 0.1 + 0.2), "nothing": None}
 

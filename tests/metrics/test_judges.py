@@ -6,8 +6,9 @@ import torch
 from PIL import Image
 
 from ganvas.errors import UserError
-from ganvas.io import weights
-from ganvas.metrics import features, sets
+from ganvas.evaluation import sets
+from ganvas.io.weights import files as weights
+from ganvas.metrics import features
 from ganvas.metrics.features import open_judge, quantize, resize_clean, resize_legacy
 from ganvas.networks.inception import Inception2015
 from ganvas.protocol import Card

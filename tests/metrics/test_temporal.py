@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from ganvas.errors import UserError
-from ganvas.io import images
+from ganvas.evaluation.clips import find_footage, read_frames, score_clips
+from ganvas.io.pictures import images
 from ganvas.metrics import temporal
-from ganvas.metrics.clips import find_footage, read_frames, score_clips
 
 
 def moving(num=12, step=2, height=24, width=40, seed=0):

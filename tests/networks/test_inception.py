@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 
 from ganvas.errors import UserError
-from ganvas.inference.load import load
-from ganvas.io import foreign_inception, weights
+from ganvas.inference.open import load
+from ganvas.io.weights import files as weights
+from ganvas.io.weights import foreign_inception
 from ganvas.networks import find
 from ganvas.networks.inception import Inception2015
 

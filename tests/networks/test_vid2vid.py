@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 import ganvas
 from ganvas.errors import UserError
-from ganvas.io import foreign, foreign_vid2vid
+from ganvas.io.weights import foreign, foreign_vid2vid
 from ganvas.networks import build, find
 from ganvas.networks.vid2vid import Features, Known, LocalGenerator, Vid2Vid, next_frame, no_past, past_of
 from ganvas.networks.warping import is_inside, warp

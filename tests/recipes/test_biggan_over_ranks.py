@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ganvas.data.shapes import Shapes
+from ganvas.drawn.shapes import Shapes
 from ganvas.recipes.biggan import PREVIEW, BigGAN
 from ganvas.training import step
 from ganvas.training.trainer import Plan, Trainer

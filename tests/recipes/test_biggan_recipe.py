@@ -10,11 +10,12 @@ import pytest
 import torch
 from torch import nn
 
-from ganvas.data.shapes import CLASSES, Shapes, draw
+from ganvas.drawn.shapes import CLASSES, Shapes, draw
 from ganvas.errors import UserError
-from ganvas.inference.load import load
-from ganvas.inference.seeds import SeedSampler
-from ganvas.io import images, runs
+from ganvas.inference.open import load
+from ganvas.inference.seeds.sampler import SeedSampler
+from ganvas.io import runs
+from ganvas.io.pictures import images
 from ganvas.losses.adversarial import AdversarialLoss
 from ganvas.protocol import Context, Networks, Verdict
 from ganvas.recipes.biggan import DEEP, PREVIEW, SAGAN, Batch, BigGAN, split

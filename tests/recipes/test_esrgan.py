@@ -18,7 +18,8 @@ from torch import Tensor, nn
 import ganvas
 from ganvas import launch
 from ganvas.errors import UserError
-from ganvas.io import runs, weights
+from ganvas.io import runs
+from ganvas.io.weights import files as weights
 from ganvas.networks import build
 from ganvas.networks.blocks import SyncedBatchNorm2d
 from ganvas.networks.features import VGG19, SmallFeatures

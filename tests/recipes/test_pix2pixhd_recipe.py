@@ -9,7 +9,8 @@ import torch.nn.functional as F
 
 from ganvas.data.conditions import class_of_segment, colorize, instance_of_segment, pack, segments, shrink, unpack
 from ganvas.errors import UserError
-from ganvas.io import images, runs
+from ganvas.io import runs
+from ganvas.io.pictures import images
 from ganvas.losses.adversarial import AdversarialLoss
 from ganvas.protocol import Context
 from ganvas.recipes.base import find

@@ -12,9 +12,11 @@ import torch
 import torch.nn.functional as F
 
 from ganvas import launch
-from ganvas.data import photograph
+from ganvas.drawn import photograph
 from ganvas.errors import UserError
-from ganvas.io import images, runs, weights
+from ganvas.io import runs
+from ganvas.io.pictures import images
+from ganvas.io.weights import files as weights
 from ganvas.networks import build
 from ganvas.protocol import Context
 from ganvas.recipes import base

@@ -15,8 +15,9 @@ from torch import Tensor
 
 import ganvas
 from ganvas.errors import UserError
-from ganvas.inference.upscale import Upscaler
-from ganvas.io import runs, weights
+from ganvas.inference.picture.upscale import Upscaler
+from ganvas.io import runs
+from ganvas.io.weights import files as weights
 from ganvas.metrics.paired import luma
 from ganvas.metrics.sharpness import octave_energies
 from ganvas.networks.unet import DetailGain, enlarged

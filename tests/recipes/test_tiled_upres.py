@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 import ganvas
-from ganvas.data.faces import write
+from ganvas.drawn.faces import write
 from ganvas.errors import UserError
-from ganvas.io import runs, weights
+from ganvas.io import runs
+from ganvas.io.weights import files as weights
 from ganvas.protocol import Context
 from ganvas.recipes.tiled_upres import PAPER, Batch, Settings, TiledUpres, laplacian_l1
 

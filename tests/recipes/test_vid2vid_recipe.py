@@ -8,16 +8,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import clip_ranks
 import numpy as np
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
-
-import clip_ranks
 from drawn_clips import draw_clip
 from tiny_runs import assert_same_bits, last
 

@@ -1,13 +1,9 @@
 """Puts the tests' own recipes within reach, and makes tiny runs quick."""
 
 import os
-import sys
-from pathlib import Path
 
 import pytest
 import torch
-
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
 
 @pytest.fixture(scope="session")

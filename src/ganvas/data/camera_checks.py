@@ -11,7 +11,7 @@ import numpy as np
 
 from ganvas.data.shots import Footage, read_footage
 from ganvas.errors import UserError
-from ganvas.io.cameras import Camera, Given
+from ganvas.io.cameras.cameras import Camera, Given
 
 FAR = 8.0
 """Times the usual distance from the middle of the cameras at which one counts as an outlier."""

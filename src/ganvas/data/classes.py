@@ -25,8 +25,8 @@ from torch import Tensor
 from ganvas.data.degrade import resize_bicubic
 from ganvas.data.pictures import Report, decode
 from ganvas.errors import UserError, did_you_mean
-from ganvas.io import images
-from ganvas.io.archives import Folder, Shelf, open_shelf
+from ganvas.io.pictures import images
+from ganvas.io.pictures.archives import Folder, Shelf, open_shelf
 from ganvas.protocol import Source
 
 LABEL_FILES = ("labels.json", "dataset.json")

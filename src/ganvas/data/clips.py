@@ -25,7 +25,8 @@ from ganvas.data.labels import Label, boundaries, check_ids, one_hot, read_insta
 from ganvas.data.sequences import Clip, find_clips, require_one_size
 from ganvas.data.stills import Still
 from ganvas.errors import UserError
-from ganvas.io import cryptomatte, images
+from ganvas.io.labels import cryptomatte
+from ganvas.io.pictures import images
 from ganvas.protocol import Source
 
 T = TypeVar("T")

@@ -21,7 +21,8 @@ from ganvas.data.degrade import resize_bicubic
 from ganvas.data.landmarks import Detector
 from ganvas.data.pictures import decode
 from ganvas.errors import UserError
-from ganvas.io import images, runs
+from ganvas.io import runs
+from ganvas.io.pictures import images
 from ganvas.metrics.sharpness import laplacian_variance
 
 WORKING_PX = 768

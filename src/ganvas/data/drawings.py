@@ -19,7 +19,8 @@ import numpy as np
 from ganvas.data.edges import edge_map
 from ganvas.data.stills import Still
 from ganvas.errors import UserError
-from ganvas.io import images, runs
+from ganvas.io import runs
+from ganvas.io.pictures import images
 
 LEAST_CONFIDENCE = 0.05
 """Joints that are less sure than this are left out; OpenPose writes 0 for those that it did not find."""

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from ganvas.errors import UserError
-from ganvas.io import video_reader
-from ganvas.io.video_reader import VideoReader
-from ganvas.io.yuv import Layout
+from ganvas.io.video import reader as video_reader
+from ganvas.io.video.reader import VideoReader
+from ganvas.io.video.yuv import Layout
 
 VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
 

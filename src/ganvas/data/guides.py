@@ -25,7 +25,7 @@ from ganvas.data.degrade import resize_bicubic
 from ganvas.data.pictures import Report, stem_of
 from ganvas.data.squares import Squares
 from ganvas.errors import UserError, did_you_mean
-from ganvas.io import images
+from ganvas.io.pictures import images
 from ganvas.protocol import Source
 
 KINDS = ("none", "landmarks", "points", "labels", "edges")

@@ -16,7 +16,8 @@ import numpy as np
 from ganvas.data.label_layouts import Scene, Scenes, find_scenes
 from ganvas.data.labels import Label, read_instance_map, read_label_map, read_legend
 from ganvas.errors import UserError
-from ganvas.io import images, palettes, runs
+from ganvas.io import runs
+from ganvas.io.pictures import images, palettes
 
 NUM_READ = 200
 """Label maps whose pixels are read, spread over the set."""

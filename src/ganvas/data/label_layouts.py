@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ganvas.errors import UserError, did_you_mean
-from ganvas.io import images
+from ganvas.io.pictures import images
 
 ROLES = {
     "picture": ("frames", "pictures", "images", "image", "img", "imgs", "photos", "leftImg8bit", "JPEGImages", "B"),

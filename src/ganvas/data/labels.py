@@ -24,7 +24,7 @@ from ganvas.data.degrade import resize_bicubic
 from ganvas.data.label_layouts import Scene, Scenes, find_scenes
 from ganvas.data.pictures import CACHE_BYTES, Report, decode
 from ganvas.errors import UserError
-from ganvas.io import images, palettes
+from ganvas.io.pictures import images, palettes
 from ganvas.io.runs import read_json
 from ganvas.protocol import Source
 

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from ganvas.errors import UserError
-from ganvas.io import images
+from ganvas.io.pictures import images
 from ganvas.io.runs import sha256
 from ganvas.protocol import Source
 

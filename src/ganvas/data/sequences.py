@@ -20,7 +20,7 @@ from typing import Any
 from ganvas.data import drawings, films
 from ganvas.data.stills import Still, StillFile
 from ganvas.errors import UserError
-from ganvas.io import images
+from ganvas.io.pictures import images
 
 ROLES = {
     "labels": ("labels", "label", "train_A", "A"),

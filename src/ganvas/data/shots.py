@@ -22,9 +22,9 @@ from torch import Tensor
 from ganvas.data.degrade import resize_bicubic
 from ganvas.data.pictures import decode
 from ganvas.errors import UserError
-from ganvas.io import cameras as camera_files
-from ganvas.io import images
-from ganvas.io.cameras import Camera, Given
+from ganvas.io.cameras import cameras as camera_files
+from ganvas.io.cameras.cameras import Camera, Given
+from ganvas.io.pictures import images
 
 CACHE_BYTES = 1 << 30
 NAMES = ("transforms.json", "cameras.csv", "images.txt", "sparse/0/images.txt")

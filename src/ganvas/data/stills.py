@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from ganvas.data.pictures import decode
-from ganvas.io import images
+from ganvas.io.pictures import images
 
 
 class Still(Protocol):

@@ -1,7 +1,7 @@
 """Chains of models: what one generates or enlarges is enlarged by the next, each in a folder of its own.
 
-A model of a chain is anything that takes a picture: an upres net (`inference/upres.py`) or an upscaler. Pictures keep
-their names from folder to folder, and one that fails does not stop the others.
+A model of a chain is anything that takes a picture: an upres net (`inference/picture/tiled.py`) or an upscaler.
+Pictures keep their names from folder to folder, and one that fails does not stop the others.
 """
 
 from __future__ import annotations
@@ -17,16 +17,17 @@ import torch
 from ganvas.data import flow
 from ganvas.data.guides import Origin
 from ganvas.errors import UserError
-from ganvas.inference import files
-from ganvas.inference import load as loading
-from ganvas.inference.conditioned import Conditioned, Given, as_tensor, is_conditioned
-from ganvas.inference.files import Output, Result
-from ganvas.inference.steady import Blend, Flicker, steady, with_between
-from ganvas.inference.upres import Choices, Options, Upres, is_upres
-from ganvas.inference.upscale import Upscaler
-from ganvas.io import images, weights
-from ganvas.io.video_headers import new_header
-from ganvas.io.video_writer import VideoWriter
+from ganvas.inference import open as loading
+from ganvas.inference.picture import files
+from ganvas.inference.picture.conditioned import Conditioned, Given, as_tensor, is_conditioned
+from ganvas.inference.picture.files import Output, Result
+from ganvas.inference.picture.steady import Blend, Flicker, steady, with_between
+from ganvas.inference.picture.tiled import Choices, Options, Upres, is_upres
+from ganvas.inference.picture.upscale import Upscaler
+from ganvas.io.pictures import images
+from ganvas.io.video.headers import new_header
+from ganvas.io.video.writer import VideoWriter
+from ganvas.io.weights import files as weights
 from ganvas.protocol import Card
 
 ToldResult = Callable[[Result], None]
@@ -198,7 +199,7 @@ def write_walk(model: str, seeds: Sequence[int], steps: int, out: Path, device: 
     Raises:
         UserError: the folder holds something, or there is no way to walk.
     """
-    from ganvas.inference.seeds import SeedSampler, Truncation, walk
+    from ganvas.inference.seeds.sampler import SeedSampler, Truncation, walk
 
     if out.exists() and any(out.iterdir()):
         raise UserError(f"{out} is not empty", do="Choose another folder")

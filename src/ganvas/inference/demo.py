@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from ganvas.data.degrade import bicubic, resize_bicubic
-from ganvas.inference.upscale import Upscaler
-from ganvas.io import images
+from ganvas.inference.picture.upscale import Upscaler
+from ganvas.io.pictures import images
 from ganvas.metrics.paired import luma, psnr
 
 PHOTOGRAPH = Path(__file__).parents[1] / "assets" / "astronaut.png"

@@ -15,8 +15,9 @@ from ganvas.data.conditions import class_of_segment, instance_of_segment, segmen
 from ganvas.data.labels import LabelledPictures, resize
 from ganvas.data.styles import CENTERS, SHARE, Observed, Styles, cluster
 from ganvas.errors import UserError
-from ganvas.inference.load import build
-from ganvas.io import runs, weights
+from ganvas.inference.open import build
+from ganvas.io import runs
+from ganvas.io.weights import files as weights
 from ganvas.networks.pix2pixhd import tabulate
 from ganvas.protocol import Card
 

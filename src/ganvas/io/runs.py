@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ganvas.errors import UserError
 from ganvas.io import leftovers
-from ganvas.io.tensors import sha256, write
+from ganvas.io.weights.tensors import sha256, write
 
 STATE = "state.json"
 SETTINGS = "settings.json"

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ganvas import networks
 from ganvas.errors import UserError, did_you_mean
-from ganvas.io import weights
+from ganvas.io.weights import files as weights
 from ganvas.networks.features import SmallFeatures
 from ganvas.networks.inception import SIDE_PX, Inception2015
 from ganvas.protocol import Card

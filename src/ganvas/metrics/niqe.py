@@ -19,10 +19,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganvas.data.degrade import resize_bicubic
 from ganvas.errors import UserError
-from ganvas.io import containers
-from ganvas.io.arrays import read_arrays
+from ganvas.io.weights import containers
+from ganvas.io.weights.arrays import read_arrays
+from ganvas.resize import resize_bicubic
 
 PRISTINE = Path(__file__).parents[1] / "weights" / "niqe-pristine.safetensors"
 """Our own model, which scripts/fit_niqe.py makes."""

@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganvas.errors import UserError
-from ganvas.io import containers, weights
+from ganvas.io.weights import containers
+from ganvas.io.weights import files as weights
 from ganvas.networks.backbones import VGG16, AlexNet
 from ganvas.networks.features import FeatureNetwork
 

@@ -24,7 +24,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganvas.errors import UserError
-from ganvas.io import containers, runs
+from ganvas.io import runs
+from ganvas.io.weights import containers
 from ganvas.metrics.labels import confusion, score_confusion
 from ganvas.networks.blocks import init_kaiming
 

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from ganvas.data import degrade
 from ganvas.data.pictures import Crops, PairedPictures, Pictures
 from ganvas.errors import UserError
-from ganvas.io.foreign import compact_card, rrdbnet_card
+from ganvas.io.weights.foreign import compact_card, rrdbnet_card
 from ganvas.losses.adversarial import AdversarialLoss
 from ganvas.losses.reconstruction import feature_matching, l1, l2, perceptual
 from ganvas.metrics.paired import luma, psnr

@@ -8,7 +8,8 @@ from pathlib import Path
 from torch import nn
 
 from ganvas.errors import UserError
-from ganvas.io import containers, weights
+from ganvas.io.weights import containers
+from ganvas.io.weights import files as weights
 from ganvas.networks import build
 from ganvas.networks.features import VGG19
 

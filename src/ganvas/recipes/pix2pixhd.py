@@ -34,7 +34,7 @@ from ganvas.data import replay
 from ganvas.data.conditions import colorize, compose, pack, segments, shrink, unpack
 from ganvas.data.labels import LabelledPictures, boundaries
 from ganvas.errors import UserError
-from ganvas.io.foreign_pix2pixhd import discriminator_card, encoder_card, generator_card
+from ganvas.io.weights.foreign_pix2pixhd import discriminator_card, encoder_card, generator_card
 from ganvas.losses.reconstruction import feature_matching, l1, perceptual
 from ganvas.metrics import painted
 from ganvas.metrics.labels import score_labels

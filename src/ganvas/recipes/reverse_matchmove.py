@@ -29,10 +29,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganvas.data import camera_trust
-from ganvas.data.photograph import photograph_views
 from ganvas.data.shots import Views, read_footage
+from ganvas.drawn.photograph import photograph_views
 from ganvas.errors import UserError
-from ganvas.io.cameras import Given
+from ganvas.io.cameras.cameras import Given
 from ganvas.losses import regularization
 from ganvas.losses.adversarial import AdversarialLoss
 from ganvas.losses.reconstruction import l1, learned_perceptual, perceptual

@@ -8,7 +8,7 @@ features of the whole face, drawn in colour, which a crop of 32 px could not kno
     lambda * L1 between both pictures averaged down to 32 px: right in the large, free in detail.
 
 There is no norm in the generator; instance and batch norm are switches, since the author compared them. At inference
-(`inference/upres.py`) overlapping tiles are blended, each tried in several variants of which the best is kept.
+(`inference/picture/tiled.py`) overlapping tiles are blended, each tried in several variants of which the best is kept.
 
 Expect sharp textures that are invented, right colours, and that hair is harder than skin. No lambda is published; 100
 is pix2pix's, whose optimiser the paper preset takes, too.

@@ -27,7 +27,7 @@ from ganvas import settings
 from ganvas.data.clips import Clips
 from ganvas.data.windows import Chunk, Place, Windows, style_planes
 from ganvas.errors import UserError
-from ganvas.io.foreign_pix2pixhd import encoder_card
+from ganvas.io.weights.foreign_pix2pixhd import encoder_card
 from ganvas.losses.reconstruction import feature_matching, l1, perceptual
 from ganvas.networks import build
 from ganvas.networks.discriminators import MultiScaleDiscriminator

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from ganvas.device import peak_memory
 from ganvas.errors import need
-from ganvas.io import images, plots, runs
+from ganvas.io import plots, runs
+from ganvas.io.pictures import images
 from ganvas.training.sentinel import Observation
 from ganvas.training.trainer import Trainer
 

@@ -1,0 +1,111 @@
+"""The command line: `ganvas VERB ...`. Each verb stands in a file of this room, imported when it runs.
+
+Verbs are typed functions whose parameters are the options and whose docstrings are the help. They import torch inside
+the functions that need it, so that help and lists answer at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from collections.abc import Sequence
+
+from ganvas import __version__
+from ganvas.errors import UserError, did_you_mean
+
+DONE, USER_ERROR, USAGE, STOPPED = 0, 1, 2, 130
+
+VERBS = {
+    "upscale": ("upscale", "Upscale pictures, folders and video: same bit depth, channels, profile and metadata out"),
+    "train": ("train", "Train a recipe on your own data, or go on with a run"),
+    "generate": (
+        "generate",
+        "Make pictures or video with a trained generator: from seeds, label maps, clips or cameras",
+    ),
+    "styles": ("styles", "Gather the styles of every class from a run's data, to choose from when generating"),
+    "compare": ("compare", "Train variants of a recipe with equal budgets, and tell which differ beyond chance"),
+    "label": ("label", "Make label and instance maps of pictures or clips by a segmenter of your own"),
+    "world": ("world", "Write the embedded sample world: a street with labels, instances, depth, flow and cameras"),
+    "recipes": ("train", "List the methods that can be trained"),
+    "neighbours": ("neighbours", "Show samples beside the training pictures nearest to them: is it memory?"),
+    "shapes": ("shapes", "Draw a data set with classes: six shapes and six textures"),
+    "models": ("upscale", "List the trained models at hand"),
+    "evaluate": (
+        "evaluate",
+        "Score pairs, sets, classes, clips, label maps and camera views; say exactly what was computed",
+    ),
+    "curate": ("curate", "Rank a folder of pictures by quality: a report page, and a list of those to keep"),
+    "faces": ("curate", "Write the embedded face-like sample set, with exact landmarks"),
+    "inspect": ("weights", "Say what a weight file, a run or a folder of pictures is"),
+    "convert": ("weights", "Turn other projects' checkpoints into ours, or ours into theirs"),
+    "pack": ("weights", "Make one weight file, with its card, of a run"),
+    "blend": ("weights", "Interpolate between two models of one network"),
+    "demo": ("upscale", "Upscale a bundled photograph and show it beside bicubic and truth"),
+}
+"""Every verb: the file of this room that holds it, and its one line of help."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb and return the exit code: 0 done, 1 user's error, 2 usage, 130 stopped."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_help())
+        return DONE if arguments else USAGE
+    if arguments[0] in ("-V", "--version"):
+        print(f"ganvas {__version__}")
+        return DONE
+    verb, rest = arguments[0], arguments[1:]
+    if verb not in VERBS:
+        print(f"ganvas: there is no verb {verb!r}. {did_you_mean(verb, VERBS)}", file=sys.stderr)
+        return USAGE
+    try:
+        return run(verb, rest)
+    except UserError as error:
+        if debug:
+            traceback.print_exc()
+        print("ganvas:", " ".join(str(error).split()), file=sys.stderr)
+        return USER_ERROR
+    except KeyboardInterrupt:
+        print("ganvas: stopped", file=sys.stderr)
+        return STOPPED
+    except BrokenPipeError:
+        sys.stderr.close()
+        return DONE
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else USAGE
+    except Exception as error:
+        if debug:
+            raise
+        print(
+            f"ganvas: unexpected {type(error).__name__}: {error}. This is a defect; --debug prints where it happened.",
+            file=sys.stderr,
+        )
+        return USER_ERROR
+
+
+def run(verb: str, arguments: Sequence[str]) -> int:
+    """Run a verb by name with its command line arguments and return the exit code."""
+    function = getattr(importlib.import_module(f"ganvas.cli.{VERBS[verb][0]}"), verb)
+    if verb in ("train", "generate"):  # their options depend on the recipe and on the model
+        return function(arguments)
+    import tyro
+
+    return tyro.cli(function, prog=f"ganvas {verb}", args=list(arguments))
+
+
+def _help() -> str:
+    width = max(map(len, VERBS))
+    lines = [f"  {name.ljust(width)}  {summary}" for name, (_, summary) in VERBS.items()]
+    examples = [
+        "  ganvas upscale photo.jpg --out photo-x4.png",
+        "  ganvas train esrgan --data ~/photos --preset laptop",
+        "  ganvas train --resume runs/00001-esrgan",
+    ]
+    return "\n".join([
+        "Ganvas: high-resolution picture and video synthesis with GANs.", "",
+        "Examples:", *examples, "", "Verbs:", *lines, "",
+        "`ganvas VERB --help` tells all about one. Exit codes: 0 done, 1 user's error, 2 usage, 130 stopped.",
+    ])  # fmt: skip

@@ -1,0 +1,78 @@
+"""The verb `neighbours`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from tyro.conf import Positional
+
+from ganvas.cli import DONE
+from ganvas.cli.printing import print_json
+from ganvas.errors import UserError
+
+
+def neighbours(
+    model: Positional[str],
+    out: Path,
+    data: str = "",
+    held_out: str = "",
+    seeds: str = "0-15",
+    number: int = 256,
+    truncation: float | None = None,
+    truncation_kind: Literal["value", "norm", "scaled", "clamp", "variance"] = "value",
+    device: str = "auto",
+    overwrite: bool = False,
+    json: bool = False,
+) -> int:
+    """Show samples beside the training pictures nearest to them, and tell whether they are nearer than new pictures.
+
+    Args:
+        model: run or weight file.
+        out: picture to write: in each row a sample, its three nearest by pixels, its three nearest by features.
+        data: the pictures it was trained on; default what its card says.
+        held_out: pictures it was not trained on; default a tenth of the data, set apart.
+        seeds: of the samples that are shown.
+        number: samples for the statistic.
+        truncation: threshold on the noise.
+        truncation_kind: what the threshold is of.
+        device: auto, cpu, cuda or cuda:1.
+        overwrite: replace an existing file.
+        json: print JSON.
+    """
+    from ganvas.evaluation.neighbours import find_neighbours
+    from ganvas.inference.seeds.latents import parse_numbers
+    from ganvas.inference.seeds.sampler import SeedSampler, Truncation
+    from ganvas.io.pictures import images
+
+    chosen = parse_numbers(seeds)
+    if out.exists() and not overwrite:
+        raise UserError(f"{out} exists already", do="Choose another name, or add --overwrite")
+    sampler = SeedSampler(model, device)
+    folder = data or sampler.card.data
+    if not Path(folder).exists():
+        raise UserError(f"The training data {folder!r} is not here", do="Name it by --data")
+    found = find_neighbours(sampler, folder, chosen, Truncation(truncation, truncation_kind), held_out, number)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    images.write(out, found.sheet(), overwrite=overwrite)
+    facts = {
+        space: {
+            "median_of_samples": float(near.samples.median()),
+            "median_of_held_out": float(near.held_out.median()),
+            "ratio": near.ratio,
+            "nearer_than_95_percent_of_held_out": near.suspicious,
+        }
+        for space, near in found.nearness.items()
+    }
+    if json:
+        print_json({"training": found.num_training, "held_out": found.num_held_out, **facts})
+        return DONE
+    print(f"{len(next(iter(found.nearness.values())).samples)} samples, {found.num_training} training pictures, "
+          f"{found.num_held_out} held out")  # fmt: skip
+    for space, near in found.nearness.items():
+        print(
+            f"{space.ljust(9)} nearest distance, samples over held out: {near.ratio:.3f}; "
+            f"suspiciously near: {near.suspicious:.1%} of samples (5 % of held-out pictures are)"
+        )
+    print(out)
+    return DONE

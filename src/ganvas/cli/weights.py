@@ -1,0 +1,204 @@
+"""The verbs `inspect`, `convert`, `pack` and `blend`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from tyro.conf import Positional
+
+from ganvas.cli import DONE, USER_ERROR
+from ganvas.cli.printing import print_facts, print_json
+from ganvas.errors import UserError
+
+MOSAIC_PX = 64
+"""Side of the pictures of a mosaic, unless the set has smaller ones."""
+
+
+def inspect(
+    path: Positional[str],
+    num_labels: int = 0,
+    ignore: tuple[int, ...] = (255,),
+    write_legend: bool = False,
+    mosaic: Path | None = None,
+    plan: Path | None = None,
+    json: bool = False,
+) -> int:
+    """Say what a weight file, a run or a data set is, and what is wrong with it.
+
+    Data sets are folders of pictures, folders by class, label maps, and footage with solved cameras.
+
+    Args:
+        path: weight file of ours or another project, run folder, or data set (label maps also as
+            labels=DIR,picture=DIR,instances=DIR).
+        num_labels: of a data set: labels that it is to be used with; 0 takes those of its legend.
+        ignore: of a data set: ids that stand for no class.
+        write_legend: of a data set whose label maps are in colours: write a legend.json with a class for each colour.
+        mosaic: of a data set with classes: write pictures of each class into this file.
+        plan: of footage with cameras: write the cameras as seen from above into this SVG file.
+        json: print JSON.
+    """
+    from ganvas.io import runs
+    from ganvas.io.weights import files as weights
+
+    if "=" in path and not Path(path).exists():
+        return _inspect_labels(path, num_labels, ignore, write_legend, json)
+    if Path(path).is_dir() and not runs.is_run(path):
+        from ganvas.data.label_layouts import is_data_set
+
+        if plan:
+            return _inspect_cameras(Path(path), plan, json)
+        if write_legend or is_data_set(path):
+            return _inspect_labels(path, num_labels, ignore, write_legend, json)
+        if _has_cameras(Path(path)):
+            return _inspect_cameras(Path(path), plan, json)
+        found = _inspect_pictures(Path(path))
+        found |= _inspect_classes(Path(path), mosaic, min([MOSAIC_PX, *found["shorter_side_px"][:1]]))
+    else:
+        found = weights.describe(path)
+    (print_json if json else print_facts)(found)
+    return DONE
+
+
+def _has_cameras(folder: Path) -> bool:
+    from ganvas.data.shots import find_cameras
+
+    try:
+        find_cameras(folder)
+    except UserError:
+        return False
+    return True
+
+
+def _inspect_cameras(folder: Path, plan: Path | None, json: bool) -> int:
+    from ganvas.data.camera_checks import check_folder
+    from ganvas.io import runs
+
+    report = check_folder(folder)
+    if plan:
+        if plan.exists():
+            raise UserError(f"{plan} exists already", do="Choose another name")
+        runs.write_atomically(plan, report.plan.encode())
+    if json:
+        print_json({"cameras": len(report.cameras), "findings": [str(finding) for finding in report.findings]})
+    else:
+        print("\n".join([*report.lines(), *([] if report.findings else ["Nothing is wrong."])]))
+    return USER_ERROR if report.findings else DONE
+
+
+def _inspect_classes(folder: Path, mosaic: Path | None, size_px: int) -> dict[str, Any]:
+    """Return what folders by class hold, and nothing for a folder that has no classes."""
+    from ganvas.data import classes
+    from ganvas.io.pictures import images
+
+    try:
+        found = classes.describe(folder)
+    except UserError as error:
+        if mosaic:
+            raise UserError(f"There is no mosaic of {folder}", error.what, error.do) from error
+        return {}
+    if mosaic:
+        images.write(mosaic, classes.mosaic(classes.ClassPictures(folder, size_px)))
+    return {"classes": found["classes"], "notes": found["notes"]}
+
+
+def _inspect_labels(inputs: str, num_labels: int, ignore: tuple[int, ...], write_legend: bool, json: bool) -> int:
+    from dataclasses import asdict
+
+    from ganvas.data import inspect as doctor
+
+    if write_legend:
+        print(doctor.write_legend(inputs))
+        return DONE
+    result = doctor.examine(inputs, num_labels, ignore)
+    if json:
+        print_json({**result.facts, "findings": [asdict(finding) for finding in result.findings]})
+    else:
+        print_facts(result.facts)
+        for finding in result.findings:
+            print(f"{finding.kind}: {finding.what}." + (f"\n    {finding.mend}" if finding.mend else ""))
+        print("Nothing is wrong." if not result.findings else "")
+    return DONE if result.is_healthy else USER_ERROR
+
+
+def _inspect_pictures(folder: Path) -> dict[str, Any]:
+    from collections import Counter
+
+    from ganvas.io.pictures import images
+
+    files, problems = images.find_pictures([folder])
+    kinds: Counter[str] = Counter()
+    sides: list[int] = []
+    broken = dict(problems)
+    for file in files:
+        try:
+            header = images.read_header(file)
+        except UserError as error:
+            broken[str(file)] = str(error)
+            continue
+        kinds[f"{header.format} {header.channels} x {header.dtype}"] += 1
+        sides.append(min(header.width, header.height))
+    return {
+        "folder": str(folder),
+        "pictures": sum(kinds.values()),
+        "kinds": dict(kinds.most_common()),
+        "shorter_side_px": [min(sides), sorted(sides)[len(sides) // 2], max(sides)] if sides else [],
+        "problems": broken,
+    }
+
+
+def convert(
+    source: Positional[Path],
+    target: Positional[Path],
+    layout: Literal["ganvas", "basicsr", "xinntao", "old"] = "ganvas",
+    overwrite: bool = False,
+) -> int:
+    """Turn another project's checkpoint into ours, or ours into theirs.
+
+    Args:
+        source: a weight file that `ganvas inspect` recognises, or a run.
+        target: the file to write: .safetensors for ours, .pth for theirs.
+        layout: ours, or that of BasicSR and Real-ESRGAN, of ESRGAN, or of ESRGAN before June 2019.
+        overwrite: replace an existing file.
+    """
+    from ganvas.io.weights import files as weights
+
+    print(weights.convert(source, target, layout, overwrite))
+    return DONE
+
+
+def pack(run: Positional[Path], target: Positional[Path], best: bool = False, overwrite: bool = False) -> int:
+    """Make one weight file, with its card, of a run.
+
+    Args:
+        run: the run's folder.
+        target: the .safetensors file to write.
+        best: take the checkpoint that scored best instead of the newest.
+        overwrite: replace an existing file.
+    """
+    from ganvas.io import runs
+    from ganvas.io.weights import files as weights
+
+    if not runs.is_run(run):
+        raise UserError(f"{run} is no run", do="Give the folder that `ganvas train --out` made")
+    packed = weights.read_run(run, best=best)
+    print(weights.save(target, packed.tensors, packed.card, packed.attachments, overwrite))
+    return DONE
+
+
+def blend(first: Positional[str], second: Positional[str], alpha: float, out: Path, overwrite: bool = False) -> int:
+    """Interpolate between two models of one network: (1 - alpha) first + alpha second.
+
+    Args:
+        first: name or file of the model at alpha 0, usually the one trained on pixels.
+        second: name or file of the model at alpha 1, usually the GAN that was trained from it.
+        alpha: 0 to 1.
+        out: the .safetensors file to write.
+        overwrite: replace an existing file.
+    """
+    from ganvas.inference.open import resolve
+    from ganvas.io.weights import files as weights
+
+    mixed = weights.blend(weights.read(resolve(first)), weights.read(resolve(second)), alpha)
+    print(weights.save(out, mixed.tensors, mixed.card, mixed.attachments, overwrite))
+    return DONE

@@ -1,0 +1,70 @@
+"""The verb `world`: the embedded sample world, written to disk with everything that is known about it."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Literal
+
+from tyro.conf import Positional
+
+from ganvas.cli import DONE
+from ganvas.cli.progress import Bar
+from ganvas.errors import UserError
+
+
+def world(
+    out: Positional[Path],
+    frames: int = 48,
+    size: str = "256x128",
+    seed: int = 0,
+    clips: int = 1,
+    path: Literal["drive", "orbit", "survey"] = "drive",
+    quiet: bool = False,
+) -> int:
+    """Write a rendered street with label and instance maps, depth, optical flow, occlusion and cameras.
+
+    Args:
+        out: a new or empty folder.
+        frames: frames of each clip.
+        size: WxH in pixels.
+        seed: which street; the same seed gives the same files.
+        clips: sequences, on different stretches of the street; more than one go into clip_000, clip_001 ...
+        path: a drive through moving traffic; a flight around a block that stands still; or single views at random
+            places around that block.
+        quiet: print only errors.
+    """
+    from dataclasses import asdict
+
+    from ganvas.drawn.world import world as worlds
+    from ganvas.io.labels import world_layout
+
+    width, height = parse_size(size)
+    if frames < 1 or clips < 1:
+        raise UserError(f"{frames} frames in {clips} clips cannot be made", "Both must be 1 or more")
+    street = worlds.World(seed)
+    folders = world_layout.begin(out, clips)
+    with Bar(quiet) as bar:
+        for clip, folder in enumerate(folders):
+            shots = worlds.shots(path, frames, seed, clip, (36.0, 36.0 * height / width))
+            world_layout.write_legend(folder, [asdict(label) for label in worlds.LEGEND])
+            world_layout.write_cameras(folder, [shot.camera.solved(width, height) for shot in shots[:-1]])
+            for number, (shot, following) in enumerate(itertools.pairwise(shots)):
+                frame = street.render(shot.camera, shot.time, width, height, following.camera, following.time)
+                world_layout.write_frame(folder, number, frame.planes)
+                bar.move("frames", clip * frames + number + 1, clips * frames)
+    if not quiet:
+        print(f"{out}: {clips} x {frames} frames of {width} x {height} px, {worlds.NUM_LABELS} labels, seed {seed}")
+    return DONE
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Return width and height of a size written as 256x128.
+
+    Raises:
+        UserError: it is written otherwise.
+    """
+    width, _, height = text.lower().partition("x")
+    if not (width.isdecimal() and height.isdecimal() and int(width) > 0 and int(height) > 0):
+        raise UserError(f"{text!r} is no size", do="Write it as 256x128: width x height in pixels")
+    return int(width), int(height)

@@ -1,0 +1,1 @@
+"""Data that Ganvas draws itself."""

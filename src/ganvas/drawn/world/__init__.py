@@ -1,0 +1,1 @@
+"""A street under a moving camera."""

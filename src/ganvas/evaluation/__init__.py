@@ -1,0 +1,1 @@
+"""Scores over files, sets and models."""

@@ -1,0 +1,218 @@
+"""Pictures that a model makes in order to be scored: from seeds, label maps, sequences, or small copies of a truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ganvas.data.degrade import bicubic
+from ganvas.data.sequences import find_clips
+from ganvas.errors import UserError
+from ganvas.inference import open as load
+from ganvas.io import runs
+from ganvas.io.pictures import images
+from ganvas.io.weights import files as weights
+from ganvas.protocol import Card
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Made:
+    """A folder of pictures that were made, and what is to be told about them."""
+
+    folder: Path
+    notes: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
+    """Of a generator of classes; `labels.json` in the folder tells which picture is of which."""
+    shares: Mapping[str, float] = field(default_factory=dict)
+    """Part of the training data that each class had, where the card tells it."""
+
+
+def is_model(path: Path) -> bool:
+    """Return whether a path or name means a model: a run, a file that is no picture or video, or a known name."""
+    if path.is_dir():
+        return runs.is_run(path)
+    if path.is_file():
+        return path.suffix.lower() in (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".param", ".onnx")
+    return str(path) == "default" or str(path) in {model.name for model in load.known_models()}
+
+
+def card_of(model: Path) -> Card:
+    """Return the card of a model by path or name.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    return weights.read_card(load.resolve(str(model)))
+
+
+def training_folder(model: Path) -> Path | None:
+    """Return where a run says that its training data lay, if it is there still."""
+    if not runs.is_run(model):
+        return None
+    data = runs.read_json(model / runs.SETTINGS).get("settings", {}).get("data", "")
+    return Path(data) if isinstance(data, str) and data and Path(data).is_dir() else None
+
+
+def from_seeds(model: Path, folder: Path, num: int, seed: int, device: str, progress: Progress) -> Made:
+    """Make pictures of consecutive seeds; classes, where the generator knows some, take turns.
+
+    Raises:
+        UserError: the model makes no pictures from seeds.
+    """
+    from ganvas.inference.seeds.sampler import BATCH, SeedSampler
+
+    sampler = SeedSampler(model, device)
+    folder.mkdir(parents=True, exist_ok=True)
+    labels: dict[str, int] = {}
+    for start in range(0, num, BATCH):
+        seeds = range(seed + start, seed + min(start + BATCH, num))
+        for number, picture in zip(seeds, sampler.sample(seeds)):
+            name = f"{number:08d}.png"
+            images.write(folder / name, images.from_float(picture.permute(1, 2, 0).numpy(), "uint8"))
+            labels[name] = sampler.class_of(number)
+        progress("pictures made", min(start + BATCH, num), num)
+    if not sampler.num_classes:
+        return Made(folder)
+    runs.write_json(folder / "labels.json", {"labels": labels, "classes": sampler.class_names})
+    counts = [float(count) for count in sampler.card.extra.get("class_counts", ())]
+    shares = {name: count / sum(counts) for name, count in zip(sampler.class_names, counts)} if sum(counts) else {}
+    return Made(folder, class_names=tuple(sampler.class_names), shares=shares)
+
+
+def from_labels(
+    model: Path, labels: Path, folder: Path, num: int, seed: int, device: str, progress: Progress
+) -> Made:  # fmt: skip
+    """Paint the label maps of a data set, evenly spread ones where there are more than `num`; styles are the seed's.
+
+    Raises:
+        UserError: the model paints no label maps, or none of them can be painted.
+    """
+    from ganvas.inference.labels.files import Order, find_maps, make_pictures
+    from ganvas.inference.labels.painter import LabelPainter
+
+    painter = LabelPainter(model, device, precision="float32")
+    files = find_maps(labels)
+    if len(files) > num:
+        files = [files[place * len(files) // num] for place in range(num)]
+    done: list[object] = []
+
+    def tell(result: object) -> None:
+        done.append(result)
+        progress("pictures painted", len(done), len(files))
+
+    results = make_pictures(painter, files, folder, Order(seed=seed), tell)
+    failed = [result for result in results if result.error]
+    if len(failed) == len(results):
+        raise UserError(f"{model} painted none of the label maps of {labels}", failed[0].error)
+    return Made(folder, tuple(f"{result.input} was not painted: {result.error}" for result in failed))
+
+
+def from_sequences(
+    model: Path, sequences: Path, folder: Path, seed: int, device: str, progress: Progress
+) -> Made:  # fmt: skip
+    """Make a clip of every sequence of label maps in a folder, each in a folder of its name.
+
+    A model that always was given the first frame is given the true one, and a note says so.
+
+    Raises:
+        UserError: the model makes no clips, or a sequence is not what it was trained on.
+    """
+    from ganvas.inference.clips.sampler import ClipOptions, generate_clip
+
+    found = find_clips(sequences)
+    sources = [sequences] if len(found) == 1 else [sequences / clip.name for clip in found]
+    if not all(source.is_dir() for source in sources):
+        why = "Several sequences are made one after the other, each from its own folder"
+        raise UserError(f"{sequences} holds its sequences in another layout", why, "Lay them out as NAME/labels/...")
+    needs_first = card_of(model).extra.get("first_frame", "needed") == "needed"
+    for done, (clip, source) in enumerate(zip(found, sources)):
+        true = clip.files["frames"][0].path if needs_first and "frames" in clip.files else ""
+        options = ClipOptions(first=str(true), seed=seed, device=device, resume=False)
+        generate_clip(
+            str(model), source, folder / clip.name, options,
+            lambda frame, of, done=done: progress("frames made", done * of + frame, len(found) * of),
+        )  # fmt: skip
+    note = "Each clip was begun with the true first frame, which this model always is given"
+    return Made(folder, (note,) if needs_first else ())
+
+
+@dataclass(frozen=True)
+class Enlarged:
+    """Two folders of equal names, and by how much one was enlarged."""
+
+    results: Path
+    truth: Path
+    scale: int
+
+
+def from_small_copies(
+    model: Path, truth: Sequence[Path], root: Path, folder: Path, scale: int, device: str, progress: Progress
+) -> Enlarged:
+    """Shrink true pictures by MATLAB's bicubic, round them to 8 bits, and enlarge them again.
+
+    Sides that are no multiple of the scale lose their last pixels, in the truth as well. Enlarged is by what `ganvas
+    upscale` runs: networks in tiles, or upres nets with their guide.
+
+    Args:
+        model: an enlarger by name, path or run.
+        truth: the true pictures.
+        root: folder below which names are kept, with _ in the place of /.
+        folder: gets `truth`, `low` and `results`.
+        scale: of the copies; 0 takes the model's.
+        device: where the model runs.
+        progress: told how far the work is.
+
+    Raises:
+        UserError: the model enlarges nothing, or by another factor, or none of the pictures.
+    """
+    from ganvas.inference.chain import step_with
+    from ganvas.inference.picture.tiled import Options
+
+    factor = _factor_of(card_of(model))
+    if factor < 2 or factor % 1 or (scale and scale != factor):
+        what = f"{model} enlarges by {factor:g}" if factor > 1 else f"{model} enlarges nothing"
+        why = f"--scale is {scale}" if scale else "Small copies are made by whole factors from 2"
+        raise UserError(what, why, "Name a model of that factor, or score a folder of results")
+    scale = int(factor)
+    enlarge = step_with(str(model), Options(precision="float32", device=device), fixed_choices=False, overwrite=False)
+    for path in truth:
+        name = "_".join(path.relative_to(root).with_suffix(".png").parts)
+        picture = _eight_bits(path, scale)
+        values = torch.from_numpy(images.to_float(picture)).permute(2, 0, 1)[None]
+        low = images.from_float(bicubic(values, scale).clamp(0, 1)[0].permute(1, 2, 0).numpy(), "uint8")
+        for side, pixels in (("truth", picture), ("low", low)):
+            (folder / side).mkdir(parents=True, exist_ok=True)
+            images.write(folder / side / name, pixels)
+    done: list[object] = []
+
+    def tell(result: object) -> None:
+        done.append(result)
+        progress("pictures enlarged", len(done), len(truth))
+
+    results = enlarge([folder / "low"], folder / "results", tell)
+    failed = [result.error for result in results if result.error]
+    if len(failed) == len(results):
+        raise UserError(f"{model} enlarged none of the pictures", failed[0] if failed else "")
+    return Enlarged(folder / "results", folder / "truth", scale)
+
+
+def _factor_of(card: Card) -> float:
+    """Return by how much a model enlarges; upres nets first bring the low picture to their grid."""
+    facts = card.extra.get("upres")
+    return card.scale * (facts["grid_px"] / facts["low_px"] if isinstance(facts, Mapping) else 1)
+
+
+def _eight_bits(path: Path, scale: int) -> np.ndarray:
+    """Return a picture as (H, W, 3) uint8 whose sides are multiples of the scale."""
+    stored, header = images.read(path)
+    colours = images.to_float(stored[..., : header.channels - (header.channels in (2, 4))])
+    height, width = (side // scale * scale for side in colours.shape[:2])
+    if not height or not width:
+        raise UserError(f"{path} is too small to be shrunk to 1/{scale}")
+    return images.from_float(np.broadcast_to(colours, (*colours.shape[:2], 3))[:height, :width], "uint8")

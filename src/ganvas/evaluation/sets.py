@@ -1,0 +1,367 @@
+"""Scores of a set of pictures against a set of real ones: which there are, and how folders become numbers.
+
+A name is a score and its judge: `frechet_small`, `precision_random`, `fid_clean`. Only Inception's bear the published
+names. The features of the real set are kept on disk by content and preprocessing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from ganvas.data.pictures import decode
+from ganvas.errors import UserError, did_you_mean
+from ganvas.evaluation.results import Results, Score
+from ganvas.io import runs
+from ganvas.io.pictures import images
+from ganvas.io.weights import containers
+from ganvas.io.weights.tensors import sha256
+from ganvas.metrics import distribution, manifold
+from ganvas.metrics.distribution import Reference, Statistics
+from ganvas.metrics.features import JUDGES, Judge, open_judge
+from ganvas.metrics.sliced import SMALLEST_PX, pyramid_distances
+
+Progress = Callable[[str, int, int], None]
+"""Told what is done, how much of it and of how much."""
+
+PUBLISHED = {"fid": "frechet", "fid_infinity": "frechet_infinity", "kid": "kernel", "inception_score": "answers"}
+"""Names that only scores by Inception bear, and what they are called here otherwise."""
+BETTER = {
+    "frechet": "lower", "frechet_infinity": "lower", "kernel": "lower", "answers": "higher", "precision": "higher",
+    "recall": "higher", "density": "higher", "coverage": "higher", "swd": "lower",
+}  # fmt: skip
+LEAST = {"frechet": 2, "frechet_infinity": 40, "kernel": 4, "answers": 10, "precision": 4, "recall": 4, "density": 6,
+         "coverage": 6, "swd": 2}  # fmt: skip
+"""Pictures of each side that a score needs."""
+RANGES = {
+    "frechet": (0.0, math.inf), "precision": (0.0, 1.0), "recall": (0.0, 1.0), "coverage": (0.0, 1.0),
+    "density": (0.0, math.inf),
+}  # fmt: skip
+"""What a score can be: no interval goes beyond."""
+INSTEAD = {"frechet_infinity": "kernel", "answers": "kernel", "density": "precision", "coverage": "recall"}
+DEFAULT = (
+    "frechet_small", "frechet_infinity_small", "kernel_small", "precision_small", "recall_small", "density_small",
+    "coverage_small", "swd",
+)  # fmt: skip
+WITH_INCEPTION = ("fid_clean", "fid_infinity_clean", "kid_clean", "inception_score_clean")
+BATCH_SIZE = 16
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A score that was asked for: under which name, what it is, and who judges."""
+
+    name: str
+    what: str
+    judge: str
+
+
+def names() -> list[str]:
+    """Return every name that a score of sets may be asked by."""
+    published = [f"{name}_{judge}" for judge in ("clean", "legacy") for name in _names_of(judge)]
+    own = [f"{name}_{judge}" for judge in ("small", "random") for name in _names_of(judge)]
+    return [*own, *published, "swd"]
+
+
+def _names_of(judge: str) -> list[str]:
+    if judge in ("clean", "legacy"):
+        return [*PUBLISHED, "precision", "recall", "density", "coverage"]
+    return [name for name in BETTER if name not in ("answers", "swd")]
+
+
+def parse(asked: Iterable[str]) -> list[Wanted]:
+    """Return what names mean; one without a judge is taken for Inception's clean resize where its name is published.
+
+    Raises:
+        UserError: a name is unknown, or would give another network's distance a published name.
+    """
+    found = []
+    for name in dict.fromkeys(asked):
+        whole = f"{name}_clean" if name in PUBLISHED else f"{name}_small" if name in BETTER and name != "swd" else name
+        if whole not in names():
+            base, _, judge = name.rpartition("_")
+            if base in PUBLISHED and judge in JUDGES:
+                why = f"Only Inception's features give {base}; those of the judge {judge!r} give something else"
+                raise UserError(f"There is no score {name!r}", why, f"Ask for {PUBLISHED[base]}_{judge}")
+            raise UserError(f"There is no score {name!r} of sets", do=did_you_mean(name, names()))
+        base, _, judge = whole.rpartition("_")
+        found.append(Wanted(whole, PUBLISHED.get(base, base), judge) if base else Wanted("swd", "swd", ""))
+    return found
+
+
+def check(real: Path, asked: Iterable[str], num_fake: int, inception: Path | None = None) -> None:
+    """Refuse what can be known to fail before the fakes are made: names, numbers of pictures, missing weights.
+
+    Raises:
+        UserError: as `score_sets`.
+    """
+    wanted = parse(asked)
+    num_real = len(_find(real))
+    for score in wanted:
+        _require(score, {"real": num_real, "fake": num_fake})
+    for judge in dict.fromkeys(score.judge for score in wanted if score.judge):
+        open_judge(judge, inception)
+
+
+def score_sets(
+    real: Path,
+    fake: Path,
+    asked: Sequence[str] = DEFAULT,
+    *,
+    seed: int = 0,
+    resamples: int = distribution.RESAMPLES,
+    inception: Path | None = None,
+    cache: Path | None = None,
+    device: str | torch.device = "cpu",
+    progress: Progress | None = None,
+) -> Results:
+    """Score a folder of pictures against a folder of real ones, as sets.
+
+    Args:
+        real: folder of real pictures.
+        fake: folder of generated ones.
+        asked: names of scores; `names()` lists them.
+        seed: of subsets and bootstrap; equal seeds give equal numbers.
+        resamples: bootstrap samples for the intervals; 0 leaves them out.
+        inception: weight file of Inception for the published scores.
+        cache: folder in which the real set's features are kept; None keeps none.
+        device: where the judges run.
+        progress: told how far the work is.
+
+    Raises:
+        UserError: unknown names, too few pictures for a score, missing weights, folders without pictures.
+    """
+    wanted = parse(asked)
+    sides = {"real": _find(real), "fake": _find(fake)}
+    for score in wanted:
+        _require(score, {side: len(paths) for side, paths in sides.items()})
+    judges = {
+        judge: open_judge(judge, inception, device) for judge in dict.fromkeys(w.judge for w in wanted if w.judge)
+    }
+    problems: dict[str, str] = {}
+    scores: list[Score] = []
+    notes: list[str] = []
+    used = {side: len(paths) for side, paths in sides.items()}
+    for name, judge in judges.items():
+        seen = {
+            side: _features(judge, paths, side, cache if side == "real" else None, problems, progress)
+            for side, paths in sides.items()
+        }
+        used = {side: len(features) for side, features in seen.items()}
+        mine = [score for score in wanted if score.judge == name]
+        notes += _notes(judge, mine, min(used.values()), seen["real"].shape[1])
+        for score in mine:
+            _require(score, used)
+        scores += _judged(judge, seen["real"], seen["fake"], mine, seed, resamples, progress)
+    if any(score.what == "swd" for score in wanted):
+        scores += _sliced(sides, seed, problems)
+    conditions: dict[str, str | int | float] = {
+        "real": str(real), "fake": str(fake), "real_pictures": used["real"], "fake_pictures": used["fake"],
+        "seed": seed, "bootstrap_samples": resamples,
+    }  # fmt: skip
+    order = {score.name: place for place, score in enumerate(wanted)}
+    scores.sort(key=lambda score: order.get(score.name, len(order)))
+    shown = [(side, _spread(paths, 8)) for side, paths in sides.items()]
+    return Results(
+        kind="sets", scores=tuple(scores), conditions=conditions, notes=notes, problems=problems, shown=shown
+    )
+
+
+def _notes(judge: Judge, wanted: Sequence[Wanted], fewest: int, dimensions: int) -> list[str]:
+    notes = [f"{judge.name}: {judge.trust} (preprocessing {judge.preprocessing.hash})"]
+    if fewest < 10 * dimensions and any(score.what == "frechet" for score in wanted):
+        notes.append(
+            f"{fewest} pictures for {dimensions} dimensions: few pictures make Frechet distances too large, and "
+            "their values at infinity too small; compare equal numbers only, or by the kernel distance"
+        )
+    return notes
+
+
+def _find(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise UserError(f"{folder} is no folder", "Sets are compared by folders of pictures")
+    paths, _ = images.find_pictures([folder])
+    if not paths:
+        raise UserError(f"{folder} holds no pictures")
+    return paths
+
+
+def _require(score: Wanted, num: Mapping[str, int]) -> None:
+    side = min(num, key=lambda key: num[key])
+    least = LEAST[score.what]
+    if num[side] >= least:
+        return
+    other = INSTEAD.get(score.what, "")
+    shown = {"kernel": "kid"}.get(other, other) if score.judge in ("clean", "legacy") else other
+    do = f"Give more pictures, or ask for {shown}_{score.judge}" if shown else "Give more pictures"
+    raise UserError(f"{score.name} needs {least} pictures of each side", f"The {side} folder has {num[side]}", do)
+
+
+def _spread(paths: Sequence[Path], num: int) -> list[Path]:
+    """Return some of the pictures, evenly spread."""
+    num = min(num, len(paths))
+    return [paths[place * len(paths) // num] for place in range(num)]
+
+
+# Features
+
+
+def read_picture(path: Path) -> Tensor:
+    """Return a picture as (1, 3, H, W) in [0, 1]; gray repeated, alpha laid over mid-gray.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    picture = torch.from_numpy(images.to_float(decode(path))).permute(2, 0, 1)[None]
+    return picture.expand(-1, 3, -1, -1).contiguous()
+
+
+def _features(
+    judge: Judge,
+    paths: Sequence[Path],
+    side: str,
+    cache: Path | None,
+    problems: dict[str, str],
+    progress: Progress | None,
+) -> Tensor:
+    kept = cache / f"{_key(paths, judge)}.safetensors" if cache else None
+    if kept and kept.is_file():
+        return containers.open_stored(kept)["features"]
+    before = len(problems)
+    parts = []
+    for done, batch in enumerate(_batches(paths, problems)):
+        parts.append(judge.features(batch.to(next(judge.network.parameters()).device)))
+        if progress:
+            progress(f"{side}, seen by {judge.name}", min(len(paths), (done + 1) * BATCH_SIZE), len(paths))
+    if not parts:
+        raise UserError(f"None of the {side} pictures can be used", next(iter(problems.values()), ""))
+    features = torch.cat(parts)
+    if kept and len(problems) == before:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        runs.write_atomically(kept, safetensors.torch.save({"features": features.contiguous()}))
+    return features
+
+
+def _key(paths: Sequence[Path], judge: Judge) -> str:
+    content = hashlib.sha256()
+    for digest in sorted(sha256(path) for path in paths):
+        content.update(digest.encode())
+    return f"{judge.name}-{judge.preprocessing.hash}-{content.hexdigest()[:16]}"
+
+
+def _batches(paths: Sequence[Path], problems: dict[str, str]) -> Iterator[Tensor]:
+    """Yield pictures in batches of equal size, in order; one that cannot be used is named and left out."""
+    batch: list[Tensor] = []
+    for path in paths:
+        try:
+            picture = read_picture(path)
+        except UserError as error:
+            problems[str(path)] = str(error)
+            continue
+        if batch and (picture.shape != batch[0].shape or len(batch) == BATCH_SIZE):
+            yield torch.cat(batch)
+            batch = []
+        batch.append(picture)
+    if batch:
+        yield torch.cat(batch)
+
+
+# Scores
+
+
+def _judged(
+    judge: Judge,
+    real: Tensor,
+    fake: Tensor,
+    wanted: Sequence[Wanted],
+    seed: int,
+    resamples: int,
+    progress: Progress | None,
+) -> list[Score]:
+    asked = {score.what for score in wanted}
+    # A distance of 2048 dimensions takes seconds, and one for each resample minutes.
+    few = min(resamples, 20) if real.shape[1] > 512 else resamples
+    found: dict[str, distribution.Estimate] = {}
+    reference = Reference(Statistics.of(real)) if asked & {"frechet", "frechet_infinity"} else None
+    for done, what in enumerate(sorted(asked)):
+        if what == "frechet" and reference:
+            found[what] = distribution.frechet_estimate(reference, fake, few, seed)
+        elif what == "frechet_infinity" and reference:
+            found[what] = distribution.frechet_at_infinity(reference, fake, min(few, 20), seed)
+        elif what == "kernel":
+            found[what] = distribution.kid_estimate(real, fake, resamples, seed)
+        elif what == "answers":
+            answers = judge.probabilities(fake)
+            found[what] = distribution.estimate(
+                lambda rows, answers=answers: distribution.inception_score(answers[rows], seed=seed)[0],
+                len(fake),
+                few,
+                seed,
+            )
+        if progress:
+            progress(f"scores by {judge.name}", done + 1, len(asked))
+    if asked & {"precision", "recall"}:
+        pair = manifold.precision_recall(real, fake)
+        found |= {n: distribution.mean_estimate(v, resamples, seed) for n, v in zip(("precision", "recall"), pair)}
+    if asked & {"density", "coverage"}:
+        pair = manifold.density_coverage(real, fake)
+        found |= {n: distribution.mean_estimate(v, resamples, seed) for n, v in zip(("density", "coverage"), pair)}
+    return [_score(score, found[score.what], judge) for score in wanted]
+
+
+def _score(wanted: Wanted, found: distribution.Estimate, judge: Judge) -> Score:
+    least, most = RANGES.get(wanted.what, (-math.inf, math.inf))
+    low, high = max(found.low, least), min(found.high, most)
+    if math.isnan(found.low):
+        low = high = math.nan
+    # The last digits of linear algebra depend on where a matrix lies in memory; what is left is the same every time.
+    value, low, high = (float(f"{number:.9g}") for number in (found.value, low, high))
+    return Score(
+        name=wanted.name,
+        value=value,
+        low=low,
+        high=high,
+        better=BETTER[wanted.what],
+        preprocessing=judge.preprocessing.hash,
+    )
+
+
+def _sliced(sides: Mapping[str, Sequence[Path]], seed: int, problems: dict[str, str]) -> list[Score]:
+    """Return the sliced Wasserstein distances of as many pictures of each side, by the side of the pyramid's level."""
+    num = min(512, *(len(paths) for paths in sides.values()))
+    real, fake = (_squares(_spread(paths, num), problems) for paths in sides.values())
+    if real.shape != fake.shape:
+        why = f"The real ones measure {real.shape[-1]} px and the fakes {fake.shape[-1]} px, or some cannot be used"
+        raise UserError("Sliced distances need pictures of one size", why, "Leave out swd, or resize one side")
+    digits = hashlib.sha256(f"centre squares, {real.shape[-1]} px, {num} pictures".encode()).hexdigest()[:8]
+    return [
+        Score(name=f"swd_{side_px}px", value=value, better=BETTER["swd"], preprocessing=digits)
+        for side_px, value in pyramid_distances(real, fake, seed).items()
+    ]
+
+
+def _squares(paths: Sequence[Path], problems: dict[str, str]) -> Tensor:
+    """Return the centre of every picture, all of the largest power of two that fits the first."""
+    squares: list[Tensor] = []
+    side = 0
+    for path in paths:
+        try:
+            picture = read_picture(path)
+        except UserError as error:
+            problems[str(path)] = str(error)
+            continue
+        height, width = picture.shape[-2:]
+        side = side or 1 << (min(height, width, 256).bit_length() - 1)
+        if min(height, width) < side or side < SMALLEST_PX:
+            why = f"{path} measures {width} x {height} px and {max(side, SMALLEST_PX)} are needed"
+            raise UserError("Sliced distances need pictures of one size", why, "Leave out swd, or resize the pictures")
+        top, left = (height - side) // 2, (width - side) // 2
+        squares.append(picture[..., top : top + side, left : left + side])
+    return torch.cat(squares)

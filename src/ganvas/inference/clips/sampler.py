@@ -1,0 +1,331 @@
+"""Video from a sequence of label maps: frame after frame, in the memory of a few, and gone on with where it broke off.
+
+What is fed back is what is written: each picture is rounded to the depth of the output before the next one is made
+from it. So a folder of frames holds all that the rest of the clip depends on, and a clip that was gone on with is equal
+to an unbroken one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ganvas import device as machine
+from ganvas.data.clips import as_tensors, condition_of, find_legend, read_condition, read_moves
+from ganvas.data.films import VIDEOS, Film
+from ganvas.data.labels import Label
+from ganvas.data.pictures import decode
+from ganvas.data.sequences import Clip, find_clips, require_one_size
+from ganvas.errors import UserError
+from ganvas.inference.clips.painter import ClipPainter
+from ganvas.inference.clips.styles import ClipStyles, Kind, parse_changes
+from ganvas.inference.open import load, resolve
+from ganvas.inference.styles import gather
+from ganvas.io import runs
+from ganvas.io.pictures import images
+from ganvas.io.video.frames import FramePattern, FramesWriter, parse_pattern
+from ganvas.io.video.headers import new_header
+from ganvas.io.video.segments import Workroom
+from ganvas.io.video.writer import VideoWriter
+from ganvas.io.weights import files as weights
+from ganvas.networks.vid2vid import Known, Past, Vid2Vid, next_frame, no_past, past_of
+from ganvas.protocol import Card
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipOptions:
+    """How a clip is made and written."""
+
+    first: str = ""
+    """First frame: a picture, a video (its first), or a run that makes one from a label map; empty for none."""
+    painter: str = ""
+    """A run that paints every frame from its label map; the clip's model then only tells what of the last one stays."""
+    seed: int = 0
+    """Of the styles, where the generator takes such."""
+    style: Kind = "gaussian"
+    """`gaussian`: any style of the class's spread; `clusters`: one of its common ones."""
+    restyle: tuple[str, ...] = ()
+    """Changes of style such as `car@24=7`: from frame 24 on cars have those of seed 7."""
+    anchor: float = 0.0
+    """Share of the hallucinated picture in what is fed back; a little holds long clips from drifting."""
+    repaint: float = 0.0
+    """Added to the logits of the mask: above 0 more is painted anew, which is sharper and less steady."""
+    fps: Fraction = Fraction(24)
+    bits: int = 8
+    """Of the pictures written and fed back: 8; 10 in a video or 16 in frames."""
+    quality: int | None = None
+    device: str = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "float32"
+    overwrite: bool = False
+    resume: bool = True
+
+
+@dataclass(frozen=True)
+class ClipReport:
+    """What became of a clip."""
+
+    output: str
+    frames: int
+    resumed: int
+    """Frames that were there already."""
+    width: int
+    height: int
+    seconds: float
+    drift: tuple[float, ...]
+    """For each frame made now how far it is from the hallucinated picture, which knows no past: mean |difference|."""
+    notes: tuple[str, ...] = ()
+
+
+class Made(NamedTuple):
+    """A frame as it is written, and how far it is from the hallucinated one."""
+
+    picture: np.ndarray
+    drift: float
+
+
+class ClipSampler:
+    """Makes the frames of a sequence with a trained generator.
+
+    Raises:
+        UserError: the model makes no clips, or the sequence lacks what the model wants.
+    """
+
+    def __init__(self, model: str | Path, clip: Clip, options: ClipOptions, legend: tuple[Label, ...] = ()) -> None:
+        self.options, self.clip, self.legend = options, clip, legend
+        self.device = machine.pick(options.device)
+        self.precision = machine.pick_precision(options.precision, self.device)
+        net = load(model, self.device)
+        self.path = resolve(model)
+        self.card: Card = net.card  # pyright: ignore[reportAttributeAccessIssue]
+        if not isinstance(net, Vid2Vid):
+            raise UserError(f"{model} makes no clips", f"It is a {self.card.network}")
+        self.net = net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self.extra: dict[str, Any] = {
+            # Published files tell neither: street scenes with boundaries, which begin with a given picture.
+            "num_labels": net.channels_label - 1, "edges": True, "first_frame": "needed", "replaces": [], "features": 0,
+            **self.card.extra,
+        }  # fmt: skip
+        if not 0 <= options.anchor <= 1:
+            raise UserError(f"The anchor is {options.anchor}", "It is a share", "Use 0 to 1; 0.05 is much")
+        if options.repaint and not self.card.settings.get("with_flow", True):
+            raise UserError("This generator has no mask", "It paints every frame anew", "Leave out --repaint")
+        self.net.repaint(options.repaint)
+        self.styles = self._styles()
+        self._check_clip()
+        self.height, self.width = require_one_size([clip])
+        self.first = self._first_picture()
+        self.painter = self._lent(options.painter) if options.painter else None
+
+    def _styles(self) -> ClipStyles | None:
+        options, features = self.options, int(self.extra["features"])
+        if not features:
+            if options.restyle:
+                raise UserError("This generator takes no styles", "It was trained with --instance-features 0")
+            return None
+        attachments = weights.read(self.path).attachments
+        if "instances.features" not in attachments and runs.is_run(self.path):
+            # Encoding the training data takes a moment, once.
+            gather(self.path, device=options.device)
+            attachments = weights.read(self.path).attachments
+        changes = parse_changes(options.restyle, self.extra.get("legend", ()), int(self.extra["num_labels"]))
+        return ClipStyles(attachments, features, options.seed, options.style, changes)
+
+    def _check_clip(self) -> None:
+        if self.extra["edges"] and "instances" not in self.clip.files:
+            why = "This generator was trained with the boundaries of instances"
+            raise UserError(f"The sequence {self.clip.name} has no instances", why, "Put them into a folder instances/")
+        if self.extra["replaces"] and not {"flow", "flow_back"} & self.clip.files.keys():
+            why = f"This generator was trained with exact {' and '.join(self.extra['replaces'])}"
+            raise UserError(f"The sequence {self.clip.name} has no flow", why, "Put it into a folder flow/")
+        if self.extra["first_frame"] == "needed" and not (self.options.first or self.options.painter):
+            why = "This generator always was given the first frame of a sequence"
+            raise UserError("There is no first frame", why, "Add --first PICTURE, or a run that makes one")
+        for frame in {0, len(self.clip) // 2, len(self.clip) - 1}:
+            planes = self._condition(frame)
+            if planes.shape[1] != self.net.channels_label:
+                why = f"The generator takes {self.net.channels_label} planes a frame, this gives {planes.shape[1]}"
+                raise UserError(f"The sequence {self.clip.name} is not what this model was trained on", why)
+
+    def _planes(self, frame: int) -> dict[str, np.ndarray]:
+        return read_condition(self.clip, frame, self.extra["num_labels"], legend=self.legend)
+
+    def _condition(self, frame: int) -> Tensor:
+        planes = {name: plane.to(self.device) for name, plane in as_tensors(self._planes(frame)).items()}
+        condition = condition_of(planes, self.extra["num_labels"], self.extra["edges"])
+        if self.styles is None:
+            return condition
+        features = self.styles.planes(planes["label_map"], planes.get("instance_map"), frame)
+        return torch.cat([condition, features], 1)
+
+    def _first_picture(self) -> Tensor | None:
+        if not self.options.first:
+            return None
+        path = resolve(self.options.first)
+        if path.suffix.lower() in (*images.READABLE, *VIDEOS):
+            colour = images.to_float(Film(path).read(0) if path.suffix.lower() in VIDEOS else decode(path))
+            picture = torch.from_numpy(colour).permute(2, 0, 1)[None].expand(1, 3, -1, -1)
+            where = f"The first frame {path.name}"
+        else:
+            picture, where = self._lent(path).paint(self._condition(0)), f"The first frame that {path.name} made"
+        if tuple(picture.shape[-2:]) != (self.height, self.width):
+            why = f"It is {picture.shape[-1]}x{picture.shape[-2]}, the label maps are {self.width}x{self.height}"
+            raise UserError(f"{where} has another size", why)
+        return picture.to(self.device)
+
+    def _lent(self, model: str | Path) -> ClipPainter:
+        num_labels = int(self.extra["num_labels"]) if "labels" in self.clip.files else 0
+        return ClipPainter(model, num_labels, bool(self.extra["edges"]), self.device)
+
+    def frames(self, start: int = 0, shown: list[np.ndarray] | None = None) -> Iterator[Made]:
+        """Yield the frames from `start` on, (H, W, 3) in the output's depth.
+
+        Args:
+            start: how many frames are there already.
+            shown: the last of those, oldest first: as many as the generator remembers, or all.
+        """
+        past = self._past(start, shown or [])
+        for frame in range(start, len(self.clip)):
+            condition = self._condition(frame)
+            if frame == 0 and self.first is not None:
+                picture, drift = self.first, 0.0
+                past = past_of(self.net, condition, self._rounded(picture)[1] * 2 - 1)
+            else:
+                past = no_past(self.net, condition) if past is None else past
+                picture, past, drift = self._next(frame, condition, past)
+            array, kept = self._rounded(picture)
+            pictures = torch.cat([past.pictures[:, :-3], kept * 2 - 1], 1)
+            past = Past(past.labels, pictures, torch.ones_like(past.has_previous))
+            yield Made(array, drift)
+
+    def _next(self, frame: int, condition: Tensor, past: Past) -> tuple[Tensor, Past, float]:
+        with torch.inference_mode(), machine.autocast(self.device, self.precision):
+            made, past = next_frame(self.net, condition, past, self._known(frame, condition))
+        picture, raw = ((part.float() + 1) / 2 for part in (made.picture, made.raw))
+        drift = float((picture - raw).abs().mean())
+        if self.options.anchor and bool(past.has_previous.all()):
+            picture = torch.lerp(picture, raw, self.options.anchor)
+        return picture, past, drift
+
+    def _known(self, frame: int, condition: Tensor) -> Known | None:
+        painted = None if self.painter is None else self.painter.paint(condition) * 2 - 1
+        if not self.extra["replaces"] or not frame:
+            return None if painted is None else Known(None, None, painted)
+        flow, trust = (part[None].to(self.device) for part in read_moves(self.clip, frame, (self.height, self.width)))
+        replaces = self.extra["replaces"]
+        return Known(flow if "flow" in replaces else None, 1 - trust if "mask" in replaces else None, painted)
+
+    def _rounded(self, picture: Tensor) -> tuple[np.ndarray, Tensor]:
+        """Return a picture as it is written, and the same as a tensor."""
+        kind = "uint8" if self.options.bits == 8 else "uint16"
+        array = images.from_float(picture[0].permute(1, 2, 0).cpu().numpy(), kind)
+        return array, self._as_tensor(array)
+
+    def _as_tensor(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(images.to_float(array)).permute(2, 0, 1)[None].to(self.device)
+
+    def _past(self, start: int, shown: list[np.ndarray]) -> Past | None:
+        """Return what the generator remembers before a frame, from the frames that were written."""
+        if not start:
+            return None
+        memory = self.net.frames - 1
+        # As `past_of` and `no_past` would have it: the first frame counts as long shown, or as never.
+        blank = torch.zeros(1, 3, self.height, self.width, device=self.device)
+        before = [self._as_tensor(array) * 2 - 1 for array in shown][-memory:]
+        missing = memory - len(before)
+        pictures = [before[0] if self.first is not None else blank] * missing + before
+        labels = [self._condition(max(0, start - back)) for back in range(memory, 0, -1)]
+        has = torch.ones(1, dtype=torch.bool, device=self.device)
+        return Past(torch.cat(labels, 1), torch.cat(pictures, 1), has)
+
+
+def generate_clip(
+    model: str | Path, labels: str | Path, out: str | Path, options: ClipOptions, progress: Progress = lambda *_: None
+) -> ClipReport:
+    """Make a clip from a folder of label maps: a video, or a folder of numbered frames, which can be gone on with.
+
+    Raises:
+        UserError: the folder, the model, the first frame or the target do not go together.
+    """
+    begun = time.monotonic()
+    clips = find_clips(labels, size_px=_size_of(model))
+    if len(clips) > 1:
+        names = ", ".join(clip.name for clip in clips[:6])
+        raise UserError(f"{labels} holds {len(clips)} sequences", f"A clip is made of one: {names}", "Name its folder")
+    sampler = ClipSampler(model, clips[0], options, find_legend(Path(labels)))
+    target = Path(out)
+    if target.suffix.lower() in VIDEOS:
+        drift, resumed, notes = _into_video(sampler, target, progress)
+    else:
+        drift, resumed, notes = _into_frames(sampler, target, _identity(sampler, model, labels), progress)
+    seconds = time.monotonic() - begun
+    return ClipReport(
+        str(target), len(clips[0]), resumed, sampler.width, sampler.height, seconds, tuple(drift), notes
+    )  # fmt: skip
+
+
+def _size_of(model: str | Path) -> tuple[int, int] | None:
+    """Return the (height, width) that a model was trained at: key points alone tell none."""
+    width, height = weights.read_card(resolve(model)).extra.get("size_px", (0, 0))
+    return (height, width) if width and height else None
+
+
+def _into_video(sampler: ClipSampler, target: Path, progress: Progress) -> tuple[list[float], int, tuple[str, ...]]:
+    options = sampler.options
+    header = new_header(sampler.width, sampler.height, options.fps, options.bits)
+    drift = []
+    with VideoWriter(
+        target, header, quality=options.quality, bits=options.bits, overwrite=options.overwrite
+    ) as writer:  # fmt: skip
+        for number, made in enumerate(sampler.frames()):
+            writer.write(made.picture, number * header.frame_step, header.frame_step)
+            drift.append(made.drift)
+            progress(number + 1, len(sampler.clip))
+    return drift, 0, writer.notes
+
+
+def _into_frames(
+    sampler: ClipSampler, target: Path, identity: dict[str, Any], progress: Progress
+) -> tuple[list[float], int, tuple[str, ...]]:
+    pattern = parse_pattern(target)
+    if pattern is None:
+        target.mkdir(parents=True, exist_ok=True)
+        pattern = FramePattern(target, "", ".png", 6, first=0)
+    room = Workroom(Path(str(pattern)), identity, sampler.options.resume)
+    finished, drift = False, []
+    try:
+        done = int(room.journal.get("done", 0))
+        first = pattern.first or 0
+        memory = range(max(0, done - sampler.net.frames + 1), done)
+        shown = [images.read(pattern.path(first + number))[0] for number in memory]
+        with FramesWriter(pattern, first, overwrite=sampler.options.overwrite or done > 0) as writer:
+            writer.frames = done
+            for number, made in enumerate(sampler.frames(done, shown), start=done):
+                writer.write(made.picture, number)
+                room.note(done=number + 1)
+                drift.append(made.drift)
+                progress(number + 1, len(sampler.clip))
+        finished = True
+    finally:
+        room.leave(finished)
+    note = f"begun anew: {room.started_anew}" if room.started_anew else ""
+    return drift, done, (note,) if note else ()
+
+
+def _identity(sampler: ClipSampler, model: str | Path, labels: str | Path) -> dict[str, Any]:
+    options = sampler.options
+    return {
+        "model": str(resolve(model)), "origin": sampler.card.origin, "labels": str(Path(labels).resolve()),
+        "frames": len(sampler.clip), "first": options.first, "seed": options.seed, "style": options.style,
+        "restyle": list(options.restyle), "anchor": options.anchor, "repaint": options.repaint,
+        "painter": options.painter, "bits": options.bits,
+    }  # fmt: skip

@@ -1,0 +1,311 @@
+"""Pictures from label maps: a style for each instance by seed or by choice, at any size, exactly in little memory.
+
+A style belongs to a region, which is an instance of a class. It is drawn by (seed, class, instance) alone: a region
+keeps its style when others are edited, and over the frames of a clip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ganvas import device as machine
+from ganvas.data.conditions import class_of_segment, instance_of_segment, segments, shrink
+from ganvas.data.labels import Label, check_ids, read_instance_map, read_label_map, resize
+from ganvas.data.styles import Styles, class_of
+from ganvas.errors import UserError
+from ganvas.inference.labels.editing import Scene, scene_condition
+from ganvas.inference.open import build, resolve
+from ganvas.inference.rows.exact import ExactRun, Progress
+from ganvas.io import runs
+from ganvas.io.weights import files as weights
+from ganvas.networks.pix2pixhd import InstanceFeatureEncoder, tabulate
+
+Strips = Literal["auto", "always", "never"]
+
+_BAND = 256
+MAPS_AT_ONCE = 6
+"""Finest maps of float32 that a network run as a whole holds at its widest moment, measured roughly."""
+
+
+@dataclass(frozen=True)
+class MapFiles:
+    """Where the maps of one picture lie."""
+
+    name: str
+    """Path below the folder, without suffix."""
+    labels: Path
+    instances: Path | None = None
+
+
+@dataclass(frozen=True)
+class Regions:
+    """The maps of one picture, and the regions that have a style each."""
+
+    label_map: Tensor
+    """(1, 1, H, W) integers; -1 where a pixel has no class."""
+    region_map: Tensor
+    """(1, 1, H, W) integers: an id for each pair of class and instance."""
+    ids: Tensor
+    """(N,) int64, the ids that occur, in order."""
+
+    @classmethod
+    def of(cls, label_map: Tensor, instance_map: Tensor) -> Regions:
+        """Return the regions of a label and an instance map (1, 1, H, W)."""
+        # A large map in int64 would be most of what strips leave of memory; so would be its sorting whole.
+        highest = int(segments(label_map.max(), instance_map.max()))
+        dtype = torch.int32 if highest <= torch.iinfo(torch.int32).max else torch.int64
+        region_map, ids = torch.empty(instance_map.shape, dtype=dtype), []
+        for top in range(0, instance_map.shape[-2], _BAND):
+            rows = slice(top, top + _BAND)
+            band = segments(label_map[:, :, rows], instance_map[:, :, rows])
+            region_map[:, :, rows] = band
+            ids.append(band.unique())
+        return cls(label_map, region_map, torch.cat(ids).unique())
+
+    @property
+    def labels(self) -> list[int]:
+        """Return the class of each region, -1 for none."""
+        return class_of_segment(self.ids).tolist()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Return height and width."""
+        return self.label_map.shape[-2], self.label_map.shape[-1]
+
+
+@dataclass
+class Chosen:
+    """Features of each region, and what is worth telling about them."""
+
+    features: Tensor
+    """(N, F), in the order of the regions' ids."""
+    notes: list[str] = field(default_factory=list)
+
+
+class LabelPainter:
+    """A trained generator of pictures from label maps.
+
+    Args:
+        model: run folder or weight file.
+        device: where it runs.
+        precision: of a run as a whole; layer by layer it is float32.
+        strips: `always` runs layer by layer in strips (exactly, in little memory), `never` as a whole; `auto` takes
+            strips where the whole would not fit into half of the free memory.
+
+    Raises:
+        UserError: the model cannot be used, or is no generator from label maps.
+    """
+
+    def __init__(
+        self, model: str | Path, device: str = "auto", precision: str = "auto", strips: Strips = "auto"
+    ) -> None:
+        self.path = resolve(model)
+        read = weights.read(self.path)
+        if read.card.input != "labels" or not read.card.network.startswith("pix2pixhd"):
+            raise UserError(f"{model} makes no pictures from label maps", f"It is a {read.card.network}")
+        self.card, self.strips = read.card, strips
+        self.device = machine.pick(device)
+        self.precision = machine.pick_precision(precision, self.device)
+        self.network = build(read, self.device)
+        extra: Mapping[str, Any] = read.card.extra
+        self.num_labels, self.num_features = int(extra["num_labels"]), int(extra["features"])
+        self.has_boundaries = bool(extra["boundaries"])
+        self.legend = tuple(
+            Label(int(entry["id"]), str(entry["name"]), tuple(entry["color"])) for entry in extra.get("legend", ())
+        )
+        self.ignore = tuple(extra.get("ignore", (255,)))
+        self.styles = Styles.from_attachments(read.attachments)
+        self.warning = _untrained(self.path, int(read.card.settings.get("enhancers", 0)))
+        """What is to be told before the first picture; mostly nothing."""
+        self._encoder: nn.Module | None = None
+
+    # Maps
+
+    def read(self, labels: MapFiles | str | Path, instances: str | Path = "") -> Regions:
+        """Read the maps of one picture: a pair of files, or a label map and, where there is one, an instance map.
+
+        Raises:
+            UserError: a file is damaged or missing, an id has no label, or the two maps differ in size.
+        """
+        files = labels
+        if not isinstance(files, MapFiles):
+            files = MapFiles(Path(files).stem, Path(files), Path(instances) if instances else None)
+        label_map = read_label_map(files.labels, self.legend)
+        label_map = check_ids(label_map, self.num_labels, self.ignore, files.labels).astype(np.int16)
+        if files.instances and not files.instances.is_file():
+            what = f"{files.labels} has no instance map"
+            raise UserError(what, f"{files.instances} does not exist", "Add it, or name another folder by --instances")
+        instance_map = read_instance_map(files.instances) if files.instances else label_map
+        if instance_map.shape != label_map.shape:
+            sizes = [f"{shape[1]} x {shape[0]}" for shape in (label_map.shape, instance_map.shape)]
+            why = f"They measure {' and '.join(sizes)} px"
+            raise UserError(f"{files.labels.name} and its instance map differ in size", why)
+        return Regions.of(*(torch.from_numpy(plane)[None, None] for plane in (label_map, instance_map)))
+
+    # Styles
+
+    def draw(self, regions: Regions, seed: int = 0, wanted: Mapping[int, int] | None = None) -> Chosen:
+        """Draw a style for each region by seed, or take the wanted one of its class.
+
+        Raises:
+            UserError: the generator takes styles and the run has none, or a wanted one does not exist.
+        """
+        wanted = wanted or {}
+        if not self.num_features:
+            if wanted:
+                raise UserError("This generator takes no styles", "It was trained with --instance-features 0")
+            return Chosen(torch.zeros(len(regions.ids), 0))
+        styles = self._require_styles()
+        for label, number in wanted.items():
+            self._check_style(label, number)
+        mean = (styles.centers * styles.counts[:, None]).sum(0) / styles.counts.sum()
+        rows, bare = [], set()
+        for region, label in zip(regions.ids, regions.labels):
+            mine = styles.of(label)
+            if not len(mine):
+                bare.add(label)
+                rows.append(mean)
+            elif label in wanted:
+                rows.append(mine[wanted[label]])
+            else:
+                rows.append(_drawn(mine, styles.counts[styles.labels == label], seed, label, region))
+        notes = [f"{self.name_of(label)} has no styles: it has the mean of all" for label in sorted(bare - {-1})]
+        return Chosen(torch.stack(rows), notes)
+
+    def copy(self, regions: Regions, picture: Tensor, of: Regions | None = None, seed: int = 0) -> Chosen:
+        """Take the styles of a picture (1, 3, H, W) in [0, 1].
+
+        Without maps of its own the picture is laid under the regions: each takes the style of what it covers. With
+        them, each region draws one of the picture's styles of its class.
+
+        Raises:
+            UserError: the run has no encoder, or the maps do not fit the picture.
+        """
+        if not self.num_features:
+            raise UserError("This generator takes no styles", "It was trained with --instance-features 0")
+        source = regions if of is None else of
+        picture = resize(picture[0], source.size)[None]
+        small = shrink(picture * 2 - 1, int(self.card.extra.get("encoder_shrinks", 1)))
+        with torch.no_grad():
+            features = self._require_encoder()(small.to(self.device)).cpu()
+        table = tabulate(features, source.region_map)[0]
+        if of is None:
+            return Chosen(table.features)
+        seen = Styles(class_of_segment(table.instance), table.features, table.area)
+        rows, absent = [], set()
+        fallback = self.draw(regions, seed) if self.styles else None
+        for place, (region, label) in enumerate(zip(regions.ids, regions.labels)):
+            mine = seen.of(label)
+            if len(mine):
+                rows.append(_drawn(mine, seen.counts[seen.labels == label], seed, label, region))
+            else:
+                absent.add(label)
+                rows.append(seen.centers.mean(0) if fallback is None else fallback.features[place])
+        notes = [
+            f"{self.name_of(label)} is not in the picture: its style is another's" for label in sorted(absent - {-1})
+        ]
+        return Chosen(torch.stack(rows), notes)
+
+    def class_named(self, name: str) -> int:
+        """Return the id of a class by name or number.
+
+        Raises:
+            UserError: there is none.
+        """
+        legend = [{"id": label.id, "name": label.name} for label in self.legend]
+        return class_of(name, legend, self.num_labels)
+
+    def name_of(self, label: int) -> str:
+        """Return what a class is called."""
+        return next((entry.name for entry in self.legend if entry.id == label), f"class {label}")
+
+    def num_styles(self, label: int) -> int:
+        """Return how many styles a class has."""
+        return len(self._require_styles().of(label)) if self.num_features else 0
+
+    def _check_style(self, label: int, number: int) -> None:
+        have = self.num_styles(label)
+        if not 0 <= number < have:
+            why = f"It has {have}, numbered from 0" if have else "No instance of it was seen when styles were gathered"
+            do = f"Use 0 to {have - 1}" if have else ""
+            raise UserError(f"There is no style {number} of {self.name_of(label)}", why, do)
+
+    def _require_styles(self) -> Styles:
+        if self.styles is None:
+            do = (
+                f"ganvas styles {self.path}"
+                if runs.is_run(self.path)
+                else "Give the run, or pack it after `ganvas styles`"
+            )
+            raise UserError(f"{self.path} has no styles yet", "Its generator wants one for each instance", do)
+        return self.styles
+
+    def _require_encoder(self) -> nn.Module:
+        if self._encoder is None:
+            if not runs.is_run(self.path):
+                raise UserError(f"{self.path} holds no encoder", "A weight file is one network", "Give the run folder")
+            encoder = build(weights.read_run(self.path, "encoder"), self.device)
+            assert isinstance(encoder, InstanceFeatureEncoder)
+            self._encoder = encoder
+        return self._encoder
+
+    # Pictures
+
+    def paint(self, regions: Regions, features: Tensor, progress: Progress | None = None) -> Iterator[np.ndarray]:
+        """Yield the picture from top to bottom as (rows, W, 3) in [0, 1]; sides need be no multiple of anything."""
+        styles = dict(zip(regions.ids.tolist(), map(tuple, features.tolist()))) if self.num_features else {}
+        scene = Scene(regions.label_map[0, 0], regions.region_map[0, 0], styles)
+        condition = scene_condition(scene, self.num_labels, self.num_features, self.has_boundaries)
+        height, width = regions.size
+        low, high = self.card.range
+        if self.runs_in_strips(height, width):
+            run = ExactRun(self.network, condition, height, width, progress=progress, memory_budget=self._budget())
+            made = run.strips()
+        else:
+            made = iter([self._whole(condition(0, height))])
+        for strip in made:
+            yield ((strip.float().cpu()[0] - low) / (high - low)).clamp(0, 1).permute(1, 2, 0).numpy()
+
+    def picture(self, regions: Regions, features: Tensor) -> np.ndarray:
+        """Return the whole picture (H, W, 3) in [0, 1]."""
+        return np.concatenate(list(self.paint(regions, features)))
+
+    @torch.no_grad()
+    def _whole(self, condition: Tensor) -> Tensor:
+        with machine.autocast(self.device, self.precision):
+            return self.network(condition.to(self.device))
+
+    def runs_in_strips(self, height: int, width: int) -> bool:
+        """Tell whether a picture of this size is made layer by layer."""
+        if self.strips != "auto":
+            return self.strips == "always"
+        finest = int(self.card.settings["width"])
+        needed = 4 * height * width * (self.card.channels_in + MAPS_AT_ONCE * finest)
+        return needed > machine.free_memory(self.device) // 2
+
+    def _budget(self) -> int:
+        return machine.free_memory(self.device) // 2
+
+
+def _untrained(path: Path, enhancers: int) -> str:
+    """Return what is to be told of a run whose finest enhancer has not been trained yet."""
+    saved = runs.checkpoints(path) if enhancers and runs.is_run(path) else []
+    stage = str(runs.read_state(saved[-1])["stage"]) if saved else ""
+    if stage in ("global", *(f"enhancer{level}" for level in range(1, enhancers))):
+        return f"{path} is still in its stage {stage}: its finest enhancer is untrained, and pictures are noise"
+    return ""
+
+
+def _drawn(styles: Tensor, counts: Tensor, seed: int, label: int, region: Tensor) -> Tensor:
+    """Return the style of a region, by seed: the commoner the likelier."""
+    instance = int(instance_of_segment(region))
+    random = np.random.default_rng([seed, label + 1, instance & 0xFFFFFFFF])
+    share = counts.double().numpy()
+    return styles[int(random.choice(len(styles), p=share / share.sum()))]

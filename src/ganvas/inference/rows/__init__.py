@@ -1,0 +1,1 @@
+"""Networks run on strips, tiles and rows."""

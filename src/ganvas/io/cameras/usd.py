@@ -1,0 +1,145 @@
+"""Cameras of USD stages, and of Alembic archives where the installed USD can open them (extra `cameras`).
+
+USD measures focal length, apertures and offsets in tenths of a scene unit, and says the scene's unit and up axis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ganvas.errors import UserError, need
+from ganvas.io.cameras.cameras import (
+    UPRIGHT,
+    Camera,
+    Given,
+    Solve,
+    film_that_shows,
+    into_metres,
+    out_of_metres,
+    plain_camera,
+)
+
+SIZE = "ganvas:sizePx"
+NAME = "ganvas:name"
+
+
+def read(path: Path, given: Given) -> Solve:
+    """Read the camera of a stage, at each time at which it or a parent of it has a sample.
+
+    Raises:
+        UserError: the extra is missing, the file cannot be opened, or holds no or several cameras and none was named.
+    """
+    stage = _open(path)
+    geometry = need("pxr.UsdGeom", "cameras")
+    usd = need("pxr.Usd", "cameras")
+    found = [prim for prim in stage.Traverse() if prim.IsA(geometry.Camera)]
+    if given.camera:
+        found = [prim for prim in found if given.camera in (prim.GetName(), str(prim.GetPath()))]
+    if not found:
+        raise UserError(f"{path} holds no camera" + (f" {given.camera!r}" if given.camera else ""))
+    if len(found) > 1:
+        names = ", ".join(str(prim.GetPath()) for prim in found)
+        raise UserError(f"{path} holds several cameras", names, "Name one: --camera-name NAME")
+    prim = geometry.Camera(found[0])
+    unit = geometry.GetStageMetersPerUnit(stage)
+    up = given.up or str(geometry.GetStageUpAxis(stage)).lower()
+    times = _times(found[0], geometry) or [usd.TimeCode.Default()]
+    notes: list[str] = []
+    cameras = []
+    for place, time in enumerate(times):
+        lens = prim.GetCamera(time)
+        # Row vectors there, columns here.
+        matrix = np.array(lens.transform, float).T
+        # Tenths of a unit in millimetres; a scene in centimetres has them in millimetres as they are.
+        tenth = 100.0 * unit
+        film = (lens.horizontalAperture * tenth, lens.verticalAperture * tenth)
+        shift = (lens.horizontalApertureOffset * tenth, lens.verticalApertureOffset * tenth)
+        size = given.size_px or _size(found[0], film)
+        if abs(film[0] * size[1] / (film[1] * size[0]) - 1) > 1e-3:
+            film = film_that_shows(film, size)
+            notes.append("The aperture has another shape than the picture: its width is filled")
+        frame = round(float(time)) if time != usd.TimeCode.Default() else place
+        turned = into_metres(matrix, given.metres_per_unit or unit, up)
+        cameras.append(plain_camera(turned, lens.focalLength * tenth, film, size, frame, _name(found[0], time), shift))
+    return Solve(tuple(cameras), tuple(notes))
+
+
+def _open(path: Path) -> Any:
+    usd, formats = need("pxr.Usd", "cameras"), need("pxr.Sdf", "cameras").FileFormat
+    if path.suffix.lower() == ".abc" and "abc" not in formats.FindAllFileFormatExtensions():
+        why = "The installed USD was built without its Alembic plugin"
+        raise UserError(f"{path} cannot be opened", why, "Export the camera as USD (.usd) or as Maya ASCII (.ma)")
+    try:
+        return usd.Stage.Open(str(path))
+    except Exception as error:
+        # The library raises a plain exception of its own for every kind of damage.
+        raise UserError(f"{path} cannot be opened", str(error).strip().splitlines()[-1]) from error
+
+
+def _times(prim: Any, geometry: Any) -> list[float]:
+    times: set[float] = set()
+    for name in ("focalLength", "horizontalAperture", "verticalAperture"):
+        times.update(prim.GetAttribute(name).GetTimeSamples())
+    while prim and prim.IsA(geometry.Xformable):
+        times.update(geometry.Xformable(prim).GetTimeSamples())
+        prim = prim.GetParent()
+    return sorted(times)
+
+
+def _size(prim: Any, film: tuple[float, float]) -> tuple[int, int]:
+    told = prim.GetAttribute(SIZE)
+    if told and told.Get() is not None:
+        width, height = told.Get()
+        return int(width), int(height)
+    return 1920, max(1, round(1920 * film[1] / film[0]))
+
+
+def _name(prim: Any, time: Any) -> str:
+    told = prim.GetAttribute(NAME)
+    return str(told.Get(time) or "") if told else ""
+
+
+def write(path: Path, cameras: Sequence[Camera], given: Given) -> list[str]:
+    """Write a stage with one camera in centimetres, Y up unless given, a sample for each frame.
+
+    Raises:
+        UserError: the extra is missing, the suffix is Alembic's, or the file cannot be written.
+    """
+    if path.suffix.lower() == ".abc":
+        raise UserError(f"{path} cannot be written", "Alembic is read, not written", "Write .usd or .ma")
+    usd, geometry = need("pxr.Usd", "cameras"), need("pxr.UsdGeom", "cameras")
+    graphics, types = need("pxr.Gf", "cameras"), need("pxr.Sdf", "cameras").ValueTypeNames
+    unit = given.metres_per_unit or 0.01
+    up = given.up or "y"
+    if up not in ("y", "z"):
+        raise UserError(f"USD has no up axis {up!r}", do=f"Use y or z, not one of {', '.join(UPRIGHT)}")
+    # Written aside and renamed: a stage is saved in place, and its name must hold a whole file or none.
+    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    partial.unlink(missing_ok=True)
+    stage = usd.Stage.CreateNew(str(partial))
+    geometry.SetStageMetersPerUnit(stage, unit)
+    geometry.SetStageUpAxis(stage, up.upper())
+    stage.SetStartTimeCode(cameras[0].frame)
+    stage.SetEndTimeCode(cameras[-1].frame)
+    camera = geometry.Camera.Define(stage, "/shotCam")
+    stage.SetDefaultPrim(camera.GetPrim())
+    place = camera.AddTransformOp()
+    names = camera.GetPrim().CreateAttribute(NAME, types.String)
+    camera.GetPrim().CreateAttribute(SIZE, types.Int2).Set(graphics.Vec2i(*cameras[0].size_px))
+    tenth = 100.0 * unit
+    for one in cameras:
+        rows = out_of_metres(one.matrix, unit, up).T
+        place.Set(graphics.Matrix4d(*rows.ravel().tolist()), one.frame)
+        camera.CreateFocalLengthAttr().Set(one.focal_mm / tenth, one.frame)
+        camera.CreateHorizontalApertureAttr().Set(one.film_back_mm[0] / tenth, one.frame)
+        camera.CreateVerticalApertureAttr().Set(one.film_back_mm[1] / tenth, one.frame)
+        camera.CreateHorizontalApertureOffsetAttr().Set(one.shift_mm[0] / tenth, one.frame)
+        camera.CreateVerticalApertureOffsetAttr().Set(one.shift_mm[1] / tenth, one.frame)
+        names.Set(one.name, one.frame)
+    stage.GetRootLayer().Save()
+    partial.replace(path)
+    return []

@@ -1,0 +1,151 @@
+"""Pictures in a folder or in a zip file, seen alike: their names, JSON files beside them, and one at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol
+
+from ganvas.errors import UserError
+from ganvas.io import runs
+from ganvas.io.pictures import images
+
+MOST_BYTES = 1 << 31
+"""A member of an archive that would unpack to more is no picture."""
+
+
+class Shelf(Protocol):
+    """Pictures that have names."""
+
+    def names(self) -> list[str]:
+        """Return the names of all pictures, with `/` between folders, sorted."""
+        ...
+
+    def folders(self) -> list[str]:
+        """Return the names of the folders directly below, whether they hold pictures or not."""
+        ...
+
+    def read_json(self, name: str) -> dict[str, Any] | None:
+        """Return the JSON object of that name at the top, or None when there is none."""
+        ...
+
+    def file(self, name: str) -> AbstractContextManager[Path]:
+        """Give a picture as a file for as long as the context lasts."""
+        ...
+
+
+def open_shelf(path: str | Path) -> Shelf:
+    """Return the pictures of a folder or of a zip file.
+
+    Raises:
+        UserError: it is neither.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return Folder(path)
+    if not path.exists():
+        raise UserError(f"{path} does not exist", do="Give a folder or a zip file of pictures")
+    if path.suffix.lower() == ".zip" or zipfile.is_zipfile(path):
+        return Archive(path)
+    raise UserError(f"{path} is neither a folder nor a zip file", do="Give a folder or a zip file of pictures")
+
+
+class Folder:
+    """The pictures of a folder and of all folders in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def names(self) -> list[str]:
+        """Return the pictures' paths below the folder."""
+        return sorted(found.relative_to(self.path).as_posix() for found in images.find_pictures([self.path])[0])
+
+    def folders(self) -> list[str]:
+        """Return the folders directly below this one, hidden ones left out."""
+        return sorted(entry.name for entry in self.path.iterdir() if entry.is_dir() and entry.name[0] != ".")
+
+    def read_json(self, name: str) -> dict[str, Any] | None:
+        """Return a JSON object that lies directly in the folder."""
+        return runs.read_json(self.path / name) if (self.path / name).is_file() else None
+
+    @contextlib.contextmanager
+    def file(self, name: str) -> Iterator[Path]:
+        """Give the picture's own file."""
+        yield self.path / name
+
+
+class Archive:
+    """The pictures of a zip file; those stored without compression are had at once.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            # Its reads may come from many threads at once; the module guards them.
+            self._zip = zipfile.ZipFile(path)
+        except (zipfile.BadZipFile, OSError) as error:
+            raise UserError(f"{path} is no zip file that can be read", str(error), "Copy or pack it anew") from error
+        self._members = {name: name for name in self._zip.namelist() if not name.endswith("/")}
+        roots = {PurePosixPath(name).parts[0] for name in self._members if not _is_hidden(name)}
+        # Packing a folder puts its own name before everything; packing its contents does not.
+        if len(roots) == 1 and all("/" in name for name in self._members if not _is_hidden(name)):
+            root = roots.pop() + "/"
+            if any(name.removeprefix(root).count("/") for name in self._members) or any(
+                name.removeprefix(root) in ("labels.json", "dataset.json") for name in self._members
+            ):
+                self._members = {name.removeprefix(root): name for name in self._members}
+
+    def names(self) -> list[str]:
+        """Return the pictures' names in the archive."""
+        known = [name for name in self._members if Path(name).suffix.lower() in images.READABLE]
+        return sorted(name for name in known if not _is_hidden(name))
+
+    def folders(self) -> list[str]:
+        """Return the folders directly below the top."""
+        return sorted({name.partition("/")[0] for name in self._members if "/" in name and not _is_hidden(name)})
+
+    def read_json(self, name: str) -> dict[str, Any] | None:
+        """Return a JSON object at the top of the archive.
+
+        Raises:
+            UserError: it is no JSON object.
+        """
+        if name not in self._members:
+            return None
+        try:
+            value = json.loads(self._zip.read(self._members[name]))
+        except (ValueError, zipfile.BadZipFile, OSError) as error:
+            raise UserError(f"{name} in {self.path} cannot be read", str(error)) from error
+        if not isinstance(value, dict):
+            raise UserError(f"{name} in {self.path} cannot be read", "It holds no JSON object")
+        return value
+
+    @contextlib.contextmanager
+    def file(self, name: str) -> Iterator[Path]:
+        """Give a temporary copy, because the library that decodes pictures reads files only.
+
+        Raises:
+            UserError: the member is damaged or too large.
+        """
+        info = self._zip.getinfo(self._members[name])
+        if info.file_size > MOST_BYTES:
+            raise UserError(f"{name} in {self.path} is no picture", f"It would unpack to {info.file_size} bytes")
+        with tempfile.TemporaryDirectory(prefix="ganvas-") as folder:
+            copy = Path(folder) / f"picture{Path(name).suffix}"
+            try:
+                copy.write_bytes(self._zip.read(info))
+            except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError) as error:
+                raise UserError(f"{name} in {self.path} cannot be unpacked", str(error)) from error
+            yield copy
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)

@@ -1,0 +1,432 @@
+"""Rows of picture files: a reader and a writer whose memory does not grow with the picture's height."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import OpenImageIO as oiio  # noqa: N813 - as its own documentation does
+
+from ganvas.errors import UserError
+from ganvas.io.pictures.formats import damaged
+from ganvas.io.pictures.headers import BYTES_PER_SAMPLE, Header, decoded_bytes, inspect, open_input
+from ganvas.io.pictures.samples import adapt_header, check_size, convert_rows
+
+WRITTEN_WHOLE = frozenset({"webp", "jpegxl", "dpx"})
+"""Formats whose encoder keeps every row in memory until the last one came."""
+
+# These are written from their last byte backwards, so that the file has its full length at once.
+_BOTTOM_UP = frozenset({"bmp", "targa", "pnm"})
+_OIIO_NAMES = {"exr": "openexr"}
+_OIIO_TYPES = {"float16": "half", "float32": "float"}
+_CHANNEL_NAMES = {1: ("Y",), 2: ("Y", "A"), 3: ("R", "G", "B"), 4: ("R", "G", "B", "A")}
+_TIFF_COMPRESSIONS = {"none", "lzw", "zip", "packbits", "zstd"}
+# Offsets of a classic TIFF have 32 bits; the rest is for what compression may add and the directory.
+_CLASSIC_TIFF_BYTES = 4_000_000_000
+_SPACE_MARGIN_BYTES = 4 << 20
+_PART_ROWS = 128
+# OpenImageIO 3.2 says this of every TIFF that has no EXIF to write; the file is whole.
+_HARMLESS = "TIFFWriteCustomDirectory() of the Exif data"
+
+
+class Reader:
+    """Rows of a picture file, in strips of any height; it holds no more than a strip and a chunk of the file."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.header, self._layout = inspect(self.path)
+        self._source: oiio.ImageInput | None = None
+        # Rows already decoded, of which the first is row `_first` of the picture.
+        self._first = 0
+        self._rows: np.ndarray | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file and let go of the rows."""
+        if self._source is not None:
+            self._source.close()
+        self._source = self._rows = None
+
+    def rows(self, start: int, stop: int) -> np.ndarray:
+        """Return rows start to stop as (stop - start, width, channels) in the header's dtype.
+
+        Rows that the previous call returned are not decoded again; rows before them are, from the file's beginning.
+
+        Raises:
+            UserError: the file is damaged or cut short.
+        """
+        if not 0 <= start < stop <= self.header.height:
+            raise ValueError(f"rows {start} to {stop} of a picture of {self.header.height}")
+        if self._rows is None and (self.header.interlaced or stop - start == self.header.height):
+            self._first, self._rows = 0, self._decode_whole()
+        elif not self.header.interlaced:
+            self._advance(start, stop)
+        assert self._rows is not None
+        wanted = self._rows[start - self._first : stop - self._first]
+        if len(wanted) == self.header.height:
+            # The whole picture is handed over, as a copy would double the memory.
+            self._rows = None
+            return wanted
+        return wanted.copy()
+
+    def _decode_whole(self) -> np.ndarray:
+        layout = self._layout
+        shape = (layout.stored_height, layout.stored_width, self.header.channels)
+        try:
+            rows = np.empty(shape, self.header.dtype)
+            # By parts, as the library's Python side holds everything that it hands over twice.
+            step = -(-_PART_ROWS // layout.chunk_rows) * layout.chunk_rows
+            for start in range(0, len(rows), step):
+                rows[start : start + step] = self._decode(start, min(start + step, len(rows)))
+            return _reorient(rows, layout.orientation)
+        except MemoryError as error:
+            size = decoded_bytes(self.header) / 2**20
+            why = f"Decoding it takes about {size:.0f} MB, which this machine does not have"
+            raise UserError(f"Cannot read {self.path}", why, "Save it as a tiled TIFF or a plain PNG") from error
+        finally:
+            # Codecs that decode whole keep all of it for as long as they are open.
+            self.close()
+
+    def _advance(self, start: int, stop: int) -> None:
+        """Make the kept rows begin at or before `start` and reach `stop`, decoding whole chunks of the file."""
+        chunk = self._layout.chunk_rows
+        kept = self._rows
+        have = self._first + (0 if kept is None else len(kept))
+        if kept is None or not self._first <= start < have:
+            kept, self._first, have = None, start - start % chunk, start - start % chunk
+        elif start > self._first:
+            kept, self._first = kept[start - self._first :], start
+        if stop > have:
+            fresh = self._decode(have, min(self.header.height, -(-stop // chunk) * chunk))
+            kept = fresh if kept is None else np.concatenate([kept, fresh])
+        self._rows = kept
+
+    def _decode(self, start: int, stop: int) -> np.ndarray:
+        if self._source is None:
+            self._source = open_input(self.path)
+        source, layout = self._source, self._layout
+        low, high = min(layout.indices), max(layout.indices) + 1
+        first, last = layout.first_row + start, layout.first_row + stop
+        if layout.tiled:
+            left, right = layout.first_column, layout.first_column + layout.stored_width
+            rows = source.read_tiles(left, right, first, last, 0, 1, low, high, layout.sample_type)
+        else:
+            rows = source.read_scanlines(first, last, 0, low, high, layout.sample_type)
+        complaint = source.geterror() if source.has_error else ""
+        if rows is None or (complaint and "extraneous bytes" not in complaint):
+            raise damaged(self.path, complaint)
+        rows = rows.reshape(stop - start, layout.stored_width, high - low)
+        wanted = [index - low for index in layout.indices]
+        return rows if wanted == list(range(high - low)) else np.ascontiguousarray(rows[..., wanted])
+
+
+def _reorient(rows: np.ndarray, orientation: int) -> np.ndarray:
+    """Turn a picture upright; `orientation` is EXIF's, 1 to 8."""
+    if orientation >= 5:
+        rows = rows.transpose(1, 0, 2)
+    # Stored row 0 is the right or bottom side for these values (EXIF 2.3, table 6), counted after the transposition.
+    if orientation in (3, 4, 7, 8):
+        rows = rows[::-1]
+    if orientation in (2, 3, 6, 7):
+        rows = rows[:, ::-1]
+    return np.ascontiguousarray(rows)
+
+
+class Writer:
+    """A picture file that grows from the top; it gets its name only when the last row is safely on the disk.
+
+    `header` says what the rows are, and what is written where the format can hold it (see `adapt_header`). Everything
+    that can be checked is checked on making the Writer; the file is made on entering it.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        header: Header,
+        width: int,
+        height: int,
+        overwrite: bool = False,
+        quality: int = 95,
+        extra_metadata: Mapping[str, str | int | float] | None = None,
+        allow_loss: bool = False,
+        tile_px: int = 0,
+    ) -> None:
+        """Check everything that is known before the first row.
+
+        Args:
+            path: where the picture goes; the extension says its format.
+            header: what the rows are; its width and height need not be the new picture's.
+            width: of the new picture, in pixels.
+            height: of the new picture, in pixels.
+            overwrite: replace a file that is there.
+            quality: 1 to 100 for JPEG, WebP and JPEG XL; at 100 the last two are lossless. JPEG XL of more than 8 bits
+                or with a colour profile always is.
+            extra_metadata: further names and values, where the format has a place for them.
+            allow_loss: permit fewer bits or no alpha where the format demands that.
+            tile_px: a multiple of 16 makes TIFF and EXR tiled.
+
+        Raises:
+            UserError: the format cannot hold the picture, the name is taken or is the input's, the folder is missing.
+        """
+        self.path = Path(path)
+        self.header = header
+        self.target = replace(adapt_header(header, self.path, allow_loss), width=width, height=height)
+        if width < 1 or height < 1:
+            raise UserError(f"Cannot write {self.path}", f"The picture would be {width} x {height} pixels")
+        if not 1 <= quality <= 100:
+            raise UserError(f"Cannot write {self.path}", f"A quality of {quality} is not between 1 and 100")
+        if tile_px and (self.target.format not in ("tiff", "exr") or tile_px % 16):
+            raise UserError(f"Cannot write {self.path}", "Only TIFF and EXR have tiles, of a multiple of 16 pixels")
+        check_size(self.path, width, height)
+        _check_place(self.path, header.path, overwrite)
+        self._overwrite = overwrite
+        self._spec = _output_spec(header, self.target, quality, extra_metadata or {}, tile_px)
+        self._temporary = self.path.parent / f".ganvas-{secrets.token_hex(6)}.part"
+        self._output: oiio.ImageOutput | None = None
+        self._written = 0
+        self._waiting: list[np.ndarray] = []
+        self._row_bytes = width * self.target.channels * BYTES_PER_SAMPLE[self.target.dtype]
+
+    def __enter__(self) -> Self:
+        output = oiio.ImageOutput.create(_OIIO_NAMES.get(self.target.format, self.target.format))
+        if output is None:
+            raise UserError(
+                f"Cannot write {self.path}",
+                f"This build of OpenImageIO has no {self.target.format} writer",
+                "Choose .png",
+            )
+        try:
+            # The library's own message would not say which folder or why.
+            self._temporary.touch(exist_ok=False)
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+        self._output = output
+        try:
+            self._need_space(self._row_bytes * (self.target.height if self.target.format in _BOTTOM_UP else 1))
+            if not output.open(str(self._temporary), self._spec):
+                raise self._failed(_complaints(output))
+        except BaseException:
+            self._abandon()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self._abandon()
+            return
+        try:
+            self._finish()
+        except BaseException:
+            self._abandon()
+            raise
+
+    def write_rows(self, rows: np.ndarray) -> None:
+        """Append (h, width, channels) rows of the header's dtype.
+
+        Raises:
+            UserError: the disk is full, or the encoder fails.
+            ValueError: the rows are not what the header says, or more than were announced.
+        """
+        expected = (self.target.width, self.header.channels)
+        if rows.ndim != 3 or rows.shape[1:] != expected or rows.dtype != self.header.dtype:
+            raise ValueError(
+                f"rows are {rows.dtype} {rows.shape}, not {self.header.dtype} (h, {expected[0]}, {expected[1]})"
+            )
+        waiting = sum(len(block) for block in self._waiting)
+        if self._written + waiting + len(rows) > self.target.height:
+            raise ValueError(f"more rows than the {self.target.height} announced")
+        rows = np.ascontiguousarray(convert_rows(rows, self.header, self.target))
+        side = self._spec.tile_height
+        if not side:
+            self._put(rows)
+            return
+        # Kept copies, as the caller may use his array again.
+        self._waiting.append(rows.copy())
+        if waiting + len(rows) >= side or self._written + waiting + len(rows) == self.target.height:
+            block = np.concatenate(self._waiting)
+            whole = len(block) if self._written + len(block) == self.target.height else len(block) - len(block) % side
+            self._waiting = [block[whole:]]
+            self._put(block[:whole])
+
+    def _put(self, rows: np.ndarray) -> None:
+        output = self._output
+        assert output is not None, "enter the Writer first"
+        self._need_space(len(rows) * self._row_bytes)
+        left, right = self._spec.x, self._spec.x + self._spec.width
+        first = self._spec.y + self._written
+        if self._spec.tile_width:
+            done = output.write_tiles(left, right, first, first + len(rows), 0, 1, rows)
+        else:
+            done = output.write_scanlines(first, first + len(rows), 0, rows)
+        complaints = _complaints(output)
+        if not done or complaints:
+            raise self._failed(complaints)
+        self._written += len(rows)
+
+    def _finish(self) -> None:
+        output = self._output
+        assert output is not None
+        if self._written != self.target.height:
+            raise ValueError(f"{self._written} of {self.target.height} rows were written to {self.path}")
+        self._need_space(self._row_bytes * (self.target.height if self.target.format in WRITTEN_WHOLE else 1))
+        self._output = None
+        closed = output.close()
+        complaints = _complaints(output)
+        if not closed or complaints:
+            raise self._failed(complaints)
+        try:
+            with self._temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            _give_name(self._temporary, self.path, self._overwrite)
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+
+    def _abandon(self) -> None:
+        output, self._output = self._output, None
+        if output is not None:
+            output.close()
+            output.geterror()
+        self._temporary.unlink(missing_ok=True)
+
+    def _need_space(self, num_bytes: int) -> None:
+        """Stop before the disk is full: on a failed write the JPEG encoder ends the process and the EXR one hangs."""
+        margin = _SPACE_MARGIN_BYTES
+        free = shutil.disk_usage(self.path.parent).free
+        limit = _largest_file()
+        if limit is not None and not (self._written and self.target.format in _BOTTOM_UP):
+            free = min(free, limit - self._temporary.stat().st_size)
+        if free < num_bytes + margin:
+            raise UserError(
+                f"Cannot write {self.path}",
+                f"The disk is full: {max(free, 0) / 2**20:.1f} MB are left for {(num_bytes + margin) / 2**20:.1f} MB",
+                "Free some space, or choose another folder; nothing was left behind",
+            )
+
+    def _failed(self, complaints: list[str]) -> UserError:
+        reason = "; ".join(complaints)[:160].replace(str(self._temporary), self.path.name)
+        why = f"The encoder failed ({reason or 'no reason given'})"
+        return UserError(f"Cannot write {self.path}", why, "Check the disk; nothing was left behind")
+
+
+def _complaints(output: oiio.ImageOutput) -> list[str]:
+    """Return what the encoder complains of, each once; it reports some failed writes here only."""
+    lines = (line.strip() for line in output.geterror().splitlines()) if output.has_error else ()
+    return list(dict.fromkeys(line for line in lines if line and _HARMLESS not in line))
+
+
+def _check_place(path: Path, source: Path | None, overwrite: bool) -> None:
+    if path.is_dir():
+        raise UserError(f"Cannot write {path}", "It is a folder", "Name a file in it")
+    if not path.parent.is_dir():
+        raise UserError(f"Cannot write {path}", f"There is no folder {path.parent}", "Make it, or choose another")
+    if not path.exists():
+        return
+    if source is not None and source.exists() and path.samefile(source):
+        raise UserError(f"Cannot write {path}", "It is the input itself", "Choose another name")
+    if not overwrite:
+        raise UserError(
+            f"Cannot write {path}", "The file is there already", "Choose another name, or allow overwriting"
+        )
+
+
+def _give_name(temporary: Path, path: Path, overwrite: bool) -> None:
+    if overwrite:
+        temporary.replace(path)
+        return
+    try:
+        # Unlike a rename, a link never replaces what another process put there in the meantime.
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        if path.exists():
+            raise
+        temporary.rename(path)
+        return
+    temporary.unlink()
+
+
+def _unwritable(path: Path, error: OSError) -> UserError:
+    return UserError(f"Cannot write {path}", error.strerror or str(error), "Choose a folder that you may write to")
+
+
+def _largest_file() -> int | None:
+    """Return the process's limit of a file's size in bytes, where there is one."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    return None if limit == resource.RLIM_INFINITY else limit
+
+
+def _output_spec(
+    source: Header, target: Header, quality: int, extra: Mapping[str, str | int | float], tile_px: int
+) -> oiio.ImageSpec:
+    kind = _OIIO_TYPES.get(target.dtype, target.dtype)
+    spec = oiio.ImageSpec(target.width, target.height, target.channels, kind)
+    spec.channelnames = _CHANNEL_NAMES[target.channels]
+    if target.has_alpha:
+        spec.alpha_channel = target.channels - 1
+        if not target.associated_alpha:
+            spec.attribute("oiio:UnassociatedAlpha", 1)
+    same_format = source.format == target.format
+    for name, type_name, value in target.metadata:
+        own = name.startswith(("dpx:", "openexr:", "oiio:")) or name == "compression"
+        if same_format or not own:
+            _set(spec, name, type_name, value)
+    for name, value in extra.items():
+        spec.attribute(name, value)
+    spec.attribute("Orientation", 1)
+    spec.attribute("oiio:BitsPerSample", target.bits)
+    _set_compression(spec, target, quality)
+    raw_bytes = target.width * target.height * target.channels * BYTES_PER_SAMPLE[target.dtype]
+    if target.format == "tiff" and raw_bytes > _CLASSIC_TIFF_BYTES:
+        spec.attribute("tiff:bigtiff", 1)
+    if tile_px:
+        spec.tile_width = spec.tile_height = tile_px
+    if target.window is not None and target.format == "exr":
+        _set_window(spec, source, target.window)
+    return spec
+
+
+def _set(spec: oiio.ImageSpec, name: str, type_name: str, value: object) -> None:
+    if isinstance(value, bytes):
+        spec.attribute(name, oiio.TypeDesc(f"uint8[{len(value)}]"), np.frombuffer(value, np.uint8))
+    else:
+        spec.attribute(name, oiio.TypeDesc(type_name), value)
+
+
+def _set_compression(spec: oiio.ImageSpec, target: Header, quality: int) -> None:
+    if target.format == "jpeg":
+        spec.attribute("compression", f"jpeg:{quality}")
+        spec.attribute("jpeg:subsampling", "4:4:4" if quality >= 90 else "4:2:0")
+    elif target.format == "webp":
+        spec.attribute("compression", "lossless" if quality == 100 else f"webp:{quality}")
+    elif target.format == "jpegxl":
+        # Its lossy mode replaces the profile by one of its own, and keeps values above 1 to no stated accuracy.
+        plain = target.dtype == "uint8" and target.icc_profile is None
+        spec.attribute("compression", f"jpegxl:{quality if plain else 100}")
+    elif target.format == "tiff" and spec.get_string_attribute("compression") not in _TIFF_COMPRESSIONS:
+        spec.attribute("compression", "zip")
+
+
+def _set_window(spec: oiio.ImageSpec, source: Header, window: tuple[int, int, int, int, int, int]) -> None:
+    """Scale the data origin and the display window with the picture."""
+    across, down = spec.width / source.width, spec.height / source.height
+    spec.x, spec.full_x, spec.full_width = (round(window[i] * across) for i in (0, 2, 4))
+    spec.y, spec.full_y, spec.full_height = (round(window[i] * down) for i in (1, 3, 5))

@@ -1,0 +1,297 @@
+"""Long work on a video that survives a kill: finished segments in a hidden folder beside the file that is to be.
+
+The folder `.NAME.ganvas` holds `journal.json` (what the work is, which segments are finished, their checksums), the
+segments (encoded packets, one record after another) and, of the segment under way, those frames that took long to make.
+A segment begins with a picture that stands alone and ends with the encoder flushed, so segments are joined by copying
+packets; the joined file is the same, byte for byte, whether or not the work was interrupted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from fractions import Fraction
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+
+from ganvas.errors import UserError, need
+from ganvas.io.runs import read_json, sha256, write_json
+from ganvas.io.video.codecs import Encoding, configure
+from ganvas.io.video.headers import VideoHeader, reason_of
+from ganvas.io.video.writer import EncodedPacket, VideoWriter, frame_for, times_of_decoding
+
+_RECORD = struct.Struct("<qq?q")
+_EDGE_BYTES = 1 << 20
+_OURS = re.compile(r"\.?journal\.json(\.partial)?|segment-[0-9]{6}\.(packets|partial)|frame(-[0-9]{8}\.npy|\.partial)")
+"""Every name that is given in the hidden folder beside `lock`: nothing else is deleted in it."""
+
+
+class _Stored(NamedTuple):
+    pts: int
+    duration: int
+    is_keyframe: bool
+    size: int
+
+
+def fingerprint(path: Path) -> dict[str, Any]:
+    """Return what tells a source file from another or from its changed self: size, time, and a hash of both ends."""
+    facts = path.stat()
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        digest.update(file.read(_EDGE_BYTES))
+        file.seek(max(0, facts.st_size - _EDGE_BYTES))
+        digest.update(file.read(_EDGE_BYTES))
+    return {"size": facts.st_size, "mtime_ns": facts.st_mtime_ns, "sha256_of_ends": digest.hexdigest()}
+
+
+class Workroom:
+    """The hidden folder of one piece of work; entered by one process at a time, and left behind by a kill.
+
+    `identity` is everything that decides the result. What an earlier process left is used when its identity is the
+    same (and `resume` is on), and thrown away otherwise; `started_anew` then says why.
+
+    Raises:
+        UserError: the folder cannot be made, or another process works in it.
+    """
+
+    def __init__(self, target: Path, identity: Mapping[str, Any], resume: bool = True) -> None:
+        self.folder = target.with_name(f".{target.name}.ganvas")
+        self.started_anew = ""
+        self._identity = json.loads(json.dumps(identity))
+        try:
+            if self.folder.is_symlink():
+                raise UserError(f"{self.folder} is a link", "Unfinished work lies in a folder of its own", "Remove it")
+            self.folder.mkdir(exist_ok=True)
+            flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+            self._lock = os.fdopen(os.open(self.folder / "lock", flags, 0o666), "wb")
+        except OSError as error:
+            raise UserError(f"Cannot write beside {target}", error.strerror or str(error)) from error
+        _lock(self._lock, target)
+        self.journal: dict[str, Any] = {"identity": self._identity}
+        earlier = self._earlier()
+        if earlier is not None:
+            self.started_anew = _difference(earlier.get("identity", {}), self._identity)
+            if not resume:
+                self.started_anew = "resuming is switched off"
+        if earlier is not None and not self.started_anew:
+            self.journal = earlier
+        else:
+            self._clear()
+            self.note()
+
+    def _earlier(self) -> dict[str, Any] | None:
+        path = self.folder / "journal.json"
+        if not path.exists():
+            return None
+        try:
+            return read_json(path)
+        except UserError:
+            return {}
+
+    def _clear(self) -> None:
+        for path in self.folder.iterdir():
+            if _OURS.fullmatch(path.name):
+                path.unlink()
+
+    def note(self, **facts: Any) -> None:
+        """Write facts into the journal, so that they outlive this process."""
+        self.journal.update(facts)
+        write_json(self.folder / "journal.json", self.journal)
+
+    def leave(self, finished: bool) -> None:
+        """Leave the folder, and remove it when the work is finished or nothing was done."""
+        names = {path.name for path in self.folder.iterdir()}
+        nothing_done = names <= {"lock", "journal.json"} and self.journal.keys() <= {"identity"}
+        if finished or nothing_done:
+            with contextlib.suppress(OSError):
+                self._clear()
+                (self.folder / "lock").unlink()
+                self.folder.rmdir()
+        self._lock.close()
+
+
+def _lock(file: IO[bytes], target: Path) -> None:
+    # The system lifts this lock however the process ends. Windows has none of this kind, and goes without.
+    with contextlib.suppress(ImportError):
+        import fcntl
+
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UserError(f"{target} is being written by another process", do="Wait for it, or stop it") from error
+
+
+def _difference(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    changed = [key for key in {**earlier, **now} if earlier.get(key) != now.get(key)]
+    return f"changed since: {', '.join(changed)}" if changed else ""
+
+
+class SegmentStore:
+    """The finished segments of a video in the making.
+
+    Raises:
+        UserError: the folder cannot be written, or another process works in it.
+    """
+
+    def __init__(
+        self,
+        target: Path,
+        like: VideoHeader,
+        encoding: Encoding,
+        size: tuple[int, int],
+        identity: Mapping[str, Any],
+        resume: bool = True,
+    ) -> None:
+        av = need("av", extra="video")
+        libraries = {"av": av.__version__, **{name: list(version) for name, version in av.library_versions.items()}}
+        whole = {**identity, "encoding": asdict(encoding), "size": list(size), "libraries": libraries}
+        self._room = Workroom(target, whole, resume)
+        self._like, self._encoding, self._size = like, encoding, size
+        self._segments: list[dict[str, Any]] = []
+        for number, segment in enumerate(self._room.journal.get("segments", ())):
+            path = self._path(number)
+            if not path.is_file() or sha256(path) != segment["sha256"]:
+                break
+            self._segments.append(segment)
+        self.is_complete = len(self._segments) == self._room.journal.get("complete", -1)
+
+    @property
+    def started_anew(self) -> str:
+        """Return why earlier work was not used; empty when it was, or when there was none."""
+        return self._room.started_anew
+
+    @property
+    def num_frames(self) -> int:
+        """Return the number of frames in finished segments."""
+        return sum(segment["frames"] for segment in self._segments)
+
+    def _path(self, number: int) -> Path:
+        return self._room.folder / f"segment-{number:06d}.packets"
+
+    @contextlib.contextmanager
+    def segment(self) -> Iterator[SegmentEncoder]:
+        """Encode the next segment; it counts as finished when the block ends without an error.
+
+        Raises:
+            UserError: the disk is full.
+        """
+        path = self._path(len(self._segments))
+        partial = path.with_suffix(".partial")
+        av = need("av", extra="video")
+        try:
+            with partial.open("wb") as file:
+                encoder = SegmentEncoder(file, self._like, self._encoding, self._size)
+                yield encoder
+                encoder.finish()
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+            facts = {"frames": encoder.frames, "sha256": sha256(path)}
+            self._segments.append(facts)
+            self._room.note(segments=self._segments, extradata=encoder.extradata.hex())
+        except (av.error.FFmpegError, OSError) as error:
+            what = f"{self._room.folder} could not be written"
+            raise UserError(what, reason_of(error), "Make room and start again: finished frames are kept") from error
+        finally:
+            partial.unlink(missing_ok=True)
+        for kept in self._room.folder.glob("frame-*.npy"):
+            kept.unlink()
+
+    def keep_frame(self, number: int, picture: np.ndarray) -> None:
+        """Keep a frame of the segment under way, as far as there is room."""
+        partial = self._room.folder / "frame.partial"
+        with contextlib.suppress(OSError):
+            with partial.open("wb") as file:
+                np.save(file, picture, allow_pickle=False)
+            partial.replace(self._frame_path(number))
+
+    def kept_frame(self, number: int) -> np.ndarray | None:
+        """Return a frame that an interrupted process has kept, or None."""
+        with contextlib.suppress(OSError, ValueError, EOFError):
+            return np.load(self._frame_path(number), allow_pickle=False)
+        return None
+
+    def _frame_path(self, number: int) -> Path:
+        return self._room.folder / f"frame-{number:08d}.npy"
+
+    def mark_complete(self) -> None:
+        """Note that there are no more frames to come."""
+        self._room.note(complete=len(self._segments))
+        self.is_complete = True
+
+    def join(self, writer: VideoWriter) -> None:
+        """Hand all packets of all segments to a writer, in order, with times of decoding that fit together."""
+        decoded_at = times_of_decoding(self._stamps(), self._encoding.delay, self._like.frame_step)
+        for stored, data in self._packets():
+            dts = next(decoded_at)
+            writer.write_packet(EncodedPacket(data, stored.pts, dts, stored.duration, stored.is_keyframe))
+
+    def _stamps(self) -> Iterator[int]:
+        for number in range(len(self._segments)):
+            yield from sorted(stored.pts for stored, _ in _records(self._path(number), skip=True))
+
+    def _packets(self) -> Iterator[tuple[_Stored, bytes]]:
+        for number in range(len(self._segments)):
+            yield from _records(self._path(number))
+
+    def leave(self, finished: bool) -> None:
+        """Leave the folder, and remove it when the video is finished."""
+        self._room.leave(finished)
+
+
+def _records(path: Path, skip: bool = False) -> Iterator[tuple[_Stored, bytes]]:
+    with path.open("rb") as file:
+        while head := file.read(_RECORD.size):
+            stored = _Stored(*_RECORD.unpack(head))
+            if skip:
+                file.seek(stored.size, os.SEEK_CUR)
+            yield stored, b"" if skip else file.read(stored.size)
+
+
+class SegmentEncoder:
+    """One encoder from its first frame to its flush, its packets appended to a file."""
+
+    def __init__(self, file: IO[bytes], like: VideoHeader, encoding: Encoding, size: tuple[int, int]) -> None:
+        av = need("av", extra="video")
+        self.frames = 0
+        self._file = file
+        self._time_base: Fraction = like.time_base
+        self._encoding, self._size = encoding, size
+        self._packets = 0
+        self._context = av.CodecContext.create(encoding.encoder, "w")
+        configure(self._context, encoding, *size, like.time_base, like.fps)
+        self._context.sample_aspect_ratio = like.sample_aspect
+        self._context.flags |= int(need("av.codec.context", extra="video").Flags.global_header)
+        self._context.open()
+
+    @property
+    def extradata(self) -> bytes:
+        """Return the headers that all packets share."""
+        return bytes(self._context.extradata or b"")
+
+    def write(self, picture: np.ndarray, pts: int, duration: int = 0) -> None:
+        """Encode one picture."""
+        frame = frame_for(picture, pts, duration, self._encoding, self._time_base, self._size)
+        self._store(self._context.encode(frame))
+        self.frames += 1
+
+    def finish(self) -> None:
+        """Flush the encoder."""
+        self._store(self._context.encode(None))
+        if self._packets != self.frames:
+            raise RuntimeError(f"the encoder gave {self._packets} packets for {self.frames} frames")
+
+    def _store(self, packets: list[Any]) -> None:
+        for packet in packets:
+            data = bytes(packet)
+            self._packets += 1
+            self._file.write(_RECORD.pack(packet.pts, packet.duration or 0, packet.is_keyframe, len(data)))
+            self._file.write(data)
