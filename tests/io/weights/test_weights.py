@@ -98,7 +98,7 @@ def test_equal_weights_are_equal_bytes_in_any_process(tmp_path):
     backwards = dict(reversed(tensors().items()))
     weights.save(tmp_path / "backwards.safetensors", backwards, CARD)
     script = (
-        "import sys; from ganvas.io import weights; read = weights.read(sys.argv[1]);"
+        "import sys; from ganvas.io.weights import files as weights; read = weights.read(sys.argv[1]);"
         "weights.save(sys.argv[2], read.tensors, read.card)"
     )
     again = tmp_path / "again.safetensors"

@@ -20,15 +20,15 @@ import numpy as np
 from ganvas.errors import UserError
 
 FORMATS = {
-    ".csv": "camera_csv",
-    ".chan": "camera_chan",
-    ".json": "camera_nerf",
-    ".txt": "camera_colmap",
-    ".ma": "camera_maya",
-    ".usd": "camera_usd",
-    ".usda": "camera_usd",
-    ".usdc": "camera_usd",
-    ".abc": "camera_usd",
+    ".csv": "csv",
+    ".chan": "chan",
+    ".json": "nerf",
+    ".txt": "colmap",
+    ".ma": "maya",
+    ".usd": "usd",
+    ".usda": "usd",
+    ".usdc": "usd",
+    ".abc": "usd",
 }
 """Suffix -> the file of this room that reads and writes it; a folder is COLMAP's."""
 
@@ -146,7 +146,7 @@ def read(path: str | Path, given: Given | None = None) -> Solve:
     _check_given(given)
     if not path.exists():
         raise UserError(f"{path} does not exist")
-    solve = importlib.import_module(f"ganvas.io.{_home(path)}").read(path, given)
+    solve = importlib.import_module(f"ganvas.io.cameras.{_home(path)}").read(path, given)
     if not solve.cameras:
         raise UserError(f"{path} holds no cameras")
     cameras = tuple(_checked(camera, path) for camera in solve.cameras)
@@ -165,7 +165,7 @@ def write(
     """
     path, given = Path(path), given or Given()
     _check_given(given)
-    module = importlib.import_module(f"ganvas.io.{_home(path)}")
+    module = importlib.import_module(f"ganvas.io.cameras.{_home(path)}")
     if not cameras:
         raise UserError(f"There are no cameras to write to {path}")
     target = path / "images.txt" if not path.suffix else path
@@ -179,7 +179,7 @@ def write(
 
 def _home(path: Path) -> str:
     if path.is_dir() or not path.suffix:
-        return "camera_colmap"
+        return "colmap"
     if path.suffix.lower() in FORMATS:
         return FORMATS[path.suffix.lower()]
     known = ", ".join(FORMATS)
