@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from ganvas import cli, launch
-from ganvas.io import images, recipe_files
+from ganvas.io import recipe_files
+from ganvas.io.pictures import images
 from ganvas.training import parallel
 
 ROOT = Path(__file__).parents[1]
