@@ -14,6 +14,7 @@ NETWORKS = {
     "rrdbnet": "ganvas.networks.rrdb:RRDBNet",
     "compact": "ganvas.networks.rrdb:CompactNet",
     "srresnet": "ganvas.networks.rrdb:SRResNet",
+    "span": "ganvas.networks.span:SPAN",
     "vgg_discriminator": "ganvas.networks.discriminators:VGGDiscriminator",
     "unet_discriminator": "ganvas.networks.discriminators:UNetDiscriminator",
     "patch_discriminator": "ganvas.networks.discriminators:PatchDiscriminator",

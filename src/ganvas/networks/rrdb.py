@@ -170,13 +170,13 @@ class CompactNet(nn.Module):
         detail = self.body(low.to(next(self.body.parameters()).dtype))
         if self.scale == 1:
             return detail + low
-        base = _enlarged(low, self.scale, self.base)
+        base = enlarged(low, self.scale, self.base)
         if low.shape[1] < self.channels_out:
             base = base.tile(1, self.channels_out, 1, 1)
         return F.pixel_shuffle(base.add_(detail), self.scale)
 
 
-def _enlarged(low: Tensor, scale: int, base: str) -> Tensor:
+def enlarged(low: Tensor, scale: int, base: str) -> Tensor:
     """Return an enlarged picture as it lies before a pixel shuffle: (B, C, H, W) -> (B, C scale scale, H, W).
 
     Every place between two pixels mixes the same neighbours in the same way, so enlarging is one small convolution;

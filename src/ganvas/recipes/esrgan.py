@@ -25,6 +25,7 @@ from ganvas.data import degrade
 from ganvas.data.pictures import Crops, PairedPictures, Pictures
 from ganvas.errors import UserError
 from ganvas.io.weights.foreign import compact_card, rrdbnet_card
+from ganvas.io.weights.foreign_span import span_card
 from ganvas.losses.adversarial import AdversarialLoss
 from ganvas.losses.reconstruction import feature_matching, l1, l2, perceptual
 from ganvas.metrics.paired import luma, psnr
@@ -60,14 +61,18 @@ class Settings(Training):
     pixel_crop_px: int = 192
     """Side of the high crops of the pixel stage (supplement, section 4)."""
 
-    network: Literal["rrdb", "compact", "srresnet", "srresnet_bn"] = "rrdb"
-    """Generator: dense residual blocks, a plain chain (small and fast), or SRGAN's without or with batch norm."""
+    network: Literal["rrdb", "span", "compact", "srresnet", "srresnet_bn"] = "rrdb"
+    """Generator: dense residual blocks, SPAN (fast and accurate), a plain chain, or SRGAN's without or with batch norm."""
     width: int = 64
     """Channels of the generator."""
     blocks: int = 23
     """Residual blocks of the generator, or convolutions of `compact`."""
     growth: int = 32
     """Channels that each convolution of a dense block adds (`rrdb` only)."""
+    base: Literal["none", "nearest", "bilinear", "bicubic"] = "bicubic"
+    """Upsampling to which `span` adds its output; `none` is the published network's, whose weights need it."""
+    branches: bool = False
+    """Train `span` with its branches (re-parameterised); what a run hands out is fused."""
     discriminator: Literal["vgg", "unet", "patch"] = "vgg"
     """One score a picture (the paper's), one a pixel, or one for each patch of 34 px (both with spectral norm)."""
     discriminator_width: int = 64
@@ -259,6 +264,8 @@ class ESRGAN(Recipe):
         s = self.settings
         if s.network == "compact":
             card = compact_card(width=s.width, convs=s.blocks, scale=s.scale, base="bicubic")
+        elif s.network == "span":
+            card = span_card(width=s.width, blocks=s.blocks, scale=s.scale, base=s.base, branches=s.branches)
         elif s.network == "rrdb":
             unshuffle = {1: 4, 2: 2}.get(s.scale, 1)  # as Real-ESRGAN: its trunk works at a quarter
             card = rrdbnet_card(width=s.width, blocks=s.blocks, growth=s.growth, scale=s.scale, unshuffle=unshuffle)

@@ -25,7 +25,7 @@ from torch import Tensor
 from ganvas import settings
 from ganvas.errors import UserError
 from ganvas.io import runs
-from ganvas.io.weights import containers, foreign
+from ganvas.io.weights import containers, foreign, foreign_span
 from ganvas.io.weights.tensors import sha256, write
 from ganvas.protocol import Card
 
@@ -105,6 +105,8 @@ def read_run(run: Path, network: str = "generator", best: bool = False) -> Weigh
         if found:
             scores = runs.best_scores(run) if saved.folder.name == runs.best_name(run) else {}
             card = replace(_card_of_run(run, network), origin=f"{run.name}, step {saved.step}", scores=scores)
+            if card.network == "span" and card.settings.get("branches"):
+                card, found = foreign_span.fused(card, found)
             return Weights(card=card, tensors=found, attachments=runs.read_attachments(run), path=run)
     raise UserError(f"{run} has no network {network!r}")
 

@@ -1,7 +1,7 @@
 """Other projects' weight files, recognised by the grammar of their tensor names, renamed to our layout.
 
 Every hyper-parameter is read off the shapes. To teach Ganvas another layout, add a `Layout` to `LAYOUTS`.
-Layouts: xinntao/ESRGAN before and after June 2019, BasicSR (Real-ESRGAN, SRVGG, MSRResNet); ncnn files of these.
+Layouts: xinntao/ESRGAN before and after June 2019, BasicSR (Real-ESRGAN, SRVGG, MSRResNet), SPAN; ncnn files of these.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ganvas.io.weights import (
     foreign_inception,
     foreign_matchmove,
     foreign_pix2pixhd,
+    foreign_span,
     foreign_vid2vid,
     ncnn,
 )
@@ -332,7 +333,10 @@ def _recognise_ncnn(path: Path) -> Recognised:
     for part in (param, weights):
         if not part.is_file():
             raise UserError(f"{path} lacks its other half", f"{part.name} is not beside it")
-    tensors, factor = ncnn.read(param, weights)
+    tensors, factor, mean, gain = ncnn.read(param, weights)
+    if "conv_merge.weight" in tensors:
+        card, tensors = foreign_span.recognised(tensors, mean, gain)
+        return Recognised(replace(card, origin="ncnn file of SPAN"), tensors)
     layout = next(layout for layout in LAYOUTS if layout.matches(tensors.keys()))
     card, tensors = _convert(layout, tensors, path)
     if factor == 1:
@@ -353,6 +357,7 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout(
         "SRResNet (Ganvas)", lambda keys: {"act_first.weight", "upsample.0.0.conv.weight"} <= set(keys), _from_srresnet
     ),
+    *foreign_span.LAYOUTS,
     *foreign_biggan.LAYOUTS,
     *foreign_inception.LAYOUTS,
     *foreign_matchmove.LAYOUTS,

@@ -1,11 +1,12 @@
-"""ncnn models, the text graph `.param` and the weights `.bin`, of RRDBNet and the compact net, in our layout.
+"""ncnn models, the text graph `.param` and the weights `.bin`, of RRDBNet, SPAN and the compact net, in our layout.
 
-The graph is checked, not trusted: a network that only resembles one of the two would give wrong pictures in silence.
+The graph is checked, not trusted: a network that only resembles one of them would give wrong pictures in silence.
 Format: ncnn's developer guide, "param and model file structure" and "operation param weight table".
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -52,14 +53,19 @@ class Layer:
 
 
 class Model(NamedTuple):
-    """Tensors in our layout, and the factor of the resize that the graph applies after the network (1: none)."""
+    """Tensors in our layout, and what the graph does to the picture before and after the network."""
 
     tensors: dict[str, Tensor]
-    output_factor: float
+    output_factor: float = 1.0
+    """Factor of the resize that follows (1: none)."""
+    mean: tuple[float, ...] | None = None
+    """Taken off the picture first."""
+    gain: float = 1.0
+    """What the picture is then multiplied by."""
 
 
 def read(param: Path, weights: Path) -> Model:
-    """Read an RRDBNet or a compact net from its two files; half-precision weights come back as float32.
+    """Read an RRDBNet, a SPAN or a compact net from its two files; half-precision weights come back as float32.
 
     Raises:
         UserError: the files are damaged, quantised to int8, or hold another network.
@@ -69,13 +75,15 @@ def read(param: Path, weights: Path) -> Model:
     arrays = _read_weights(layers, weights)
     if kinds["PReLU"] and kinds["PixelShuffle"] == 1:
         return _compact(layers, arrays)
+    if kinds["Swish"] and kinds["Sigmoid"]:
+        return _span(layers, arrays)
     if kinds["Concat"] and kinds["Convolution"] > 15:
         return _rrdbnet(layers, arrays)
     found = ", ".join(f"{number} {kind}" for kind, number in kinds.most_common(6))
     raise UserError(f"{param} holds a network that Ganvas does not know", f"Its layers are: {found}", _KNOWN)
 
 
-_KNOWN = "ncnn files of RRDBNet (ESRGAN, Real-ESRGAN) and of the compact SRVGG net can be read"
+_KNOWN = "ncnn files of RRDBNet (ESRGAN, Real-ESRGAN), of the compact SRVGG net and of SPAN can be read"
 
 
 def parse(text: str) -> list[Layer]:
@@ -170,6 +178,9 @@ def _read_weights(layers: Iterable[Layer], path: Path) -> dict[str, tuple[Tensor
             arrays[layer.name] = _read_convolution(layer, reader)
         elif layer.kind == "PReLU":
             arrays[layer.name] = (torch.from_numpy(reader.take(int(layer.number(0)), "<f4")),)
+        elif layer.kind == "MemoryData":
+            count = math.prod(max(1, int(layer.number(key))) for key in (0, 1, 2))
+            arrays[layer.name] = (torch.from_numpy(reader.take(count, "<f4")),)
         elif layer.kind not in _WEIGHTLESS:
             raise UserError(f"{path} holds a network that Ganvas does not know", f"It has a layer {layer.kind}", _KNOWN)
     if reader.position != len(reader.content):
@@ -179,20 +190,24 @@ def _read_weights(layers: Iterable[Layer], path: Path) -> dict[str, tuple[Tensor
     return arrays
 
 
-_WEIGHTLESS = frozenset({"Input", "Split", "Concat", "Eltwise", "BinaryOp", "Interp", "PixelShuffle", "ReLU", "Noop"})
+_WEIGHTLESS = frozenset(
+    {"Input", "Split", "Concat", "Eltwise", "BinaryOp", "Interp", "PixelShuffle", "ReLU", "Noop", "Swish", "Sigmoid"}
+)
 
 
 def _read_convolution(layer: Layer, reader: _Reader) -> tuple[Tensor, Tensor]:
-    num_out, size = int(layer.number(0)), int(layer.number(6))
-    is_plain = all(layer.number(key, 3) == 3 for key in (1, 11)) and layer.number(1) == 3
-    is_plain &= all(layer.number(key, 1) == 1 for key in (2, 12, 3, 13, 4, 14, 15, 16)) and layer.number(4) == 1
-    if not is_plain or layer.number(5) != 1 or num_out <= 0 or size % (9 * num_out):
-        raise UserError(f"The layer {layer.name} is not a plain 3x3 convolution with bias", do=_KNOWN)
-    weight = torch.from_numpy(reader.take_weights(size)).reshape(num_out, size // (9 * num_out), 3, 3)
+    num_out, size, side = int(layer.number(0)), int(layer.number(6)), int(layer.number(1))
+    is_plain = side in (1, 3) and layer.number(11, side) == side and layer.number(4) == side // 2
+    is_plain &= all(layer.number(key, side // 2) == side // 2 for key in (14, 15, 16))
+    is_plain &= all(layer.number(key, 1) == 1 for key in (2, 12, 3, 13))
+    taps = side * side * num_out
+    if not is_plain or layer.number(5) != 1 or num_out <= 0 or size % taps:
+        raise UserError(f"The layer {layer.name} is not a plain 3x3 or 1x1 convolution with bias", do=_KNOWN)
+    weight = torch.from_numpy(reader.take_weights(size)).reshape(num_out, size // taps, side, side)
     return weight, torch.from_numpy(reader.take(num_out, "<f4"))
 
 
-# The two graphs
+# The graphs
 
 
 def _compact(layers: Sequence[Layer], arrays: Mapping[str, tuple[Tensor, ...]]) -> Model:
@@ -243,13 +258,84 @@ def _rrdbnet(layers: Sequence[Layer], arrays: Mapping[str, tuple[Tensor, ...]]) 
     tensors: dict[str, Tensor] = {}
     for name, layer in zip(_rrdbnet_names(blocks, num_ups), convolutions):
         tensors[f"{name}.weight"], tensors[f"{name}.bias"] = arrays[layer.name]
-    return Model(tensors, 1.0)
+    return Model(tensors)
 
 
 def _rrdbnet_names(blocks: int, num_ups: int) -> list[str]:
     dense = [f"body.{i}.rdb{j}.conv{k}" for i in range(blocks) for j in (1, 2, 3) for k in (1, 2, 3, 4, 5)]
     ups = [f"conv_up{number}" for number in range(1, num_ups + 1)]
     return ["conv_first", *dense, "conv_body", *ups, "conv_hr", "conv_last"]
+
+
+def _span(layers: Sequence[Layer], arrays: Mapping[str, tuple[Tensor, ...]]) -> Model:
+    convolutions = [layer for layer in layers if layer.kind == "Convolution"]
+    blocks, rest = divmod(len(convolutions) - 4, 3)
+    _require(rest == 0 and blocks > 0, f"{len(convolutions)} convolutions are not those of whole blocks")
+    names = ["conv_first", *(f"blocks.{i}.conv{k}" for i in range(blocks) for k in (1, 2, 3))]
+    names += ["conv_body", "conv_merge", "conv_last"]
+    _require(all(_activation(layer) is None for layer in convolutions), "a convolution has an activation of its own")
+    mean, gain, expected = _span_head(layers, arrays)
+    # Every blob is named by what it is a function of; the published network is one such name.
+    found: dict[str, str] = {}
+    names_of = {layer.name: name for layer, name in zip(convolutions, names)}
+    for layer in layers:
+        seen = [found.get(blob, blob) for blob in layer.inputs]
+        found |= dict.fromkeys(layer.outputs, _formula(layer, seen, names_of))
+    _require(found[layers[-1].outputs[0]] == _span_formula(expected, blocks), "its layers are joined in another way")
+    shuffle = layers[-1]
+    _require(shuffle.kind == "PixelShuffle" and shuffle.number(1) == 0, "the pixels are shuffled in another order")
+    tensors: dict[str, Tensor] = {}
+    for name, layer in zip(names, convolutions):
+        tensors[f"{name}.weight"], tensors[f"{name}.bias"] = arrays[layer.name]
+    return Model(tensors, mean=mean, gain=gain)
+
+
+def _span_head(
+    layers: Sequence[Layer], arrays: Mapping[str, tuple[Tensor, ...]]
+) -> tuple[tuple[float, ...] | None, float, str]:
+    """Return the mean and the gain of the input, and the formula of what the first convolution is given."""
+    picture = next(layer for layer in layers if layer.kind == "Input").outputs[0]
+    constants = [layer for layer in layers if layer.kind == "MemoryData"]
+    if not constants:
+        return None, 1.0, picture
+    _require(len(constants) == 1, "it holds more constants than a mean")
+    gains = [layer for layer in layers if layer.kind == "BinaryOp" and layer.number(0) == 2 and layer.number(1) == 1]
+    _require(len(gains) == 1, "the picture is not multiplied once")
+    gain = gains[0].number(2)
+    # The mean is written with the digits of float32.
+    mean = tuple(round(float(value), 7) for value in arrays[constants[0].name][0].flatten())
+    return mean, gain, _call("mul", f"{gain:g}", _call("sub", picture, constants[0].outputs[0]))
+
+
+def _call(function: str, *arguments: str) -> str:
+    """Return a short name for what a function of other values is; sums and products do not mind the order."""
+    ordered = sorted(arguments) if function in ("add", "mul") else arguments
+    return hashlib.blake2b(f"{function}({','.join(ordered)})".encode(), digest_size=16).hexdigest()
+
+
+def _formula(layer: Layer, seen: list[str], names: Mapping[str, str]) -> str:
+    """Return the name of what a layer computes of its inputs."""
+    if layer.kind in ("Input", "MemoryData"):
+        return layer.outputs[0]
+    if layer.kind == "Split":
+        return seen[0]
+    if layer.kind != "BinaryOp":
+        return _call(names.get(layer.name, layer.kind), *seen)
+    operation = {0: "add", 1: "sub", 2: "mul"}.get(int(layer.number(0)), "other")
+    constant = [f"{layer.number(2):g}"] if layer.number(1) == 1 else []
+    return _call(operation, *seen, *constant)
+
+
+def _span_formula(picture: str, blocks: int) -> str:
+    first = x = early = late = _call("conv_first", picture)
+    for number in range(blocks):
+        conv1, conv2, conv3 = (f"blocks.{number}.conv{link}" for link in (1, 2, 3))
+        late = _call("Swish", _call(conv1, x))
+        features = _call(conv3, _call("Swish", _call(conv2, late)))
+        x = _call("mul", _call("add", features, x), _call("sub", _call("Sigmoid", features), "0.5"))
+        early = x if number == 0 else early
+    merged = _call("conv_merge", _call("Concat", first, _call("conv_body", x), early, late))
+    return _call("PixelShuffle", _call("conv_last", merged))
 
 
 def _activation(layer: Layer) -> float | None:
