@@ -58,8 +58,8 @@ SCENERY = {
 }
 """Packages of many photographs, and the folder that holds them."""
 CONTENTS = {
-    "endless-sky-high-dpi": "",
-    "krank": "",
+    "endless-sky-high-dpi": "31c4ec87413e24dc0567c9af3046fa50fdc44ba8a0163baf738be5f42daf9151",
+    "krank": "04bad52a3fcc796b2b262008bda54f1f9a15274659fac17207a1c046bd7f9087",
 }
 """SHA-256 over the names and SHA-256 of the pictures of that folder, in the order of their names."""
 SCENERY_SHARE = 0.5
@@ -121,7 +121,9 @@ def verify(package: str, files: list[Path]) -> None:
     found = digest(files)
     if found != CONTENTS[package]:
         why = f"The SHA-256 of its {len(files)} pictures is {found}, not {CONTENTS[package]}"
-        raise UserError(f"{package} holds other photographs than those looked at", why, "Look at them, then set it here")
+        raise UserError(
+            f"{package} holds other photographs than those looked at", why, "Look at them, then set it here"
+        )
 
 
 def digest(files: list[Path]) -> str:

@@ -62,7 +62,7 @@ class Settings(Training):
     """Side of the high crops of the pixel stage (supplement, section 4)."""
 
     network: Literal["rrdb", "span", "compact", "srresnet", "srresnet_bn"] = "rrdb"
-    """Generator: dense residual blocks, SPAN (fast and accurate), a plain chain, or SRGAN's without or with batch norm."""
+    """Generator: dense residual blocks, SPAN (fast, accurate), a plain chain, or SRGAN's without or with batch norm."""
     width: int = 64
     """Channels of the generator."""
     blocks: int = 23
