@@ -29,6 +29,7 @@ TINY = {
     "rrdbnet": {"width": 4, "blocks": 1, "growth": 2},
     "compact": {"width": 4, "convs": 1, "base": "bicubic"},
     "srresnet": {"width": 4, "blocks": 1},
+    "span": {"width": 4, "blocks": 1, "branches": True},
     "vgg_discriminator": {"width": 2},
     "unet_discriminator": {"width": 2},
     "patch_discriminator": {"width": 2},

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganvas import device as devices
@@ -211,8 +212,10 @@ def _quiet() -> Iterator[None]:
 
 
 def _probe(size: tuple[int, int], multiple_of: int) -> Tensor:
+    """Return a smooth random picture: on white noise, which no photograph is, a network's rounding errors explode."""
     height, width = (-(-side // multiple_of) * multiple_of for side in size)
-    return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0))
+    coarse = torch.rand(1, 3, 6, 6, generator=torch.Generator().manual_seed(0))
+    return F.interpolate(coarse, size=(height, width), mode="bilinear")
 
 
 @torch.inference_mode()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +17,12 @@ from ganvas.networks.rrdb import enlarged
 BASES = ("none", "nearest", "bilinear", "bicubic")
 EXPANSION = 2
 """How many times wider the inner convolution of the training form is (the paper's gain)."""
+
+
+def _exactly(tensor: Tensor) -> contextlib.AbstractContextManager[Any]:
+    """Compute in the tensors' own type, autocast or not; the device `meta` knows no autocast."""
+    kind = tensor.device.type
+    return contextlib.nullcontext() if kind == "meta" else torch.autocast(kind, enabled=False)
 
 
 class Convolution(nn.Conv2d):
@@ -46,13 +53,13 @@ class Convolution(nn.Conv2d):
         """Return the one kernel that the branches add up to: (out, in, 3, 3)."""
         if not self.branches:
             return self.weight
-        # Sums of products of weights need float32, whatever the pictures are computed in.
-        with torch.autocast(self.weight.device.type, enabled=False):
+        # Sums of products of weights need float32.
+        with _exactly(self.weight):
             chain = torch.einsum("op,pqyx,qi->oiyx", self.reduce, self.middle, self.expand)
             return self.weight + chain + F.pad(self.skip[:, :, None, None], [1, 1, 1, 1])
 
-    def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.kernel(), self.bias, padding=1)
+    def forward(self, input: Tensor) -> Tensor:
+        return F.conv2d(input, self.kernel(), self.bias, padding=1)
 
 
 class AttentionBlock(nn.Module):
@@ -153,7 +160,7 @@ class SPAN(nn.Module):
 
     def _last(self, merged: Tensor) -> Tensor:
         # In bfloat16 the finished pixels would be rounded to 8 bits, and smooth skies to steps.
-        with torch.autocast(merged.device.type, enabled=False):
+        with _exactly(merged):
             conv = self.conv_last
             bias = None if conv.bias is None else conv.bias.float()
             if merged.dtype in (torch.bfloat16, torch.float16):

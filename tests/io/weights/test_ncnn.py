@@ -13,6 +13,7 @@ from ganvas import networks
 from ganvas.errors import UserError
 from ganvas.io.weights import foreign, ncnn
 from ganvas.networks.rrdb import CompactNet, RRDBNet
+from ganvas.networks.span import SPAN
 
 
 class Writer:
@@ -33,7 +34,13 @@ class Writer:
         raw = weight.astype("<f2" if self.half else "<f4").tobytes()
         self.weights += struct.pack("<I", 0x01306B47 if self.half else 0) + raw + b"\0" * (-len(raw) % 4)
         self.weights += bias.astype("<f4").tobytes()
-        return self.add("Convolution", [source], f"0={len(bias)} 1=3 4=1 5=1 6={weight.size} {values}")[0]
+        side = weight.shape[-1]
+        values = f"0={len(bias)} 1={side} 4={side // 2} 5=1 6={weight.size} {values}"
+        return self.add("Convolution", [source], values)[0]
+
+    def constant(self, values: list[float]) -> str:
+        self.weights += np.array(values, "<f4").tobytes()
+        return self.add("MemoryData", [], f"0=1 1=1 2={len(values)}")[0]
 
     def prelu(self, source: str, slopes: torch.Tensor) -> str:
         self.weights += slopes.detach().numpy().astype("<f4").tobytes()
@@ -86,6 +93,27 @@ def write_compact(folder: Path, net: CompactNet, half: bool = False, tail: str =
     return writer.write(folder)
 
 
+def write_span(folder: Path, net: SPAN, half: bool = False, gain: float = 255.0, weight: str = "0=1 1=1 2=0.5") -> Path:
+    """Write SPAN as the converter does; the network's first kernel is written divided by the gain."""
+    writer = Writer(half)
+    mean = writer.constant(net.mean.flatten().tolist())
+    centred = writer.add("BinaryOp", ["data", mean], "0=1")[0]
+    first_conv = torch.nn.Conv2d(3, 4, 3)
+    first_conv.weight.data, first_conv.bias.data = net.conv_first.weight.data / gain, net.conv_first.bias.data
+    x = first = writer.convolve(writer.add("BinaryOp", [centred], f"0=2 1=1 2={gain:e}")[0], first_conv)
+    early = late = first
+    for number, block in enumerate(net.blocks):
+        late = writer.add("Swish", [writer.convolve(x, block.conv1)])[0]
+        features = writer.convolve(writer.add("Swish", [writer.convolve(late, block.conv2)])[0], block.conv3)
+        share = writer.add("BinaryOp", writer.add("Sigmoid", [features]), weight)[0]
+        x = writer.add("BinaryOp", [writer.add("BinaryOp", [features, x], "0=0")[0], share], "0=2")[0]
+        early = x if number == 0 else early
+    joined = writer.add("Concat", [first, writer.convolve(x, net.conv_body), early, late])[0]
+    blob = writer.convolve(writer.convolve(joined, net.conv_merge), net.conv_last)
+    writer.add("PixelShuffle", [blob], f"0={net.scale}")
+    return writer.write(folder)
+
+
 def execute(param: Path, picture: torch.Tensor) -> torch.Tensor:
     """Run a graph blob by blob, straight from the files' text and bytes."""
     blobs, content, place = {"data": picture}, param.with_suffix(".bin").read_bytes(), 0
@@ -112,16 +140,22 @@ def execute(param: Path, picture: torch.Tensor) -> torch.Tensor:
         elif kind == "Convolution":
             half = content[place : place + 4] == b"\x47\x6b\x30\x01"
             place += 4
-            weight = floats(int(values["6"]), 2 if half else 4).reshape(int(values["0"]), -1, 3, 3)
-            out = F.conv2d(inputs[0], weight, floats(len(weight)), padding=1)
+            side = int(values["1"])
+            weight = floats(int(values["6"]), 2 if half else 4).reshape(int(values["0"]), -1, side, side)
+            out = F.conv2d(inputs[0], weight, floats(len(weight)), padding=side // 2)
             out = F.leaky_relu(out, 0.2) if values.get("9") == "2" else out
         elif kind == "PReLU":
             out = F.prelu(inputs[0], floats(int(values["0"])))
         elif kind == "Eltwise":
             first, second = (float(part) for part in values["-23301"].split(",")[1:])
             out = first * inputs[0] + second * inputs[1]
+        elif kind == "MemoryData":
+            out = floats(int(values["2"])).reshape(1, -1, 1, 1)
+        elif kind in ("Swish", "Sigmoid"):
+            out = torch.sigmoid(inputs[0]) * (inputs[0] if kind == "Swish" else 1)
         elif kind == "BinaryOp":
-            out = inputs[0] + inputs[1]
+            other = float(values["2"]) if values.get("1") == "1" else inputs[1]
+            out = {"0": torch.add, "1": torch.sub, "2": torch.mul}[values.get("0", "0")](inputs[0], other)
         elif kind == "PixelShuffle":
             out = F.pixel_shuffle(inputs[0], int(values["0"]))
         else:
@@ -169,6 +203,19 @@ def test_compact_gives_what_the_graph_gives(tmp_path, half, convs, scale):
     assert recognised.card.scale == scale
     picture = torch.rand(1, 3, 6, 9)
     assert (run(recognised, picture) - execute(param, picture)).abs().max() < 1e-5
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("blocks, scale", [(1, 4), (3, 2)])
+def test_span_gives_what_the_graph_gives(tmp_path, half, blocks, scale):
+    param = write_span(tmp_path, seeded(SPAN, width=4, blocks=blocks, scale=scale, mean=(0.5, 0.25, 0.125)), half)
+    recognised = foreign.recognise(param)
+    assert (recognised.card.settings["blocks"], recognised.card.scale) == (blocks, scale)
+    assert recognised.card.settings["mean"] == (0.5, 0.25, 0.125)
+    picture = torch.rand(1, 3, 6, 9)
+    wanted = execute(param, picture)
+    assert (run(recognised, picture) - wanted).abs().max() < 1e-5 * max(1, wanted.abs().max())
 
 
 def test_a_resize_behind_the_net_is_told_by_the_card(tmp_path):
@@ -231,7 +278,10 @@ def test_damaged_weights_are_clear_errors(tmp_path):
 def test_graphs_that_only_resemble_are_refused(tmp_path):
     net = seeded(RRDBNet, width=4, blocks=1, growth=2, scale=2)
     compact = seeded(CompactNet, width=4, convs=1, scale=2)
+    span = seeded(SPAN, width=4, blocks=1, scale=2)
     for write, says in [
+        (lambda: write_span(tmp_path, span, weight="0=1 1=1 2=0.4"), "joined in another way"),
+        (lambda: write_span(tmp_path, span, weight="0=0 1=1 2=0.5"), "joined in another way"),
         (lambda: write_rrdbnet(tmp_path, net, leaky="9=2 -23310=1,0.1"), "0 activations are leaky by 0.2"),
         (lambda: write_rrdbnet(tmp_path, net, leaky="9=1"), "0 activations are leaky"),
         (lambda: write_rrdbnet(tmp_path, net, residual=RESIDUAL.replace("2.0", "1.0")), "0 residuals are scaled"),

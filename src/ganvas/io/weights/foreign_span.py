@@ -63,7 +63,9 @@ def _is_authors(keys: Collection[str]) -> bool:
 
 
 def _from_authors(tensors: Tensors) -> Recognised:
-    blocks = sum(re.fullmatch(r"block_\d+\.c1_r\.(eval_conv|sk)\.weight", key) is not None for key in tensors)
+    blocks = 1
+    while any(key.startswith(f"block_{blocks + 1}.") for key in tensors):
+        blocks += 1
     names = {"conv_first": "conv_1", "conv_body": "conv_2"}
     names |= {
         f"blocks.{number - 1}.{ours}": f"block_{number}.{theirs}"
