@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ganvas.errors import UserError
-from ganvas.io import images
+from ganvas.io.pictures import images
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "photographs.py"
 # Copied from the list that was agreed on, not from the script.

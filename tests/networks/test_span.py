@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from ganvas import networks
 from ganvas.errors import UserError
-from ganvas.io import foreign, foreign_span
+from ganvas.io.weights import foreign, foreign_span
 from ganvas.networks.span import SPAN
 
 
