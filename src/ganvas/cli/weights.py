@@ -52,11 +52,10 @@ def inspect(
             return _inspect_labels(path, num_labels, ignore, write_legend, json)
         if _has_cameras(Path(path)):
             return _inspect_cameras(Path(path), plan, json)
-        found = _inspect_pictures(Path(path))
-        found |= _inspect_classes(Path(path), mosaic, min([MOSAIC_PX, *found["shorter_side_px"][:1]]))
-    else:
-        found = weights.describe(path)
-    (print_json if json else print_facts)(found)
+        return _inspect_pictures(Path(path), mosaic, json)
+    if Path(path).suffix.lower() == ".zip" and Path(path).is_file():
+        return _inspect_pictures(Path(path), mosaic, json)
+    (print_json if json else print_facts)(weights.describe(path))
     return DONE
 
 
@@ -86,65 +85,48 @@ def _inspect_cameras(folder: Path, plan: Path | None, json: bool) -> int:
     return USER_ERROR if report.findings else DONE
 
 
-def _inspect_classes(folder: Path, mosaic: Path | None, size_px: int) -> dict[str, Any]:
-    """Return what folders by class hold, and nothing for a folder that has no classes."""
+def _inspect_pictures(path: Path, mosaic: Path | None, json: bool) -> int:
+    from ganvas.data.inspect_pictures import examine
+
+    result = examine(path)
+    if mosaic:
+        _write_mosaic(path, mosaic, min([MOSAIC_PX, *result.facts["shorter_side_px"][:1]]))
+    return _tell(result, json)
+
+
+def _write_mosaic(path: Path, mosaic: Path, size_px: int) -> None:
     from ganvas.data import classes
     from ganvas.io.pictures import images
 
     try:
-        found = classes.describe(folder)
+        source = classes.ClassPictures(path, size_px)
     except UserError as error:
-        if mosaic:
-            raise UserError(f"There is no mosaic of {folder}", error.what, error.do) from error
-        return {}
-    if mosaic:
-        images.write(mosaic, classes.mosaic(classes.ClassPictures(folder, size_px)))
-    return {"classes": found["classes"], "notes": found["notes"]}
+        raise UserError(f"There is no mosaic of {path}", error.what, error.do) from error
+    images.write(mosaic, classes.mosaic(source))
 
 
 def _inspect_labels(inputs: str, num_labels: int, ignore: tuple[int, ...], write_legend: bool, json: bool) -> int:
-    from dataclasses import asdict
-
     from ganvas.data import inspect as doctor
 
     if write_legend:
         print(doctor.write_legend(inputs))
         return DONE
-    result = doctor.examine(inputs, num_labels, ignore)
+    return _tell(doctor.examine(inputs, num_labels, ignore), json)
+
+
+def _tell(result: Any, json: bool) -> int:
+    """Print an examination, and return 0 where nothing is wrong."""
+    from dataclasses import asdict
+
     if json:
         print_json({**result.facts, "findings": [asdict(finding) for finding in result.findings]})
     else:
         print_facts(result.facts)
         for finding in result.findings:
             print(f"{finding.kind}: {finding.what}." + (f"\n    {finding.mend}" if finding.mend else ""))
-        print("Nothing is wrong." if not result.findings else "")
+        if not (result.findings or result.facts.get("problems")):
+            print("Nothing is wrong.")
     return DONE if result.is_healthy else USER_ERROR
-
-
-def _inspect_pictures(folder: Path) -> dict[str, Any]:
-    from collections import Counter
-
-    from ganvas.io.pictures import images
-
-    files, problems = images.find_pictures([folder])
-    kinds: Counter[str] = Counter()
-    sides: list[int] = []
-    broken = dict(problems)
-    for file in files:
-        try:
-            header = images.read_header(file)
-        except UserError as error:
-            broken[str(file)] = str(error)
-            continue
-        kinds[f"{header.format} {header.channels} x {header.dtype}"] += 1
-        sides.append(min(header.width, header.height))
-    return {
-        "folder": str(folder),
-        "pictures": sum(kinds.values()),
-        "kinds": dict(kinds.most_common()),
-        "shorter_side_px": [min(sides), sorted(sides)[len(sides) // 2], max(sides)] if sides else [],
-        "problems": broken,
-    }
 
 
 def convert(

@@ -34,6 +34,9 @@ CACHE_BYTES = 1 << 30
 SMALL_SHARE = 0.1
 """A class with less than this share of the largest one's pictures is worth a word."""
 
+MOST_EMPTY, CLASSES_A_PICTURE = 1000, 10
+"""Labels that are numbers may go to this, or to so many times the number of pictures, before they count as wrong."""
+
 
 @dataclass
 class ClassReport(Report):
@@ -247,7 +250,7 @@ def _from_json(
         pairs = {str(name): label for name, label in (labels.items() if isinstance(labels, Mapping) else labels)}
     except (TypeError, ValueError) as error:
         raise UserError(f"{where} cannot be understood", str(error), 'Write {"labels": {"a.jpg": "rose"}}') from error
-    named = [str(name) for name in stored.get("classes", [])]
+    named = _listed_classes(stored, where)
     present = set(names)
     found: dict[str, str] = {}
     for name, label in pairs.items():
@@ -261,8 +264,23 @@ def _from_json(
         return found, named
     values = list(pairs.values())
     if all(isinstance(label, int) for label in values):
+        _check_highest(max(values), len(pairs), where)
         return found, [str(number) for number in range(max(values) + 1)]
     return found, sorted(set(found.values()), key=natural)
+
+
+def _listed_classes(stored: Mapping[str, Any], where: str) -> list[str]:
+    listed = stored.get("classes") or []
+    if not isinstance(listed, list):
+        raise UserError(f"{where} cannot be understood", f'Its "classes" are {listed!r}', "List their names in order")
+    return [str(name) for name in listed]
+
+
+def _check_highest(highest: int, num_pictures: int, where: str) -> None:
+    """Refuse numbers that cannot count classes: every class, with pictures or without, costs memory in the networks."""
+    if highest >= max(MOST_EMPTY, CLASSES_A_PICTURE * num_pictures):
+        what = f"The labels in {where} go to {highest} for {num_pictures} pictures"
+        raise UserError(what, "Numbers from 0 count the classes", 'Number them 0, 1, 2 ..., or name them: "rose"')
 
 
 def _class_name(label: Any, named: Sequence[str], picture: str, where: str) -> str:
