@@ -135,14 +135,24 @@ def _fraction(text: str) -> float:
 
 
 def next_run(recipe: str, parent: str | Path = "runs") -> Path:
-    """Return the next free run folder: runs/00001-esrgan, runs/00002-esrgan ..."""
+    """Make and return the next free run folder: runs/00001-esrgan, runs/00002-esrgan ...
+
+    Raises:
+        UserError: the folder cannot be made.
+    """
     parent = Path(parent)
-    taken = (
-        [int(path.name.split("-")[0]) for path in parent.glob("*-*") if path.name.split("-")[0].isdigit()]
-        if parent.is_dir()
-        else []
-    )
-    return parent / f"{max(taken, default=0) + 1:05d}-{Path(recipe).stem}"
+    while True:
+        names = [path.name.split("-")[0] for path in parent.glob("*-*")] if parent.is_dir() else []
+        number = max((int(name) for name in names if name.isascii() and name.isdigit()), default=0) + 1
+        folder = parent / f"{number:05d}-{Path(recipe).stem}"
+        try:
+            # Made at once: two runs that begin together must not find the same one free.
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise UserError(f"Cannot write {folder}", error.strerror or str(error), "Choose another --out") from error
+        return folder
 
 
 def advise(order: Order, error: loop.OutOfMemory) -> UserError:

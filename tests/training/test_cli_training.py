@@ -75,3 +75,20 @@ def test_a_batch_that_the_kernel_refuses_memory_is_answered_by_one_that_it_grant
     assert said and int(said[2]) >= 4 and int(said[2]) * int(said[3]) == 64, large.complained
     real = forks.start(tmp_path / "real", "ganvas", *common, "--out", tmp_path / "fits", *said[1].split())
     assert real.wait() == 0, real.complained
+
+
+def test_two_processes_never_train_one_run(tmp_path, forks):
+    run = tmp_path / "run"
+    options = ["--slow-s", "3", "--checkpoint-every", "2"]
+    first = forks.start(tmp_path / "1", "ganvas", "train", RECIPE, "--data", "drawn", "--out", run, *options)
+    wait_for_log(run, first, 1)
+    for number, arguments in enumerate((["--resume", run], [RECIPE, "--data", "drawn", "--out", run])):
+        second = forks.start(tmp_path / f"second {number}", "ganvas", "train", *arguments)
+        assert second.wait() == 1
+        assert f"process {first.number} on" in second.complained, second.complained
+    os.kill(first.number, signal.SIGKILL)
+    assert first.wait() == -signal.SIGKILL
+    third = forks.start(tmp_path / "3", "ganvas", "train", "--resume", run, "--slow-s", "0")
+    assert third.wait() == 0 and f"process {first.number} on" in third.printed, third.complained
+    assert_same_bits(train(tmp_path / "whole", data="drawn"), run)
+    assert not (run / ".lock").exists()

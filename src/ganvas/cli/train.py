@@ -118,22 +118,20 @@ def _train(options: argparse.Namespace, rest: Sequence[str], arguments: Sequence
     say(f"On {device.type} in {str(machine.pick_precision(settings.precision, device)).removeprefix('torch.')}.")
     if options.dry_run:
         return _dry_run(order, options.json)
-    parallel.join(device.type)
     try:
-        plan = launch.plan(order, fresh=not options.resume)
-        say(_describe(plan))
-        out = Path(options.resume or options.out or launch.next_run(order.recipe))
-        if options.resume:
-            loop.resume(plan, out, as_json=options.json, quiet=options.quiet, allow_changes=options.allow_changes)
-        else:
-            say(f"Run: {out}  Preview: {out / 'latest.png'}")
-            loop.train(plan, out, as_json=options.json, quiet=options.quiet)
+        with parallel.joined(device.type):
+            plan = launch.plan(order, fresh=not options.resume)
+            say(_describe(plan))
+            out = Path(options.resume or options.out or (launch.next_run(order.recipe) if main else "."))
+            if options.resume:
+                loop.resume(plan, out, as_json=options.json, quiet=options.quiet, allow_changes=options.allow_changes)
+            else:
+                say(f"Run: {out}  Preview: {out / 'latest.png'}")
+                loop.train(plan, out, as_json=options.json, quiet=options.quiet)
     except loop.Stopped:
         return STOPPED
     except loop.OutOfMemory as error:
         raise launch.advise(order, error) from error
-    finally:
-        parallel.leave()
     say(f"Done: {out}")
     return DONE
 

@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ganvas.errors import UserError
-from ganvas.io import leftovers
+from ganvas.io import leftovers, run_lock
 from ganvas.io.weights.tensors import sha256, write
 
 STATE = "state.json"
@@ -59,7 +59,7 @@ def create(folder: str | Path, settings: Mapping[str, Any]) -> Path:
     if is_run(run):
         raise UserError(f"{run} holds a run already", do=f"Go on with it by --resume {run}, or choose another --out")
     # What an interruption of this very function leaves behind is no obstacle.
-    if run.is_dir() and any(not path.name.endswith(PARTIAL) for path in run.iterdir()):
+    if run.is_dir() and any(not path.name.endswith((PARTIAL, run_lock.NAME)) for path in run.iterdir()):
         raise UserError(f"{run} is not empty and is no run", do="Choose another --out")
     with _writing(run):
         run.mkdir(parents=True, exist_ok=True)

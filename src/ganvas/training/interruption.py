@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import time
 from types import FrameType
@@ -42,3 +44,15 @@ class Interruption:
     def __exit__(self, *details: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+
+def end_with_parent(number: int) -> None:
+    """Have the system send this process a signal when the one that started it ends, however it ends (Linux only)."""
+    with contextlib.suppress(OSError, AttributeError):
+        import ctypes
+
+        parent = os.getppid()
+        set_death_signal = 1  # PR_SET_PDEATHSIG
+        ctypes.CDLL(None, use_errno=True).prctl(set_death_signal, int(number), 0, 0, 0)
+        if os.getppid() != parent:  # it ended before the request
+            os.kill(os.getpid(), number)

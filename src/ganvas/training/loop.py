@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from ganvas import device as machine
 from ganvas import ranks
 from ganvas.errors import UserError
-from ganvas.io import leftovers, recipe_files, runs
+from ganvas.io import leftovers, recipe_files, run_lock, runs
 from ganvas.settings import differences, from_json, is_runtime, to_json
 from ganvas.training import parallel, ring, step
 from ganvas.training.feed import collate
@@ -47,12 +48,11 @@ def train(plan: Plan, folder: str | Path, *, as_json: bool = False, quiet: bool 
         UserError: the folder holds something already, or the settings do not fit.
         Stopped: a signal ended the run after its state was saved.
     """
-    trainer = Trainer(plan)
     run = Path(parallel.from_first(str(folder)))
-    if ranks.rank() == 0:
-        runs.create(run, _noted(plan))
-    parallel.barrier()
-    return _play(trainer, run, as_json, quiet, trainer.notices())
+    with _held(run):
+        trainer = Trainer(plan)
+        parallel.on_first(lambda: runs.create(run, _noted(plan)))
+        return _play(trainer, run, as_json, quiet, trainer.notices())
 
 
 def resume(
@@ -66,14 +66,20 @@ def resume(
     """
     run = Path(parallel.from_first(str(folder)))
     leftovers.require_own(run)
+    with _held(run) as left:
+        return _resume(plan, run, [left] if left else [], as_json, quiet, allow_changes)
+
+
+def _resume(plan: Plan, run: Path, notes: list[str], as_json: bool, quiet: bool, allow_changes: bool) -> Path:
     if ranks.rank() == 0:
         leftovers.clear(run)
     parallel.barrier()
-    saved, notes = runs.newest_checkpoint(run)
+    saved, problems = runs.newest_checkpoint(run)
+    notes += problems
     trainer = Trainer(plan)
     changed = _changes(trainer, saved) if saved is not None else {}
     if saved is None:
-        _require_restart(plan, run, notes)
+        _require_restart(plan, run, problems)
     else:
         notes += compare_state(trainer, saved, changed, allow_changes)
         trainer.load(saved)
@@ -89,6 +95,13 @@ def resume(
         runs.rewind_log(run, trainer.step)
     notes.append(f"Going on from step {trainer.step} of {trainer.total_steps}.")
     return _play(trainer, run, as_json, quiet, notes)
+
+
+@contextlib.contextmanager
+def _held(run: Path) -> Iterator[str]:
+    """Hold the run's lock on the first rank for all of them; give a note about a holder that has died."""
+    with contextlib.ExitStack() as stack:
+        yield parallel.on_first(lambda: stack.enter_context(run_lock.held(run))) or ""
 
 
 def _require_restart(plan: Plan, run: Path, problems: Sequence[str]) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from ganvas import ranks
 from ganvas.errors import UserError
-from ganvas.training.interruption import STOPPED, Interruption
+from ganvas.training.interruption import STOPPED, Interruption, end_with_parent
 
 T = TypeVar("T")
 
@@ -27,10 +28,30 @@ PATIENCE = timedelta(hours=2)
 
 def join(device_type: str) -> None:
     """Join the processes that torchrun started; does nothing when this process runs alone."""
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        end_with_parent(signal.SIGKILL)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not distributed.is_initialized():
         if device_type == "cuda":
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
         distributed.init_process_group("nccl" if device_type == "cuda" else "gloo", timeout=PATIENCE)
+
+
+@contextlib.contextmanager
+def joined(device_type: str) -> Iterator[None]:
+    """Be one of the processes that torchrun started, if it did.
+
+    Raises:
+        RankLost: another of them has ended.
+    """
+    join(device_type)
+    try:
+        yield
+    except RuntimeError as error:
+        if is_rank_lost(error):
+            raise RankLost(str(error)) from error
+        raise
+    finally:
+        leave()
 
 
 def leave() -> None:
@@ -44,7 +65,7 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
     command = [
         sys.executable,
         "-m",
-        "torch.distributed.run",
+        "ganvas.training.agent",
         "--standalone",
         f"--nproc-per-node={processes}",
         "-m",
@@ -74,6 +95,58 @@ def barrier() -> None:
     """Wait until every rank is here."""
     if ranks.world_size() > 1:
         distributed.barrier()
+
+
+def on_first(action: Callable[[], T]) -> T | None:
+    """Do something on the first rank; its error ends every rank, and is told once."""
+    value, error = None, None
+    if ranks.rank() == 0:
+        try:
+            value = action()
+        except UserError as raised:
+            error = raised
+    if from_first(error is not None):
+        raise error or SystemExit(1)
+    return value
+
+
+def require_same(facts: Mapping[str, Any]) -> None:
+    """Check that all ranks say the same of themselves.
+
+    Raises:
+        UserError: some fact is another one on another rank; raised on the first rank, the others end.
+    """
+    everybody = gather(dict(facts))
+
+    def compare() -> None:
+        for rank, theirs in enumerate(everybody):
+            other = [key for key in facts if theirs.get(key) != facts[key]]
+            if other:
+                raise UserError(
+                    f"Ranks 0 and {rank} are not of one run",
+                    "; ".join(f"{key} is {facts[key]!r} and {theirs.get(key)!r}" for key in other),
+                    "Give every rank the same options and the same data",
+                )
+
+    on_first(compare)
+
+
+class RankLost(UserError):
+    """Another rank has ended, and this one cannot go on without it."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"Rank {ranks.rank()} stopped because another rank has ended",
+            why.splitlines()[0][:200] if why else "",
+            "What that rank has printed says why; the run goes on from its newest checkpoint by --resume",
+        )
+
+
+def is_rank_lost(error: BaseException) -> bool:
+    """Tell whether an error means that another rank is gone."""
+    if ranks.world_size() == 1 or not isinstance(error, RuntimeError):
+        return False
+    return isinstance(error, distributed.DistError) or any(sign in str(error) for sign in ("gloo/transport", "NCCL"))
 
 
 def require_even(batch_size: int, world_size: int) -> None:
