@@ -15,8 +15,10 @@ from ganvas.training import loop
 from ganvas.training.trainer import Plan
 from tiny_recipe import Settings, Tiny
 
-FOLDERS = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])
-"""What a process must have in PYTHONPATH to import these modules."""
+FOLDERS = os.pathsep.join(
+    [str(Path(__file__).parent), str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+)
+"""What a process must have in PYTHONPATH to import these modules, and the package that is tested."""
 RECIPE = str(Path(__file__).parents[1] / "tiny_recipe.py")
 STEPS = 8
 
