@@ -195,3 +195,29 @@ def test_a_blend_is_built_without_a_file(bundled):
     at_end = loading.build(weights.blend(first, second, 1.0))(low)
     assert torch.equal(at_end, F.interpolate(low, scale_factor=4, mode="nearest"))
     assert torch.equal(loading.build(weights.blend(first, second, 0.0))(low), loading.load("compact-x4")(low))
+
+
+def test_the_door_tells_what_a_model_is_without_its_weights(monkeypatch):
+    monkeypatch.setattr(loading.weights, "read", lambda _: pytest.fail("weights were read"))
+    opened = loading.open_model("default")
+    assert (opened.takes, opened.name, opened.card.scale, opened.run) == ("picture", "default", 4, None)
+    assert opened.licence == "CC-BY-SA-4.0"
+
+
+def test_the_door_builds_the_network_that_load_returns():
+    opened = loading.open_model("default")
+    again, loaded = opened.network(), loading.load("default")
+    assert all(torch.equal(a, b) for a, b in zip(again.state_dict().values(), loaded.state_dict().values()))
+    assert again is not opened.network()
+    assert loading.open_model(opened) is opened
+
+
+def test_a_network_in_memory_comes_through_the_same_door():
+    net = loading.load("default")
+    opened = loading.open_model(net)
+    assert opened.network() is net
+    assert opened.card == net.card
+    with pytest.raises(UserError, match="makes no clips"):
+        opened.require("clip", "clips")
+    with pytest.raises(UserError, match="holds no encoder"):
+        loading.open_model("default").network("encoder")

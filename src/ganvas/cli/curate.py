@@ -56,7 +56,7 @@ def curate(
         move_rejected: move what is left out below this folder.
         json: print JSON.
     """
-    from ganvas.cli.printing import print_json
+    from ganvas.cli.console import print_json
     from ganvas.data import curate as curating
 
     limits = curating.Limits(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tyro.conf import Positional
 
 from ganvas.cli import DONE
-from ganvas.cli.progress import Bar
+from ganvas.cli.console import Bar
 from ganvas.cli.score_printing import page_of, print_names, tell, write_report
 from ganvas.errors import UserError, did_you_mean
 

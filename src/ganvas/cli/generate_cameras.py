@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from tyro.conf import Positional
 
 from ganvas.cli import DONE
-from ganvas.cli.progress import Bar
+from ganvas.cli.console import Bar
 from ganvas.errors import UserError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ganvas.cli import DONE
-from ganvas.cli.progress import Bar
+from ganvas.cli.console import Bar
 
 if TYPE_CHECKING:
     from ganvas.inference.cameras.flyer import Flight, Flyer

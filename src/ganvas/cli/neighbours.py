@@ -8,7 +8,7 @@ from typing import Literal
 from tyro.conf import Positional
 
 from ganvas.cli import DONE
-from ganvas.cli.printing import print_json
+from ganvas.cli.console import print_json
 from ganvas.errors import UserError
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganvas.cli import DONE
-from ganvas.cli.printing import print_json
+from ganvas.cli.console import print_json
 from ganvas.errors import UserError
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ def styles(
         json: print JSON.
         quiet: print only errors.
     """
-    from ganvas.cli.printing import print_json
+    from ganvas.cli.console import print_json
     from ganvas.cli.upscale import Screen
     from ganvas.inference.styles import gather
     from ganvas.io import runs

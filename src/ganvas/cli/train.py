@@ -13,7 +13,7 @@ from typing import Any
 import tyro
 
 from ganvas.cli import DONE, STOPPED
-from ganvas.cli.printing import print_json
+from ganvas.cli.console import print_json
 from ganvas.errors import UserError
 
 

@@ -11,8 +11,7 @@ import numpy as np
 from tyro.conf import Positional
 
 from ganvas.cli import DONE, USER_ERROR
-from ganvas.cli.printing import print_json
-from ganvas.cli.progress import Bar
+from ganvas.cli.console import Bar, print_json
 from ganvas.errors import UserError
 
 

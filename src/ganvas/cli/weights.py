@@ -8,7 +8,7 @@ from typing import Any, Literal
 from tyro.conf import Positional
 
 from ganvas.cli import DONE, USER_ERROR
-from ganvas.cli.printing import print_facts, print_json
+from ganvas.cli.console import print_facts, print_json
 from ganvas.errors import UserError
 
 MOSAIC_PX = 64

@@ -9,7 +9,7 @@ from typing import Literal
 from tyro.conf import Positional
 
 from ganvas.cli import DONE
-from ganvas.cli.progress import Bar
+from ganvas.cli.console import Bar
 from ganvas.errors import UserError
 
 

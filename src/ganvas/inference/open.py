@@ -1,10 +1,18 @@
-"""From a name or a path to a network that is ready to run: `ganvas.load`, and the models that have names."""
+"""The door to trained models: from a name, a file or a run to what it is and what runs it.
+
+    open_model("default" | FILE | RUN | nn.Module) -> Opened: card, networks, attachments, suite
+
+Every verb, score and chain, and the Python API get at a model through `open_model`.
+"""
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any, Protocol, cast
 
 import torch
 import torch.nn.functional as F
@@ -12,9 +20,11 @@ from torch import Tensor, nn
 
 from ganvas import networks
 from ganvas.errors import UserError, did_you_mean
+from ganvas.inference.result import Progress, Result
 from ganvas.io import runs
 from ganvas.io.weights import files as weights
 from ganvas.io.weights.files import Weights
+from ganvas.protocol import Card
 
 DEFAULT = "compact-x4"
 BUNDLED = Path(__file__).parents[1] / "weights"
@@ -68,6 +78,149 @@ class ResizedOutput(nn.Module):
         return F.interpolate(high, size=size, mode="bicubic", align_corners=False)
 
 
+class Suite(Protocol):
+    """What runs one kind of model: the module `suite.py` of a package of this room."""
+
+    TAKES: str
+    """The kind, as `Card.input` names it."""
+    MAKES: str
+    """What it makes, in a few words."""
+    Options: type[Any]
+    """Dataclass of all that can be asked of it, with `out` for what it writes."""
+
+    def run(self, opened: Opened, options: Any, progress: Progress) -> list[Result]:
+        """Make what the options ask for, and return what became of each input.
+
+        Raises:
+            UserError: something is wrong that concerns all of the work; nothing was written then.
+        """
+        ...
+
+
+SUITES = {"picture": "picture", "seeds": "seeds", "labels": "labels", "clip": "clips", "camera": "cameras"}
+"""`Card.input` -> the package of this room whose `suite.py` runs such models; imported when it is first used."""
+
+
+def suite_of(takes: str) -> Suite:
+    """Return what runs the models of an input kind.
+
+    Raises:
+        UserError: nothing runs them.
+    """
+    if takes not in SUITES:
+        raise UserError(f"Nothing here runs models that take {takes}", do=did_you_mean(takes, SUITES))
+    return cast(Suite, importlib.import_module(f"ganvas.inference.{SUITES[takes]}.suite"))
+
+
+class Opened:
+    """A trained model: what it is, its networks, and what runs it. Weights are read when they are first needed.
+
+    Args:
+        card: what the model says of itself.
+        name: for files and messages.
+        path: of the weight file or run; None for a network made in memory.
+        module: that network.
+    """
+
+    def __init__(self, card: Card, name: str, path: Path | None = None, module: nn.Module | None = None) -> None:
+        self.card, self.name, self.path = card, name, path
+        self._module = module
+        self._read: Weights | None = None
+
+    def __str__(self) -> str:
+        return str(self.path or self.name)
+
+    @property
+    def takes(self) -> str:
+        """The kind of input: picture, seeds, labels, clip, camera or other."""
+        return self.card.input
+
+    @property
+    def run(self) -> Path | None:
+        """The run's folder, where the model is a run; it holds further networks."""
+        return self.path if self.path is not None and runs.is_run(self.path) else None
+
+    @property
+    def licence(self) -> str:
+        """Licence of the weights."""
+        return self.card.licence
+
+    @property
+    def suite(self) -> Suite:
+        """What runs it.
+
+        Raises:
+            UserError: nothing does.
+        """
+        return suite_of(self.takes)
+
+    @cached_property
+    def attachments(self) -> dict[str, Tensor]:
+        """Tensors that belong to the model without being in a network: style centres, statistics, banks."""
+        if self.path is None:
+            return {}
+        self._read = self._weights()
+        return dict(self._read.attachments)
+
+    def network(self, name: str = "generator", device: str | torch.device = "cpu") -> nn.Module:
+        """Build one of its networks anew, in eval mode, with its card as `.card`.
+
+        Raises:
+            UserError: the tensors do not fit the card, or only a run would hold this network.
+        """
+        if self._module is not None:
+            return self._module.to(device)
+        if name != "generator":
+            if self.run is None:
+                raise UserError(f"{self} holds no {name}", "A weight file is one network", "Give the run folder")
+            return build(weights.read_run(self.run, name), device)
+        # The tensors are let go of: the network holds them from here on.
+        read, self._read = self._weights(), None
+        return build(replace(read, card=self.card), device)
+
+    def _weights(self) -> Weights:
+        """Read the generator; its card then tells, of a run, also the step and the scores of the checkpoint."""
+        if self._read is not None:
+            return self._read
+        assert self.path is not None
+        read = weights.read(self.path)
+        self.card = replace(read.card, licence=self.card.licence, data=self.card.data)
+        return read
+
+    def require(self, takes: str, makes: str) -> None:
+        """Refuse a model of another kind.
+
+        Raises:
+            UserError: it takes something else.
+        """
+        if self.takes != takes:
+            do = "`ganvas inspect FILE` tells what a model is"
+            raise UserError(f"{self} makes no {makes}", f"It takes {_with_article(self.takes)}", do)
+
+
+def _with_article(takes: str) -> str:
+    return takes if takes in ("seeds", "labels") else f"a {takes}"
+
+
+def open_model(model: str | Path | nn.Module | Opened) -> Opened:
+    """Return a trained model by name, weight file or run folder; a network in memory is taken as it is.
+
+    Raises:
+        UserError: no such file or model, or a file that cannot be used.
+    """
+    if isinstance(model, Opened):
+        return model
+    if isinstance(model, nn.Module):
+        card = getattr(model, "card", None)
+        return Opened(card if isinstance(card, Card) else Card(network=""), type(model).__name__, module=model)
+    path = resolve(model)
+    card = weights.read_card(path)
+    known = _find(model)
+    if known is not None:
+        card = replace(card, licence=known.licence or card.licence, data=known.data or card.data)
+    return Opened(card, Path(model).stem, path)
+
+
 def load(path_or_name: str | Path, device: str | torch.device = "cpu", network: str = "generator") -> nn.Module:
     """Return the network of a weight file or of a model's name, in eval mode, with its card as `.card`.
 
@@ -79,10 +232,8 @@ def load(path_or_name: str | Path, device: str | torch.device = "cpu", network: 
     Raises:
         UserError: no such file or model, or a file that cannot be used.
     """
-    path = resolve(path_or_name)
-    read = weights.read_run(path, network) if runs.is_run(path) else weights.read(path)
-    model = _find(path_or_name)
-    return build(read if model is None else _with_terms(read, model), device)
+    opened = open_model(path_or_name)
+    return opened.network(network if opened.run else "generator", device)
 
 
 def build(read: Weights, device: str | torch.device = "cpu") -> nn.Module:
@@ -101,11 +252,6 @@ def build(read: Weights, device: str | torch.device = "cpu") -> nn.Module:
     whole = network if factor == 1 else ResizedOutput(network, factor)
     whole.card = read.card  # pyright: ignore[reportArgumentType, reportAttributeAccessIssue]
     return whole.eval().to(device)
-
-
-def _with_terms(read: Weights, model: Model) -> Weights:
-    card = replace(read.card, licence=model.licence or read.card.licence, data=model.data or read.card.data)
-    return replace(read, card=card)
 
 
 def _check_fit(wanted: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]], path: Path | None) -> None:

@@ -1,0 +1,142 @@
+"""What every verb shows: a bar on the terminal, a line or a JSON line for each result, the exit code."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ganvas.cli import DONE, USER_ERROR
+
+if TYPE_CHECKING:
+    from ganvas.cli.arguments import Printing
+    from ganvas.inference.result import Event, Progress, Result
+
+
+class Console:
+    """Shows the events of running work: `with Console(printing) as console: suite.run(..., console.progress)`.
+
+    Results go to the standard output; the bar, sentences and errors to the error stream. The bar is shown on a terminal
+    only.
+    """
+
+    def __init__(self, printing: Printing) -> None:
+        from ganvas.inference.result import Progress
+
+        self.as_json, self.quiet = printing.json, printing.quiet
+        self.progress: Progress = Progress(self.show)
+        self._bar = Bar(printing.quiet)
+        self._failed = False
+
+    def __enter__(self) -> Console:
+        self._bar.__enter__()
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self._bar.__exit__(*details)
+
+    @property
+    def code(self) -> int:
+        """Exit code after the work: an error where one of the inputs failed."""
+        return USER_ERROR if self._failed else DONE
+
+    def show(self, event: Event) -> None:
+        """Show an event of the work."""
+        from ganvas.inference.result import Moved, Said
+
+        if isinstance(event, Moved):
+            self._bar.move(event.name, event.done, event.total)
+        elif isinstance(event, Said):
+            self.say(event.text)
+        else:
+            self._failed |= bool(event.error)
+            self._show_result(event)
+
+    def say(self, text: str) -> None:
+        """Print a sentence that is no result on the error stream."""
+        if not self.quiet:
+            print(text, file=sys.stderr, flush=True)
+
+    def _show_result(self, result: Result) -> None:
+        if self.as_json:
+            print(json.dumps(result.row(), default=str), flush=True)
+        elif result.error:
+            print(f"ganvas: {result.error}", file=sys.stderr, flush=True)
+        elif not self.quiet:
+            print(line_of(result), flush=True)
+
+
+def line_of(result: Result) -> str:
+    """Return the line that tells what became of an input."""
+    parts = [result.output]
+    if result.frames > 1:
+        before = f", {result.resumed_frames} of them from before" if result.resumed_frames else ""
+        parts.append(f"{result.frames} frames{before}")
+    parts += [f"{result.width} x {result.height}", f"{result.seconds:.2f} s"]
+    if result.frames > 1:
+        parts.append(f"{result.seconds / max(1, result.frames - result.resumed_frames):.3f} s a frame")
+    elif result.seconds:
+        parts.append(f"{result.seconds / max(result.megapixels, 1e-9):.2f} s/MP")
+    parts += [", ".join(filter(None, (result.precision, result.tile and f"tiles {result.tile}")))]
+    note = f"  ({result.note})" if result.note else ""
+    return "  ".join(part for part in parts if part) + note
+
+
+class Bar:
+    """Progress on the terminal, a line for each part of the work; nothing where nobody watches."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.quiet = quiet or not sys.stderr.isatty()
+        self._bar: Any = None
+        self._tasks: dict[str, Any] = {}
+
+    def __enter__(self) -> Bar:
+        if not self.quiet:
+            from rich.console import Console as Terminal
+            from rich.progress import Progress as Lines
+
+            self._bar = Lines(console=Terminal(stderr=True), transient=True)
+            self._bar.start()
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def move(self, name: str, done: int, total: int | None) -> None:
+        """Move the line of one part, or of one file, which goes when it is done."""
+        if self._bar:
+            if name not in self._tasks:
+                self._tasks[name] = self._bar.add_task(Path(name).name, total=total)
+            self._bar.update(self._tasks[name], completed=done, visible=total is None or done < total)
+
+
+def print_json(value: Any) -> None:
+    """Print plain values as JSON."""
+    print(json.dumps(value, indent=2, default=str), flush=True)
+
+
+def print_facts(facts: Mapping[str, Any]) -> None:
+    """Print names and values in two columns, leaving out what is empty."""
+    width = max(map(len, facts))
+    for key, value in facts.items():
+        if value not in ("", {}, []):
+            print(f"{key.ljust(width)}  {_shown(value)}")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_shown(item)}" for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_shown, value))
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def print_columns(lines: Iterable[tuple[str, ...]]) -> None:
+    """Print lines of cells as a table, the first column to the left and the others to the right."""
+    lines = list(lines)
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    for first, *rest in lines:
+        print("  ".join([first.ljust(widths[0]), *(cell.rjust(size) for cell, size in zip(rest, widths[1:]))]))

@@ -1,0 +1,78 @@
+"""Options that all kinds of models have in common, and the error for one that a model cannot honour."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, TypeVar
+
+from ganvas.errors import UserError
+
+Precision: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
+Size: TypeAlias = tuple[int, int]
+"""Width and height in pixels."""
+Region: TypeAlias = tuple[int, int, int, int]
+"""X, Y, width and height of a part of a picture, in its pixels."""
+
+Taken = TypeVar("Taken")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Common:
+    """How and where any model runs; each option means the same for all kinds."""
+
+    precision: Precision = "auto"
+    """Arithmetic of the network; auto takes the machine's fastest."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:1."""
+    overwrite: bool = False
+    """Replace existing files."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommonOptions(Common):
+    """What every kind of model needs to write something."""
+
+    out: Path
+    """File or folder to write."""
+
+
+def changed(options: Any) -> dict[str, Any]:
+    """Return the options by name that differ from their defaults; what has none, such as a file, is no option."""
+    found = {}
+    for field in dataclasses.fields(options):
+        default, value = field.default, getattr(options, field.name)
+        if field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+        if default is not dataclasses.MISSING and value != default:
+            found[field.name] = value
+    return found
+
+
+def narrow(options: Any, kind: type[Taken], model: str, why: str, do: str = "Leave it out") -> Taken:
+    """Return the options that one kind of work takes: those among them that its own dataclass has.
+
+    This is the one place that refuses an option: what a kind of work does not declare, it cannot honour.
+
+    Args:
+        options: what the user asked for, of a wider dataclass.
+        kind: the dataclass of options that the work takes.
+        model: name of the model, for the error.
+        why: why the others mean nothing for it.
+        do: what to do about it.
+
+    Raises:
+        UserError: an option was changed that the work does not take.
+    """
+    taken = {field.name for field in dataclasses.fields(kind)}  # pyright: ignore[reportArgumentType]
+    refused = [spelled(name) for name in changed(options) if name not in taken]
+    if refused:
+        raise UserError(f"{', '.join(refused)} means nothing for {model}", why, do)
+    shared = [field.name for field in dataclasses.fields(options) if field.name in taken]
+    return kind(**{name: getattr(options, name) for name in shared})
+
+
+def spelled(name: str) -> str:
+    """Return an option as the user writes it."""
+    return "--" + name.replace("_", "-")
