@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ganvas.errors import UserError
-from ganvas.networks.blocks import SelfAttention, init_normal, norm_layer
+from ganvas.networks.blocks import SelfAttention, Upsampling, doubling_conv, init_normal, norm_layer
 from ganvas.networks.blocks import spectral as normalize_spectrally
 
 WIDEST = 8
@@ -21,6 +21,7 @@ class DCGANGenerator(nn.Module):
     (B, 128) -> (B, 3, 64, 64)
 
     The vector is drawn from N(0, 1). `attention_px` puts self-attention where the sides have that many pixels.
+    `upsampling` doubles by transposed convolutions (the paper's), or by `resize`, which leaves no grid in pictures.
     Source: Radford et al., "Unsupervised Representation Learning with DCGANs", section 3.
 
     Raises:
@@ -36,6 +37,7 @@ class DCGANGenerator(nn.Module):
         spectral: bool = False,
         attention_px: int = 0,
         channels_out: int = 3,
+        upsampling: Upsampling = "transposed",
     ) -> None:
         super().__init__()
         if size_px not in (32, 64, 128, 256):
@@ -51,13 +53,16 @@ class DCGANGenerator(nn.Module):
         channels = latent
         for side in sides:
             out = width * min(WIDEST, size_px // (2 * side))
-            stride, padding = (1, 0) if side == 4 else (2, 1)
-            conv = nn.ConvTranspose2d(channels, out, 4, stride, padding, bias=norm == "none")
+            bias = norm == "none"
+            if side == 4:  # from a vector, which has no neighbours to repeat
+                conv: nn.Module = nn.ConvTranspose2d(channels, out, 4, bias=bias)
+            else:
+                conv = doubling_conv(channels, out, upsampling, bias=bias)
             layers += [conv, norm_layer(norm, out), nn.ReLU()]
             if side == attention_px:
                 layers.append(SelfAttention(out))
             channels = out
-        layers += [nn.ConvTranspose2d(channels, channels_out, 4, 2, 1), nn.Tanh()]
+        layers += [doubling_conv(channels, channels_out, upsampling), nn.Tanh()]
         self.body = nn.Sequential(*layers)
         init_normal(self)
         if spectral:

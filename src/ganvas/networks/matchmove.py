@@ -15,7 +15,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganvas.errors import UserError
-from ganvas.networks.blocks import Norm, SelfAttention, init_icnr, init_orthogonal, norm_layer
+from ganvas.networks.blocks import (
+    Norm,
+    SelfAttention,
+    Upsampling,
+    doubling_conv,
+    init_icnr,
+    init_orthogonal,
+    norm_layer,
+)
 from ganvas.networks.blocks import spectral as normalize_spectrally
 from ganvas.networks.ray_table import RayPlanes, RayTable
 from ganvas.protocol import Verdict
@@ -69,11 +77,19 @@ class TransposeBlock(nn.Module):
     """
 
     def __init__(
-        self, channels_in: int, channels_out: int, first: bool, norm: Norm, spectral: bool, drop: float
+        self,
+        channels_in: int,
+        channels_out: int,
+        upsampling: Upsampling | None,
+        norm: Norm,
+        spectral: bool,
+        drop: float,
     ) -> None:
         super().__init__()
-        stride, padding = (1, 0) if first else (2, 1)
-        self.conv = nn.ConvTranspose2d(channels_in, channels_out, 4, stride, padding, bias=False)
+        if upsampling is None:  # a vector to 4 x 4
+            self.conv: nn.Module = nn.ConvTranspose2d(channels_in, channels_out, 4, bias=False)
+        else:
+            self.conv = doubling_conv(channels_in, channels_out, upsampling, bias=False)
         init_orthogonal(self.conv)
         self.norm, self.drop = norm_layer(norm, channels_out), nn.Dropout(drop)
         self.resize = ChannelResize(channels_in, channels_out)
@@ -275,6 +291,7 @@ class CameraGenerator(nn.Module):
         coarse_px: int = 0,
         spectral: bool = False,
         drop: float = 0.0,
+        upsampling: Upsampling = "transposed",
     ) -> None:
         super().__init__()
         if size_px < 16 or size_px & (size_px - 1):
@@ -304,8 +321,8 @@ class CameraGenerator(nn.Module):
                 seen[side] = rays_width if rays_layers else _known(octaves, tables)
         widths = [width * min(4, size_px // (2 * side)) for side in sides]
         self.blocks = nn.ModuleList([
-            TransposeBlock(self.standardize.channels, 8 * width, True, norm, spectral, drop),
-            TransposeBlock(8 * width, 4 * width, False, norm, spectral, drop),
+            TransposeBlock(self.standardize.channels, 8 * width, None, norm, spectral, drop),
+            TransposeBlock(8 * width, 4 * width, upsampling, norm, spectral, drop),
         ])  # fmt: skip
         channels = 4 * width
         self.stages: dict[int, int] = {}

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from ganvas.errors import UserError
-from ganvas.networks.blocks import init_normal, pad_to_multiple
+from ganvas.networks.blocks import Upsampling, doubling_conv, init_normal, pad_to_multiple
 
 FEW_PIXELS = 4096
 """Maps of fewer pixels are normalised in another way, for speed alone."""
@@ -98,23 +98,24 @@ def _halving(channels: int) -> list[nn.Module]:
     return [nn.Conv2d(channels, 2 * channels, 3, 2, 1), InstanceNorm(), nn.ReLU()]
 
 
-def _doubling(channels: int) -> list[nn.Module]:
-    conv = nn.ConvTranspose2d(channels, channels // 2, 3, 2, 1, output_padding=1)
-    return [conv, InstanceNorm(), nn.ReLU()]
+def _doubling(channels: int, upsampling: Upsampling) -> list[nn.Module]:
+    return [doubling_conv(channels, channels // 2, upsampling, kernel=3), InstanceNorm(), nn.ReLU()]
 
 
 def _head(width: int, channels_out: int) -> list[nn.Module]:
     return [nn.ReflectionPad2d(3), nn.Conv2d(width, channels_out, 7), nn.Tanh()]
 
 
-def _trunk(channels_in: int, width: int, downs: int, blocks: int) -> list[nn.Module]:
+def _trunk(
+    channels_in: int, width: int, downs: int, blocks: int, upsampling: Upsampling = "transposed"
+) -> list[nn.Module]:
     """Return the global generator without its head: from the condition to `width` channels of the same size."""
     layers = _entrance(channels_in, width)
     for level in range(downs):
         layers += _halving(width * 2**level)
     layers += [ResidualBlock(width * 2**downs) for _ in range(blocks)]
     for level in reversed(range(1, downs + 1)):
-        layers += _doubling(width * 2**level)
+        layers += _doubling(width * 2**level, upsampling)
     return layers
 
 
@@ -142,20 +143,28 @@ class GlobalGenerator(nn.Module):
     Args:
         width: channels of the first and the last map; they double with each halving.
         downs: halvings; 3 makes a network a quarter as large, for small data.
+        upsampling: `transposed` (the original's) or `resize`, which leaves no grid in pictures (ours).
 
     Raises:
         UserError: a number is too small for a network.
     """
 
     def __init__(
-        self, channels_in: int = 36, channels_out: int = 3, width: int = 64, downs: int = 4, blocks: int = 9
+        self,
+        channels_in: int = 36,
+        channels_out: int = 3,
+        width: int = 64,
+        downs: int = 4,
+        blocks: int = 9,
+        upsampling: Upsampling = "transposed",
     ) -> None:
         super().__init__()
         _require("A global generator", 1, channels_in=channels_in, channels_out=channels_out, width=width, downs=downs)
         _require("A global generator", 0, blocks=blocks)
         self.enhancers = 0
         self.multiple_of = 2**downs
-        self.model = nn.Sequential(*_trunk(channels_in, width, downs, blocks), *_head(width, channels_out))
+        trunk = _trunk(channels_in, width, downs, blocks, upsampling)
+        self.model = nn.Sequential(*trunk, *_head(width, channels_out))
         init_normal(self)
 
     def forward(self, condition: Tensor) -> Tensor:
@@ -178,6 +187,7 @@ class LocalEnhancer(nn.Module):
         blocks: its residual blocks.
         enhancers: how many; the original's `n_local_enhancers`.
         local_blocks: residual blocks of each enhancer.
+        upsampling: `transposed` (the original's) or `resize`, which leaves no grid in pictures (ours).
 
     Raises:
         UserError: a number is too small for a network.
@@ -192,6 +202,7 @@ class LocalEnhancer(nn.Module):
         blocks: int = 9,
         enhancers: int = 1,
         local_blocks: int = 3,
+        upsampling: Upsampling = "transposed",
     ) -> None:
         super().__init__()
         _require("A local enhancer", 1, channels_in=channels_in, channels_out=channels_out, width=width, downs=downs)
@@ -199,11 +210,11 @@ class LocalEnhancer(nn.Module):
         _require("A local enhancer", 0, blocks=blocks, local_blocks=local_blocks)
         self.enhancers = enhancers
         self.multiple_of = 2 ** (downs + enhancers)
-        self.model = nn.Sequential(*_trunk(channels_in, width * 2**enhancers, downs, blocks))
+        self.model = nn.Sequential(*_trunk(channels_in, width * 2**enhancers, downs, blocks, upsampling))
         for number in range(1, enhancers + 1):
             fine = width * 2 ** (enhancers - number)
             back: list[nn.Module] = [ResidualBlock(2 * fine) for _ in range(local_blocks)]
-            back += _doubling(2 * fine)
+            back += _doubling(2 * fine, upsampling)
             if number == enhancers:
                 back += _head(fine, channels_out)
             self.add_module(f"model{number}_1", nn.Sequential(*_entrance(channels_in, fine), *_halving(fine)))

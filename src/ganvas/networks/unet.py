@@ -11,7 +11,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganvas.errors import UserError
-from ganvas.networks.blocks import Norm, PixelShuffleUpsample, init_icnr, init_normal, norm_layer, pad_to_multiple
+from ganvas.networks.blocks import (
+    Norm,
+    PixelShuffleUpsample,
+    Upsampling,
+    doubling_conv,
+    init_icnr,
+    init_normal,
+    norm_layer,
+    pad_to_multiple,
+)
 
 WIDEST = 8
 """Layers of the U grow to this many times the first width and no further."""
@@ -35,7 +44,8 @@ class SuperResolvingUNet(nn.Module):
     convolution of the encoder's first width. `seed` is seed 004's for checkpoints of its shape: the outermost level
     gives 512 channels and one more transposed convolution doubles once. `base` adds the enlarged picture to the
     result instead of a tanh; `faithful` also corrects the sum so that, shrunk again, it is the input. `detail` is the
-    gain of the finest detail at inference: L1 damps what it is unsure of; 0 is the gain that training finds. Any size:
+    gain of the finest detail at inference: L1 damps what it is unsure of; 0 is the gain that training finds.
+    `upsampling` is how the decoder doubles: transposed (the papers'), or `resize`, which leaves no grid. Any size:
     sides are padded to a multiple of 2^downs and cut again. Values in [-1, 1]; channels after the first three (label
     maps, classes) are conditions.
     Source: Ronneberger et al. 2015; Isola et al. 2017, appendix 6.1.1; SuperResGANUnet, seed 004.
@@ -54,6 +64,7 @@ class SuperResolvingUNet(nn.Module):
         tail: Literal["symmetric", "seed"] = "symmetric",
         base: Base = "none",
         detail: float = 1.0,
+        upsampling: Upsampling = "transposed",
     ) -> None:
         super().__init__()
         if scale not in SCALES:
@@ -73,16 +84,16 @@ class SuperResolvingUNet(nn.Module):
         )
         # From the bottom up; every level but the lowest is shown its partner's features, too.
         self.up = nn.ModuleList(
-            _doubling(wide[level] * (1 if level == downs - 1 else 2), wide[level - 1], norm)
+            _doubling(wide[level] * (1 if level == downs - 1 else 2), wide[level - 1], norm, upsampling)
             for level in range(downs - 1, 0, -1)
         )
         joined = wide[0] * (2 if downs > 1 else 1)
         if tail == "seed":
-            self.outermost = nn.ConvTranspose2d(joined, SEED_TAIL_CHANNELS, 4, 2, 1)
+            self.outermost = doubling_conv(joined, SEED_TAIL_CHANNELS, upsampling)
             self.outermost_norm = norm_layer("batch", SEED_TAIL_CHANNELS)
-            self.last: nn.Module = nn.ConvTranspose2d(SEED_TAIL_CHANNELS, 3, 4, 2, 1)
+            self.last: nn.Module = doubling_conv(SEED_TAIL_CHANNELS, 3, upsampling)
         else:
-            self.outermost = _doubling(joined, width, norm)
+            self.outermost = _doubling(joined, width, norm, upsampling)
             doublings = scale.bit_length() - 1
             self.tail = nn.ModuleList(_TailLevel(width, channels_in, norm) for _ in range(doublings))
             self.last = nn.Conv2d(width + channels_in, 3, 3, padding=1)
@@ -248,6 +259,6 @@ def _halving(channels_in: int, channels_out: int, norm: Norm, plain: bool) -> nn
     return nn.Sequential(conv) if plain else nn.Sequential(conv, norm_layer(norm, channels_out))
 
 
-def _doubling(channels_in: int, channels_out: int, norm: Norm) -> nn.Sequential:
-    conv = nn.ConvTranspose2d(channels_in, channels_out, 4, 2, 1, bias=norm == "none")
+def _doubling(channels_in: int, channels_out: int, norm: Norm, upsampling: Upsampling) -> nn.Sequential:
+    conv = doubling_conv(channels_in, channels_out, upsampling, bias=norm == "none")
     return nn.Sequential(conv, norm_layer(norm, channels_out))

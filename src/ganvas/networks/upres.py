@@ -10,7 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganvas.errors import UserError
-from ganvas.networks.blocks import SyncedBatchNorm2d, init_normal, norm_layer, pad_to_multiple
+from ganvas.networks.blocks import (
+    SyncedBatchNorm2d,
+    Upsampling,
+    doubling_conv,
+    init_normal,
+    norm_layer,
+    pad_to_multiple,
+)
 from ganvas.networks.unet import Base, DetailGain, based, detail_of
 from ganvas.protocol import Verdict
 
@@ -29,13 +36,14 @@ class JNet(nn.Module):
 
     (B, 6, H, W) -> (B, 3, 8H, 8W)
 
-    Each doubling is a transposed convolution and two convolutions; what the encoder has at the same size joins in
-    between, the input itself at its own size. The encoder's widths are divided by `encoder_width_div`. `norm` is that
-    of all layers but those at one pixel: `batch` with running statistics, `batch_statistics` with those of the batch
-    even at inference. `base` adds the enlarged picture to the result instead of a tanh; `faithful` also
-    corrects the sum so that, shrunk again, it is the input; `detail` is the gain of the finest detail at inference, 0
-    the one that training finds. Made for tiles of 32 px; other sizes are padded to a multiple of 32 and cut again.
-    Values in [-1, 1]; channels after the third are the guide.
+    Each doubling is a transposed convolution (or, by `upsampling="resize"`, one that leaves no grid) and two
+    convolutions; what the encoder has at the same size joins in between, the input itself at its own size. The
+    encoder's widths are divided by `encoder_width_div`. `norm` is that of all layers but those at one pixel: `batch`
+    with running statistics, `batch_statistics` with those of the batch even at inference. `base` adds the enlarged
+    picture to the result instead of a tanh; `faithful` also corrects the sum so that, shrunk again, it is the input;
+    `detail` is the gain of the finest detail at inference, 0 the one that training finds. Made for tiles of 32 px;
+    other sizes are padded to a multiple of 32 and cut again. Values in [-1, 1]; channels after the third are the
+    guide.
     Source: M. Tyka's tiled upres, seed 001 and its figure method2; kernel sizes (4, 3) are ours.
 
     Raises:
@@ -51,6 +59,7 @@ class JNet(nn.Module):
         norm: JNorm = "none",
         base: Base = "none",
         detail: float = 1.0,
+        upsampling: Upsampling = "transposed",
     ) -> None:
         super().__init__()
         if scale not in (2, 4, 8, 16):
@@ -69,7 +78,7 @@ class JNet(nn.Module):
         )
         skips = [*slim[-2::-1], channels_in, *[0] * (len(rich) - HALVINGS)]
         self.up = nn.ModuleList(
-            _Doubling(wide, out, skip, norm) for wide, out, skip in zip([slim[-1], *rich], rich, skips)
+            _Doubling(wide, out, skip, norm, upsampling) for wide, out, skip in zip([slim[-1], *rich], rich, skips)
         )
         self.last = nn.Conv2d(rich[-1], 3, 3, padding=1)
         init_normal(self)
@@ -95,9 +104,9 @@ class JNet(nn.Module):
 
 
 class _Doubling(nn.Module):
-    def __init__(self, channels_in: int, channels_out: int, skip: int, norm: JNorm) -> None:
+    def __init__(self, channels_in: int, channels_out: int, skip: int, norm: JNorm, upsampling: Upsampling) -> None:
         super().__init__()
-        self.grow = _normed(nn.ConvTranspose2d(channels_in, channels_out, 4, 2, 1), norm)
+        self.grow = _normed(doubling_conv(channels_in, channels_out, upsampling), norm)
         self.join = _normed(nn.Conv2d(channels_out + skip, channels_out, 3, padding=1), norm)
         self.refine = _normed(nn.Conv2d(channels_out, channels_out, 3, padding=1), norm)
 

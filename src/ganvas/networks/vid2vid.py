@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganvas.errors import UserError
-from ganvas.networks.blocks import init_normal, pad_to_multiple
+from ganvas.networks.blocks import Upsampling, init_normal, pad_to_multiple
 from ganvas.networks.vid2vid_blocks import Norm, decoder, doubling, encoder, head, residual_blocks
 from ganvas.networks.warping import Sampling, warp
 
@@ -156,6 +156,7 @@ class CompositeGenerator(_Heads):
         with_flow: bool,
         foreground: Sequence[int],
         blending: Blending = PAPER,
+        upsampling: Upsampling = "transposed",
     ) -> None:
         super().__init__(channels_label, width, FLOW_PX, with_flow, foreground, blending)
         channels_labels, channels_previous = frames * channels_label, 3 * (frames - 1)
@@ -164,15 +165,15 @@ class CompositeGenerator(_Heads):
         self.model_down_seg = encoder(channels_labels, width, downs, early, norm)
         self.model_down_img = encoder(channels_previous, width, downs, early, norm)
         self.model_res_img = nn.Sequential(*residual_blocks(deep, later, norm))
-        self.model_up_img = nn.Sequential(*decoder(width, downs, norm))
+        self.model_up_img = nn.Sequential(*decoder(width, downs, norm, upsampling))
         if with_flow:
             self.model_res_flow = nn.Sequential(*residual_blocks(deep, later, norm))
-            self.model_up_flow = nn.Sequential(*decoder(width, downs, norm))
+            self.model_up_flow = nn.Sequential(*decoder(width, downs, norm, upsampling))
         if self.foreground:
             half = width // 2
             self.indv_down = encoder(channels_labels, half, downs, early, norm)
             self.indv_res = nn.Sequential(*residual_blocks(half * 2**downs, later, norm))
-            self.indv_up = nn.Sequential(*decoder(half, downs, norm))
+            self.indv_up = nn.Sequential(*decoder(half, downs, norm, upsampling))
 
     def features(self, labels: Tensor, previous: Tensor) -> Features:
         """Return the maps before the heads."""
@@ -204,18 +205,23 @@ class LocalGenerator(_Heads):
         with_flow: bool = True,
         foreground: Sequence[int] = (),
         blending: Blending = PAPER,
+        upsampling: Upsampling = "transposed",
     ) -> None:
         super().__init__(channels_label, width, FLOW_PX * 2**scale, with_flow, foreground, blending)
         self.frames = frames
         stacked, pictures = frames * channels_label, 3 * (frames - 1)
         self.model_down_seg = encoder(stacked, width, 1, 0, norm)
         self.model_down_img = encoder(pictures, width, 1, 0, norm)
-        self.model_up_img = nn.Sequential(*residual_blocks(2 * width, blocks, norm), *doubling(2 * width, norm))
+        self.model_up_img = nn.Sequential(
+            *residual_blocks(2 * width, blocks, norm), *doubling(2 * width, norm, upsampling)
+        )
         if with_flow:
-            self.model_up_flow = nn.Sequential(*residual_blocks(2 * width, blocks, norm), *doubling(2 * width, norm))
+            self.model_up_flow = nn.Sequential(
+                *residual_blocks(2 * width, blocks, norm), *doubling(2 * width, norm, upsampling)
+            )
         if self.foreground:
             self.indv_down = encoder(stacked, width // 2, 1, 0, norm)
-            self.indv_up = nn.Sequential(*residual_blocks(width, blocks, norm), *doubling(width, norm))
+            self.indv_up = nn.Sequential(*residual_blocks(width, blocks, norm), *doubling(width, norm, upsampling))
         init_normal(self)
 
     def features(self, labels: Tensor, previous: Tensor, coarse: Features | None) -> Features:
@@ -262,6 +268,7 @@ class Vid2Vid(nn.Module):
         mask_slope: steepness of the mask's sigmoid: above 1 (the paper's) it tends to all or nothing (ours).
         repainted_classes: planes at the beginning of a condition that say the class; where that of the last frame,
             fetched along the flow, is another, a pixel is hallucinated whatever the mask says (ours); 0 for none.
+        upsampling: `transposed` (the paper's) or `resize`, which leaves no grid in pictures (ours).
 
     Raises:
         UserError: a number is too small for a network, or a foreground label does not exist.
@@ -282,6 +289,7 @@ class Vid2Vid(nn.Module):
         sampling: Sampling = "bilinear",
         mask_slope: float = 1.0,
         repainted_classes: int = 0,
+        upsampling: Upsampling = "transposed",
     ) -> None:
         super().__init__()
         numbers = {"channels_label": channels_label, "width": width, "downs": downs, "scales": scales}
@@ -297,12 +305,12 @@ class Vid2Vid(nn.Module):
         self.multiple_of = 2 ** (downs + scales - 1)
         blending = Blending(sampling, mask_slope, repainted_classes)
         self.scale0 = CompositeGenerator(
-            channels_label, frames, width, downs, blocks, norm, with_flow, foreground, blending
+            channels_label, frames, width, downs, blocks, norm, with_flow, foreground, blending, upsampling
         )  # fmt: skip
         for scale in range(1, scales):
             narrow = width // 2**scale
             finer = LocalGenerator(
-                channels_label, frames, narrow, local_blocks, scale, norm, with_flow, foreground, blending
+                channels_label, frames, narrow, local_blocks, scale, norm, with_flow, foreground, blending, upsampling
             )
             self.add_module(f"scale{scale}", finer)
         init_normal(self)

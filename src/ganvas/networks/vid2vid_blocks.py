@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from ganvas.networks.blocks import norm_layer
+from ganvas.networks.blocks import Upsampling, doubling_conv, norm_layer
 
 Norm = Literal["batch", "instance", "tracked_instance"]
 
@@ -45,9 +45,9 @@ def _halving(channels: int, norm: Norm) -> list[nn.Module]:
     return [nn.Conv2d(channels, 2 * channels, 3, 2, 1), _norm(norm, 2 * channels), nn.ReLU(inplace=True)]
 
 
-def doubling(channels: int, norm: Norm) -> list[nn.Module]:
+def doubling(channels: int, norm: Norm, upsampling: Upsampling = "transposed") -> list[nn.Module]:
     """Return the layers that double the sides and halve the channels."""
-    conv = nn.ConvTranspose2d(channels, channels // 2, 3, 2, 1, output_padding=1)
+    conv = doubling_conv(channels, channels // 2, upsampling, kernel=3)
     return [conv, _norm(norm, channels // 2), nn.ReLU(inplace=True)]
 
 
@@ -64,9 +64,9 @@ def residual_blocks(channels: int, number: int, norm: Norm) -> list[nn.Module]:
     return [ResidualBlock(channels, norm) for _ in range(number)]
 
 
-def decoder(width: int, downs: int, norm: Norm) -> list[nn.Module]:
+def decoder(width: int, downs: int, norm: Norm, upsampling: Upsampling = "transposed") -> list[nn.Module]:
     """Return the layers that double the sides as often as an encoder halved them."""
-    return [layer for level in reversed(range(downs)) for layer in doubling(2 * width * 2**level, norm)]
+    return [layer for level in reversed(range(downs)) for layer in doubling(2 * width * 2**level, norm, upsampling)]
 
 
 def head(width: int, channels_out: int, *last: nn.Module) -> nn.Sequential:

@@ -333,7 +333,7 @@ class Pix2PixHD(Recipe):
         card = generator_card(
             0 if is_picture else self._num_labels(), boundaries=s.boundaries and not is_picture,
             features=s.instance_features, width=s.global_width >> s.enhancers, downs=s.downs, blocks=s.blocks,
-            enhancers=s.enhancers, local_blocks=s.local_blocks,
+            enhancers=s.enhancers, local_blocks=s.local_blocks, upsampling=s.upsampling,
         )  # fmt: skip
         legend = [] if data is None else [{"id": e.id, "name": e.name, "color": list(e.color)} for e in data.legend]
         extra = {

@@ -80,6 +80,8 @@ class Settings(Training):
     """Norm in the generator."""
     generator_spectral: bool = False
     """Spectral norm in the generator."""
+    upsampling: Literal["transposed", "resize"] = "transposed"
+    """How the sides are doubled: transposed convolutions (the paper's), or `resize`, which leaves no grid (ours)."""
     attention_px: int = 0
     """Resolution at which the generator has self-attention; 0 for none."""
     discriminator_norm: Literal["batch", "instance", "spectral", "none"] = "batch"
@@ -329,7 +331,7 @@ class Relativistic(Recipe):
             network="dcgan_generator",
             settings={
                 "latent": s.latent, "size_px": s.size_px, "width": s.width, "norm": s.generator_norm,
-                "spectral": s.generator_spectral, "attention_px": s.attention_px,
+                "spectral": s.generator_spectral, "attention_px": s.attention_px, "upsampling": s.upsampling,
             },
             input="seeds", range=(-1.0, 1.0), channels_in=s.latent, tiling="internal", recipe="relativistic",
             purpose=f"pictures of {s.size_px} px from noise", data=s.data,

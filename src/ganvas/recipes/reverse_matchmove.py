@@ -102,6 +102,8 @@ class Settings(Training):
     """Cells across a learned table of directions, in which each ray is looked up; 0 for none."""
     rays_planes: int = 0
     """Planes across each axis, near what the cameras look at, with tables of where rays cross them; 0 for none."""
+    upsampling: Literal["transposed", "resize"] = "transposed"
+    """How the sides are doubled: transposed convolutions (the post's), or `resize`, which leaves no grid (ours)."""
     generator_norm: Literal["batch", "instance", "none"] = "batch"
     """Norm in the generator."""
     attention_px: int = 0
@@ -380,7 +382,7 @@ class ReverseMatchmove(Recipe):
                 "rays_layers": s.rays_layers, "rays_width": s.rays_width, "rays_table": s.rays_table,
                 "rays_planes": s.rays_planes, "centre": self._training().centre() if self._views else None,
                 "norm": s.generator_norm, "attention_px": s.attention_px, "coarse_px": s.coarse_px,
-                "spectral": s.generator_spectral, "drop": s.dropout,
+                "spectral": s.generator_spectral, "drop": s.dropout, "upsampling": s.upsampling,
             },
             input="camera", range=(-1.0, 1.0), channels_in=13, tiling="internal", recipe="reverse_matchmove",
             purpose=f"views of {s.size_px} px from cameras", data=s.data, extra=self._told() if self._views else {},

@@ -96,6 +96,8 @@ class Settings(Training):
     """Norm of the generator."""
     tail: Literal["symmetric", "seed"] = "symmetric"
     """How it goes beyond its input's size: levels with partners, or the seed's one more transposed convolution."""
+    upsampling: Literal["transposed", "resize"] = "transposed"
+    """How the sides are doubled: transposed convolutions (the seed's), or `resize`, which leaves no grid (ours)."""
     base: Literal["none", "bicubic", "faithful"] = "none"
     """What the network adds to: `bicubic` learns faster; `faithful`, ours, also makes the sum, shrunk, the input."""
     detail: float = 1.0
@@ -409,7 +411,7 @@ class SuperResolvingUNets(Recipe):
         channels = 3 + s.num_labels + s.num_classes
         settings = {
             "scale": s.scale, "width": s.width, "downs": s.downs, "channels_in": channels, "norm": s.norm,
-            "tail": s.tail, "base": s.base, "detail": s.detail,
+            "tail": s.tail, "base": s.base, "detail": s.detail, "upsampling": s.upsampling,
         }  # fmt: skip
         doublings = " -> ".join(str(s.low_px * s.scale**number) for number in range(s.iterations + 1))
         names = self.class_names or [str(number) for number in range(s.num_classes)]

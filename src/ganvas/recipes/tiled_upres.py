@@ -74,6 +74,8 @@ class Settings(Training):
     """By what the encoder's channels are divided (the text says 4, the figure shows 1)."""
     norm: Literal["none", "instance", "batch", "batch_statistics"] = "none"
     """Norm of the generator; `batch_statistics` is batch norm that uses the batch's statistics at inference, too."""
+    upsampling: Literal["transposed", "resize"] = "transposed"
+    """How the sides are doubled: transposed convolutions (the post's), or `resize`, which leaves no grid (ours)."""
     base: Literal["none", "bicubic", "faithful"] = "none"
     """What the network adds to: `bicubic` learns faster; `faithful`, ours, also makes the sum, shrunk, the input."""
     detail: float = 1.0
@@ -243,6 +245,7 @@ class TiledUpres(Recipe):
         settings = {
             "channels_in": 3 + self.guide.channels, "width": s.width, "encoder_width_div": s.encoder_width_div,
             "scale": s.scale, "norm": s.norm, "base": s.base, "detail": s.detail,
+            "upsampling": s.upsampling,
         }  # fmt: skip
         upres = {
             "guide": asdict(self._guide_settings()), "tile_px": s.tile_px, "low_px": s.low_px,

@@ -396,7 +396,7 @@ class Vid2VidRecipe(Recipe):
             "channels_label": self.channels_label + s.instance_features, "frames": s.past_frames + 1,
             "width": s.width, "downs": s.downs, "blocks": s.blocks, "scales": s.scales, "norm": s.norm,
             "with_flow": s.with_flow, "foreground": list(self.foreground()), "sampling": s.sampling,
-            "mask_slope": s.mask_slope,
+            "mask_slope": s.mask_slope, "upsampling": s.upsampling,
             "repainted_classes": self.num_labels if s.repaint_relabelled and self._has_labels else 0,
         }  # fmt: skip
         extra = {

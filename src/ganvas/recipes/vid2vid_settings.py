@@ -41,6 +41,8 @@ class Settings(Training):
     """Residual blocks of the coarsest scale."""
     norm: Literal["batch", "instance"] = "batch"
     """Norm in all networks."""
+    upsampling: Literal["transposed", "resize"] = "transposed"
+    """How the sides are doubled: transposed convolutions (the paper's), or `resize`, which leaves no grid (ours)."""
     with_flow: bool = True
     """False leaves the flow branch out: every frame is hallucinated (an ablation of the paper's)."""
     sampling: Literal["bilinear", "bicubic"] = "bilinear"

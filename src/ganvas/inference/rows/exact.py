@@ -31,6 +31,7 @@ from ganvas.inference.rows.layers import (
     Kind,
     Moments,
     Normalised,
+    Repeated,
     Rows,
     Size,
     Statistics,
@@ -38,6 +39,7 @@ from ganvas.inference.rows.layers import (
     Transposed,
 )
 from ganvas.io.spill import require_room
+from ganvas.networks.blocks import ResizeConv2d
 from ganvas.networks.pix2pixhd import GlobalGenerator, InstanceNorm, LocalEnhancer, ResidualBlock
 
 Condition: TypeAlias = Callable[[int, int], Tensor]
@@ -312,6 +314,9 @@ class _Walk:
             layer = ahead.pop(0)
             if isinstance(layer, nn.ReflectionPad2d):
                 reflect_px = int(layer.padding[0])
+            elif isinstance(layer, ResizeConv2d):
+                rows = Convolved(Repeated(rows), layer)
+                keep = any(isinstance(later, ResizeConv2d) for later in ahead)
             elif isinstance(layer, nn.Conv2d):
                 rows, keep = Convolved(rows, layer, reflect_px), reflect_px == 0
                 reflect_px = 0

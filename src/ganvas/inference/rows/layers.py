@@ -170,6 +170,23 @@ class Convolved(Rows):
         return F.pad(rows, (0, 0, above, below)) if above or below else rows
 
 
+class Repeated(Rows):
+    """A map whose every pixel stands twice along both axes."""
+
+    def __init__(self, source: Rows) -> None:
+        self._source, self.sources = source, (source,)
+        channels, height, width = source.size
+        self.size = Size(channels, 2 * height, 2 * width)
+        self.cost = source.cost
+        self.workspace = (source.workspace + source.size.row) // 2 + self.size.row
+
+    def read(self, top: int, bottom: int) -> Tensor:
+        first = top // 2
+        rows = self._source.read(first, (bottom + 1) // 2)
+        rows = rows.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+        return rows[:, :, top - 2 * first : bottom - 2 * first]
+
+
 class Transposed(Rows):
     """A transposed convolution of a map: one that doubles its sides."""
 

@@ -31,6 +31,7 @@ def generator_card(
     enhancers: int = 0,
     local_blocks: int = 3,
     channels_out: int = 3,
+    upsampling: str = "transposed",
 ) -> Card:
     """Return the card of a generator: `global` without enhancers, otherwise `local`.
 
@@ -40,10 +41,12 @@ def generator_card(
         features: channels of an encoder's features in the condition.
         channels_in: channels of the condition; 0 counts them.
         width: channels of the finest maps.
+        upsampling: `transposed`, as all published files, or `resize`.
     """
     settings: dict[str, Any] = {
         "channels_in": channels_in or (num_labels or 3) + boundaries + features,
         "channels_out": channels_out, "width": width, "downs": downs, "blocks": blocks,
+        "upsampling": upsampling,
     }  # fmt: skip
     if enhancers:
         settings |= {"enhancers": enhancers, "local_blocks": local_blocks}
