@@ -33,8 +33,8 @@ def test_white_noise_has_next_to_none() -> None:
 def test_a_wave_has_the_energy_of_the_closed_form(period: int, along: str) -> None:
     amplitude, deviation = 0.05, 0.1
     pictures = noise() + amplitude * wave(128, 192, period, along)
-    # Under a window w, a wave of amplitude A has the power (A/2)^2 (sum w)^2, at half the sampling frequency A^2
-    # (sum w)^2, and white noise has its variance times sum w^2; (sum w)^2 / sum w^2 of a Hann window is 2/3 of its length.
+    # Under a window w, a wave of amplitude A has the power (A/2)^2 (sum w)^2, at half the sampling frequency A^2 times
+    # (sum w)^2. White noise has its variance times sum w^2; (sum w)^2 / sum w^2 of a Hann window is 2/3 L.
     power = amplitude**2 / (1 if period == 2 else 4)
     expected = 10 * math.log10(1 + power * (TILE_PX * 2 / 3) ** 2 / deviation**2)
     found = grid_energy(pictures)
