@@ -10,16 +10,19 @@ from ganvas.networks import build
 from ganvas.networks.blocks import ResizeConv2d
 from ganvas.recipes.base import find
 
-NAMES = {"pix2pixhd": {"num_labels": 3}, "vid2vid": {"num_labels": 3}, "relativistic": {}, "superres_unet": {},
-         "tiled_upres": {"guide": "none"}, "reverse_matchmove": {"rays_px": 0, "rays_table": 0, "rays_planes": 0, "rays_layers": 0}}  # fmt: skip
+WITHOUT_RAYS = {"rays_px": 0, "rays_table": 0, "rays_planes": 0, "rays_layers": 0}
+CHANGES = {
+    "pix2pixhd": {"num_labels": 3}, "vid2vid": {"num_labels": 3}, "relativistic": {}, "superres_unet": {},
+    "tiled_upres": {"guide": "none"}, "reverse_matchmove": WITHOUT_RAYS,
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CHANGES)
 def test_the_setting_reaches_the_card(name: str) -> None:
     recipe = find(name)
     assert recipe.PRESETS["paper"].upsampling == "transposed"
     for kind in ("transposed", "resize"):
-        settings = replace(recipe.PRESETS["preview"], upsampling=kind, **NAMES[name])
+        settings = replace(recipe.PRESETS["preview"], upsampling=kind, **CHANGES[name])
         card = recipe(settings).card()
         assert card.settings["upsampling"] == kind
         # An old card lacks the field.
