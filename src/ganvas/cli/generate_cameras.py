@@ -81,27 +81,34 @@ def generate(
         raise UserError("Which way?", "Give --camera FILE or --through 3,17,40, one of the two; both with --film")
     if not zoom > 0:
         raise UserError(f"--zoom is {zoom:g}", "It must be above 0")
+    rate = _rate(fps)
     given = cameras.Given(
         film_back_mm=_pair(film_back, "--film-back"), rotation_order=rotation_order, focal_mm=focal, up=up,
         size_px=_whole(_pair(size, "--size")), metres_per_unit=metres_per_unit, camera=camera_name,
     )  # fmt: skip
-    flyer = flights.Flyer(model, footage, given, device, precision)
+    # Beside a --camera the options are that file's; the footage is read as the run was told.
+    trained = flights.told(model)
+    flyer = flights.Flyer(model, footage, trained.filled(given) if camera else given, device, precision)
     paths = _paths(flyer, camera, through, frames, zoom, given)
     if film is not None:
         from ganvas.cli.generate_film import make_film
 
-        return make_film(flyer, film, paths, out, _rate(fps), bits, burn_in, overwrite, quiet)
+        return make_film(flyer, film, paths, out, rate, bits, burn_in, overwrite, quiet)
     (flight,) = paths
     folder, stem = _beside(out)
-    match = folder / f"{stem}.camera{'' if camera_format == 'colmap' else f'.{camera_format}'}"
+    # The world of the training footage, in which the place lies.
+    world = replace(trained.filled(given), fps=float(rate))
+    kind = "colmap" if camera_format == "colmap" else ""
+    match = folder / f"{stem}.camera{'' if kind else f'.{camera_format}'}"
     tables = [folder / f"{stem}.trust.csv", folder / f"{stem}.trust.png"]
-    flights.check_free([match, *tables], overwrite)
-    screen = flights.Screen(out, flyer.geometry.output_px, flight.frames, _rate(fps), bits, overwrite)
+    flights.check_free(tables, overwrite)
+    cameras.check_writable(match, world, overwrite, kind)
+    screen = flights.Screen(out, flyer.geometry.output_px, flight.frames, rate, bits, overwrite)
     with screen, Bar(quiet) as bar:
         for done, _ in enumerate(flights.fly(flyer, flight.vectors, flight.trust, screen, burn_in), 1):
             bar.move("frames", done, len(flight.vectors))
     shot = cameras_of(flight.vectors, flyer.geometry, flight.frames, screen.names())
-    lost = cameras.write(match, shot, given, overwrite)
+    lost = cameras.write(match, shot, world, overwrite, kind)
     flights.write_trust(folder, stem, flight.trust, flight.frames, overwrite)
     if not quiet:
         width, height = flyer.geometry.output_px
@@ -128,7 +135,7 @@ def _paths(
     flights = []
     for name, vectors, numbers, notes in found:
         trust = flyer.trust(vectors)
-        for note in [*notes, *flyer.warnings(vectors, trust)]:
+        for note in [*notes, *flyer.warnings(vectors, trust, numbers)]:
             print(f"Note: {name}: {note}.")
         flights.append(Flight(name, vectors, numbers, trust))
     return flights
@@ -140,12 +147,12 @@ def _read(flyer: Flyer, camera: Path, zoom: float, given: Given) -> tuple[np.nda
     from ganvas.io.cameras import cameras
 
     assumed = []
-    if camera.suffix.lower() == ".csv" and given.film_back_mm is None:
+    if camera.suffix.lower() == ".csv" and not (given.film_back_mm or flyer.given.film_back_mm):
         # The table tells millimetres and no film: they are of the footage's, of which the network makes a part.
         film = flyer.geometry.film_back_mm
         given = replace(given, film_back_mm=film, size_px=flyer.geometry.output_px)
         assumed = [f"Its film back is taken for the training's, of which {film[0]:.1f} x {film[1]:.1f} mm are seen"]
-    solve = cameras.read(camera, given)
+    solve = cameras.read(camera, given, flyer.given)
     vectors, notes = camera_paths.told(solve.cameras, flyer.geometry, zoom)
     notes = [*assumed, *notes]
     numbers = [one.frame for one in solve.cameras]

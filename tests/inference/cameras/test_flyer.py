@@ -250,3 +250,39 @@ def test_questions_that_cannot_be_answered(options, text, model, tmp_path, capsy
     assert main(["generate", str(model), "--out", str(tmp_path / "o"), *options]) == 1
     assert text in capsys.readouterr().err
     assert not list(tmp_path.glob("*.csv"))
+
+
+@pytest.mark.parametrize(
+    ("format_", "names"),
+    [("colmap", ["images.txt", "cameras.txt", "points3D.txt"]), ("usda", []), ("ma", []), ("chan", []), ("csv", [])],
+)
+def test_every_camera_format_can_be_asked_for(format_, names, model, tmp_path):
+    asked = ["--through", "0,2", "--frames", "3", "--up", "-y", "--camera-format", format_, "--quiet"]
+    out = str(tmp_path / "s.####.png")
+    assert main(["generate", str(model), "--out", out, *asked]) == 0
+    found = tmp_path / ("s.camera" if names else f"s.camera.{format_}")
+    assert sorted(names) == sorted(path.name for path in found.iterdir()) if names else found.is_file()
+    # Names that are taken are refused before a frame is made.
+    for frame in tmp_path.glob("s.0*"):
+        frame.unlink()
+    (tmp_path / "s.trust.csv").unlink()
+    assert main(["generate", str(model), "--out", out, *asked]) == 1
+    assert not list(tmp_path.glob("s.0*"))
+
+
+def test_notes_name_the_paths_own_frames(model, tmp_path, capsys):
+    far = [dataclasses.replace(one, frame=1001 + place) for place, one in enumerate(shot()[:2])]
+    far[1].matrix[:3, 3] += 50
+    cameras.write(tmp_path / "far.json", far)
+    assert main(["generate", str(model), "--camera", str(tmp_path / "far.json"), "--out", str(tmp_path / "f")]) == 0
+    assert "frame 1002 by" in capsys.readouterr().out
+
+
+def test_what_a_run_was_told_of_its_cameras_fills_what_is_left_open(tmp_path):
+    from ganvas.inference.cameras.flyer import told as told_by
+    from ganvas.io import runs
+
+    run = runs.create(tmp_path / "run", {"settings": {"up": "z", "rotation_order": "XYZ", "film_back_mm": [24, 18]}})
+    assert told_by(run) == cameras.Given(up="z", rotation_order="XYZ", film_back_mm=(24.0, 18.0))
+    mixed = cameras.Given(up="-y").filled(told_by(run))
+    assert (mixed.up, mixed.rotation_order, mixed.film_back_mm) == ("-y", "XYZ", (24.0, 18.0))

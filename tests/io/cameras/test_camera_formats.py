@@ -341,3 +341,28 @@ def test_roll_zoom_crop_and_resize_move_pixels_as_they_move_pictures():
     assert pixel_of(one.rolled(90), ahead[:3]) == pytest.approx((cx + (cy - y), cy + (x - cx)))
     assert one.cropped(100, 50, 640, 400).focal_mm == pytest.approx(40) == one.resized(640, 720).focal_mm
     np.testing.assert_allclose(one.intrinsics @ [0.7, 0.4, -5] / 5, [x, y, 1])
+
+
+def test_colmaps_own_reader_opens_what_is_written(tmp_path):
+    import pycolmap
+
+    shot = [camera((10, 40, -5), (1, 2, 3), 40.0, frame, shift=(1.0, -0.5)) for frame in (1, 2)]
+    cameras.write(tmp_path / "shot.camera", shot, kind="colmap")
+    model = pycolmap.Reconstruction(str(tmp_path / "shot.camera"))
+    point = shot[0].matrix @ [0.3, -0.2, -4, 1]
+    for image, ours in zip(sorted(model.images.values(), key=lambda one: one.name), shot):
+        assert image.name == ours.name
+        assert image.project_point(point[:3]) == pytest.approx(pixel_of(ours, point[:3]), abs=1e-6)
+
+
+def test_what_neither_user_nor_file_says_comes_from_elsewhere_with_a_note(tmp_path):
+    cameras.write(tmp_path / "a.chan", [camera((10, 20, 30), (1, 2, 3))], Given(rotation_order="YZX", up="z"))
+    cameras.write(tmp_path / "a.ma", [camera((10, 20, 30), (1, 2, 3))])
+    known = Given(film_back_mm=FILM, size_px=SIZE, rotation_order="YZX", up="z")
+    solve = cameras.read(tmp_path / "a.chan", otherwise=known)
+    np.testing.assert_allclose(solve.cameras[0].matrix, camera((10, 20, 30), (1, 2, 3)).matrix, atol=1e-12)
+    assert "rotation order YZX" in solve.notes[0] and "up axis z" in solve.notes[0]
+    # A scene says its own film back and unit, and the user goes before all.
+    assert cameras.read(tmp_path / "a.ma", Given(up="y"), Given(film_back_mm=(99.0, 9.0))).cameras[0].focal_mm == 35
+    again = cameras.read(tmp_path / "a.chan", Given(rotation_order="XYZ"), known).cameras[0]
+    assert not np.allclose(again.matrix, solve.cameras[0].matrix, atol=1e-2)

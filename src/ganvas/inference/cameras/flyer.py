@@ -89,7 +89,7 @@ class Flyer:
     Args:
         model: run, weight file or name.
         footage: folder of the training footage, for a checkpoint that does not tell its cameras.
-        given: what the footage's camera file does not say; default what a run was told of its own.
+        given: what the footage's camera file does not say; what it leaves open is what the run was told of its own.
         device: `auto`, `cpu`, `cuda` or `cuda:1`.
         precision: `auto` takes the machine's fastest.
 
@@ -107,7 +107,7 @@ class Flyer:
     ) -> None:
         path = load.resolve(model)
         read = weights.read(path)
-        self.card, self.given = read.card, given or _told(path)
+        self.card, self.given = read.card, (given or Given()).filled(told(path))
         if self.card.input != "camera":
             what = f"{model} makes no pictures from cameras"
             raise UserError(what, f"It takes a {self.card.input}", "`ganvas inspect FILE` tells what a model is")
@@ -178,15 +178,16 @@ class Flyer:
         np.fill_diagonal(apart, np.inf)
         return float(np.median(apart.min(1))) if len(some) > 1 else 1.0
 
-    def warnings(self, vectors: np.ndarray, trust: Trust) -> list[str]:
-        """Return what the user should know before a flight is believed."""
+    def warnings(self, vectors: np.ndarray, trust: Trust, frames: Sequence[int]) -> list[str]:
+        """Return what the user should know before a flight is believed; `frames` are the path's own numbers."""
         notes = []
         guesses = trust.levels().count("guess")
         if guesses:
             worst = int(np.argmax(trust.distance))
             notes.append(
                 f"{guesses} of {len(vectors)} frames lie farther from the training cameras than any that was tested: "
-                f"frame {worst} by {trust.distance[worst]:.2f} standard deviations, the limit is {trust.limits[1]:.2f}"
+                f"frame {frames[worst]} by {trust.distance[worst]:.2f} standard deviations, the limit is "
+                f"{trust.limits[1]:.2f}"
             )
         low, high = self.training[:, 12].min(), self.training[:, 12].max() * self.reach
         asked = vectors[:, 12]
@@ -303,13 +304,15 @@ def check_free(paths: Sequence[Path], overwrite: bool) -> None:
             raise UserError(f"{path} exists already", do="Choose another name, or add --overwrite")
 
 
-def _told(model: Path) -> Given:
-    """Return what a run was told of its cameras beside their file."""
-    if not runs.is_run(model):
+def told(model: str | Path) -> Given:
+    """Return what a run was told of its cameras beside their file; nothing for other models."""
+    path = load.resolve(model)
+    if not runs.is_run(path):
         return Given()
-    told = runs.read_json(model / runs.SETTINGS).get("settings", {})
-    film = told.get("film_back_mm")
+    known = runs.read_json(path / runs.SETTINGS).get("settings", {})
+    film = known.get("film_back_mm")
     return Given(
-        film_back_mm=(float(film[0]), float(film[1])) if film else None, up=told.get("up", ""),
-        rotation_order=told.get("rotation_order", ""), metres_per_unit=told.get("metres_per_unit"),
+        film_back_mm=(float(film[0]), float(film[1])) if film else None, up=known.get("up", ""),
+        rotation_order=known.get("rotation_order", ""), metres_per_unit=known.get("metres_per_unit"),
+        focal_mm=known.get("focal_mm"), camera=known.get("camera_name", ""),
     )  # fmt: skip

@@ -11,9 +11,10 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Literal
+from types import ModuleType
+from typing import Any, Literal
 
 import numpy as np
 
@@ -37,6 +38,11 @@ DEFAULT_FILM_MM = 36.0
 DEFAULT_WIDTH_PX = 1920
 SKEW = 1e-3
 """How far from orthogonal a rotation may be before it is none."""
+ORIGINS = {
+    "rotation_order": "rotation order", "film_back_mm": "film back", "up": "up axis",
+    "metres_per_unit": "metres per unit",
+}  # fmt: skip
+"""What a camera path may take over from the footage of a run."""
 Up = Literal["", "y", "z", "-y"]
 UPRIGHT: dict[str, np.ndarray] = {
     "y": np.eye(4),
@@ -125,6 +131,13 @@ class Given:
     """Up axis of the file's world: y, z, or -y."""
     camera: str = ""
     """Name of the camera, where a scene holds several."""
+    fps: float | None = None
+    """Frames a second, for formats that say it."""
+
+    def filled(self, other: Given) -> Given:
+        """Return this with what it leaves open taken from another."""
+        told = {one.name: getattr(self, one.name) or getattr(other, one.name) for one in fields(self)}
+        return Given(**told)
 
 
 @dataclass(frozen=True)
@@ -135,8 +148,13 @@ class Solve:
     notes: tuple[str, ...] = field(default=())
 
 
-def read(path: str | Path, given: Given | None = None) -> Solve:
+def read(path: str | Path, given: Given | None = None, otherwise: Given | None = None) -> Solve:
     """Read cameras of any format.
+
+    Args:
+        path: camera file, or folder of COLMAP's model.
+        given: what the user says; it goes before what the file says.
+        otherwise: what is known from elsewhere: it counts where neither user nor file say a thing, with a note.
 
     Raises:
         UserError: the file is missing or damaged, lacks what `given` does not say either, its package is not installed,
@@ -146,35 +164,75 @@ def read(path: str | Path, given: Given | None = None) -> Solve:
     _check_given(given)
     if not path.exists():
         raise UserError(f"{path} does not exist")
-    solve = importlib.import_module(f"ganvas.io.cameras.{_home(path)}").read(path, given)
+    module = _module(_home(path))
+    given, taken = _completed(given, otherwise or Given(), module.says(path) if hasattr(module, "says") else ())
+    solve = module.read(path, given)
     if not solve.cameras:
         raise UserError(f"{path} holds no cameras")
     cameras = tuple(_checked(camera, path) for camera in solve.cameras)
-    return Solve(cameras, tuple(dict.fromkeys(solve.notes)))
+    return Solve(cameras, tuple(dict.fromkeys([*taken, *solve.notes])))
+
+
+def _completed(given: Given, otherwise: Given, said: Sequence[str]) -> tuple[Given, list[str]]:
+    known = {name: getattr(otherwise, name) for name in ORIGINS if name not in said}
+    used = [name for name, value in known.items() if value and not getattr(given, name)]
+    words = ", ".join(f"{ORIGINS[name]} {_words(known[name])}" for name in used)
+    return given.filled(Given(**known)), [f"Taken from the run: {words}"] if used else []
+
+
+def _words(value: Any) -> str:
+    return " x ".join(f"{part:g}" for part in value) + " mm" if isinstance(value, tuple) else str(value)
 
 
 def write(
-    path: str | Path, cameras: Sequence[Camera], given: Given | None = None, overwrite: bool = False
+    path: str | Path,
+    cameras: Sequence[Camera],
+    given: Given | None = None,
+    overwrite: bool = False,
+    kind: str = "",
 ) -> list[str]:
-    """Write cameras in the format of a suffix, and return what that format has no place for.
+    """Write cameras in the format of a suffix, or of a `kind`, and return what that format has no place for.
 
-    `given` tells the rotation order of a .chan file, the unit and the up axis of the formats that leave them open.
+    `given` tells the rotation order of a .chan file, the unit and the up axis of the formats that leave them open, and
+    the frame rate.
 
     Raises:
-        UserError: the format is unknown or lacks something, or the name is taken.
+        UserError: as `check_writable`, or there are no cameras.
+    """
+    path, given = Path(path), given or Given()
+    if not cameras:
+        raise UserError(f"There are no cameras to write to {path}")
+    check_writable(path, given, overwrite, kind)
+    folder = path.parent if _is_file(path, kind) else path
+    if not folder.is_dir() and _is_file(path, kind):
+        raise UserError(f"The folder {folder} does not exist")
+    return _module(kind or _home(path)).write(path, cameras, given)
+
+
+def check_writable(path: str | Path, given: Given | None = None, overwrite: bool = False, kind: str = "") -> None:
+    """Check before work starts that cameras can be written to a path.
+
+    Raises:
+        UserError: the format is unknown, is only read, lacks its extra, or the name is taken.
     """
     path, given = Path(path), given or Given()
     _check_given(given)
-    module = importlib.import_module(f"ganvas.io.cameras.{_home(path)}")
-    if not cameras:
-        raise UserError(f"There are no cameras to write to {path}")
-    target = path / "images.txt" if not path.suffix else path
+    module = _module(kind or _home(path))
+    if not hasattr(module, "write"):
+        raise UserError(f"{path} cannot be written", "This format is only read", "Write .ma, .usda, .chan or .json")
+    if hasattr(module, "check_writable"):
+        module.check_writable(path, given)
+    target = path if _is_file(path, kind) else path / "images.txt"
     if target.exists() and not overwrite:
         raise UserError(f"{target} exists already", do="Choose another name, or allow overwriting")
-    folder = path if not path.suffix else path.parent
-    if path.suffix and not folder.is_dir():
-        raise UserError(f"The folder {folder} does not exist")
-    return module.write(path, cameras, given)
+
+
+def _is_file(path: Path, kind: str) -> bool:
+    return bool(path.suffix) and kind != "colmap" and not path.is_dir()
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"ganvas.io.cameras.{name}")
 
 
 def _home(path: Path) -> str:

@@ -138,7 +138,7 @@ def _camera(matrix: np.ndarray, lens: Lens, given: Given, frame: int, name: str)
 
 def write(path: Path, cameras: Sequence[Camera], given: Given) -> list[str]:
     """Write images.txt and cameras.txt, one PINHOLE a distinct lens, and return what is lost."""
-    folder = path.parent if path.suffix else path
+    folder = path.parent if path.name == "images.txt" else path
     folder.mkdir(parents=True, exist_ok=True)
     lenses: dict[tuple[float, ...], int] = {}
     images = ["# IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME, then a line of points"]
@@ -155,9 +155,11 @@ def write(path: Path, cameras: Sequence[Camera], given: Given) -> list[str]:
     lines = ["# CAMERA_ID MODEL WIDTH HEIGHT FX FY CX CY"]
     for (width, height, *rest), place in lenses.items():
         lines.append(" ".join([str(place), "PINHOLE", str(int(width)), str(int(height)), *map(number, rest)]))
+    # Readers of the model ask for the points, too, of which there are none.
+    points = "# POINT3D_ID X Y Z R G B ERROR TRACK\n"
+    runs.write_atomically(folder / "points3D.txt", points.encode())
     runs.write_atomically(folder / "cameras.txt", ("\n".join(lines) + "\n").encode())
-    target = path if path.suffix else folder / "images.txt"
-    runs.write_atomically(target, ("\n".join(images) + "\n").encode())
+    runs.write_atomically(folder / "images.txt", ("\n".join(images) + "\n").encode())
     return ["COLMAP's files do not say the film back"]
 
 

@@ -191,6 +191,11 @@ def _attribute(name: str) -> tuple[str, int | None]:
     return whole, None
 
 
+def says(_path: Path) -> tuple[str, ...]:
+    """Return which fields of `Given` these files say themselves."""
+    return ("film_back_mm", "metres_per_unit", "rotation_order")
+
+
 def read(path: Path, given: Given) -> Solve:
     """Read the cameras of a scene: one that moves at each of its frames, or several that stand, one a frame.
 

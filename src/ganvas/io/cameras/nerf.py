@@ -27,6 +27,12 @@ from ganvas.io.cameras.cameras import (
 DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")
 
 
+def says(path: Path) -> tuple[str, ...]:
+    """Return which fields of `Given` a file says itself: those that Ganvas wrote into it."""
+    own = runs.read_json(path).get("ganvas")
+    return tuple(own) if isinstance(own, dict) else ()
+
+
 def read(path: Path, given: Given) -> Solve:
     """Read transforms.json.
 

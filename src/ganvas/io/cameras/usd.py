@@ -13,7 +13,6 @@ import numpy as np
 
 from ganvas.errors import UserError, need
 from ganvas.io.cameras.cameras import (
-    UPRIGHT,
     Camera,
     Given,
     Solve,
@@ -25,6 +24,12 @@ from ganvas.io.cameras.cameras import (
 
 SIZE = "ganvas:sizePx"
 NAME = "ganvas:name"
+FPS = 24.0
+
+
+def says(_path: Path) -> tuple[str, ...]:
+    """Return which fields of `Given` these files say themselves."""
+    return ("film_back_mm", "metres_per_unit", "rotation_order", "up")
 
 
 def read(path: Path, given: Given) -> Solve:
@@ -103,26 +108,37 @@ def _name(prim: Any, time: Any) -> str:
     return str(told.Get(time) or "") if told else ""
 
 
-def write(path: Path, cameras: Sequence[Camera], given: Given) -> list[str]:
-    """Write a stage with one camera in centimetres, Y up unless given, a sample for each frame.
+def check_writable(path: Path, _given: Given) -> None:
+    """Check that a stage can be written.
 
     Raises:
-        UserError: the extra is missing, the suffix is Alembic's, or the file cannot be written.
+        UserError: the extra is missing, or the suffix is Alembic's.
     """
     if path.suffix.lower() == ".abc":
         raise UserError(f"{path} cannot be written", "Alembic is read, not written", "Write .usd or .ma")
+    need("pxr.Usd", "cameras")
+
+
+def write(path: Path, cameras: Sequence[Camera], given: Given) -> list[str]:
+    """Write a stage with one camera in centimetres, Y up unless given, a sample for each frame.
+
+    USD knows the up axes Y and Z: a world with another is written with Y up.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
     usd, geometry = need("pxr.Usd", "cameras"), need("pxr.UsdGeom", "cameras")
     graphics, types = need("pxr.Gf", "cameras"), need("pxr.Sdf", "cameras").ValueTypeNames
     unit = given.metres_per_unit or 0.01
-    up = given.up or "y"
-    if up not in ("y", "z"):
-        raise UserError(f"USD has no up axis {up!r}", do=f"Use y or z, not one of {', '.join(UPRIGHT)}")
+    up = given.up if given.up == "z" else "y"
     # Written aside and renamed: a stage is saved in place, and its name must hold a whole file or none.
     partial = path.with_name(f".{path.stem}.partial{path.suffix}")
     partial.unlink(missing_ok=True)
     stage = usd.Stage.CreateNew(str(partial))
     geometry.SetStageMetersPerUnit(stage, unit)
     geometry.SetStageUpAxis(stage, up.upper())
+    stage.SetFramesPerSecond(given.fps or FPS)
+    stage.SetTimeCodesPerSecond(given.fps or FPS)
     stage.SetStartTimeCode(cameras[0].frame)
     stage.SetEndTimeCode(cameras[-1].frame)
     camera = geometry.Camera.Define(stage, "/shotCam")
@@ -142,4 +158,4 @@ def write(path: Path, cameras: Sequence[Camera], given: Given) -> list[str]:
         names.Set(one.name, one.frame)
     stage.GetRootLayer().Save()
     partial.replace(path)
-    return []
+    return [f"USD has no up axis {given.up}: it was written with Y up"] if given.up not in ("", up) else []
