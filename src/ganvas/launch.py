@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ganvas.data import doctor
 from ganvas.data.pictures import split
 from ganvas.errors import UserError
 from ganvas.inference.open import resolve
@@ -116,7 +117,10 @@ def plan(order: Order, fresh: bool = True) -> trainer.Plan:
     for item in order.init if fresh else ():
         network, _, file = item.rpartition("=")
         init[network or "generator"] = _starting_weights(resolve(file), network or "generator")
-    return trainer.Plan(order.recipe, recipe, source, val, init, order.init, order.freeze)
+    examination = doctor.examine(source)
+    examination.require_healthy(settings.data)
+    findings = tuple(examination.findings)
+    return trainer.Plan(order.recipe, recipe, source, val, init, order.init, order.freeze, findings)
 
 
 def _starting_weights(path: Path, network: str) -> Mapping[str, Any]:

@@ -153,7 +153,8 @@ def _speaker(as_json: bool, quiet: bool) -> Callable[[str], None]:
 def _describe(plan: Any) -> str:
     held = f", {len(plan.val)} held out for validation" if plan.val is not None else ""
     report = getattr(plan.train, "report", None)
-    return f"{len(plan.train)} samples{held}." + (f"\n{report.text}" if report else "")
+    told = [report.text] if report else []
+    return "\n".join([f"{len(plan.train)} samples{held}.", *told, *(finding.text for finding in plan.findings)])
 
 
 def _dry_run(order: Any, as_json: bool) -> int:

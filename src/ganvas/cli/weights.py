@@ -122,8 +122,8 @@ def _tell(result: Any, json: bool) -> int:
         print_json({**result.facts, "findings": [asdict(finding) for finding in result.findings]})
     else:
         print_facts(result.facts)
-        for finding in result.findings:
-            print(f"{finding.kind}: {finding.what}." + (f"\n    {finding.mend}" if finding.mend else ""))
+        for line in result.lines():
+            print(line)
         if not (result.findings or result.facts.get("problems")):
             print("Nothing is wrong.")
     return DONE if result.is_healthy else USER_ERROR

@@ -9,10 +9,11 @@ import collections
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
+from ganvas.data.doctor import Examination, Finding
 from ganvas.data.label_layouts import Scene, Scenes, find_scenes
 from ganvas.data.labels import Label, read_instance_map, read_label_map, read_legend
 from ganvas.errors import UserError
@@ -23,28 +24,6 @@ NUM_READ = 200
 """Label maps whose pixels are read, spread over the set."""
 _LOSSY = ("jpeg", "webp")
 _FEW = 3
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something that is wrong (`error`), probably wrong (`warning`), or good to know (`note`), and what mends it."""
-
-    kind: Literal["error", "warning", "note"]
-    what: str
-    mend: str = ""
-
-
-@dataclass
-class Examination:
-    """Facts about a data set by name, and the findings, the worst first."""
-
-    facts: dict[str, Any] = field(default_factory=dict)
-    findings: list[Finding] = field(default_factory=list)
-
-    @property
-    def is_healthy(self) -> bool:
-        """Whether nothing is wrong."""
-        return not any(finding.kind == "error" for finding in self.findings)
 
 
 @dataclass
@@ -82,7 +61,8 @@ def examine(
         findings += _instances(chosen, ids, legend, found, result.facts)
         if len(chosen) < len(found.scenes):
             findings.append(Finding("note", f"The pixels of {len(chosen)} of {len(found.scenes)} label maps were read"))
-    result.findings = sorted(findings, key=lambda finding: ("error", "warning", "note").index(finding.kind))
+    result.findings = list(findings)
+    result.sort()
     return result
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from ganvas.data import classes
-from ganvas.data.inspect import Examination, Finding
+from ganvas.data.doctor import Examination, Finding
 from ganvas.errors import UserError
 from ganvas.io.pictures import images
 from ganvas.io.pictures.archives import Folder, Shelf, open_shelf

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ganvas import device as machine
 from ganvas import ranks
+from ganvas.data.doctor import Finding
 from ganvas.errors import UserError, did_you_mean
 from ganvas.io import runs
 from ganvas.losses.adversarial import AdversarialLoss
@@ -44,6 +45,8 @@ class Plan:
     """Where those weights were read from, as the command line names it."""
     freeze: tuple[str, ...] = ()
     """Patterns over `network.parameter` that no stage trains."""
+    findings: tuple[Finding, ...] = ()
+    """What the data's doctor found, short of errors."""
 
 
 class Trainer:
