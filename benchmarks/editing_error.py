@@ -19,10 +19,10 @@ import torch
 from torch import Tensor, nn
 
 import ganvas
-from ganvas.data.labels import read_instance_map, read_label_map
 from ganvas.inference.labels import editing
 from ganvas.inference.labels.editing import Scene
 from ganvas.inference.rows.exact import cell_px
+from ganvas.io.labels.maps import read_instance_map, read_label_map
 from ganvas.io.weights import files as weights
 from ganvas.networks.pix2pixhd import GlobalGenerator
 

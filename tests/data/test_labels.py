@@ -8,9 +8,11 @@ import torch
 from PIL import Image
 
 from ganvas.data.label_layouts import find_scenes
-from ganvas.data.labels import LabelledPictures, boundaries, one_hot, read_instance_map, read_label_map, resize
+from ganvas.data.labels import LabelledPictures, boundaries, one_hot, resize
 from ganvas.errors import UserError
 from ganvas.io import runs
+from ganvas.io.labels.legends import read_legend
+from ganvas.io.labels.maps import read_instance_map, read_label_map
 
 COLORS = [(70, 130, 180), (128, 64, 128), (0, 0, 142), (107, 142, 35)]
 LEGEND = {"labels": [{"id": i, "name": f"class {i}", "color": list(c)} for i, c in enumerate(COLORS)]}
@@ -154,8 +156,6 @@ def test_palettes_legends_and_few_bits_give_the_ids(tmp_path: Path) -> None:
     _save(tmp_path / "colors.png", np.array(COLORS, np.uint8)[ids])
     Image.fromarray((ids > 1).astype(np.uint8) * 255).convert("1").save(tmp_path / "mask.png")
     runs.write_json(tmp_path / "legend.json", LEGEND)
-    from ganvas.data.labels import read_legend
-
     assert (read_label_map(tmp_path / "indexed.png") == ids).all()
     assert (read_label_map(tmp_path / "few.png") == ids).all()
     assert (read_label_map(tmp_path / "colors.png", read_legend(tmp_path / "legend.json")) == ids).all()

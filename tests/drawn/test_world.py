@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 from ganvas.cli import main
-from ganvas.data.labels import LabelledPictures, read_legend
+from ganvas.data.labels import LabelledPictures
 from ganvas.drawn.world import scene
 from ganvas.drawn.world import world as worlds
 from ganvas.drawn.world.render import GROUND, NOTHING, Hits, Snapshot, cast, shadows
 from ganvas.drawn.world.world import FAR_M, LEGEND, Camera, Frame, Shot, World, shots
 from ganvas.io.cameras import cameras as camera_files
 from ganvas.io.labels import world_layout
+from ganvas.io.labels.legends import read_legend
 from ganvas.io.pictures import images
 
 SIZE = (64, 32)

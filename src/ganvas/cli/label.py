@@ -40,9 +40,9 @@ def label(
         overwrite: replace existing maps.
     """
     from ganvas.cli.world import parse_size
-    from ganvas.data.labels import read_legend
     from ganvas.inference.labels.segmenter import Segmenter, label_files
     from ganvas.io import runs
+    from ganvas.io.labels.legends import read_legend
 
     if not inputs:
         raise UserError("There is nothing to label", do="ganvas label PICTURES --with SEGMENTER.onnx --out DIR")

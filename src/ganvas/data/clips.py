@@ -21,11 +21,12 @@ from torch import Tensor
 from ganvas.data import films
 from ganvas.data import flow as flows
 from ganvas.data.films import FilmFrame
-from ganvas.data.labels import Label, boundaries, check_ids, one_hot, read_instance_map, read_label_map, read_legend
+from ganvas.data.labels import boundaries, one_hot
 from ganvas.data.sequences import Clip, find_clips, require_one_size
 from ganvas.data.stills import Still
 from ganvas.errors import UserError
-from ganvas.io.labels import cryptomatte
+from ganvas.io.labels.legends import Label, read_legend
+from ganvas.io.labels.maps import check_ids, read_instance_map, read_label_map
 from ganvas.io.pictures import images
 from ganvas.protocol import Source
 
@@ -225,8 +226,6 @@ def read_instances(still: Still) -> np.ndarray:
     """
     if isinstance(still, FilmFrame):
         return films.read_ids(still)
-    if still.path.suffix.lower() == ".exr":
-        return cryptomatte.read_instances(still.path)
     return read_instance_map(still.path)
 
 

@@ -15,9 +15,10 @@ import numpy as np
 
 from ganvas.data.doctor import Examination, Finding
 from ganvas.data.label_layouts import Scene, Scenes, find_scenes
-from ganvas.data.labels import Label, read_instance_map, read_label_map, read_legend
 from ganvas.errors import UserError
 from ganvas.io import runs
+from ganvas.io.labels.legends import Label, read_legend
+from ganvas.io.labels.maps import read_instance_map, read_label_map
 from ganvas.io.pictures import images, palettes
 
 NUM_READ = 200

@@ -1,8 +1,7 @@
 """Label maps, instance maps and the pictures that they describe, as samples addressed by number.
 
-A label map holds the number of a class at each pixel, an instance map the number of an object. Both are read as they
-were meant: ids in 8 or 16 bits, palettes by their index, colours by a legend. Every id is checked against the number of
-labels. A pixel whose id is to be ignored is -1 in the samples and belongs to no class of `one_hot`.
+A label map holds the number of a class at each pixel, an instance map the number of an object. Every id is checked
+against the number of labels. A pixel whose id is to be ignored is -1 in the samples and of no class of `one_hot`.
 """
 
 from __future__ import annotations
@@ -11,9 +10,8 @@ import copy
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Literal, Self, TypeVar
 
 import numpy as np
 import torch
@@ -24,12 +22,10 @@ from ganvas.data.degrade import resize_bicubic
 from ganvas.data.label_layouts import Scene, Scenes, find_scenes
 from ganvas.data.pictures import CACHE_BYTES, Report, decode
 from ganvas.errors import UserError
-from ganvas.io.pictures import images, palettes
-from ganvas.io.runs import read_json
+from ganvas.io.labels.legends import read_legend
+from ganvas.io.labels.maps import check_ids, read_instance_map, read_label_map
+from ganvas.io.pictures import images
 from ganvas.protocol import Source
-
-IGNORED = -1
-"""The label of a pixel that belongs to no class."""
 
 NUM_CHECKED = 24
 """Label maps, spread over the data set, whose ids are checked before any work starts; all others when first read."""
@@ -61,125 +57,6 @@ def boundaries(instance_map: Tensor) -> Tensor:
     edge[..., 1:, :] |= down
     edge[..., :-1, :] |= down
     return edge.float()
-
-
-@dataclass(frozen=True)
-class Label:
-    """One class: its id, its name, its colour in pictures of label maps, and whether it comes as countable things."""
-
-    id: int
-    name: str
-    color: tuple[int, int, int]
-    thing: bool = False
-
-
-def read_legend(path: str | Path) -> tuple[Label, ...]:
-    """Read a legend: {"labels": [{"id": 0, "name": "sky", "color": [r, g, b], "thing": false}, ...]}.
-
-    Raises:
-        UserError: it cannot be read, or an entry lacks an id, a name or a colour.
-    """
-    entries = read_json(Path(path)).get("labels")
-    try:
-        return tuple(_label(entry) for entry in entries or ())
-    except (KeyError, TypeError, ValueError) as error:
-        why = f"An entry is no label: {error}"
-        do = 'Entries look like {"id": 0, "name": "sky", "color": [70, 130, 180], "thing": false}'
-        raise UserError(f"{path} is no legend", why, do) from error
-
-
-def _label(entry: Mapping[str, Any]) -> Label:
-    red, green, blue = (int(part) for part in entry["color"])
-    return Label(int(entry["id"]), str(entry["name"]), (red, green, blue), bool(entry.get("thing", False)))
-
-
-def read_label_map(path: str | Path, legend: Sequence[Label] = ()) -> np.ndarray:
-    """Return the ids of a label map, (H, W) int64: gray values, indices of a palette, or colours of a legend.
-
-    Raises:
-        UserError: the file is damaged, is no map of ids, or holds a colour that the legend lacks.
-    """
-    pixels = _opaque(path)
-    if pixels.shape[-1] == 1:
-        return _unscaled(path, pixels[..., 0])
-    storage = palettes.read_storage(path)
-    if storage is not None and storage.palette is not None:
-        return _indices(path, pixels, storage.palette, np.arange(len(storage.palette)), "its palette")
-    if (pixels == pixels[..., :1]).all() and not legend:
-        return pixels[..., 0].astype(np.int64)
-    if legend:
-        colors = np.array([label.color for label in legend], np.uint8)
-        return _indices(path, pixels, colors, np.array([label.id for label in legend]), "the legend")
-    raise UserError(
-        f"{path} is no label map",
-        "It is a colour picture, and no legend says which colour is which class",
-        "Put a legend.json beside the folders; `ganvas inspect DIR` lists the colours",
-    )
-
-
-def read_instance_map(path: str | Path) -> np.ndarray:
-    """Return the ids of an instance map, (H, W) int64: gray of 8 or 16 bits, or colours (R + 256 G + 65536 B).
-
-    Raises:
-        UserError: the file is damaged or holds fractions.
-    """
-    pixels = _opaque(path)
-    if pixels.shape[-1] == 1:
-        return _unscaled(path, pixels[..., 0])
-    storage = palettes.read_storage(path)
-    if storage is not None and storage.palette is not None:
-        return _indices(path, pixels, storage.palette, np.arange(len(storage.palette)), "its palette")
-    if (pixels == pixels[..., :1]).all():
-        return pixels[..., 0].astype(np.int64)
-    return pixels.astype(np.int64) @ np.array([1, 1 << 8, 1 << 16])
-
-
-def _opaque(path: str | Path) -> np.ndarray:
-    pixels, _ = images.read(path)
-    if pixels.dtype.kind != "u":
-        raise UserError(f"{path} is no map of ids", "It holds fractions", "Write ids as 8-bit or 16-bit PNG")
-    return pixels[..., :-1] if pixels.shape[-1] in (2, 4) else pixels
-
-
-def _unscaled(path: str | Path, values: np.ndarray) -> np.ndarray:
-    """Undo the decoder's stretching of gray of fewer than eight bits to the range of eight."""
-    storage = palettes.read_storage(path)
-    bits = 8 if storage is None else storage.bits
-    ids = values.astype(np.int64)
-    return ids // (255 // ((1 << bits) - 1)) if bits < 8 else ids
-
-
-def _indices(path: str | Path, pixels: np.ndarray, colors: np.ndarray, ids: np.ndarray, where: str) -> np.ndarray:
-    def code(color: np.ndarray) -> np.ndarray:
-        return color.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
-
-    # Of equal colours the first counts: palettes are filled up with copies of black or white.
-    known, first = np.unique(code(colors), return_index=True)
-    wanted = code(pixels)
-    at = np.searchsorted(known, wanted).clip(max=len(known) - 1)
-    strange = known[at] != wanted
-    if strange.any():
-        y, x = (int(place[0]) for place in np.nonzero(strange))
-        color = tuple(int(part) for part in pixels[y, x])
-        raise UserError(f"{path} holds the colour {color} at pixel x={x}, y={y}", f"It is not in {where}")
-    return ids[first[at]].astype(np.int64)
-
-
-def check_ids(label_map: np.ndarray, num_labels: int, ignore: Sequence[int], path: str | Path) -> np.ndarray:
-    """Return a label map with its ignored ids made -1.
-
-    Raises:
-        UserError: an id is not below `num_labels`; the file and the first such pixel are named.
-    """
-    checked = np.where(np.isin(label_map, list(ignore)), IGNORED, label_map)
-    if checked.size and checked.max() >= num_labels:
-        y, x = (int(place[0]) for place in np.nonzero(checked >= num_labels))
-        raise UserError(
-            f"{path} holds the label id {int(checked[y, x])} at pixel x={x}, y={y}",
-            f"With {num_labels} labels the ids are 0 to {num_labels - 1}",
-            f"Set the number of labels to {int(checked.max()) + 1} or more, or ignore this id",
-        )
-    return checked
 
 
 Fit = Literal["crop", "cover", "resize", "whole"]
@@ -297,11 +174,13 @@ class LabelledPictures(Source):
             arrays["input"] = decode(scene.files["input"])
         if "labels" in scene.files:
             # Kept small in memory; -1 must fit.
-            arrays["label_map"] = self._label_map(scene).astype(np.int16)[..., None]
+            depth = np.int16 if self.num_labels < 1 << 15 else np.int32
+            arrays["label_map"] = self._label_map(scene).astype(depth)[..., None]
             arrays["instance_map"] = arrays["label_map"]
         if "instances" in scene.files:
             instance_map = read_instance_map(scene.files["instances"])
-            depth = np.uint16 if instance_map.max(initial=0) < 1 << 16 else np.int32
+            low, high = instance_map.min(initial=0), instance_map.max(initial=0)
+            depth = np.uint16 if low >= 0 and high < 1 << 16 else np.int32 if high < 1 << 31 else np.int64
             arrays["instance_map"] = instance_map.astype(depth)[..., None]
         if len({array.shape[:2] for array in arrays.values()}) > 1:
             raise UserError(f"The files of {scene.name} differ in size")

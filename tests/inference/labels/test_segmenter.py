@@ -13,10 +13,11 @@ from tiny_clips import FRAMES, make_clip
 from torch import Tensor, nn
 
 from ganvas.cli import main
-from ganvas.data.labels import LabelledPictures, read_instance_map, read_label_map
+from ganvas.data.labels import LabelledPictures
 from ganvas.errors import UserError
 from ganvas.inference.labels.segmenter import Segmenter, connected, instance_ids
 from ganvas.io import runs
+from ganvas.io.labels.maps import read_instance_map, read_label_map
 
 pytestmark = [
     # torch.jit is deprecated and still what many segmenters are exported with.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ganvas.data.labels import Label
+from ganvas.io.labels.legends import Label
 
 SKY, ROAD, MARKING, PAVEMENT, GRASS, HOUSE, TREE, LAMP, CAR, PERSON = range(10)
 LEGEND = (

@@ -21,7 +21,6 @@ from torch import Tensor
 from ganvas import device as machine
 from ganvas.data.clips import as_tensors, condition_of, find_legend, read_condition, read_moves
 from ganvas.data.films import VIDEOS, Film
-from ganvas.data.labels import Label
 from ganvas.data.pictures import decode
 from ganvas.data.sequences import Clip, find_clips, require_one_size
 from ganvas.errors import UserError
@@ -30,6 +29,7 @@ from ganvas.inference.clips.styles import ClipStyles, Kind, parse_changes
 from ganvas.inference.open import load, resolve
 from ganvas.inference.styles import gather
 from ganvas.io import runs
+from ganvas.io.labels.legends import Label
 from ganvas.io.pictures import images
 from ganvas.io.video.frames import FramePattern, FramesWriter, parse_pattern
 from ganvas.io.video.headers import new_header

@@ -17,13 +17,15 @@ from torch import Tensor, nn
 
 from ganvas import device as machine
 from ganvas.data.conditions import class_of_segment, instance_of_segment, segments, shrink
-from ganvas.data.labels import Label, check_ids, read_instance_map, read_label_map, resize
+from ganvas.data.labels import resize
 from ganvas.data.styles import Styles, class_of
 from ganvas.errors import UserError
 from ganvas.inference.labels.editing import Scene, scene_condition
 from ganvas.inference.open import build, resolve
 from ganvas.inference.rows.exact import ExactRun, Progress
 from ganvas.io import runs
+from ganvas.io.labels.legends import Label
+from ganvas.io.labels.maps import check_ids, read_instance_map, read_label_map
 from ganvas.io.weights import files as weights
 from ganvas.networks.pix2pixhd import InstanceFeatureEncoder, tabulate
 
