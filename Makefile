@@ -19,7 +19,8 @@ demo: $(READY)
 	@$(BIN)/ganvas demo --out demo
 
 test: $(READY)
-	@$(BIN)/python -m pytest
+	@# One process a core, one thread each: torch gains little from a second thread on the tests' tiny networks.
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
 lint: $(READY)
 	$(BIN)/ruff check .

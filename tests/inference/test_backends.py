@@ -10,7 +10,11 @@ from torch import nn
 from ganvas import device as devices
 from ganvas.errors import UserError
 from ganvas.inference.backends import estimate_bytes_per_px, pick_backend
+from ganvas.inference.open import BUNDLED, load
+from ganvas.io.weights.files import read_card
+from ganvas.networks import build
 from ganvas.networks.rrdb import CompactNet, RRDBNet
+from ganvas.protocol import Card
 
 has_openvino = pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="needs the extra openvino")
 has_onnx = pytest.mark.skipif(importlib.util.find_spec("onnxruntime") is None, reason="needs the extra onnx")
@@ -113,6 +117,45 @@ def test_other_engines_equal_torch_at_any_size(net, picture, name, precision):
         else:
             assert psnr(backend(x), expected) > 40
     assert torch.equal(backend(picture), kept)  # not a view of memory that the next call overwrites
+
+
+BUNDLED_MODELS = sorted(path.stem for path in BUNDLED.glob("*.safetensors") if read_card(path).input == "picture")
+GENERATORS = [
+    Card(network="rrdbnet", settings={"width": 8, "blocks": 1, "growth": 4, "scale": 4}, scale=4),
+    Card(network="rrdbnet", settings={"width": 8, "blocks": 1, "growth": 4, "scale": 2, "unshuffle": 2}, scale=2),
+    *(
+        Card(network="compact", settings={"width": 8, "convs": 1, "scale": scale, "base": base}, scale=scale)
+        for base in ("nearest", "bilinear", "bicubic")
+        for scale in (1, 3)
+    ),
+    Card(network="srresnet", settings={"width": 8, "blocks": 1, "scale": 2}, scale=2),
+    Card(network="srresnet", settings={"width": 8, "blocks": 1, "scale": 3, "batch_norm": False}, scale=3),
+]
+
+
+@pytest.mark.parametrize("engine", [pytest.param("openvino", marks=has_openvino), pytest.param("onnx", marks=has_onnx)])
+@pytest.mark.parametrize(
+    "model", [*BUNDLED_MODELS, *GENERATORS], ids=lambda m: m if isinstance(m, str) else f"{m.network}{m.settings}"
+)
+def test_every_upscaler_runs_on_every_engine_at_sizes_that_it_was_not_converted_for(model, engine):
+    net = load(model) if isinstance(model, str) else build(model).eval()
+    if not isinstance(model, str) and model.network == "compact":
+        net.load_state_dict({key: torch.randn_like(value) * 0.1 for key, value in net.state_dict().items()})
+    backend = pick_backend(net, "float32", "cpu", engine)
+    for height, width in ((13, 37), (40, 21)):
+        low = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(height))
+        torch.testing.assert_close(backend(low), reference(copy.deepcopy(net), low), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("engine", [pytest.param("openvino", marks=has_openvino), pytest.param("onnx", marks=has_onnx)])
+def test_a_network_that_an_engine_cannot_convert_is_refused_in_one_line(engine):
+    class Calls(nn.Module):
+        def forward(self, x):
+            return torch.from_numpy(x.numpy() * 2) if float(x.sum()) > 0 else x
+
+    with pytest.raises(UserError) as refusal:
+        pick_backend(Calls(), "float32", "cpu", engine)
+    assert engine in str(refusal.value) and "\n" not in str(refusal.value) and len(str(refusal.value)) < 400
 
 
 @has_openvino

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import logging
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,8 +22,10 @@ from torch import Tensor, nn
 
 from ganvas import device as devices
 from ganvas.errors import UserError, did_you_mean, need
+from ganvas.networks.blocks import pad_to_multiple
 
 BACKENDS = ("torch", "openvino", "onnx")
+_PACKAGES = {"openvino": ("openvino",), "onnx": ("onnxruntime", "onnxscript")}
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 PROBE_PX = (24, 40), (48, 32)
@@ -87,7 +90,13 @@ def pick_backend(
     if backend == "torch":
         call, chosen, why = _torch(net, place, chosen, why)
     else:
-        call = _openvino(net, chosen, multiple_of) if backend == "openvino" else _onnx(net, multiple_of)
+        for package in _PACKAGES[backend]:
+            need(package, backend)
+        try:
+            call = _convert(net, backend, chosen, multiple_of)
+        except Exception as error:  # converters raise errors of many kinds, some of them hundreds of lines long
+            why = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+            raise UserError(f"{backend} cannot run this network", why, "Use --backend torch") from error
         _check_parity(net, call, backend, chosen, multiple_of)
     held = estimate_bytes_per_px(net, torch.float32 if chosen == "float32" else torch.bfloat16, multiple_of)
     return Backend(backend, chosen, place, why, held, call, value_range)
@@ -154,8 +163,36 @@ class _Half:
         return self.call(picture)
 
 
+class _Unpadded(nn.Module):
+    """The part of a network that takes whole units: how far a picture is extended cannot stand in a fixed graph."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, low: Tensor) -> Tensor:
+        return self.net.enlarge(low)  # pyright: ignore[reportCallIssue]
+
+
+def _convert(net: nn.Module, backend: str, precision: str, multiple_of: int) -> Callable[[Tensor], Tensor]:
+    unit = int(getattr(net, "unit_px", 1))
+    inner, sides = (net, multiple_of) if unit == 1 else (_Unpadded(net), math.lcm(unit, multiple_of))
+    run = _openvino(inner, precision, sides) if backend == "openvino" else _onnx(inner, sides)
+    if unit == 1:
+        return run
+
+    def call(picture: Tensor) -> Tensor:
+        padded = pad_to_multiple(picture, unit)
+        high = run(padded)
+        scale = high.shape[-1] // padded.shape[-1]
+        return high[..., : picture.shape[-2] * scale, : picture.shape[-1] * scale]
+
+    return call
+
+
 def _openvino(net: nn.Module, precision: str, multiple_of: int) -> Callable[[Tensor], Tensor]:
-    openvino = need("openvino", "openvino")
+    import openvino
+
     with _quiet(), torch.inference_mode():
         graph = openvino.convert_model(
             net, example_input=_probe(PROBE_PX[0], multiple_of), input=[openvino.PartialShape([-1, 3, -1, -1])]
@@ -176,8 +213,8 @@ def _openvino(net: nn.Module, precision: str, multiple_of: int) -> Callable[[Ten
 
 
 def _onnx(net: nn.Module, multiple_of: int) -> Callable[[Tensor], Tensor]:
-    runtime = need("onnxruntime", "onnx")
-    need("onnxscript", "onnx")
+    import onnxruntime as runtime
+
     free = torch.export.Dim.DYNAMIC
     with _quiet(), torch.no_grad():
         example = _probe(PROBE_PX[0], multiple_of).expand(2, -1, -1, -1).contiguous()

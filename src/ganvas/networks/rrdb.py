@@ -95,17 +95,25 @@ class RRDBNet(nn.Module):
         convs_low = 1 + 15 * len(self.body) + 1
         return self.unshuffle * (convs_low + _halo_of_doublings(2, self.num_doublings))
 
+    @property
+    def unit_px(self) -> int:
+        """Sides that are no multiple of this are extended by `forward`, not by `enlarge`."""
+        return self.unshuffle
+
     def forward(self, low: Tensor) -> Tensor:
+        if self.unshuffle == 1:
+            return self.enlarge(low)
         height, width = low.shape[-2:]
-        if self.unshuffle > 1:
-            low = F.pixel_unshuffle(pad_to_multiple(low, self.unshuffle), self.unshuffle)
-        first = self.conv_first(low)
+        return self.enlarge(pad_to_multiple(low, self.unshuffle))[..., : height * self.scale, : width * self.scale]
+
+    def enlarge(self, low: Tensor) -> Tensor:
+        """Enlarge pictures whose sides are multiples of `unit_px`: (B, 3, H, W) -> (B, 3, 4H, 4W)."""
+        first = self.conv_first(F.pixel_unshuffle(low, self.unshuffle) if self.unshuffle > 1 else low)
         x = first + self.conv_body(self.body(first))
         for number in range(1, self.num_doublings + 1):
             conv = self.get_submodule(f"conv_up{number}")
             x = F.leaky_relu(conv(F.interpolate(x, scale_factor=2, mode="nearest")), SLOPE, inplace=True)
-        high = self.conv_last(F.leaky_relu(self.conv_hr(x), SLOPE, inplace=True))
-        return high[..., : height * self.scale, : width * self.scale] if self.unshuffle > 1 else high
+        return self.conv_last(F.leaky_relu(self.conv_hr(x), SLOPE, inplace=True))
 
 
 class CompactNet(nn.Module):
@@ -145,6 +153,8 @@ class CompactNet(nn.Module):
         if base not in ("nearest", "bilinear", "bicubic"):
             raise UserError(f"There is no base {base!r}", do=did_you_mean(base, ("nearest", "bilinear", "bicubic")))
         self.scale, self.base, self.convs, self.channels_out = scale, base, convs, channels_out
+        # No buffer: it would be rounded with the weights, and the base is worth float32 whatever their type.
+        self.base_kernel = base_kernel(scale, base)
         layers: list[nn.Module] = [nn.Conv2d(channels_in, width, 3, padding=1), _activation(activation, width)]
         for _ in range(convs):
             layers += [nn.Conv2d(width, width, 3, padding=1), _activation(activation, width)]
@@ -170,30 +180,35 @@ class CompactNet(nn.Module):
         detail = self.body(low.to(next(self.body.parameters()).dtype))
         if self.scale == 1:
             return detail + low
-        base = enlarged(low, self.scale, self.base)
+        base = enlarged(low, self.scale, self.base_kernel)
         if low.shape[1] < self.channels_out:
             base = base.tile(1, self.channels_out, 1, 1)
         return F.pixel_shuffle(base.add_(detail), self.scale)
 
 
-def enlarged(low: Tensor, scale: int, base: str) -> Tensor:
+def enlarged(low: Tensor, scale: int, kernel: Tensor | None) -> Tensor:
     """Return an enlarged picture as it lies before a pixel shuffle: (B, C, H, W) -> (B, C scale scale, H, W).
 
-    Every place between two pixels mixes the same neighbours in the same way, so enlarging is one small convolution;
-    torch's own bicubic takes a third of the whole network's time.
+    Without a kernel each pixel is repeated. Every place between two pixels mixes the same neighbours in the same way,
+    so enlarging is one small convolution; torch's own bicubic takes a third of the whole network's time.
     """
-    if base == "nearest":
+    if kernel is None:
         return low.repeat_interleave(scale * scale, dim=1)
     batch, channels, height, width = low.shape
-    weights = _interpolation(scale, base).to(low)
+    weights = kernel.to(low)
     reach = weights.shape[-1] // 2
     planes = F.pad(low.reshape(batch * channels, 1, height, width), [reach] * 4, mode="replicate")
     return F.conv2d(planes, weights).reshape(batch, channels * scale * scale, height, width)
 
 
 @functools.cache
-def _interpolation(scale: int, base: str) -> Tensor:
-    """Return for each place between pixels the weights of the pixels around: (scale scale, 1, reach, reach)."""
+def base_kernel(scale: int, base: str) -> Tensor | None:
+    """Return for each place between pixels the weights of the pixels around: (scale scale, 1, reach, reach).
+
+    There is none for `nearest`, which repeats pixels.
+    """
+    if base == "nearest":
+        return None
     # Enlarging an impulse shows them, by torch's own definition of the interpolation.
     impulses = torch.eye(5, dtype=torch.float64).view(5, 1, 5, 1).expand(5, 1, 5, 5)
     rows = F.interpolate(impulses, scale_factor=(scale, 1), mode=base, align_corners=False)

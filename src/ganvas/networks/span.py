@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ganvas.errors import UserError, did_you_mean
 from ganvas.networks.blocks import init_kaiming
-from ganvas.networks.rrdb import enlarged
+from ganvas.networks.rrdb import base_kernel, enlarged
 
 BASES = ("none", "nearest", "bilinear", "bicubic")
 EXPANSION = 2
@@ -127,6 +127,7 @@ class SPAN(nn.Module):
         if len(mean) != channels_in:
             raise UserError(f"The mean has {len(mean)} values", f"The input has {channels_in} channels")
         self.scale, self.base = scale, base
+        self.base_kernel = None if base == "none" else base_kernel(scale, base)
         self.conv_first = Convolution(channels_in, width, branches)
         self.blocks = nn.ModuleList(AttentionBlock(width, branches) for _ in range(blocks))
         self.conv_body = Convolution(width, width, branches)
@@ -155,7 +156,7 @@ class SPAN(nn.Module):
         merged = self.conv_merge(torch.cat([first, self.conv_body(x), early, late], dim=1))
         high = self._last(merged)
         if self.base != "none":
-            high = high + enlarged(low, self.scale, self.base).to(high)
+            high = high + enlarged(low, self.scale, self.base_kernel).to(high)
         return F.pixel_shuffle(high, self.scale)
 
     def _last(self, merged: Tensor) -> Tensor:
