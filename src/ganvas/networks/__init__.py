@@ -36,7 +36,9 @@ NETWORKS = {
     "biggan_discriminator": "ganvas.networks.biggan:BigGANDiscriminator",
     "biggan_deep_generator": "ganvas.networks.biggan_deep:BigGANDeepGenerator",
     "biggan_deep_discriminator": "ganvas.networks.biggan_deep:BigGANDeepDiscriminator",
+    "vgg16": "ganvas.networks.backbones:VGG16",
     "vgg19": "ganvas.networks.features:VGG19",
+    "efficientnet_lite": "ganvas.networks.efficientnet:EfficientNetLite",
     "small_features": "ganvas.networks.features:SmallFeatures",
     "inception2015": "ganvas.networks.inception:Inception2015",
 }

@@ -9,12 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganvas.errors import UserError
-from ganvas.networks.features import FeatureNetwork, Pools
+from ganvas.networks.features import FeatureNetwork, Pools, Statistics
 
 
 class VGG16(FeatureNetwork):
     """The convolutions of VGG16, frozen: (B, 3, H, W) in [0, 1] to a dict of activations by layer name.
 
+    There are two sets of published weights: Oxford's own, whose pictures have the `statistics` of Caffe, and
+    torchvision's, trained anew. `stages` leaves out the deeper ones.
     Source: Simonyan and Zisserman, "Very Deep Convolutional Networks", table 1, column D.
 
     Raises:
@@ -28,8 +30,12 @@ class VGG16(FeatureNetwork):
         layers: Sequence[str] = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3"),
         normalize: bool = True,
         pools: Pools = "max",
+        statistics: Statistics = "imagenet",
+        stages: int = 5,
     ) -> None:
-        super().__init__(self.PLAN, layers, normalize, pools, channels_in=3)
+        if not 1 <= stages <= len(self.PLAN):
+            raise UserError(f"VGG16 has no {stages} stages", do="Use 1 to 5")
+        super().__init__(self.PLAN[:stages], layers, normalize, pools, channels_in=3, statistics=statistics)
         self.requires_grad_(False)
         self.register_load_state_dict_pre_hook(_leave_out_classifier)
 

@@ -16,6 +16,12 @@ from ganvas.errors import UserError, did_you_mean
 from ganvas.networks.blocks import init_kaiming
 
 Pools = Literal["max", "average", "none"]
+Statistics = Literal["imagenet", "caffe"]
+
+MEANS = {"imagenet": (0.485, 0.456, 0.406), "caffe": (123.68 / 255, 116.779 / 255, 103.939 / 255)}
+"""Mean of RGB that each convention takes off: torchvision's, and that of the networks published by Oxford."""
+DEVIATIONS = {"imagenet": (0.229, 0.224, 0.225), "caffe": (1 / 255, 1 / 255, 1 / 255)}
+"""What each then divides by."""
 
 
 class FeatureNetwork(nn.Module):
@@ -27,11 +33,17 @@ class FeatureNetwork(nn.Module):
 
     mean: Tensor
     deviation: Tensor
-    MEAN: ClassVar = (0.485, 0.456, 0.406)
-    DEVIATION: ClassVar = (0.229, 0.224, 0.225)
+    MEAN: ClassVar = MEANS["imagenet"]
+    DEVIATION: ClassVar = DEVIATIONS["imagenet"]
 
     def __init__(
-        self, plan: Sequence[tuple[int, int]], layers: Sequence[str], normalize: bool, pools: Pools, channels_in: int
+        self,
+        plan: Sequence[tuple[int, int]],
+        layers: Sequence[str],
+        normalize: bool,
+        pools: Pools,
+        channels_in: int,
+        statistics: Statistics = "imagenet",
     ) -> None:
         """`plan` holds for each stage its channels and its number of convolutions."""
         super().__init__()
@@ -44,8 +56,10 @@ class FeatureNetwork(nn.Module):
         self.layers: tuple[str, ...] = tuple(layers)
         self._check_layers(self.layers)
         self.features = nn.Sequential(*_chain(plan, channels_in))
-        self.register_buffer("mean", torch.tensor(self.MEAN)[:, None, None], persistent=False)
-        self.register_buffer("deviation", torch.tensor(self.DEVIATION)[:, None, None], persistent=False)
+        if statistics not in MEANS:
+            raise UserError(f"There are no statistics {statistics!r}", do=did_you_mean(statistics, MEANS))
+        self.register_buffer("mean", torch.tensor(MEANS[statistics])[:, None, None], persistent=False)
+        self.register_buffer("deviation", torch.tensor(DEVIATIONS[statistics])[:, None, None], persistent=False)
 
     def _check_layers(self, layers: Sequence[str]) -> None:
         if not layers:
