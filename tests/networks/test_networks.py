@@ -41,6 +41,8 @@ TINY = {
     "camera_generator": {"width": 2, "fourier": 1},
     "camera_discriminator": {"width": 2},
     "vgg19": {"layers": ["conv1_2", "relu2_1"]},
+    "vgg16": {"layers": ["relu1_1"], "stages": 1},
+    "efficientnet_lite": {"layers": ["stage2"]},
     "small_features": {"width": 2, "stages": 2},
 }
 SHAPE_LINE = re.compile(r"^ *(\([^>]*\)) -> (\(.*\))$", re.MULTILINE)
@@ -103,7 +105,10 @@ def test_compact_notation_of_layouts():
     assert dict(expanded({"a[0-4:2].b[1-2]": [3]})) == {f"a{i}.b{j}": (3,) for i in (0, 2, 4) for j in (1, 2)}
 
 
-WITH_SHAPE_LINE = [name for name in TINY if name not in ("vgg19", "small_features")]
+FEATURES = ("vgg16", "vgg19", "efficientnet_lite", "small_features")
+"""They give a dict of activations."""
+FROZEN = ("vgg16", "vgg19", "efficientnet_lite")
+WITH_SHAPE_LINE = [name for name in TINY if name not in FEATURES]
 
 
 @pytest.mark.parametrize("name", WITH_SHAPE_LINE)
@@ -126,7 +131,7 @@ def test_the_shape_line_is_that_of_the_published_settings(name):
     assert shapes_of_output(output) == shape_of(line[1], B=2, H=32, W=48)
 
 
-@pytest.mark.parametrize("name", [name for name in TINY if name != "vgg19"])
+@pytest.mark.parametrize("name", [name for name in TINY if name not in FROZEN])
 def test_every_parameter_gets_a_finite_gradient(name):
     torch.manual_seed(0)
     net = build(card(name))
@@ -153,7 +158,7 @@ def test_evaluation_repeats_to_the_bit_and_leaves_the_state_alone(name):
 def test_saving_and_building_from_the_card_gives_the_same_network(name, tmp_path):
     torch.manual_seed(1)
     net = build(card(name))
-    if name != "vgg19":
+    if name not in FROZEN:
         net.train()(example(name))
     save_file({key: value.contiguous() for key, value in net.state_dict().items()}, tmp_path / "net.safetensors")
     settings = json.loads(json.dumps(card(name).settings))

@@ -27,12 +27,12 @@ from ganvas.errors import UserError
 from ganvas.io.weights.foreign import compact_card, rrdbnet_card
 from ganvas.io.weights.foreign_span import span_card
 from ganvas.losses.adversarial import AdversarialLoss
-from ganvas.losses.reconstruction import feature_matching, l1, l2, perceptual
+from ganvas.losses.reconstruction import feature_matching, l1, l2
 from ganvas.metrics.paired import luma, psnr
 from ganvas.networks import build
 from ganvas.networks.discriminators import PatchDiscriminator, UNetDiscriminator, VGGDiscriminator
 from ganvas.protocol import Card, Carry, Context, Ledger, Networks, Optimizer, Outputs, Recipe, Source, Stage, Turn
-from ganvas.recipes.features import load_features
+from ganvas.recipes import features
 from ganvas.settings import Training
 
 SCORED_PX = 384
@@ -98,7 +98,8 @@ class Settings(Training):
     adversarial: AdversarialLoss = AdversarialLoss(base="standard", pairing="average")
     """Base and pairing of the adversarial loss; the paper's is standard, average."""
     perceptual: str = "vgg19"
-    """Features of the perceptual loss: `vgg19`, `small` (ours), a weight file, or `none` (the discriminator's own)."""
+    """Features of the perceptual loss: `vgg19`, `vgg16[:layers]`, `efficientnet-lite0`, several joined by `+`, `small`
+    (ours), a weight file, or `none` (the discriminator's own)."""
     perceptual_layers: tuple[str, ...] = ("conv5_4",)
     """Layers compared; convN_M is before its activation (the paper's finding), reluN_M after it (SRGAN's)."""
     perceptual_loss: Literal["l1", "l2"] = "l1"
@@ -172,7 +173,7 @@ class ESRGAN(Recipe):
                 nets["discriminator"] = PatchDiscriminator(
                     width=s.discriminator_width, layers=2, norm="spectral", last_bias=last_bias
                 )
-            self.features = load_features(s.perceptual, s.perceptual_layers)
+            self.features = features.load_features(s.perceptual, s.perceptual_layers)
         return nets
 
     def source(self, path: str) -> Source:
@@ -229,11 +230,8 @@ class ESRGAN(Recipe):
         if self.features is None:
             distance = feature_matching(fake_verdict, real_verdict)
         else:
-            features = self.features.to(context.device)
-            with torch.no_grad():
-                real_features = features(batch.high)
             layers = dict.fromkeys(s.perceptual_layers, 1.0)
-            distance = perceptual(features(fake), real_features, layers, norm=s.perceptual_loss)
+            distance = features.distance(self.features, fake, batch.high, layers, s.perceptual_loss)
         ledger["perceptual"] = s.perceptual_weight * distance
         return ledger
 

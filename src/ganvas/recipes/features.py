@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from ganvas.errors import UserError
 from ganvas.io.weights import containers, published
 from ganvas.io.weights import files as weights
+from ganvas.losses.reconstruction import Norm, perceptual
 from ganvas.networks import build
 from ganvas.networks.backbones import VGG16
 from ganvas.networks.feature_sets import FeatureSet
@@ -48,8 +50,8 @@ def load_features(name: str, layers: tuple[str, ...]) -> nn.Module | None:
     """
     if name == "none":
         return None
-    if name.partition("+")[0].partition(":")[0] in published.PUBLISHED:
-        return _balanced(name)
+    if "+" in name or name.partition(":")[0] in published.PUBLISHED:
+        return load_balanced(name)
     if name == "vgg19":
         path = weights.fetch(weights.VGG19_URL, weights.VGG19_NAME, weights.VGG19_HASH)
     else:
@@ -64,13 +66,48 @@ def load_features(name: str, layers: tuple[str, ...]) -> nn.Module | None:
     return _filled(network, tensors, path)
 
 
-def layer_weights(features: nn.Module, own: Mapping[str, float]) -> Mapping[str, float]:
+def distance(
+    features: nn.Module, fake: Tensor, real: Tensor, weights: Mapping[str, float] | None = None, norm: Norm = "l1"
+) -> Tensor:
+    """Return the perceptual distance of pictures (B, 3, H, W) in [0, 1]; gradients flow to `fake` alone.
+
+    Args:
+        features: what `load_features` returned; it is moved to the pictures' device.
+        fake: generated pictures.
+        real: the pictures wanted.
+        weights: of the layers; balanced features have their own.
+        norm: `l1` or `l2`.
+    """
+    features = features.to(fake.device)
+    with torch.no_grad():
+        wanted = features(real)
+    return perceptual(features(fake), wanted, weights_of(features, weights or {}), norm)
+
+
+def weights_of(features: nn.Module, own: Mapping[str, float]) -> Mapping[str, float]:
     """Return the weight of each layer in a perceptual loss: the recipe's own, unless the features are balanced."""
     return features.weights if isinstance(features, FeatureSet) else own
 
 
-def _balanced(name: str) -> FeatureSet:
-    """Return the features that a name such as `vgg16:relu2_2+efficientnet-lite0` means."""
+def random_crops(side_px: int, random: torch.Generator, *pictures: Tensor) -> list[Tensor]:
+    """Cut the same random square out of pictures of one size; 0 or a side that is too large leaves them whole."""
+    if not side_px:
+        return list(pictures)
+    height, width = pictures[0].shape[-2:]
+    rows, columns = min(side_px, height), min(side_px, width)
+    top = int(torch.randint(height - rows + 1, (), generator=random))
+    left = int(torch.randint(width - columns + 1, (), generator=random))
+    return [picture[..., top : top + rows, left : left + columns] for picture in pictures]
+
+
+def load_balanced(name: str) -> nn.Module | None:
+    """Return the balanced features that a name such as `vgg16:relu2_2+efficientnet-lite0` means; None for `none`.
+
+    Raises:
+        UserError: as `load_features`, or the features are not balanced ones.
+    """
+    if name == "none":
+        return None
     networks: dict[str, nn.Module] = {}
     means: dict[str, dict[str, float]] = {}
     for part in name.split("+"):
@@ -83,7 +120,10 @@ def _balanced(name: str) -> FeatureSet:
         file = weights.read(_file_of(kind, layers))
         # A misspelt layer is told by the network, with the nearest known ones.
         networks[kind] = _filled(_built(file.card, layers), dict(file.tensors), file.path)
-        means[kind] = {layer: published.PUBLISHED[kind].mean_activations[layer] for layer in layers}
+        known = published.PUBLISHED[kind].mean_activations
+        if missing := [layer for layer in layers if layer not in known]:
+            raise UserError(f"{kind}:{missing[0]} cannot be balanced with others", do=f"Use {', '.join(known)}")
+        means[kind] = {layer: known[layer] for layer in layers}
     return FeatureSet(networks, means).eval().requires_grad_(False)
 
 

@@ -35,7 +35,7 @@ from ganvas.data.conditions import colorize, compose, pack, segments, shrink, un
 from ganvas.data.labels import LabelledPictures, boundaries
 from ganvas.errors import UserError
 from ganvas.io.weights.foreign_pix2pixhd import discriminator_card, encoder_card, generator_card
-from ganvas.losses.reconstruction import feature_matching, l1, perceptual
+from ganvas.losses.reconstruction import feature_matching, l1
 from ganvas.metrics import painted
 from ganvas.metrics.labels import score_labels
 from ganvas.metrics.probe import Probe, cache_folder, train_segmenter
@@ -44,7 +44,7 @@ from ganvas.networks import build
 from ganvas.networks.discriminators import MultiScaleDiscriminator
 from ganvas.networks.pix2pixhd import CoarseHeads
 from ganvas.protocol import Card, Carry, Context, Ledger, Networks, Optimizer, Outputs, Recipe, Source, Stage, Turn
-from ganvas.recipes.features import load_features
+from ganvas.recipes import features
 from ganvas.recipes.pix2pixhd_settings import LAPTOP, PAPER, PICTURE, PREVIEW, Settings, check
 
 SCORED = 16  # validation pictures that a score compares
@@ -135,7 +135,7 @@ class Pix2PixHD(Recipe):
             nets["discriminator"] = MultiScaleDiscriminator(
                 **self.cards()["discriminator"].settings, last_bias=last_bias
             )
-        self.features = load_features(s.perceptual, tuple(s.layer_weights))
+        self.features = features.load_features(s.perceptual, tuple(s.layer_weights))
         if self.features is not None:
             self.features.normalize = s.imagenet_means  # pyright: ignore[reportArgumentType, reportAttributeAccessIssue]
         return nets
@@ -232,7 +232,7 @@ class Pix2PixHD(Recipe):
         if self.has_adversary:
             self._add_adversary(ledger, nets, batch, fake, self.num_scales(self.level(context.stage)))
         if self.features is not None:
-            ledger["perceptual"] = s.perceptual_weight * self._perceptual(fake, batch.real)
+            ledger["perceptual"] = s.perceptual_weight * self._perceptual(fake, batch.real, context)
         if s.pixel_weight:
             ledger["pixel"] = s.pixel_weight * l1(fake, batch.real)
         return ledger
@@ -250,13 +250,11 @@ class Pix2PixHD(Recipe):
             distance = feature_matching(fake_verdicts, real_verdicts, weighting="pix2pixhd")
             ledger["features"] = s.feature_matching_weight * distance
 
-    def _perceptual(self, fake: Tensor, real: Tensor) -> Tensor:
+    def _perceptual(self, fake: Tensor, real: Tensor, context: Context) -> Tensor:
         s = self.settings
         assert self.features is not None
-        features = self.features.to(fake.device)
-        with torch.no_grad():
-            target = features(real * 0.5 + 0.5)
-        return perceptual(features(fake * 0.5 + 0.5), target, s.layer_weights)
+        fake, real = features.random_crops(s.perceptual_crop_px, context.random, fake, real)
+        return features.distance(self.features, fake * 0.5 + 0.5, real * 0.5 + 0.5, s.layer_weights)
 
     # What is shown and scored
 

@@ -65,13 +65,16 @@ class Settings(Training):
     feature_matching_weight: float = 10.0
     """Weight of matching the discriminator's features (lambda)."""
     perceptual: str = "vgg19"
-    """Features of the perceptual loss: `vgg19`, `small` (ours), a weight file, or `none`."""
+    """Features of the perceptual loss: `vgg19`, `vgg16[:layers]`, `efficientnet-lite0`, several joined by `+`, `small`
+    (ours), a weight file, or `none`."""
     perceptual_layers: tuple[str, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
     """Layers compared; `small` has four stages, of which the fifth's layers are left out."""
     perceptual_layer_weights: tuple[float, ...] = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
     """Weight of each of these layers."""
     perceptual_weight: float = 10.0
     """Weight of the perceptual loss."""
+    perceptual_crop_px: int = 0
+    """Side of the random square that it compares in each step, which saves time; 0 compares whole pictures."""
     imagenet_means: bool = False
     """Feed the features pictures shifted and scaled by ImageNet's statistics; the original feeds [-1, 1] as it is."""
     pixel_weight: float = 0.0

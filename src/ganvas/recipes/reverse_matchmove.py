@@ -35,12 +35,12 @@ from ganvas.errors import UserError
 from ganvas.io.cameras.cameras import Given
 from ganvas.losses import regularization
 from ganvas.losses.adversarial import AdversarialLoss
-from ganvas.losses.reconstruction import l1, learned_perceptual, perceptual
+from ganvas.losses.reconstruction import l1, learned_perceptual
 from ganvas.metrics.paired import psnr, ssim
 from ganvas.networks import build
 from ganvas.networks.features import FeatureNetwork
 from ganvas.protocol import Card, Carry, Context, Ledger, Networks, Optimizer, Outputs, Recipe, Source, Stage, Turn
-from ganvas.recipes.features import load_features
+from ganvas.recipes import features
 from ganvas.settings import Training
 
 SCORED = 64
@@ -122,7 +122,8 @@ class Settings(Training):
     pixel_weight: float = 3.0
     """Weight of L1 between pictures normalised as ImageNet's are."""
     perceptual: str = "vgg19"
-    """Features of the perceptual loss: `vgg19`, `small` (ours), a weight file, or `none`."""
+    """Features of the perceptual loss: `vgg19`, `vgg16[:layers]`, `efficientnet-lite0`, several joined by `+`, `small`
+    (ours), a weight file, or `none`."""
     perceptual_layers: tuple[str, ...] = ("relu1_1", "relu1_2", "relu2_1", "relu2_2", "conv3_1")
     """Layers compared, with the poolings between them left out."""
     perceptual_weight: float = 1.25
@@ -237,10 +238,11 @@ class ReverseMatchmove(Recipe):
         if self.judged:
             nets["discriminator"] = build(self.cards()["discriminator"])
         if s.perceptual_weight:
-            self.features = load_features(s.perceptual, s.perceptual_layers)
-        if isinstance(self.features, FeatureNetwork):
-            # Pooled features leave blocks in the pictures that look like JPEG's.
-            self.features.pools = "none"
+            self.features = features.load_features(s.perceptual, s.perceptual_layers)
+        for network in self.features.modules() if self.features is not None else ():
+            if isinstance(network, FeatureNetwork):
+                # Pooled features leave blocks in the pictures that look like JPEG's.
+                network.pools = "none"
         return nets
 
     def source(self, path: str) -> Source:
@@ -310,11 +312,9 @@ class ReverseMatchmove(Recipe):
             scale = fake.new_tensor(IMAGENET_DEVIATION)[:, None, None] * 2
             ledger["pixel"] = s.pixel_weight * l1(fake / scale, real / scale)
         if self.features is not None:
-            features = self.features.to(context.device)
-            with torch.no_grad():
-                wanted = features(real * 0.5 + 0.5)
             layers = dict.fromkeys(s.perceptual_layers, 1 / len(s.perceptual_layers))
-            ledger["perceptual"] = s.perceptual_weight * perceptual(features(fake * 0.5 + 0.5), wanted, layers)
+            pictures = (fake * 0.5 + 0.5, real * 0.5 + 0.5)
+            ledger["perceptual"] = s.perceptual_weight * features.distance(self.features, *pictures, layers)
         if "discriminator" in nets and context.stage.name != "pixel":
             ledger.update(self._judged_losses(nets, batch, fake))
         return ledger

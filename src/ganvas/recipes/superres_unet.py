@@ -40,7 +40,7 @@ from ganvas.networks.blocks import init_normal
 from ganvas.networks.discriminators import DCGANDiscriminator, PatchDiscriminator
 from ganvas.networks.unet import detail_of
 from ganvas.protocol import Card, Carry, Context, Ledger, Networks, Optimizer, Outputs, Recipe, Source, Stage, Turn
-from ganvas.recipes import enlargement
+from ganvas.recipes import enlargement, features
 from ganvas.recipes.enlargement import lowered, middle, with_condition
 from ganvas.recipes.superres_checks import check
 from ganvas.settings import Training
@@ -119,6 +119,10 @@ class Settings(Training):
 
     content_weight: float = 1.0
     """Weight of the L1 content loss."""
+    perceptual: str = "none"
+    """Features of a perceptual loss (ours): `vgg16[:layers]`, `efficientnet-lite0`, joined by `+`, or `none`."""
+    perceptual_weight: float = 0.1
+    """Weight of that loss."""
     content_off_step: int = 0
     """Step from which the content loss fades, while the discriminator is healthy; 0 keeps it."""
     content_fade_steps: int = 1000
@@ -180,6 +184,7 @@ class SuperResolvingUNets(Recipe):
     def __init__(self, settings: Any) -> None:
         self.settings = settings
         self.class_names: list[str] = []
+        self.features: nn.Module | None = None
         check(settings)
         if settings.style != "none":
             with torch.device("meta"):  # refuses a grid that cannot be had
@@ -218,6 +223,7 @@ class SuperResolvingUNets(Recipe):
             init_normal(nets.generator, s.generator_std)
         if s.style != "none":
             nets["discriminator"] = self.discriminator()
+        self.features = features.load_balanced(s.perceptual)
         return nets
 
     def discriminator(self) -> nn.Module:
@@ -353,6 +359,9 @@ class SuperResolvingUNets(Recipe):
         if s.content_weight:
             share = self.content_share(carry) if styled else 1.0
             ledger["content"] = s.content_weight * share * l1(fake, batch.high)
+        if self.features is not None:
+            pictures = (fake * 0.5 + 0.5, batch.high * 0.5 + 0.5)
+            ledger["perceptual"] = s.perceptual_weight * features.distance(self.features, *pictures)
         if styled:
             ledger["style"] = s.style_weight * self._style(nets.discriminator, batch, fake)
             self._add_history(ledger, nets, carry, "generator")

@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ganvas.data import guides
 from ganvas.data.guides import Guide, GuidedPictures, GuideSettings
@@ -30,7 +30,7 @@ from ganvas.losses.adversarial import AdversarialLoss
 from ganvas.losses.reconstruction import l1, low_l1
 from ganvas.networks import build
 from ganvas.protocol import Card, Carry, Context, Ledger, Networks, Optimizer, Outputs, Recipe, Source, Stage, Turn
-from ganvas.recipes import enlargement
+from ganvas.recipes import enlargement, features
 from ganvas.settings import Training
 
 SCORED = 16
@@ -91,6 +91,10 @@ class Settings(Training):
     """Weight of the L1 loss (lambda)."""
     l1_at: Literal["low", "laplacian", "full"] = "low"
     """Where pictures are compared: averaged to the tile's own size, on a Laplacian pyramid, or pixel by pixel."""
+    perceptual: str = "none"
+    """Features of a perceptual loss (ours): `vgg16[:layers]`, `efficientnet-lite0`, joined by `+`, or `none`."""
+    perceptual_weight: float = 0.1
+    """Weight of that loss."""
     gan_weight: float = 1.0
     """Weight of the adversarial loss."""
     adversarial: AdversarialLoss = AdversarialLoss(base="standard", pairing="plain")
@@ -137,6 +141,7 @@ class TiledUpres(Recipe):
     def __init__(self, settings: Any) -> None:
         self.settings = settings
         self._guide: Guide | None = None
+        self.features: nn.Module | None = None
         _check(settings)
 
     @property
@@ -163,6 +168,7 @@ class TiledUpres(Recipe):
 
     def networks(self) -> Networks:
         """Return the J-net and its discriminator."""
+        self.features = features.load_balanced(self.settings.perceptual)
         return Networks(generator=build(self.card()), discriminator=build(self._judge_card()))
 
     def source(self, path: str) -> Source:
@@ -197,6 +203,9 @@ class TiledUpres(Recipe):
         if s.l1_weight:
             at = "full" if context.stage.name == "pixel" else s.l1_at
             ledger["l1"] = s.l1_weight * self._distance(fake, batch.high, at)
+        if self.features is not None:
+            pictures = (fake * 0.5 + 0.5, batch.high * 0.5 + 0.5)
+            ledger["perceptual"] = s.perceptual_weight * features.distance(self.features, *pictures)
         if context.stage.name == "gan" and s.gan_weight:
             real = None
             if s.adversarial.generator_needs_real:

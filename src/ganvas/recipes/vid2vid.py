@@ -33,7 +33,7 @@ from ganvas.networks import build
 from ganvas.networks.discriminators import MultiScaleDiscriminator
 from ganvas.networks.vid2vid import FLOW_PX, Known, Past, next_frame
 from ganvas.protocol import Card, Carry, Context, Ledger, Networks, Optimizer, Outputs, Recipe, Source, Stage, Turn
-from ganvas.recipes.features import load_features
+from ganvas.recipes import features
 from ganvas.recipes.vid2vid_settings import PRESETS, Leg, Settings, check, schedule
 from ganvas.recipes.vid2vid_temporal import scores, temporal_losses
 
@@ -143,7 +143,7 @@ class Vid2VidRecipe(Recipe):
         channels = 3 * s.clip_frames + (0 if s.flow_from == "none" else 2 * (s.clip_frames - 1))
         for stride in s.clip_strides:
             nets[f"clip_discriminator_{stride}"] = self._judge(channels)
-        self.features = load_features(s.perceptual, s.perceptual_layers) if s.perceptual_weight else None
+        self.features = features.load_features(s.perceptual, s.perceptual_layers) if s.perceptual_weight else None
         return nets
 
     def _judge(self, channels: int) -> nn.Module:
@@ -300,12 +300,13 @@ class Vid2VidRecipe(Recipe):
         if s.pixel_weight:
             ledger["pixel"] = kinds * s.pixel_weight * torch.stack([l1(fake, target) for fake in everything]).mean()
         if self.features is not None:
-            features = self.features.to(context.device)
+            network = self.features.to(context.device)
             last = len(s.perceptual_layers) - 1
-            weights = {name: 2.0 ** (place - last) for place, name in enumerate(s.perceptual_layers)}
+            own = {name: 2.0 ** (place - last) for place, name in enumerate(s.perceptual_layers)}
+            weights = features.weights_of(network, own)
             with torch.no_grad():
-                wanted = features((target + 1) / 2)
-            distances = [perceptual(features((fake.float() + 1) / 2), wanted, weights) for fake in everything]
+                wanted = network((target + 1) / 2)
+            distances = [perceptual(network((fake.float() + 1) / 2), wanted, weights) for fake in everything]
             ledger["perceptual"] = kinds * s.perceptual_weight * torch.stack(distances).mean()
 
     def _add_clip_losses(

@@ -98,7 +98,8 @@ class Settings(Training):
     matching_weight: float = 10.0
     """Weight of feature matching in all discriminators."""
     perceptual: str = "vgg19"
-    """Features of the perceptual loss: `vgg19`, `small` (ours), a weight file, or `none`."""
+    """Features of the perceptual loss: `vgg19`, `vgg16[:layers]`, `efficientnet-lite0`, several joined by `+`, `small`
+    (ours), a weight file, or `none`."""
     perceptual_layers: tuple[str, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
     """Layers compared, each weighted twice as much as the one before; the last counts whole."""
     perceptual_weight: float = 10.0

