@@ -45,7 +45,7 @@ from ganvas.networks.discriminators import MultiScaleDiscriminator
 from ganvas.networks.pix2pixhd import CoarseHeads
 from ganvas.protocol import Card, Carry, Context, Ledger, Networks, Optimizer, Outputs, Recipe, Source, Stage, Turn
 from ganvas.recipes import features
-from ganvas.recipes.pix2pixhd_settings import LAPTOP, PAPER, PICTURE, PREVIEW, Settings, check
+from ganvas.recipes.pix2pixhd_settings import LAPTOP, PAPER, PICTURE, PREVIEW, SHOW, Settings, check
 
 SCORED = 16  # validation pictures that a score compares
 PROBED = 200  # training pictures that a score's segmenter learns from, about
@@ -69,7 +69,7 @@ class Pix2PixHD(Recipe):
 
     Settings: ClassVar = Settings
     PRESETS: ClassVar = {
-        "laptop": LAPTOP, "preview": PREVIEW, "paper": PAPER, "picture": PICTURE,
+        "laptop": LAPTOP, "preview": PREVIEW, "show": SHOW, "paper": PAPER, "picture": PICTURE,
         "paper_styles": replace(PAPER, instance_features=3),
     }  # fmt: skip
 

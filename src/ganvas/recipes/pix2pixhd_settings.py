@@ -119,6 +119,12 @@ PREVIEW = replace(
     discriminator_width=16, discriminator_scales=2, batch_size=2, global_steps=700, enhancer_steps=100,
     joint_steps=700, rate=4e-4, checkpoint_every=200, preview_every=200, score_every=200,
 )  # fmt: skip
+# The gallery's: coarse to fine, decoders that leave no grid, and eyes that know what windows and wheels look like.
+SHOW = replace(
+    PREVIEW, width_px=256, height_px=128, blocks=4, local_blocks=2, discriminator_width=24, batch_size=1,
+    upsampling="resize", perceptual="vgg16", perceptual_weight=5.0, perceptual_crop_px=96, global_steps=1200,
+    enhancer_steps=0, joint_steps=1000, average_half_life=150.0, precision="bfloat16",
+)  # fmt: skip
 PICTURE = replace(LAPTOP, instance_features=0, boundaries=False)
 
 

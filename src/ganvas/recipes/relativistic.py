@@ -154,6 +154,11 @@ PREVIEW = replace(
     LAPTOP, size_px=32, width=16, latent=64, steps=1500, generator_rate=1e-3, discriminator_rate=5e-4,
     average_half_life=2000.0, checkpoint_every=250, preview_every=250, score_every=250,
 )  # fmt: skip
+# The gallery's: RaLSGAN at 64 px, where a discriminator without spectral norm outruns the generator.
+SHOW = replace(
+    PREVIEW, size_px=64, discriminator_norm="spectral", upsampling="resize", schedule="linear", precision="bfloat16",
+    average_half_life=4000.0,
+)  # fmt: skip
 
 
 class Relativistic(Recipe):
@@ -163,6 +168,7 @@ class Relativistic(Recipe):
     PRESETS: ClassVar = {
         "laptop": LAPTOP,
         "preview": PREVIEW,
+        "show": SHOW,
         "paper": PAPER,
         "paper_cifar": PAPER_CIFAR,
         "dcgan": DCGAN,

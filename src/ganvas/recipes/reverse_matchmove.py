@@ -178,6 +178,11 @@ LAPTOP = replace(
 PREVIEW = replace(
     LAPTOP, size_px=64, rays_px=16, rays_fourier=6, rays_table=256, pixel_steps=600, steps=300, score_every=300,
 )  # fmt: skip
+# The gallery's: 256 px, in steps of one view.
+SHOW = replace(
+    LAPTOP, size_px=256, rays_px=64, rays_table=640, photograph_views=300, batch_size=1, pixel_steps=400, steps=300,
+    average_half_life=40.0, upsampling="resize", precision="bfloat16",
+)  # fmt: skip
 
 
 class ReverseMatchmove(Recipe):
@@ -185,7 +190,8 @@ class ReverseMatchmove(Recipe):
 
     Settings: ClassVar = Settings
     PRESETS: ClassVar = {
-        "laptop": LAPTOP, "preview": PREVIEW, "paper": PAPER, "512": PAPER, "1024": GOAL_1024, "2048": GOAL_2048,
+        "laptop": LAPTOP, "preview": PREVIEW, "show": SHOW, "paper": PAPER, "512": PAPER,
+        "1024": GOAL_1024, "2048": GOAL_2048,
     }  # fmt: skip
 
     def __init__(self, settings: Any) -> None:

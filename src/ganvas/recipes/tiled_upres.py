@@ -125,6 +125,11 @@ PREVIEW = replace(
     LAPTOP, high_px=256, low_px=48, width=8, discriminator_width=8, pixel_steps=150, steps=450,
     average_half_life=200.0, checkpoint_every=150, preview_every=150, score_every=150,
 )  # fmt: skip
+# The gallery's: the detail that the guide and the low picture allow, judged apart from all that they tell.
+SHOW = replace(
+    PREVIEW, guide="points", high_px=768, low_px=128, scale=8, width=16, base="faithful", upsampling="resize",
+    judged="detail", pixel_steps=500, steps=500, generator_rate=1e-3, discriminator_rate=1e-3, precision="bfloat16",
+)  # fmt: skip
 
 
 class TiledUpres(Recipe):
@@ -134,6 +139,7 @@ class TiledUpres(Recipe):
     PRESETS: ClassVar = {
         "laptop": LAPTOP,
         "preview": PREVIEW,
+        "show": SHOW,
         "paper": PAPER,
         "points": replace(LAPTOP, guide="points"),
     }

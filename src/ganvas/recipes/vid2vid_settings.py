@@ -141,9 +141,12 @@ PREVIEW = replace(
     given_share=0.0, first_length=4, longest=16, average_half_life=200.0,
     checkpoint_every=200, preview_every=200, score_every=400,
 )  # fmt: skip
+# The gallery's: decoders that leave no grid, and half the data's size.
+SHOW = replace(PREVIEW, shrink=2, upsampling="resize", perceptual="vgg16", perceptual_weight=5.0, precision="bfloat16")
 PRESETS = {
     "laptop": LAPTOP,
     "preview": PREVIEW,
+    "show": SHOW,
     "paper": PAPER_512,
     "512": PAPER_512,
     "1024": PAPER_1024,
