@@ -189,3 +189,16 @@ def test_published_names_with_weights_given(folders, tmp_path, monkeypatch):
     assert values(found)["kid_clean"] == pytest.approx(squared_mmd(*seen), rel=1e-3, abs=1e-9)
     assert 1 <= values(found)["inception_score_clean"] <= 1008
     assert "unknown Inception" in found.notes[0]
+
+
+def test_grids_are_told_of_both_sides(tmp_path):
+    real = write(tmp_path / "real", 8, 1, noise=0.1, size=64)
+    fake = tmp_path / "fake"
+    fake.mkdir()
+    for path in sorted(real.iterdir()):
+        picture = images.read(path)[0].astype(int)
+        picture[:, ::4] += 12
+        images.write(fake / path.name, picture.clip(0, 255).astype(np.uint8))
+    found = values(sets.score_sets(real, fake, ["grid"]))
+    assert list(found) == [f"grid_{period}px_{side}" for side in ("fake", "real") for period in (2, 4, 8)]
+    assert all(found[f"grid_{period}px_fake"] > found[f"grid_{period}px_real"] + 6 for period in (4, 8))

@@ -42,7 +42,11 @@ VERBS = {
     "convert": ("weights", "Turn other projects' checkpoints into ours, or ours into theirs"),
     "pack": ("weights", "Make one weight file, with its card, of a run"),
     "blend": ("weights", "Interpolate between two models of one network"),
-    "demo": ("upscale", "Upscale a bundled photograph and show it beside bicubic and truth"),
+    "demo": (
+        "demo",
+        "Show what a method does, with no data: esrgan, pix2pixhd, vid2vid, biggan, reverse_matchmove ...",
+    ),
+    "gallery": ("demo", "Make the pictures and clips of every method with the bundled models"),
 }
 """Every verb: the file of this room that holds it, and its one line of help."""
 

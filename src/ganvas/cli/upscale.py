@@ -270,20 +270,3 @@ def models(json: bool = False) -> int:
         mark = " (default)" if row["name"] == DEFAULT else ""
         print(f"{(row['name'] + mark).ljust(26)} {row['about']}. {row['licence']}{note}")
     return DONE
-
-
-def demo(out: Path = Path("demo"), model: str = "default") -> int:
-    """Upscale a bundled photograph and show it beside bicubic and truth.
-
-    Args:
-        out: folder for the pictures; those of an earlier demo are replaced.
-        model: name or file of the model.
-    """
-    from ganvas.inference.demo import show
-
-    shown = show(out, model)
-    print(f"Result      {shown.result}")
-    print(f"Comparison  {shown.comparison}   (low | bicubic | ours | truth)")
-    print(f"PSNR-Y      bicubic {shown.bicubic_db:.2f} dB, ours {shown.ours_db:.2f} dB")
-    print(f"Seconds     {shown.seconds:.2f}")
-    return DONE

@@ -26,6 +26,7 @@ from ganvas.io.weights.tensors import sha256
 from ganvas.metrics import distribution, manifold
 from ganvas.metrics.distribution import Reference, Statistics
 from ganvas.metrics.features import JUDGES, Judge, open_judge
+from ganvas.metrics.grids import grid_energy
 from ganvas.metrics.sliced import SMALLEST_PX, pyramid_distances
 
 Progress = Callable[[str, int, int], None]
@@ -35,11 +36,12 @@ PUBLISHED = {"fid": "frechet", "fid_infinity": "frechet_infinity", "kid": "kerne
 """Names that only scores by Inception bear, and what they are called here otherwise."""
 BETTER = {
     "frechet": "lower", "frechet_infinity": "lower", "kernel": "lower", "answers": "higher", "precision": "higher",
-    "recall": "higher", "density": "higher", "coverage": "higher", "swd": "lower",
+    "recall": "higher", "density": "higher", "coverage": "higher", "swd": "lower", "grid": "lower",
 }  # fmt: skip
 LEAST = {"frechet": 2, "frechet_infinity": 40, "kernel": 4, "answers": 10, "precision": 4, "recall": 4, "density": 6,
-         "coverage": 6, "swd": 2}  # fmt: skip
+         "coverage": 6, "swd": 2, "grid": 1}  # fmt: skip
 """Pictures of each side that a score needs."""
+WITHOUT_JUDGE = ("swd", "grid")
 RANGES = {
     "frechet": (0.0, math.inf), "precision": (0.0, 1.0), "recall": (0.0, 1.0), "coverage": (0.0, 1.0),
     "density": (0.0, math.inf),
@@ -67,13 +69,13 @@ def names() -> list[str]:
     """Return every name that a score of sets may be asked by."""
     published = [f"{name}_{judge}" for judge in ("clean", "legacy") for name in _names_of(judge)]
     own = [f"{name}_{judge}" for judge in ("small", "random") for name in _names_of(judge)]
-    return [*own, *published, "swd"]
+    return [*own, *published, *WITHOUT_JUDGE]
 
 
 def _names_of(judge: str) -> list[str]:
     if judge in ("clean", "legacy"):
         return [*PUBLISHED, "precision", "recall", "density", "coverage"]
-    return [name for name in BETTER if name not in ("answers", "swd")]
+    return [name for name in BETTER if name not in ("answers", *WITHOUT_JUDGE)]
 
 
 def parse(asked: Iterable[str]) -> list[Wanted]:
@@ -84,7 +86,8 @@ def parse(asked: Iterable[str]) -> list[Wanted]:
     """
     found = []
     for name in dict.fromkeys(asked):
-        whole = f"{name}_clean" if name in PUBLISHED else f"{name}_small" if name in BETTER and name != "swd" else name
+        is_judged = name in BETTER and name not in WITHOUT_JUDGE
+        whole = f"{name}_clean" if name in PUBLISHED else f"{name}_small" if is_judged else name
         if whole not in names():
             base, _, judge = name.rpartition("_")
             if base in PUBLISHED and judge in JUDGES:
@@ -92,7 +95,7 @@ def parse(asked: Iterable[str]) -> list[Wanted]:
                 raise UserError(f"There is no score {name!r}", why, f"Ask for {PUBLISHED[base]}_{judge}")
             raise UserError(f"There is no score {name!r} of sets", do=did_you_mean(name, names()))
         base, _, judge = whole.rpartition("_")
-        found.append(Wanted(whole, PUBLISHED.get(base, base), judge) if base else Wanted("swd", "swd", ""))
+        found.append(Wanted(whole, PUBLISHED.get(base, base), judge) if base else Wanted(whole, whole, ""))
     return found
 
 
@@ -162,6 +165,8 @@ def score_sets(
         scores += _judged(judge, seen["real"], seen["fake"], mine, seed, resamples, progress)
     if any(score.what == "swd" for score in wanted):
         scores += _sliced(sides, seed, problems)
+    if any(score.what == "grid" for score in wanted):
+        scores += _grids(sides, problems)
     conditions: dict[str, str | int | float] = {
         "real": str(real), "fake": str(fake), "real_pictures": used["real"], "fake_pictures": used["fake"],
         "seed": seed, "bootstrap_samples": resamples,
@@ -345,6 +350,23 @@ def _sliced(sides: Mapping[str, Sequence[Path]], seed: int, problems: dict[str, 
         Score(name=f"swd_{side_px}px", value=value, better=BETTER["swd"], preprocessing=digits)
         for side_px, value in pyramid_distances(real, fake, seed).items()
     ]
+
+
+def _grids(sides: Mapping[str, Sequence[Path]], problems: dict[str, str]) -> list[Score]:
+    """Return the energy of grids of both sides, in dB, of up to 512 pictures each: read the fakes' beside the real."""
+    scores: list[Score] = []
+    for side, paths in reversed(sides.items()):
+        pictures: list[Tensor] = []
+        for path in _spread(paths, 512):
+            try:
+                pictures.append(read_picture(path)[0])
+            except UserError as error:
+                problems[str(path)] = str(error)
+        scores += [
+            Score(name=f"grid_{period}px_{side}", value=value, better=BETTER["grid"] if side == "fake" else "")
+            for period, value in grid_energy(pictures).items()
+        ]
+    return scores
 
 
 def _squares(paths: Sequence[Path], problems: dict[str, str]) -> Tensor:

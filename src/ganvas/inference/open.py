@@ -329,7 +329,7 @@ def known_models() -> list[Model]:
 
 def _is_model(path: Path) -> bool:
     try:
-        return weights.read_card(path).input == "picture"  # feature networks lie there, too; they make no pictures
+        return weights.read_card(path).input != "other"  # feature networks lie there, too; they make no pictures
     except UserError:
         return True
 

@@ -1,0 +1,208 @@
+"""Train the models of the gallery, pack them, and write their pictures and scores.
+
+    python scripts/gallery.py                        # what there is
+    python scripts/gallery.py street-painter         # data, training, weight file, scores; goes on where it was
+    python scripts/gallery.py street-painter --run RUN --pack-only
+
+Data is drawn by Ganvas or taken from Debian packages by name. Everything lies below `runs/gallery`; the weight
+files go to `src/ganvas/weights` in half precision.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ganvas import cli, launch
+from ganvas.errors import UserError, need
+from ganvas.io import runs
+from ganvas.io.weights import files as weights
+
+PLACE = Path("runs/gallery")
+WEIGHTS = Path(__file__).parents[1] / "src/ganvas/weights"
+LARGEST_MB = 8.0
+DRAWN = "MIT", "drawn by Ganvas"
+FASHION_CLASSES = ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A model of the gallery: how its data comes about, how it is trained, and what its card says."""
+
+    recipe: str
+    purpose: str
+    data: Callable[[Path], str]
+    """Prepares the data in a folder, unless that has been done, and returns what to train on."""
+    source: str
+    """What the data is, for the card."""
+    licence: str = "MIT"
+    data_licence: str = "MIT"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """What is changed of the recipe's preset `show`."""
+    gathers_styles: bool = False
+
+
+# Data
+
+
+def drawn(*commands: str) -> Callable[[Path], str]:
+    """Return what runs `ganvas` commands, in which {} is the folder, and trains on the first command's."""
+
+    def prepare(folder: Path) -> str:
+        for number, command in enumerate(commands):
+            target = folder / f"data{number or ''}"
+            if not target.exists():
+                verb, *rest = command.split()
+                cli.run(verb, [str(target), *rest])
+        return str(folder / "data")
+
+    return prepare
+
+
+def unpacked(package: str, folder: Path) -> Path:
+    """Fetch a Debian package by `apt-get download` and unpack it; return the folder that holds its files."""
+    place = folder / package
+    if not place.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["apt-get", "download", package], cwd=folder, check=True)
+        subprocess.run(["dpkg-deb", "-x", next(folder.glob(f"{package}_*.deb")), place], check=True)
+    return place
+
+
+def fashion(folder: Path) -> str:
+    """Write Fashion-MNIST as zip files with a folder for each class, padded to 32 px."""
+    image = need("PIL.Image", "dev")
+    target = folder / "train.zip"
+    if not target.exists():
+        files = unpacked("dataset-fashion-mnist", folder) / "usr/share/datasets/fashion-mnist"
+        for part, prefix in (("held", "t10k"), ("train", "train")):
+            read = [gzip.decompress((files / f"{prefix}-{kind}.gz").read_bytes()) for kind in
+                    ("images-idx3-ubyte", "labels-idx1-ubyte")]  # fmt: skip
+            pictures = np.frombuffer(read[0], np.uint8, offset=16).reshape(-1, 28, 28)
+            with zipfile.ZipFile(folder / f"{part}.zip", "w") as archive:
+                for number, (picture, label) in enumerate(zip(pictures, read[1][8:])):
+                    stream = BytesIO()
+                    image.fromarray(np.pad(picture, 2)).convert("RGB").save(stream, "PNG")
+                    archive.writestr(f"{FASHION_CLASSES[label]}/{number:05d}.png", stream.getvalue())
+    return str(target)
+
+
+def cupola(folder: Path) -> str:
+    """Take NASA's photograph of the space station's cupola and crop it to 3:2."""
+    image = need("PIL.Image", "dev")
+    target = folder / "cupola.png"
+    if not target.exists():
+        files = unpacked("endless-sky-high-dpi", folder)
+        photograph = image.open(next(files.rglob("space3@2x.jpg"))).convert("RGB").crop((0, 0, 1080, 720))
+        photograph.resize((900, 600), image.Resampling.LANCZOS).save(target)
+    return str(target)
+
+
+STREET = "world --clips 20 --frames 24 --size 256x128 --quiet"
+UNSEEN = "world --clips 2 --frames 24 --size 256x128 --seed 1 --quiet"
+GALLERY: dict[str, Entry] = {
+    "street-painter": Entry(
+        recipe="pix2pixhd", purpose="a street from label maps, with a style for each instance, at 256 x 128 px",
+        data=drawn(STREET, UNSEEN), source="480 frames of the street that Ganvas draws", gathers_styles=True,
+    ),
+    "street-clip": Entry(
+        recipe="vid2vid", purpose="video of a street from label maps, at 128 x 64 px",
+        data=drawn(STREET, UNSEEN), source="20 clips of 24 frames of the street that Ganvas draws",
+    ),
+    "fashion": Entry(
+        recipe="biggan", purpose="clothes of ten classes from noise, 32 px",
+        data=fashion, source="Fashion-MNIST, 60,000 pictures (Debian package dataset-fashion-mnist)",
+        settings={"num_classes": 10},
+    ),
+    "faces-relativistic": Entry(
+        recipe="relativistic", purpose="drawn faces of 64 px from noise",
+        data=drawn("faces --number 1000 --size 64"), source="1000 faces that Ganvas draws",
+    ),
+    "panorama": Entry(
+        recipe="reverse_matchmove", purpose="views of 256 px into the space station's cupola, from cameras",
+        data=cupola, source="a NASA photograph (space3 of the Debian package endless-sky-high-dpi)",
+        data_licence="public domain (NASA)",
+    ),
+    "faces-768": Entry(
+        recipe="tiled_upres", purpose="upres x8 of drawn faces to 768 px in tiles, under a guide of landmarks",
+        data=drawn("faces --number 60 --size 768"), source="60 faces that Ganvas draws",
+    ),
+    "unet": Entry(
+        recipe="superres_unet", purpose="x2 for drawn faces, once or again and again: 64, 128, 256, 512 px",
+        data=drawn("faces --number 300 --size 256"), source="300 faces that Ganvas draws",
+    ),
+}  # fmt: skip
+
+
+# Training and packing
+
+
+def train(name: str, entry: Entry, run: Path) -> Path:
+    """Train a model by its recipe's preset `show`, or go on with it."""
+    if runs.is_run(run):
+        return launch.train(resume=run)
+    return launch.train(entry.recipe, entry.data(PLACE / name), run, preset="show", settings=entry.settings)
+
+
+def pack(name: str, entry: Entry, run: Path, scores: Mapping[str, float]) -> Path:
+    """Write a run's newest averaged generator in half precision, with its whole card, as the weight file of a name.
+
+    Raises:
+        UserError: the file would be larger than the gallery allows.
+    """
+    if entry.gathers_styles and not runs.read_attachments(run):
+        cli.run("styles", [str(run)])
+    trained = weights.read_run(run)
+    card = replace(
+        trained.card, purpose=entry.purpose, data=entry.source, licence=entry.licence, scores=dict(scores),
+        data_licence=entry.data_licence, origin=f"scripts/gallery.py {name}; {trained.card.origin.split(', ')[-1]}",
+    )  # fmt: skip
+    path = weights.save(WEIGHTS / f"{name}.safetensors", halved(trained.tensors), card, trained.attachments, True)
+    megabytes = path.stat().st_size / 1e6
+    if megabytes > LARGEST_MB:
+        raise UserError(f"{path} has {megabytes:.1f} MB", f"The gallery's files have at most {LARGEST_MB:g}")
+    return path
+
+
+def halved(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors in half precision where they are in single precision and lie within its range."""
+    largest = torch.finfo(torch.float16).max
+    return {
+        name: value.half() if value.dtype == torch.float32 and float(value.abs().amax()) < largest else value
+        for name, value in tensors.items()
+        if value.numel()
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", choices=[*GALLERY, []], help="which models; none lists them")
+    parser.add_argument("--run", type=Path, help="the run of the one model that is named, in place of its own")
+    parser.add_argument("--pack-only", action="store_true", help="pack the run as it is")
+    options = parser.parse_args()
+    for name in options.names:
+        run = options.run or PLACE / name / "run"
+        if not options.pack_only:
+            train(name, GALLERY[name], run)
+        print(pack(name, GALLERY[name], run, {}))
+    if not options.names:
+        print("\n".join(f"{name.ljust(20)} {entry.purpose}" for name, entry in GALLERY.items()))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        sys.exit(str(error))

@@ -1,0 +1,165 @@
+"""The verb `demo`: every method's first command, with the models that come with Ganvas and data that Ganvas draws."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from tyro.conf import Positional
+
+from ganvas import cli
+from ganvas.cli import DONE
+from ganvas.errors import UserError, did_you_mean
+
+GAP_PX, ROWS = 4, 4
+SEED = "7"
+"""Of all that is drawn: no model has seen it."""
+STREET = ["--size", "256x128", "--seed", SEED, "--quiet"]
+Commands = list[list[str]]
+
+
+class Method(NamedTuple):
+    """The commands that show a method in a folder, and the folders whose pictures are then laid beside each other."""
+
+    commands: Callable[[Path], Commands]
+    shown: tuple[str, ...] = ()
+
+
+def demo(
+    method: Positional[str] = "esrgan", out: Path = Path("demo"), model: str = "default", quiet: bool = False
+) -> int:
+    """Show what a method does, with no data and no network: its commands, and where the pictures are.
+
+    Args:
+        method: esrgan (a bundled photograph upscaled, beside bicubic and truth), relativistic, biggan, pix2pixhd,
+            vid2vid, superres_unet, tiled_upres or reverse_matchmove.
+        out: folder. The pictures of an earlier demo of esrgan are replaced; the other methods take a new folder in it.
+        model: upscaler of the method esrgan: name or file.
+        quiet: print only where the pictures are.
+    """
+    if method != "esrgan" and method not in METHODS:
+        raise UserError(f"There is no method {method!r}", do=did_you_mean(method, ["esrgan", *METHODS]))
+    start = time.perf_counter()
+    made = _upscale(out, model, quiet) if method == "esrgan" else _show(METHODS[method], _new_folder(out / method))
+    for path in made:
+        print(f"Made     {path}")
+    if not quiet:
+        print(f"Seconds  {time.perf_counter() - start:.1f}")
+    return DONE
+
+
+def gallery(out: Path = Path("gallery")) -> int:
+    """Make the pictures and clips of every method with the bundled models, each in a folder of its own.
+
+    Args:
+        out: a folder that does not exist yet, or is empty.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"{out} is not empty", do="Choose another --out")
+    for method in ("esrgan", *METHODS):
+        made = _upscale(out / method, "default", True) if method == "esrgan" else _show(METHODS[method], out / method)
+        print("\n".join(map(str, made)), flush=True)
+    return DONE
+
+
+def _upscale(out: Path, model: str, quiet: bool) -> list[Path]:
+    from ganvas.inference.demo import show
+
+    shown = show(out, model)
+    if not quiet:
+        print(f"low | bicubic | ours | truth: PSNR-Y {shown.bicubic_db:.2f} dB bicubic, {shown.ours_db:.2f} dB ours")
+    return [shown.result, shown.comparison]
+
+
+def _show(method: Method, folder: Path) -> list[Path]:
+    """Run a method's commands, each of which is printed, and return the pictures and videos in the folder itself."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for command in method.commands(folder):
+        print("$ ganvas", shlex.join(command), flush=True)
+        if cli.run(command[0], command[1:]):
+            raise UserError(f"`ganvas {command[0]}` did not finish", "Its message stands above")
+    if method.shown:
+        _lay_out([folder / part for part in method.shown], folder / "comparison.png")
+    return sorted(path for path in folder.iterdir() if path.suffix in (".png", ".mp4"))
+
+
+def _new_folder(folder: Path) -> Path:
+    """Make a folder that was not there: what an earlier demo made stays."""
+    number = 1
+    while (fresh := folder if number == 1 else folder.with_name(f"{folder.name}-{number}")).exists():
+        number += 1
+    fresh.mkdir(parents=True)
+    return fresh
+
+
+def _lay_out(folders: list[Path], target: Path) -> None:
+    """Write a sheet: a column for each folder, a row for each of four of its pictures, all as large as the last."""
+    from ganvas.io.pictures import images
+
+    found = [sorted(folder.glob("*.png")) for folder in folders]
+    columns = [
+        [images.read(paths[len(paths) * row // ROWS])[0] for row in range(min(ROWS, len(paths)))] for paths in found
+    ]
+    height = columns[-1][0].shape[0]
+    rows = []
+    for pictures in zip(*columns):
+        scaled = [
+            _enlarged(images.from_float(images.to_float(one), "uint8"), height // one.shape[0]) for one in pictures
+        ]
+        rows.append(
+            np.concatenate([np.pad(one, ((0, GAP_PX), (0, GAP_PX), (0, 0)), constant_values=255) for one in scaled], 1)
+        )
+    images.write(target, np.concatenate(rows))
+
+
+def _enlarged(picture: np.ndarray, times: int) -> np.ndarray:
+    return picture.repeat(times, axis=0).repeat(times, axis=1)
+
+
+def _faces(folder: Path) -> Commands:
+    return [["generate", "faces-relativistic", "--seeds", "0-31", "--grid", "--out", f"{folder}/faces.png"]]
+
+
+def _fashion(folder: Path) -> Commands:
+    sheet = ["--classes", "all", "--seeds", "0-9", "--grid", "--out", f"{folder}/classes.png"]
+    return [["generate", "fashion", *sheet]]
+
+
+def _street(folder: Path) -> Commands:
+    paint = ["generate", "street-painter", "--labels", f"{folder}/street", "--quiet", "--out"]
+    return [
+        ["world", f"{folder}/street", "--frames", "4", *STREET],
+        [*paint, f"{folder}/painted"],
+        [*paint, f"{folder}/other-styles", "--seed", "5"],
+    ]
+
+
+def _clip(folder: Path) -> Commands:
+    return [
+        ["world", f"{folder}/street", "--frames", "24", *STREET],
+        ["generate", "street-clip", "--labels", f"{folder}/street", "--out", f"{folder}/made", "--quiet"],
+    ]
+
+
+def _unet(folder: Path) -> Commands:
+    thrice = ["--then", "unet"] * 3
+    return [
+        ["faces", f"{folder}/drawn", "--number", "2", "--size", "64", "--seed", SEED],
+        ["generate", f"{folder}/drawn", *thrice, "--out", f"{folder}/made"],
+    ]
+
+
+def _cascade(folder: Path) -> Commands:
+    return [["generate", "faces-relativistic", "--then", "faces-768", "--seeds", "0-3", "--out", f"{folder}/made"]]
+
+
+def _flight(folder: Path) -> Commands:
+    path = ["--through", "0,40,80,120", "--frames", "48", "--quiet"]
+    return [["generate", "panorama", *path, "--out", f"{folder}/flight"]]
+
+
+METHODS = {"reverse_matchmove": Method(_flight, ("flight",))}
