@@ -266,6 +266,19 @@ class SecondOrder:
     """Probability of the last sinc filter."""
 
 
+def files(scale: int) -> SecondOrder:
+    """Return what ordinary files suffer: a soft lens, some noise and JPEG, then another resize and JPEG.
+
+    Milder than Real-ESRGAN's, whose worst pictures leave a small network nothing but guesses.
+    """
+    first = Round(sigma_px=(0.2, 1.5), sinc_chance=0.05, resize_range=(0.5, 1.2), gaussian_sigma=(0.5, 10.0),
+                  poisson_strength=(0.02, 0.8), jpeg_quality=(30.0, 95.0), blur_chance=0.7)  # fmt: skip
+    second = Round(sigma_px=(0.2, 0.8), sinc_chance=0.05, resize_weights=(0.2, 0.2, 0.6), resize_range=(0.7, 1.2),
+                   gaussian_sigma=(0.3, 5.0), poisson_strength=(0.02, 0.4), jpeg_quality=(30.0, 95.0),
+                   blur_chance=0.3)  # fmt: skip
+    return SecondOrder(scale=scale, first=first, second=second, final_sinc_chance=0.2)
+
+
 @torch.no_grad()
 def degrade(high: Tensor, settings: SecondOrder, random: torch.Generator) -> Tensor:
     """Return low pictures as cameras, editors and the web make them: blur, resize, noise and JPEG, twice, and ringing.

@@ -54,8 +54,9 @@ class Settings(Training):
     """Output side divided by input side."""
     low: str = ""
     """Folder of low pictures paired by name with those of `data`; empty makes them from the high ones."""
-    degradation: Literal["bicubic", "second_order"] = "bicubic"
-    """How low pictures are made: MATLAB's antialiased bicubic, or blur, noise and JPEG twice over (Real-ESRGAN)."""
+    degradation: Literal["bicubic", "files", "second_order"] = "bicubic"
+    """How low pictures are made: MATLAB's antialiased bicubic, or by blur, noise and JPEG twice over, as `files` have
+    suffered or as hard as Real-ESRGAN does (`second_order`)."""
     crop_px: int = 128
     """Side of the high crops of the GAN stage."""
     pixel_crop_px: int = 192
@@ -194,9 +195,11 @@ class ESRGAN(Recipe):
         return Batch(self._lower(high, context.random), high)
 
     def _lower(self, high: Tensor, random: torch.Generator) -> Tensor:
-        if self.settings.degradation == "second_order":
-            return degrade.degrade(high, degrade.SecondOrder(scale=self.settings.scale), random)
-        return degrade.bicubic(high, self.settings.scale)
+        scale = self.settings.scale
+        if self.settings.degradation != "bicubic":
+            how = degrade.files(scale) if self.settings.degradation == "files" else degrade.SecondOrder(scale=scale)
+            return degrade.degrade(high, how, random)
+        return degrade.bicubic(high, scale)
 
     def forward(self, nets: Networks, batch: Batch, carry: Carry, context: Context) -> tuple[Outputs, Carry]:
         """Upscale the low pictures: (B, 3, h, w) -> (B, 3, scale * h, scale * w)."""
@@ -294,6 +297,6 @@ def _check(s: Settings) -> None:
         raise UserError("Low pictures are given and are to be made, too", do="Leave out --low or --degradation")
     if s.scale == 1 and not s.low and s.degradation == "bicubic":
         why = "At x1 the bicubic low pictures are the high ones"
-        raise UserError("There is nothing to learn", why, "Add --degradation second_order, or --low FOLDER")
+        raise UserError("There is nothing to learn", why, "Add --degradation files, or --low FOLDER")
     if s.gan_steps:
         s.adversarial.require_batch(s.batch_size)
