@@ -143,6 +143,8 @@ class Context:
     turn: Turn | None = None
     rank: int = 0
     health: Health = field(default_factory=Health)
+    averages: Mapping[str, nn.Module] = field(default_factory=dict)
+    """The moving averages of networks that have one, in eval mode; some losses compare with what they make."""
 
 
 class Source(Protocol):

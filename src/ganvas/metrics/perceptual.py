@@ -129,8 +129,8 @@ class DISTS(nn.Module):
         self.beta = nn.Parameter((beta / total).reshape(-1), requires_grad=False)
         line = torch.tensor([0.25, 0.5, 0.25])
         self.register_buffer("window", (line[:, None] * line)[None, None], persistent=False)
-        self.register_buffer("mean", torch.tensor(FeatureNetwork.MEAN)[:, None, None], persistent=False)
-        self.register_buffer("deviation", torch.tensor(FeatureNetwork.DEVIATION)[:, None, None], persistent=False)
+        self.register_buffer("mean", backbone.mean.clone(), persistent=False)
+        self.register_buffer("deviation", backbone.deviation.clone(), persistent=False)
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         _check_pair(a, b)

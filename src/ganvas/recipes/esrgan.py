@@ -27,14 +27,17 @@ from ganvas.errors import UserError
 from ganvas.io.weights.foreign import compact_card, rrdbnet_card
 from ganvas.io.weights.foreign_span import span_card
 from ganvas.losses.adversarial import AdversarialLoss
-from ganvas.losses.reconstruction import feature_matching, l1, l2
+from ganvas.losses.reconstruction import charbonnier, feature_matching, l1, l2
+from ganvas.losses.structure import colour_consistency, locally_discriminative, ms_ssim_loss, wavelet_details
 from ganvas.metrics.paired import luma, psnr
 from ganvas.networks import build
 from ganvas.networks.discriminators import PatchDiscriminator, UNetDiscriminator, VGGDiscriminator
 from ganvas.protocol import Card, Carry, Context, Ledger, Networks, Optimizer, Outputs, Recipe, Source, Stage, Turn
 from ganvas.recipes import features
+from ganvas.recipes.teachers import load_teacher
 from ganvas.settings import Training
 
+PIXEL_LOSSES = {"l1": l1, "l2": l2, "charbonnier": charbonnier}
 SCORED_PX = 384
 """Side of the part of each validation picture that is scored; a multiple of every scale."""
 
@@ -85,8 +88,14 @@ class Settings(Training):
     """Learning rate of the pixel stage."""
     pixel_schedule: Literal["constant", "step", "linear", "cosine"] = "step"
     """How that rate falls; `step` halves it at every fifth of the stage (the paper's 2e5 iterations)."""
-    pixel_loss: Literal["l1", "l2"] = "l1"
-    """Distance between pixels in both stages; SRGAN's is the square."""
+    pixel_loss: Literal["l1", "l2", "charbonnier"] = "l1"
+    """Distance between pixels in both stages; SRGAN's is the square, LapSRN's L1 with a round bottom."""
+    teacher: str = ""
+    """Distil: a weight file, run or bundled model of the same scale, whose output is a target beside the truth."""
+    teacher_share: float = 0.5
+    """Share of the pixel distance that is to the teacher's output (0 to 1)."""
+    ms_ssim_weight: float = 0.0
+    """Weight of 1 - MS-SSIM, in both stages."""
 
     gan_steps: int = 400_000
     """Steps of the second stage; 0 leaves it out."""
@@ -107,6 +116,14 @@ class Settings(Training):
     """Distance between features; SRGAN's is the square."""
     perceptual_weight: float = 1.0
     """Weight of the perceptual loss."""
+    dists_weight: float = 0.0
+    """Weight of DISTS over VGG16, all channels alike, in the GAN stage; needs `ganvas features fetch vgg16`."""
+    colour_weight: float = 0.0
+    """Weight of the colours' difference after averaging over squares of the scale, in the GAN stage."""
+    ldl_weight: float = 0.0
+    """Weight of the locally discriminative loss (LDL), which minds artifacts, in the GAN stage."""
+    judged: Literal["picture", "wavelets"] = "picture"
+    """What the discriminator sees: pictures, or the detail bands of their luma (wavelet-guided)."""
 
 
 LAPTOP = Settings(
@@ -135,6 +152,8 @@ class ESRGAN(Recipe):
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.features: nn.Module | None = None
+        self.dists: nn.Module | None = None
+        self.teacher: nn.Module | None = None
         _check(settings)
 
     def stages(self) -> list[Stage]:
@@ -175,6 +194,8 @@ class ESRGAN(Recipe):
                     width=s.discriminator_width, layers=2, norm="spectral", last_bias=last_bias
                 )
             self.features = features.load_features(s.perceptual, s.perceptual_layers)
+            self.dists = features.load_dists() if s.dists_weight else None
+        self.teacher = load_teacher(s.teacher, s.scale) if s.teacher else None
         return nets
 
     def source(self, path: str) -> Source:
@@ -209,7 +230,7 @@ class ESRGAN(Recipe):
         self, nets: Networks, batch: Batch, outputs: Outputs, carry: Carry, context: Context
     ) -> Ledger:
         """Return the adversarial loss of real against generated pictures."""
-        real, fake = nets.discriminator(batch.high), nets.discriminator(outputs["fake"])
+        real, fake = (nets.discriminator(self._judged(picture)) for picture in (batch.high, outputs["fake"]))
         ledger = Ledger({"gan": self.settings.adversarial.discriminator(real, fake)})
         ledger.observed["margin"] = real.score.float().mean() - fake.score.float().mean()
         return ledger
@@ -219,17 +240,19 @@ class ESRGAN(Recipe):
     ) -> Ledger:
         """Return the pixel distance; in the GAN stage also the perceptual distance and the adversarial loss."""
         s, fake = self.settings, outputs["fake"]
-        pixel = l1(fake, batch.high) if s.pixel_loss == "l1" else l2(fake, batch.high)
+        pixel = self._pixel(fake, batch)
+        structure = {"ms_ssim": s.ms_ssim_weight * ms_ssim_loss(fake, batch.high)} if s.ms_ssim_weight else {}
         if context.stage.name == "pixel":
-            return Ledger({"pixel": pixel})
+            return Ledger({"pixel": pixel, **structure})
         real_verdict: Any = None
         if s.adversarial.generator_needs_real or self.features is None:
             with torch.no_grad():
-                real_verdict = nets.discriminator(batch.high)
-        fake_verdict = nets.discriminator(fake)
-        ledger = Ledger({"gan": s.gan_weight * s.adversarial.generator(real_verdict, fake_verdict)})
+                real_verdict = nets.discriminator(self._judged(batch.high))
+        fake_verdict = nets.discriminator(self._judged(fake))
+        ledger = Ledger({"gan": s.gan_weight * s.adversarial.generator(real_verdict, fake_verdict), **structure})
         if s.pixel_weight:
             ledger["pixel"] = s.pixel_weight * pixel
+        ledger.update(self._further(fake, batch, context))
         if self.features is None:
             distance = feature_matching(fake_verdict, real_verdict)
         else:
@@ -237,6 +260,34 @@ class ESRGAN(Recipe):
             distance = features.distance(self.features, fake, batch.high, layers, s.perceptual_loss)
         ledger["perceptual"] = s.perceptual_weight * distance
         return ledger
+
+    def _judged(self, pictures: Tensor) -> Tensor:
+        """Return what the discriminator sees of pictures."""
+        return wavelet_details(pictures) if self.settings.judged == "wavelets" else pictures
+
+    def _pixel(self, fake: Tensor, batch: Batch) -> Tensor:
+        """Return the distance of pixels to the truth, and to the teacher's output where there is one."""
+        s, distance = self.settings, PIXEL_LOSSES[self.settings.pixel_loss]
+        if self.teacher is None:
+            return distance(fake, batch.high)
+        with torch.no_grad():
+            taught = self.teacher.to(fake.device)(batch.low).to(fake.dtype).clamp(0, 1)
+        return (1 - s.teacher_share) * distance(fake, batch.high) + s.teacher_share * distance(fake, taught)
+
+    def _further(self, fake: Tensor, batch: Batch, context: Context) -> dict[str, Tensor]:
+        """Return the losses of the GAN stage that came after the paper, where they have weights."""
+        s, found = self.settings, dict[str, Tensor]()
+        if s.colour_weight:
+            found["colour"] = s.colour_weight * colour_consistency(fake, batch.high, s.scale)
+        if s.ldl_weight:
+            average = None
+            if "generator" in context.averages:
+                with torch.no_grad():
+                    average = context.averages["generator"](batch.low)
+            found["ldl"] = s.ldl_weight * locally_discriminative(fake, batch.high, average)
+        if self.dists is not None:
+            found["dists"] = s.dists_weight * self.dists.to(fake.device)(fake.float(), batch.high.float()).mean()
+        return found
 
     def sample(self, nets: Networks, batch: Batch, context: Context) -> Tensor:
         """Return low (bicubic), generated and true picture side by side: (B, 3, H, 3 W)."""
@@ -298,5 +349,9 @@ def _check(s: Settings) -> None:
     if s.scale == 1 and not s.low and s.degradation == "bicubic":
         why = "At x1 the bicubic low pictures are the high ones"
         raise UserError("There is nothing to learn", why, "Add --degradation files, or --low FOLDER")
+    if not 0 <= s.teacher_share <= 1:
+        raise UserError(f"teacher_share is {s.teacher_share:g}", do="Use 0 (the truth alone) to 1 (the teacher alone)")
+    if min(s.ms_ssim_weight, s.colour_weight, s.ldl_weight, s.dists_weight) < 0:
+        raise UserError("A weight of a loss is below 0", do="Use 0 to leave the loss out")
     if s.gan_steps:
         s.adversarial.require_batch(s.batch_size)

@@ -13,6 +13,7 @@ from ganvas.errors import UserError
 from ganvas.io.weights import containers, published
 from ganvas.io.weights import files as weights
 from ganvas.losses.reconstruction import Norm, perceptual
+from ganvas.metrics.perceptual import DISTS, DISTS_CHANNELS
 from ganvas.networks import build
 from ganvas.networks.backbones import VGG16
 from ganvas.networks.feature_sets import FeatureSet
@@ -82,6 +83,21 @@ def distance(
     with torch.no_grad():
         wanted = features(real)
     return perceptual(features(fake), wanted, weights_of(features, weights or {}), norm)
+
+
+def load_dists() -> nn.Module:
+    """Return DISTS over Oxford's VGG16 with equal weights of all channels, frozen; the authors' fitted ones come apart.
+
+    (B, 3, H, W), (B, 3, H, W) -> (B,)
+
+    Raises:
+        UserError: the deeper layers of VGG16 are not in the cache and cannot be fetched.
+    """
+    file = weights.read(published.features_file("vgg16"))
+    backbone = _filled(build(file.card), dict(file.tensors), file.path)
+    assert isinstance(backbone, VGG16)
+    ones = torch.ones(sum(DISTS_CHANNELS))
+    return DISTS(backbone, ones, ones).eval().requires_grad_(False)
 
 
 def weights_of(features: nn.Module, own: Mapping[str, float]) -> Mapping[str, float]:

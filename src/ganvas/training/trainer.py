@@ -196,6 +196,7 @@ class Trainer:
             turn=turn,
             rank=ranks.rank(),
             health=self.sentinel.health,
+            averages=self.averages.nets,
         )
 
     def resting_context(self, purpose: str) -> Context:
