@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from tyro.conf import Positional
+from tyro.conf import FlagCreatePairsOff, Positional
 
 from ganvas.cli import DONE, USER_ERROR
 from ganvas.errors import UserError
@@ -23,6 +23,10 @@ def generate(
     style_labels: Path | None = None,
     style_instances: Path | None = None,
     styles: str = "",
+    num_labels: int = 0,
+    no_boundaries: FlagCreatePairsOff[bool] = False,
+    ignore: tuple[int, ...] = (),
+    encoder: str = "",
     strips: Literal["auto", "always", "never"] = "auto",
     bits: Literal[8, 16] = 8,
     extension: str = "png",
@@ -36,8 +40,8 @@ def generate(
 
     Args:
         model: run or weight file.
-        labels: folder of label maps (or a data set that has one), or one label map.
-        out: folder for the pictures, which keep the maps' names.
+        labels: folder of label maps (or a data set that has one), a glob, or one label map.
+        out: folder for the pictures, which keep the maps' names; for one label map also a file.
         instances: folder of instance maps; default the one beside the label maps.
         seed: draws a style for each instance: the same seed, class and instance, the same style.
         style: style of a class, as in car=3; others stay drawn.
@@ -45,6 +49,10 @@ def generate(
         style_labels: label map of that picture.
         style_instances: instance map of that picture.
         styles: instead of pictures, write each map with every style of this class side by side; all for every class.
+        num_labels: classes that another project's checkpoint was trained on, where its channels do not tell.
+        no_boundaries: it was trained without instance maps.
+        ignore: more ids that stand for no class.
+        encoder: file of the encoder that was trained with another project's generator; default the one beside it.
         strips: layer by layer in little memory, the same picture to the last digits; auto does so for large ones.
         bits: of each channel.
         extension: of the pictures: png, tif, jpg ...
@@ -56,15 +64,21 @@ def generate(
     """
     from ganvas.cli.upscale import Screen, json_line
     from ganvas.inference.labels.files import Order, Result, find_maps, make_pictures
-    from ganvas.inference.labels.painter import LabelPainter
+    from ganvas.inference.labels.painter import Known, LabelPainter
+    from ganvas.io.pictures.images import WRITABLE
 
     if seed < 0:
         raise UserError(f"--seed is {seed}", do="Use 0 or more")
-    painter = LabelPainter(model, device, precision, strips)
+    known = Known(num_labels=num_labels, no_boundaries=no_boundaries, ignore=ignore, encoder=encoder)
+    painter = LabelPainter(model, device, precision, strips, known)
     files = find_maps(labels, instances)
+    is_file = out.suffix.lower() in WRITABLE and not out.is_dir()
+    if is_file and (len(files) > 1 or styles):
+        raise UserError(f"{out} is one picture", f"{len(files)} label maps make more", "Give a folder by --out")
     order = Order(
         seed=seed, wanted=_wanted(painter, style), style_from=style_from, style_labels=style_labels,
         style_instances=style_instances, bits=bits, suffix=f".{extension.removeprefix('.')}", overwrite=overwrite,
+        target=out if is_file else None,
     )  # fmt: skip
     if styles:
         return _write_sheets(painter, files, out, styles, order, quiet)

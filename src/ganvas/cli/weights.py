@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from tyro.conf import Positional
+from tyro.conf import FlagCreatePairsOff, Positional
 
 from ganvas.cli import DONE, USER_ERROR
 from ganvas.cli.console import print_facts, print_json
@@ -133,6 +133,8 @@ def convert(
     source: Positional[Path],
     target: Positional[Path],
     layout: Literal["ganvas", "basicsr", "xinntao", "old"] = "ganvas",
+    num_labels: int = 0,
+    no_boundaries: FlagCreatePairsOff[bool] = False,
     overwrite: bool = False,
 ) -> int:
     """Turn another project's checkpoint into ours, or ours into theirs.
@@ -141,11 +143,18 @@ def convert(
         source: a weight file that `ganvas inspect` recognises, or a run.
         target: the file to write: .safetensors for ours, .pth for theirs.
         layout: ours, or that of BasicSR and Real-ESRGAN, of ESRGAN, or of ESRGAN before June 2019.
+        num_labels: of a pix2pixHD generator: the classes that it was trained on, where its channels do not tell.
+        no_boundaries: of a pix2pixHD generator: it was trained without instance maps.
         overwrite: replace an existing file.
     """
     from ganvas.io.weights import files as weights
 
-    print(weights.convert(source, target, layout, overwrite))
+    card = None
+    if num_labels or no_boundaries:
+        from ganvas.io.weights.foreign_pix2pixhd import assume
+
+        card = assume(weights.read_card(source), num_labels, no_boundaries)
+    print(weights.convert(source, target, layout, overwrite, card))
     return DONE
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,14 +12,11 @@ from typing import Literal
 import numpy as np
 import torch
 
-from ganvas.data.label_layouts import ROLES
+from ganvas.data import label_layouts
 from ganvas.data.pictures import decode
 from ganvas.errors import UserError
 from ganvas.inference.labels.painter import Chosen, LabelPainter, MapFiles, Regions
 from ganvas.io.pictures import images
-
-CITYSCAPES = ("gtFine", "gtCoarse")
-"""Folders that hold label and instance maps side by side."""
 
 
 @dataclass(frozen=True)
@@ -36,63 +34,55 @@ class Result:
 
 
 def find_maps(labels: str | Path, instances: str | Path = "") -> list[MapFiles]:
-    """Return the maps of a folder of label maps, of a data set that has such a folder, of its clips, or of one file.
+    """Return the maps of a folder of label maps, of a data set that has such, of its clips, of a glob, or of one file.
 
-    Instance maps lie in the folder given, or in one of a usual name beside that of the label maps; they belong to the
-    label maps of the same path below it.
+    Instance maps and inputs lie in the folder given, or where they belong in the layout of the label maps' folder; they
+    go with the label maps of the same name, but for the ending that tells their role.
 
     Raises:
         UserError: there are no label maps.
     """
     root = Path(labels)
-    if root.is_file():
-        return [MapFiles(root.stem, root, _partner(root, root.parent, _instances_of(root.parent, instances)))]
-    if not root.is_dir():
-        raise UserError(f"{root} does not exist", do="Give a folder of label maps, or one label map")
-    clips = [child for child in sorted(root.iterdir()) if child.is_dir() and _child(child, "labels")]
-    own = _child(root, "labels")
-    folders = [own] if own else [folder for clip in clips if (folder := _child(clip, "labels"))] or [root]
+    if instances and not Path(instances).is_dir():
+        raise UserError(f"The folder of instance maps {instances} does not exist")
+    given = {"instances": Path(instances)} if instances else {}
+    if root.is_file() or (glob.has_magic(str(root)) and not root.exists()):
+        paths, problems = images.find_pictures([root])
+        if not paths:
+            raise UserError(f"{root} holds no label maps", "; ".join(why for _, why in problems))
+        places = {path.parent: None for path in paths}
+        partners = {place: _Partners({**label_layouts.beside_maps(place), **given}, place) for place in places}
+        return [MapFiles(path.stem, path, **partners[path.parent].of(path)) for path in paths]
+    clips = label_layouts.find_maps(root)
     found: list[MapFiles] = []
-    for folder in folders:
-        beside = _instances_of(folder, instances)
-        paths, _ = images.find_pictures([folder])
-        preferred = [path for path in paths if path.stem.endswith("_labelIds")]
-        for path in preferred or paths:
+    for clip, folders in clips.items():
+        folder = folders["labels"]
+        partners = _Partners({**folders, **given}, folder)
+        for path in label_layouts.listed("labels", folder):
             below = path.relative_to(folder).with_suffix("").as_posix()
-            name = f"{folder.parent.name}/{below}" if len(folders) > 1 else below
-            found.append(MapFiles(name, path, _partner(path, folder, beside)))
+            name = f"{clip}/{below}" if clip else below
+            found.append(MapFiles(name, path, **partners.of(path)))
     if not found:
         raise UserError(f"{root} holds no label maps", do="Give a folder of 8-bit or 16-bit pictures of class ids")
     return found
 
 
-def _child(folder: Path, role: str) -> Path | None:
-    present = {child.name.casefold(): child for child in folder.iterdir() if child.is_dir()}
-    return next((present[name.casefold()] for name in ROLES[role] if name.casefold() in present), None)
+class _Partners:
+    """Finds the instance maps and inputs of the label maps of a folder."""
 
+    def __init__(self, folders: Mapping[str, Path], folder: Path) -> None:
+        self.folder, self.folders = folder, {role: folders[role] for role in ("instances", "input") if role in folders}
+        self.named = {
+            role: label_layouts.by_name(label_layouts.listed(role, place), place)
+            for role, place in self.folders.items()
+        }
 
-def _instances_of(folder: Path, given: str | Path) -> Path | None:
-    if given:
-        if not Path(given).is_dir():
-            raise UserError(f"The folder of instance maps {given} does not exist")
-        return Path(given)
-    if any(folder.rglob("*_instanceIds.png")):
-        return folder
-    beside = _child(folder.parent, "instances")
-    return None if beside is None or beside.name in CITYSCAPES else beside
-
-
-def _partner(path: Path, folder: Path, instances: Path | None) -> Path | None:
-    if instances is None or (instances == folder and "_labelIds" not in path.name):
-        return None
-    below = path.relative_to(folder)
-    names = [below.name.replace("_labelIds", "_instanceIds"), below.name]
-    for name in dict.fromkeys(names):
-        for candidate in (instances / below.parent / name, *(instances / below.parent).glob(f"{Path(name).stem}.*")):
-            if candidate.is_file() and candidate != path:
-                return candidate
-    # It is missed when the map is read: one that lacks it must not stop the others.
-    return instances / below.parent / names[0]
+    def of(self, path: Path) -> dict[str, Path]:
+        """Return the files that go with a label map; one that is missed is told when it is read."""
+        below = path.relative_to(self.folder)
+        absent = below.with_name(below.name.replace("_labelIds", "_instanceIds"))
+        key = label_layouts.key_of(below)
+        return {role: self.named[role].get(key, place / absent) for role, place in self.folders.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +99,8 @@ class Order:
     style_instances: Path | None = None
     bits: Literal[8, 16] = 8
     suffix: str = ".png"
+    target: Path | None = None
+    """The file of the picture, where only one is made."""
     overwrite: bool = False
 
 
@@ -128,7 +120,7 @@ def make_pictures(
     choose = _chooser(painter, order)
     results = []
     for file in files:
-        target = out / f"{file.name}{order.suffix}"
+        target = order.target or out / f"{file.name}{order.suffix}"
         began = time.perf_counter()
         try:
             regions = painter.read(file)
@@ -138,7 +130,9 @@ def make_pictures(
             seconds = round(time.perf_counter() - began, 3)
             height, width = regions.size
             # What concerns the model is told once.
-            note = "; ".join([*chosen.notes, *([painter.warning] if painter.warning and not results else [])])
+            is_first = all(result.error for result in results)
+            once = [painter.warning, painter.note_on(file)] if is_first else []
+            note = "; ".join(filter(None, [*chosen.notes, *once]))
             result = Result(str(file.labels), str(target), width, height, seconds, note)
         except UserError as error:
             result = Result(str(file.labels), error=str(error))

@@ -7,7 +7,7 @@ keeps its style when others are edited, and over the frames of a clip.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,11 +27,13 @@ from ganvas.io import runs
 from ganvas.io.labels.legends import Label
 from ganvas.io.labels.maps import check_ids, read_instance_map, read_label_map
 from ganvas.io.weights import files as weights
+from ganvas.io.weights.foreign_pix2pixhd import assume
 from ganvas.networks.pix2pixhd import InstanceFeatureEncoder, tabulate
 
 Strips = Literal["auto", "always", "never"]
 
 _BAND = 256
+NO_INSTANCES = "no instance map was found: the boundaries are those between classes"
 MAPS_AT_ONCE = 6
 """Finest maps of float32 that a network run as a whole holds at its widest moment, measured roughly."""
 
@@ -44,6 +46,8 @@ class MapFiles:
     """Path below the folder, without suffix."""
     labels: Path
     instances: Path | None = None
+    input: Path | None = None
+    """The picture that goes in beside them, where the generator takes one."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,20 @@ class Chosen:
     notes: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What the user knows of a generator and its label maps, and their files do not tell."""
+
+    num_labels: int = 0
+    """Classes that another project's checkpoint was trained on; 0 takes what can be told from its channels."""
+    no_boundaries: bool = False
+    """It was trained without instance maps."""
+    ignore: tuple[int, ...] = ()
+    """More ids that stand for no class."""
+    encoder: str = ""
+    """File of the encoder that was trained with it, where it is no run; default the one beside it."""
+
+
 class LabelPainter:
     """A trained generator of pictures from label maps.
 
@@ -100,18 +118,26 @@ class LabelPainter:
         precision: of a run as a whole; layer by layer it is float32.
         strips: `always` runs layer by layer in strips (exactly, in little memory), `never` as a whole; `auto` takes
             strips where the whole would not fit into half of the free memory.
+        known: what the files do not tell.
 
     Raises:
         UserError: the model cannot be used, or is no generator from label maps.
     """
 
     def __init__(
-        self, model: str | Path, device: str = "auto", precision: str = "auto", strips: Strips = "auto"
+        self,
+        model: str | Path,
+        device: str = "auto",
+        precision: str = "auto",
+        strips: Strips = "auto",
+        known: Known = Known(),
     ) -> None:
-        self.path = resolve(model)
+        self.path, self.known = resolve(model), known
         read = weights.read(self.path)
         if read.card.input != "labels" or not read.card.network.startswith("pix2pixhd"):
             raise UserError(f"{model} makes no pictures from label maps", f"It is a {read.card.network}")
+        assumed = read.card.extra.get("assumed", "")
+        read = replace(read, card=assume(read.card, known.num_labels, known.no_boundaries))
         self.card, self.strips = read.card, strips
         self.device = machine.pick(device)
         self.precision = machine.pick_precision(precision, self.device)
@@ -122,9 +148,11 @@ class LabelPainter:
         self.legend = tuple(
             Label(int(entry["id"]), str(entry["name"]), tuple(entry["color"])) for entry in extra.get("legend", ())
         )
-        self.ignore = tuple(extra.get("ignore", (255,)))
+        self.ignore = (*extra.get("ignore", (255,)), *known.ignore)
         self.styles = Styles.from_attachments(read.attachments)
         self.warning = _untrained(self.path, int(read.card.settings.get("enhancers", 0)))
+        if "assumed" in extra:
+            self.warning = f"assumed are {assumed}; --num-labels and --no-boundaries say otherwise"
         """What is to be told before the first picture; mostly nothing."""
         self._encoder: nn.Module | None = None
 
@@ -140,7 +168,8 @@ class LabelPainter:
         if not isinstance(files, MapFiles):
             files = MapFiles(Path(files).stem, Path(files), Path(instances) if instances else None)
         label_map = read_label_map(files.labels, self.legend)
-        label_map = check_ids(label_map, self.num_labels, self.ignore, files.labels).astype(np.int16)
+        label_map = check_ids(label_map, self.num_labels, self.ignore, files.labels, self._do_about(label_map))
+        label_map = label_map.astype(np.int16 if self.num_labels < 1 << 15 else np.int32)
         if files.instances and not files.instances.is_file():
             what = f"{files.labels} has no instance map"
             raise UserError(what, f"{files.instances} does not exist", "Add it, or name another folder by --instances")
@@ -150,6 +179,16 @@ class LabelPainter:
             why = f"They measure {' and '.join(sizes)} px"
             raise UserError(f"{files.labels.name} and its instance map differ in size", why)
         return Regions.of(*(torch.from_numpy(plane)[None, None] for plane in (label_map, instance_map)))
+
+    def _do_about(self, label_map: np.ndarray) -> str:
+        highest = int(label_map.max(initial=0))
+        if "assumed" in self.card.extra and highest == self.num_labels < self.card.channels_in:
+            return f"If it was trained without instance maps: --num-labels {highest + 1} --no-boundaries"
+        return f"Leave it out (--ignore {highest}), or give it another id: ganvas label remap DIR --map {highest}=0"
+
+    def note_on(self, files: MapFiles) -> str:
+        """Return what is to be told of maps that can be used, but hardly as they were meant."""
+        return NO_INSTANCES if self.has_boundaries and files.instances is None else ""
 
     # Styles
 
@@ -251,10 +290,21 @@ class LabelPainter:
 
     def _require_encoder(self) -> nn.Module:
         if self._encoder is None:
-            if not runs.is_run(self.path):
-                raise UserError(f"{self.path} holds no encoder", "A weight file is one network", "Give the run folder")
-            encoder = build(weights.read_run(self.path, "encoder"), self.device)
-            assert isinstance(encoder, InstanceFeatureEncoder)
+            # The originals' networks lie side by side as latest_net_G.pth and latest_net_E.pth.
+            beside = self.path.with_name(self.path.name.replace("net_G", "net_E"))
+            if self.known.encoder or (beside != self.path and beside.is_file()):
+                read = weights.read(resolve(self.known.encoder or beside))
+            elif runs.is_run(self.path):
+                read = weights.read_run(self.path, "encoder")
+            else:
+                do = "Give the run folder, or name the encoder's file by --encoder"
+                raise UserError(f"{self.path} holds no encoder", "A weight file is one network", do)
+            encoder = build(read, self.device)
+            if not isinstance(encoder, InstanceFeatureEncoder) or read.card.channels_out != self.num_features:
+                why = (
+                    f"It is a {read.card.network} of {read.card.channels_out} features, wanted are {self.num_features}"
+                )
+                raise UserError(f"{read.path} is not the encoder of {self.path}", why)
             self._encoder = encoder
         return self._encoder
 

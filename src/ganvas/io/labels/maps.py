@@ -39,7 +39,7 @@ def read_label_map(path: str | Path, legend: Sequence[Label] = ()) -> np.ndarray
     if path.suffix.lower() == ".exr" and cryptomatte.layers(path):
         why = "It is a Cryptomatte, whose ids are hashes of names and no classes"
         raise UserError(f"{path} is no label map", why, f"ganvas label import {path.parent} --out DIR")
-    pixels = _ids_of(path)
+    pixels = _ids_of(path)[..., :3]
     if pixels.shape[-1] == 1:
         return _unscaled(path, pixels[..., 0])
     storage = palettes.read_storage(path)
@@ -61,6 +61,8 @@ def read_label_map(path: str | Path, legend: Sequence[Label] = ()) -> np.ndarray
 def read_instance_map(path: str | Path) -> np.ndarray:
     """Return the ids of an instance map, (H, W) int64: whole numbers, colours (R + 256 G + 65536 B) or a Cryptomatte.
 
+    An alpha of many values is part of the number.
+
     Raises:
         UserError: the file is damaged or stored with loss, or holds fractions.
     """
@@ -76,14 +78,14 @@ def read_instance_map(path: str | Path) -> np.ndarray:
     storage = palettes.read_storage(path)
     if storage is not None and storage.palette is not None:
         return _indices(path, pixels, storage.palette, np.arange(len(storage.palette)), "its palette")
-    if (pixels == pixels[..., :1]).all():
+    if pixels.shape[-1] == 3 and (pixels == pixels[..., :1]).all():
         return pixels[..., 0].astype(np.int64)
     if pixels.dtype == np.uint16 and not (pixels % 257).any():
         pixels = pixels // 257  # 8 bits, stretched
     if pixels.max() > 255:
         why = "It is a colour picture of 16 bits, and how its colours write a number is not known"
         raise UserError(f"{path} is no instance map", why, "Write ids as 16-bit gray PNG, or colours of 8 bits")
-    return pixels.astype(np.int64) @ np.array([1, 1 << 8, 1 << 16])
+    return pixels.astype(np.int64) @ np.array([1, 1 << 8, 1 << 16, 1 << 24])[: pixels.shape[-1]]
 
 
 def is_lossy(path: Path) -> bool:
@@ -122,9 +124,11 @@ def check_ids(
 
 
 def _ids_of(path: Path) -> np.ndarray:
-    """Return whole numbers (H, W, 1 or 3), as wide as they are stored."""
+    """Return whole numbers (H, W, 1, 3 or 4), as wide as they are stored."""
     wide = _wide(path)
     pixels = images.read(path)[0] if wide is None else wide
+    if pixels.shape[-1] == 4 and len(np.unique(pixels[..., 3])) > 2:
+        return pixels  # no alpha: BDD100K's bitmasks hold part of a number there
     pixels = pixels[..., :-1] if pixels.shape[-1] in (2, 4) else pixels
     if pixels.dtype.kind == "f":
         if not np.isfinite(pixels).all() or (pixels != np.rint(pixels)).any():

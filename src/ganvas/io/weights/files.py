@@ -197,11 +197,18 @@ def _written_aside(path: Path, overwrite: bool) -> Iterator[IO[bytes]]:
 Spelling = Literal["ganvas", "basicsr", "xinntao", "old"]
 
 
-def convert(source: str | Path, target: str | Path, layout: Spelling = "ganvas", overwrite: bool = False) -> Path:
+def convert(
+    source: str | Path,
+    target: str | Path,
+    layout: Spelling = "ganvas",
+    overwrite: bool = False,
+    card: Card | None = None,
+) -> Path:
     """Write a weight file anew: as ours, or as another project's `.pth`.
 
     `basicsr` stores the tensors under the key `params_ema`, where Real-ESRGAN's tools look; `xinntao` and `old` are
-    ESRGAN's bare state dicts of after and before June 2019. Values are not changed.
+    ESRGAN's bare state dicts of after and before June 2019. Values are not changed. A card given takes the place of the
+    file's own.
 
     Raises:
         UserError: the source cannot be read, the target not written, or the layout cannot hold this network.
@@ -211,7 +218,7 @@ def convert(source: str | Path, target: str | Path, layout: Spelling = "ganvas",
     if target.suffix != suffix:
         raise UserError(f"{target} has the wrong ending", f"The layout {layout} is written as {suffix}")
     if layout == "ganvas":
-        return save(target, weights.tensors, weights.card, weights.attachments, overwrite)
+        return save(target, weights.tensors, card or weights.card, weights.attachments, overwrite)
     if "resize_output" in weights.card.extra:
         why = "It resizes the network's output, which this layout cannot say"
         raise UserError(f"{source} cannot be written as {layout}", why, "Convert the x4 file of this model")

@@ -17,6 +17,8 @@ from ganvas.io.weights.layouts import Layout, Recognised, Shapes, Tensors
 from ganvas.protocol import Card
 
 CITYSCAPES_LABELS = 35
+STYLES = 3
+"""Numbers of a style, where a published generator takes such."""
 RANGE = (-1.0, 1.0)
 
 
@@ -123,29 +125,75 @@ def _from_generator(tensors: Tensors) -> Recognised:
     downs = (plain - (1 if enhancers else 2)) // 2
     head = f"model{enhancers}_2.{local_blocks + 4}" if enhancers else f"model.{5 + 6 * downs + blocks}"
     inside = _size(tensors, "model.1.weight", 0)
-    settings = {
+    settings: dict[str, Any] = {
         "channels_in": _size(tensors, "model.1.weight", 1), "channels_out": _size(tensors, f"{head}.weight", 0),
         "width": inside >> enhancers, "downs": downs, "blocks": blocks,
     }  # fmt: skip
     if enhancers:
         settings |= {"enhancers": enhancers, "local_blocks": local_blocks}
     _check(tensors, generator_shapes(**settings))
-    num_labels, features = _guess(settings["channels_in"])
-    card = generator_card(num_labels, boundaries=num_labels > 0, features=features, **settings)
-    assumed = f"{num_labels} labels, boundaries, {features} features" if num_labels else "a picture as the input"
-    extra = {**card.extra, "assumed": f"{assumed}: the file tells only that it takes {card.channels_in} channels"}
-    return Recognised(replace(card, extra=extra), dict(tensors))
+    num_labels, boundaries, features = _guess(settings["channels_in"])
+    card = generator_card(num_labels, boundaries, features, **settings)
+    return Recognised(_with_assumption(card), dict(tensors))
 
 
-def _guess(channels_in: int) -> tuple[int, int]:
-    """Return number of labels and of features of a condition; the file tells only their sum, with one for boundaries.
+def _guess(channels_in: int) -> tuple[int, bool, int]:
+    """Return labels, boundaries and features of a condition; the file tells only their sum.
 
     Few channels are a picture: gray, colour, or one of each with boundaries would be rarer than any label set.
     """
     if channels_in <= 4:
-        return 0, 0
-    features = 3 if channels_in == CITYSCAPES_LABELS + 1 + 3 else 0
-    return channels_in - 1 - features, features
+        return 0, False, 0
+    features = STYLES if channels_in in (CITYSCAPES_LABELS + STYLES, CITYSCAPES_LABELS + 1 + STYLES) else 0
+    # The original's 35 labels come more often without instances (its --no_instance) than 34 come with them.
+    boundaries = channels_in - features != CITYSCAPES_LABELS
+    return channels_in - boundaries - features, boundaries, features
+
+
+def _with_assumption(card: Card) -> Card:
+    extra = card.extra
+    edges = "boundaries" if extra["boundaries"] else "no boundaries"
+    assumed = f"{extra['num_labels']} labels, {edges}, {extra['features']} features"
+    assumed = assumed if extra["num_labels"] else "a picture as the input"
+    told = f"{assumed}: the file tells only that it takes {card.channels_in} channels"
+    return replace(card, extra={**extra, "assumed": told})
+
+
+def assume(card: Card, num_labels: int = 0, no_boundaries: bool = False) -> Card:
+    """Return the card of a generator whose file does not tell what its channels are, with what the user knows of them.
+
+    Args:
+        card: of a generator from label maps.
+        num_labels: its classes; 0 leaves what the card says.
+        no_boundaries: it was trained without instance maps.
+
+    Raises:
+        UserError: that does not add up to the channels that the generator takes, or contradicts what its file says.
+    """
+    extra = card.extra
+    if not (num_labels or no_boundaries):
+        return card
+    if "assumed" not in extra:
+        if num_labels in (0, extra["num_labels"]) and (not no_boundaries or not extra["boundaries"]):
+            return card
+        why = f"Its card says {extra['num_labels']} labels{', boundaries' if extra['boundaries'] else ''}"
+        raise UserError("This generator tells itself what it takes", why, "Leave --num-labels and --no-boundaries out")
+    features = int(extra["features"])
+    if num_labels:
+        left = card.channels_in - num_labels
+        choices = {0: (False, 0), 1: (True, 0), STYLES: (False, STYLES), STYLES + 1: (True, STYLES)}
+        boundaries, features = choices.get(left, (False, -1))
+        wrong = features < 0 or (no_boundaries and boundaries)
+    else:
+        boundaries, num_labels = False, card.channels_in - features
+        wrong = num_labels < 1
+    if wrong:
+        why = f"It takes {card.channels_in} channels: labels, one more for boundaries, {STYLES} more for styles"
+        do = f"Of {card.channels_in} channels: --num-labels {card.channels_in} --no-boundaries, or "
+        raise UserError(f"{num_labels} labels do not fit this generator", why, f"{do}{card.channels_in - 1} with them")
+    changed = {**extra, "num_labels": num_labels, "boundaries": boundaries, "features": features}
+    changed.pop("assumed")
+    return replace(card, input="labels", extra=changed)
 
 
 def _from_encoder(tensors: Tensors) -> Recognised:
