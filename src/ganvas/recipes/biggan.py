@@ -25,7 +25,7 @@ from torch import Tensor
 
 from ganvas.data.classes import ClassPictures
 from ganvas.errors import UserError
-from ganvas.losses import regularization
+from ganvas.losses import augmentation, regularization
 from ganvas.losses.adversarial import AdversarialLoss
 from ganvas.metrics.sliced import pyramid_distances
 from ganvas.networks import build
@@ -92,6 +92,8 @@ class Settings(Training):
 
     adversarial: AdversarialLoss = AdversarialLoss(base="hinge", pairing="plain")
     """Base and pairing of the adversarial loss."""
+    augmentation: str = ""
+    """DiffAugment, against few data: `color`, `translation`, `cutout`, joined by commas; penalties see no change."""
     orthogonal_weight: float = 1e-4
     """Weight of ||W W^T (1 - I)||^2 over the generator's weights; by its true gradient, twice that of other code."""
     r1_weight: float = 0.0
@@ -162,6 +164,7 @@ class BigGAN(Recipe):
 
     def __init__(self, settings: Any) -> None:
         self.settings = settings
+        self.augmentation = augmentation.parse(settings.augmentation)
         self.class_names: list[str] = []
         self.class_counts: list[int] = []
         self._check()
@@ -212,7 +215,8 @@ class BigGAN(Recipe):
         """Return the adversarial loss of real against generated pictures, and R1."""
         s, classes = self.settings, batch.classes
         # One call for both: the weights are normalised once, and nothing in D mixes samples.
-        both = nets.discriminator(torch.cat([batch.real, outputs["fake"]]), torch.cat([classes, classes]))
+        shown = self._shown(torch.cat([batch.real, outputs["fake"]]), context)
+        both = nets.discriminator(shown, torch.cat([classes, classes]))
         real, fake = split(both, len(batch.real))
         ledger = Ledger({"gan": s.adversarial.discriminator(real, fake)})
         if factor := s.r1_weight * regularization.lazy_factor(context.step, s.r1_every):
@@ -226,17 +230,21 @@ class BigGAN(Recipe):
     ) -> Ledger:
         """Return the adversarial loss and the penalty on filters that are not orthogonal."""
         s = self.settings
-        fake: Verdict = nets.discriminator(outputs["fake"], batch.classes)
+        fake: Verdict = nets.discriminator(self._shown(outputs["fake"], context), batch.classes)
         real: Verdict | None = None
         if s.adversarial.generator_needs_real:
             with torch.no_grad():
-                real = nets.discriminator(batch.real, batch.classes)
+                real = nets.discriminator(self._shown(batch.real, context), batch.classes)
         ledger = Ledger({"gan": s.adversarial.generator(real, fake)})
         if s.orthogonal_weight:
             # All but the class embedding, whose rows are no filters (the authors' code leaves it out, too).
             weights = [value for name, value in nets.generator.named_parameters() if "embedding" not in name]
             ledger["orthogonal"] = s.orthogonal_weight * regularization.orthogonality(weights)
         return ledger
+
+    def _shown(self, pictures: Tensor, context: Context) -> Tensor:
+        """Return what the discriminator sees of pictures: changed at random where that is asked for."""
+        return augmentation.diff_augment(pictures, self.augmentation, context.random)
 
     def sample(self, nets: Networks, batch: Batch, context: Context) -> Tensor:
         """Return the same noise at every preview, eight pictures of each of up to eight classes: (64, 3, S, S)."""

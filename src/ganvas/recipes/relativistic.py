@@ -29,7 +29,7 @@ from ganvas import ranks
 from ganvas.data import replay
 from ganvas.data.squares import Squares
 from ganvas.errors import UserError
-from ganvas.losses import regularization
+from ganvas.losses import augmentation, regularization
 from ganvas.losses.adversarial import AdversarialLoss, require_coupled_batch
 from ganvas.losses.reconstruction import mean_feature_matching
 from ganvas.metrics.sliced import pyramid_distances
@@ -93,6 +93,8 @@ class Settings(Training):
 
     adversarial: AdversarialLoss = AdversarialLoss(base="standard", pairing="average")
     """Base and pairing of the adversarial loss."""
+    augmentation: str = ""
+    """DiffAugment, against few data: `color`, `translation`, `cutout`, joined by commas; penalties see no change."""
     gan_weight: float = 1.0
     """Weight of the adversarial loss in the generator's; 0 leaves feature matching alone."""
     penalty: Literal["none", "gradient_penalty", "r1", "r2", "r1_r2", "dragan"] = "none"
@@ -178,6 +180,7 @@ class Relativistic(Recipe):
 
     def __init__(self, settings: Any) -> None:
         self.settings = settings
+        self.augmentation = augmentation.parse(settings.augmentation)
         self._check()
 
     def stages(self) -> list[Stage]:
@@ -253,7 +256,7 @@ class Relativistic(Recipe):
         if s.weight_clip:
             # Before its use instead of after the step that went too far: the same weights are used and saved.
             regularization.clip_weights(nets.discriminator.parameters(), s.weight_clip)
-        real_verdict, fake_verdict = nets.discriminator(real), nets.discriminator(fake)
+        real_verdict, fake_verdict = (nets.discriminator(self._shown(pictures, context)) for pictures in (real, fake))
         ledger = Ledger({"gan": s.adversarial.discriminator(real_verdict, fake_verdict)})
         ledger.update(self._penalties(nets.discriminator, real, fake, context))
         if s.consistency_weight:
@@ -271,11 +274,11 @@ class Relativistic(Recipe):
         s, ledger = self.settings, Ledger()
         if s.weight_clip:
             regularization.clip_weights(nets.discriminator.parameters(), s.weight_clip)
-        fake_verdict: Verdict = nets.discriminator(outputs["fake"])
+        fake_verdict: Verdict = nets.discriminator(self._shown(outputs["fake"], context))
         real_verdict: Verdict | None = None
         if s.feature_matching_weight or (s.gan_weight and s.adversarial.generator_needs_real):
             with torch.no_grad():
-                real_verdict = nets.discriminator(batch.real)
+                real_verdict = nets.discriminator(self._shown(batch.real, context))
         if s.gan_weight:
             ledger["gan"] = s.gan_weight * s.adversarial.generator(real_verdict, fake_verdict)
         if s.feature_matching_weight and real_verdict is not None:
@@ -308,6 +311,10 @@ class Relativistic(Recipe):
         if self.settings.history_weight:
             distance = regularization.historical_averaging(nets[name].named_parameters(), carry, f"history.{name}")
             ledger["history"] = self.settings.history_weight * distance
+
+    def _shown(self, pictures: Tensor, context: Context) -> Tensor:
+        """Return what the discriminator sees of pictures: changed at random where that is asked for."""
+        return augmentation.diff_augment(pictures, self.augmentation, context.random)
 
     def sample(self, nets: Networks, batch: Batch, context: Context) -> Tensor:
         """Return pictures of the same noise at every preview: (64, 3, S, S), fewer when they are large."""
