@@ -16,6 +16,7 @@ from ganvas.inference.open import resolve
 from ganvas.io import recipe_files, runs
 from ganvas.io.weights import files as weights
 from ganvas.recipes import base
+from ganvas.settings import check as check_settings
 from ganvas.settings import from_json, replace
 from ganvas.training import loop, rehearsal, trainer
 
@@ -68,35 +69,48 @@ def reorder(run: str | Path, changes: Mapping[str, Any] | None = None, recipe: s
         raise UserError(
             f"{run} is no run", f"It holds no {runs.SETTINGS}", "Give the folder that `ganvas train --out` made"
         )
-    noted = runs.read_json(run / runs.SETTINGS)
-    recipe = _recipe_of(run, str(noted["recipe"]), str(noted.get("recipe_sha256", "")), _named(recipe))
-    settings = from_json(base.find(recipe).Settings, noted["settings"])
+    said = runs.read_noted(run)
+    recipe = _recipe_of(run, said.recipe, said.recipe_sha256, _named(recipe))
+    try:
+        settings = from_json(base.find(recipe).Settings, said.settings)
+    except UserError as error:
+        raise UserError(f"The settings of {run} cannot be used", error.what, error.do or error.why) from error
     return Order(
         recipe,
         replace(settings, changes or {}),
         None,
-        tuple(noted.get("init", ())),
-        tuple(noted.get("freeze", ())),
+        said.init,
+        said.freeze,
     )
 
 
-def _recipe_of(run: Path, noted: str, noted_sha256: str, named: str) -> str:
+def _recipe_of(run: Path, told: str, told_sha256: str, named: str) -> str:
     """Return the recipe that a run is resumed with, which never runs a file because only the run names it."""
     if named:
-        if (named in base.RECIPES or noted in base.RECIPES) and named != noted:
-            raise UserError(f"{run} was not trained by {named}", f"Its recipe is {noted}", "Leave the recipe out")
+        if (named in base.RECIPES or told in base.RECIPES) and named != told:
+            raise UserError(f"{run} was not trained by {named}", f"Its recipe is {told}", "Leave the recipe out")
         return named
-    if noted in base.RECIPES:
-        return noted
-    do = f"Read the file and, where you trust it, name it yourself: ganvas train {noted} --resume {run}"
-    if not recipe_files.digest(noted):
+    if told in base.RECIPES:
+        return told
+    do = f"Read the file and, where you trust it, name it yourself: ganvas train {told} --resume {run}"
+    if not recipe_files.digest(told):
         do = f"Name your recipe's file: ganvas train RECIPE.py --resume {run}"
-        raise UserError(f"The recipe of {run} is not at hand", f"It names {noted!r}, which is no file", do)
-    if recipe_files.digest(noted) != noted_sha256:
-        raise UserError(f"{noted} was not run", f"It is not the file that {run} was trained with", do)
-    if not recipe_files.is_confirmed(noted):
-        raise UserError(f"{noted} was not run", f"Only {run} names it, and a run is data: you have not", do)
-    return noted
+        raise UserError(f"The recipe of {run} is not at hand", f"It names {told!r}, which is no file", do)
+    if recipe_files.digest(told) != told_sha256:
+        raise UserError(f"{told} was not run", f"It is not the file that {run} was trained with", do)
+    if not recipe_files.is_confirmed(told):
+        raise UserError(f"{told} was not run", f"Only {run} names it, and a run is data: you have not", do)
+    return told
+
+
+def check(order: Order) -> None:
+    """Refuse settings that mean nothing, before anything is read or written.
+
+    Raises:
+        UserError: a number is out of its bounds; it is named.
+    """
+    kind = base.find(order.recipe)
+    check_settings(order.settings, kind.PRESETS.values())
 
 
 def plan(order: Order, fresh: bool = True) -> trainer.Plan:
@@ -105,7 +119,19 @@ def plan(order: Order, fresh: bool = True) -> trainer.Plan:
     Raises:
         UserError: the data or the weights cannot be used.
     """
+    try:
+        return _plan(order, fresh)
+    except (ArithmeticError, LookupError, MemoryError, TypeError, ValueError) as error:
+        if fresh:
+            raise
+        # What a run folder says may be anything; what a new run is told comes from the user, and a defect is a defect.
+        why = f"{type(error).__name__}: {error}"
+        raise UserError("The settings that the run notes cannot be used", why) from error
+
+
+def _plan(order: Order, fresh: bool) -> trainer.Plan:
     settings = order.settings
+    check(order)
     if not settings.data:
         raise UserError("There is nothing to train on", do="Give a folder by --data")
     recipe = base.find(order.recipe)(settings)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
@@ -15,9 +16,14 @@ from ganvas.errors import UserError, did_you_mean
 T = TypeVar("T")
 
 
-def runtime(default: Any) -> Any:
+def runtime(default: Any, least: float | None = None, most: float | None = None) -> Any:
     """Declare a field that may change between a run and its resumption because it does not alter the weights."""
-    return field(default=default, metadata={"runtime": True})
+    return field(default=default, metadata={"runtime": True, "least": least, "most": most})
+
+
+def bounded(default: Any, least: float, most: float | None = None) -> Any:
+    """Declare a field that is a number within bounds, both included."""
+    return field(default=default, metadata={"least": least, "most": most})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,15 +34,15 @@ class Training:
     """Folder of pictures (searched in all its subfolders)."""
     val: str = ""
     """Validation set: a folder, or the fraction of the data to hold out, split by picture, scene or clip (0.1)."""
-    seed: int = 0
+    seed: int = bounded(0, 0, 2**62)
     """Seed of everything that is random."""
-    batch_size: int = 16
+    batch_size: int = bounded(16, 1, 2**20)
     """Samples of one optimiser step's batch, over all ranks."""
-    micro_batches: int = 1
+    micro_batches: int = bounded(1, 1, 2**20)
     """Accumulate the gradients of this many batches before each optimiser step."""
-    clip_gradient: float = 0.0
+    clip_gradient: float = bounded(0.0, 0)
     """Largest norm of each network's gradient; 0 does not clip."""
-    average_half_life: float = 10_000.0
+    average_half_life: float = bounded(10_000.0, 0)
     """Half-life of the moving average of the weights, in images; 0 keeps none."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Arithmetic of the forward passes. `auto`: bfloat16 where the processor has it, otherwise float32."""
@@ -48,19 +54,19 @@ class Training:
     """Recompute the generator's activations in the backward pass: less memory, about a third more time."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda` or `cuda:1`."""
-    threads: int = 0
+    threads: int = bounded(0, 0, 4096)
     """Processor threads for arithmetic; 0 leaves it to torch. Another number changes the last bits."""
-    workers: int = runtime(2)
+    workers: int = runtime(2, 0, 1024)
     """Threads that read and prepare the data."""
-    checkpoint_every: int = runtime(500)
+    checkpoint_every: int = runtime(500, 1)
     """Steps between checkpoints."""
-    keep_last: int = runtime(3)
+    keep_last: int = runtime(3, 1)
     """Checkpoints kept, beside the best one."""
-    preview_every: int = runtime(250)
-    """Steps between preview pictures."""
-    score_every: int = runtime(500)
-    """Steps between scores on the validation set."""
-    log_every: int = runtime(10)
+    preview_every: int = runtime(250, 0)
+    """Steps between preview pictures; 0 makes none."""
+    score_every: int = runtime(500, 0)
+    """Steps between scores on the validation set; 0 scores at the end only."""
+    log_every: int = runtime(10, 1)
     """Steps between lines of the log."""
     tensorboard: bool = runtime(False)
     """Write TensorBoard events, too (extra `track`)."""
@@ -96,6 +102,9 @@ def from_json(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
     for key in values:
         if key not in known:
             raise UserError(f"Unknown setting {where + key!r}", do=did_you_mean(key, known))
+    for f in dataclasses.fields(cls):  # pyright: ignore[reportArgumentType]
+        if f.default is f.default_factory is dataclasses.MISSING and f.name not in values:
+            raise UserError(f"Setting {where + f.name!r} is missing")
     return cls(**{key: _typed(hints[key], value, where + key) for key, value in values.items()})
 
 
@@ -103,12 +112,12 @@ def _typed(hint: Any, value: Any, where: str) -> Any:
     origin = typing.get_origin(hint)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         if not isinstance(value, Mapping):
-            raise UserError(f"Setting {where!r} is {value!r}", "It is a group of settings")
+            raise UserError(f"Setting {where!r} is {_short(value)}", "It is a group of settings")
         return from_json(hint, value, where + ".")
     if origin is Literal:
         if value not in typing.get_args(hint):
             raise UserError(
-                f"Setting {where!r} is {value!r}", do=did_you_mean(str(value), map(str, typing.get_args(hint)))
+                f"Setting {where!r} is {_short(value)}", do=did_you_mean(str(value), map(str, typing.get_args(hint)))
             )
         return value
     if origin in (typing.Union, types.UnionType):
@@ -124,20 +133,39 @@ def _typed(hint: Any, value: Any, where: str) -> Any:
         raise errors[0]
     if origin is tuple:
         if not isinstance(value, (list, tuple)):
-            raise UserError(f"Setting {where!r} is {value!r}", "It takes a list")
+            raise UserError(f"Setting {where!r} is {_short(value)}", "It takes a list")
         items = typing.get_args(hint)
         if len(items) == 2 and items[1] is Ellipsis:
             return tuple(_typed(items[0], item, where) for item in value)
         if len(items) != len(value):
-            raise UserError(f"Setting {where!r} is {value!r}", f"It takes {len(items)} values")
+            raise UserError(f"Setting {where!r} is {_short(value)}", f"It takes {len(items)} values")
         return tuple(_typed(kind, item, where) for kind, item in zip(items, value))
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        if not isinstance(value, Mapping):
+            raise UserError(f"Setting {where!r} is {_short(value)}", "It takes names with values")
+        return value
     if origin is not None or hint is Any:
         return value
     if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
+        return _finite(value, where)
     if isinstance(hint, type) and not (isinstance(value, hint) and (hint is bool or not isinstance(value, bool))):
-        raise UserError(f"Setting {where!r} is {value!r}", f"It takes a value of type {hint.__name__}")
+        raise UserError(f"Setting {where!r} is {_short(value)}", f"It takes a value of type {hint.__name__}")
     return value
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:80]} ..."
+
+
+def _finite(value: float, where: str) -> float:
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise UserError(f"Setting {where!r} is {str(value)[:20]}", "It takes a finite number")
+    return number
 
 
 def differences(settings: Any, other: Any) -> dict[str, tuple[Any, Any]]:
@@ -150,6 +178,52 @@ def differences(settings: Any, other: Any) -> dict[str, tuple[Any, Any]]:
         elif mine != theirs:
             found[f.name] = (mine, theirs)
     return found
+
+
+_NEVER_ZERO = frozenset({"px", "rate", "width", "scale", "scales", "every", "length", "growth", "latent", "div"})
+"""Last words of names of numbers that mean nothing at zero or below."""
+_NEVER_NEGATIVE = frozenset({
+    *("steps", "weight", "rounds", "decay", "life", "dropout", "momentum", "std", "share", "hold"),
+    *("frames", "features", "size", "samples", "blocks", "layers", "downs"),
+})  # fmt: skip
+"""Those that may be zero."""
+_MOST_PIXELS = 1 << 20
+
+
+def check(settings: Any, presets: Iterable[Any] = (), where: str = "") -> None:
+    """Refuse numbers that mean nothing: NaN anywhere, and zero or less where only more makes sense.
+
+    A field says its own bounds (`bounded`, `runtime`); otherwise its name tells what it counts or measures, unless one
+    of the recipe's presets has such a value itself.
+
+    Raises:
+        UserError: a setting is out of its bounds; it is named.
+    """
+    presets = list(presets)
+    for f in dataclasses.fields(settings):
+        value, name = getattr(settings, f.name), where + f.name
+        if dataclasses.is_dataclass(value):
+            check(value, [getattr(preset, f.name, None) for preset in presets], name + ".")
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, (int, float)) and not isinstance(number, bool):
+                _check_number(number, name, f.metadata, [getattr(preset, f.name, None) for preset in presets])
+
+
+def _check_number(number: float, name: str, bounds: Mapping[str, Any], usual: Sequence[Any]) -> None:
+    _finite(number, name)
+    least, most = bounds.get("least"), bounds.get("most")
+    word = name.rpartition(".")[2].rpartition("_")[2]
+    smallest = min((value for value in usual if isinstance(value, (int, float))), default=1)
+    if least is None and word in _NEVER_ZERO | _NEVER_NEGATIVE and smallest >= 0:
+        least = 0
+        if word in _NEVER_ZERO and smallest > 0 and number <= 0:
+            raise UserError(f"Setting {name!r} is {number:g}", "It must be above 0")
+    if most is None and word in ("px", "width"):
+        most = _MOST_PIXELS
+    if least is not None and number < least:
+        raise UserError(f"Setting {name!r} is {number:g}", f"It must be {least:g} or more")
+    if most is not None and number > most:
+        raise UserError(f"Setting {name!r} is {number:g}", f"It must be {most:g} or less")
 
 
 def is_runtime(cls: type, name: str) -> bool:

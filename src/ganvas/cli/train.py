@@ -105,6 +105,7 @@ def _train(options: argparse.Namespace, rest: Sequence[str], arguments: Sequence
         args=["--help"] if options.help else list(rest), description="",
     )  # fmt: skip
     order = replace(order, settings=settings)
+    launch.check(order)
     if not options.resume:
         order = replace(order, init=tuple(options.init), freeze=tuple(options.freeze))
     if options.gpus > 1 and "WORLD_SIZE" not in os.environ:

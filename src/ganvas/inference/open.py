@@ -242,24 +242,16 @@ def build(read: Weights, device: str | torch.device = "cpu") -> nn.Module:
     Raises:
         UserError: the tensors are not those of the network that the card names.
     """
+    shapes = {key: tuple(value.shape) for key, value in read.tensors.items()}
+    networks.require_fit(read.card, shapes, str(read.path or "These weights"))
     # Building draws random numbers that are overwritten at once; a caller's seed must not feel it.
     with torch.random.fork_rng(devices=[]):
         network = networks.build(read.card)
-    wanted = {key: tuple(value.shape) for key, value in network.state_dict().items()}
-    _check_fit(wanted, {key: tuple(value.shape) for key, value in read.tensors.items()}, read.path)
     network.load_state_dict(dict(read.tensors))
     factor = read.card.extra.get("resize_output", 1)
     whole = network if factor == 1 else ResizedOutput(network, factor)
     whole.card = read.card  # pyright: ignore[reportArgumentType, reportAttributeAccessIssue]
     return whole.eval().to(device)
-
-
-def _check_fit(wanted: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]], path: Path | None) -> None:
-    for key in [*wanted, *found]:
-        if wanted.get(key) != found.get(key):
-            sides = [list(side[key]) if key in side else "missing" for side in (wanted, found)]
-            why = f"The tensor {key} is {sides[1]} in the file and {sides[0]} in the network"
-            raise UserError(f"{path or 'These weights'} and the network of their card do not fit together", why)
 
 
 def resolve(name: str | Path) -> Path:

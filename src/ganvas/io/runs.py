@@ -17,11 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from ganvas.errors import UserError
-from ganvas.io import leftovers, run_lock
+from ganvas.io import leftovers, noted, run_lock
 from ganvas.io.weights.tensors import sha256, write
 
 STATE = "state.json"
@@ -126,17 +127,25 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     write_atomically(path, (json.dumps(value, indent=2) + "\n").encode())
 
 
+MOST_JSON_BYTES = 1 << 26
+"""A file of plain values that is larger is none of ours."""
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
-        UserError: the file is missing or no JSON.
+        UserError: the file is missing, no plain file, too large, or no JSON object.
     """
     try:
+        if not path.is_file() and path.exists():
+            raise UserError(f"{path} cannot be read", "It is no plain file")
+        if (size := path.stat().st_size) > MOST_JSON_BYTES:
+            raise UserError(f"{path} cannot be read", f"It has {size} bytes; at most {MOST_JSON_BYTES} are read")
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} cannot be read", str(error)) from error
     if not isinstance(value, dict):
         raise UserError(f"{path} cannot be read", "It holds no JSON object")
@@ -146,6 +155,15 @@ def read_json(path: Path) -> dict[str, Any]:
 def is_run(folder: str | Path) -> bool:
     """Tell whether a path is a run folder."""
     return (Path(folder) / SETTINGS).is_file()
+
+
+def read_noted(run: Path) -> noted.Noted:
+    """Return what a run notes of itself.
+
+    Raises:
+        UserError: its settings are missing or damaged.
+    """
+    return noted.of(read_json(run / SETTINGS), run / SETTINGS)
 
 
 # Checkpoints
@@ -227,10 +245,12 @@ def read_state(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: it is missing or damaged.
     """
+    _require_own_file(folder / STATE, folder.parent.parent)
     state = read_json(folder / STATE)
     checksum = state.pop("checksum", None)
     if checksum != _checksum(state):
         raise UserError(f"{folder / STATE} is damaged", "Its checksum is not the one it was written with")
+    noted.check_state(state, folder / STATE)
     return state
 
 
@@ -244,13 +264,24 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     groups: dict[str, dict[str, Tensor]] = {}
     for name, checksum in state["checksums"].items():
         path = folder / name
+        _require_own_file(path, folder.parent.parent)
         try:
             if sha256(path) != checksum:
                 raise UserError(f"{path} is damaged", "Its checksum is not the one it was written with")
             groups[path.stem] = load_file(path)
         except OSError as error:
             raise UserError(f"The checkpoint {folder} lacks {name}", error.strerror or str(error)) from error
+        except SafetensorError as error:
+            raise UserError(f"{path} is damaged", str(error)) from error
     return Checkpoint(int(state["step"]), state, groups, folder)
+
+
+def _require_own_file(path: Path, run: Path) -> None:
+    """Refuse what is no plain file of the run: a link may lead anywhere, and a device has no end."""
+    if not path.resolve().is_relative_to(run.resolve()):
+        raise UserError(f"{path} leads out of the run", f"It is {path.resolve()}", "Put the file itself there")
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path} is no plain file", "Tensors are read from plain files only")
 
 
 def newest_checkpoint(run: Path) -> tuple[Checkpoint | None, list[str]]:
@@ -295,8 +326,14 @@ def write_attachment(run: Path, name: str, tensors: Mapping[str, Tensor]) -> Pat
 
 def read_attachments(run: Path) -> dict[str, Tensor]:
     """Return all tensors that were attached to a run, as `NAME.TENSOR`."""
-    files = sorted((run / "attachments").glob("[!.]*.safetensors"))
-    return {f"{file.stem}.{key}": value for file in files for key, value in load_file(file).items()}
+    found: dict[str, Tensor] = {}
+    for file in sorted((run / "attachments").glob("[!.]*.safetensors")):
+        _require_own_file(file, run)
+        try:
+            found |= {f"{file.stem}.{key}": value for key, value in load_file(file).items()}
+        except (SafetensorError, OSError) as error:
+            raise UserError(f"{file} is damaged", str(error)) from error
+    return found
 
 
 def prune(run: Path, keep: Collection[str]) -> None:
@@ -327,14 +364,18 @@ def best_name(run: Path) -> str:
     if not path.is_file():
         return ""
     with contextlib.suppress(UserError, KeyError):
-        return str(read_json(path)["checkpoint"])
+        name = read_json(path)["checkpoint"]
+        if isinstance(name, str) and _CHECKPOINT.fullmatch(name):
+            return name
     return ""
 
 
 def best_scores(run: Path) -> dict[str, float]:
     """Return the scores of the best checkpoint, empty when there is none."""
     with contextlib.suppress(UserError, KeyError):
-        return dict(read_json(run / "checkpoints" / "best.json")["scores"])
+        scores = read_json(run / "checkpoints" / "best.json")["scores"]
+        if isinstance(scores, dict):
+            return {name: float(value) for name, value in scores.items() if isinstance(value, (int, float))}
     return {}
 
 
@@ -361,6 +402,10 @@ def _sync_folder(folder: Path) -> None:
 # The log
 
 
+MOST_LINE_BYTES = 1 << 22
+"""A longer line of a log is none of ours."""
+
+
 def append_log(run: Path, entry: Mapping[str, Any]) -> None:
     """Append one JSON line to the run's log.
 
@@ -379,9 +424,11 @@ def read_log(run: Path) -> Iterator[dict[str, Any]]:
     if not path.is_file():
         return
     with path.open("rb") as file:
-        for line in file:
-            with contextlib.suppress(json.JSONDecodeError, UnicodeDecodeError):
-                yield json.loads(line)
+        while line := file.readline(MOST_LINE_BYTES):
+            with contextlib.suppress(ValueError, RecursionError):
+                entry = json.loads(line)
+                if isinstance(entry, dict) and isinstance(entry.get("step", 0), int):
+                    yield entry
 
 
 def rewind_log(run: Path, step: int) -> None:

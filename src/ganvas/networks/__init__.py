@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from collections.abc import Mapping
 
+import torch
 from torch import nn
 
 from ganvas.errors import UserError, did_you_mean
+from ganvas.networks import blueprint
 from ganvas.protocol import Card
+
+MOST = 1 << 24
+"""No whole number among a network's settings exceeds this."""
 
 NETWORKS = {
     "rrdbnet": "ganvas.networks.rrdb:RRDBNet",
@@ -65,7 +71,37 @@ def build(card: Card) -> nn.Module:
     """
     network = find(card.network)
     known = inspect.signature(network).parameters
-    for key in card.settings:
+    for key, value in card.settings.items():
         if key not in known:
             raise UserError(f"{card.network} has no setting {key!r}", do=did_you_mean(key, known))
-    return network(**card.settings)
+        if isinstance(value, int) and abs(value) > MOST:
+            raise UserError(f"{card.network} cannot have {key} {value}", f"No setting of a network exceeds {MOST}")
+    try:
+        return network(**card.settings)
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        why = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason is given'}"
+        raise UserError(f"No {card.network} has the settings {settings_text(card)}", why) from error
+
+
+def settings_text(card: Card) -> str:
+    """Return a card's settings as a short text."""
+    text = ", ".join(f"{key}={value!r}" for key, value in card.settings.items())
+    return text if len(text) <= 200 else text[:200] + " ..."
+
+
+def require_fit(card: Card, shapes: Mapping[str, tuple[int, ...]], where: str) -> None:
+    """Check that tensors of these shapes fill the network of a card, without building it.
+
+    Raises:
+        UserError: the card names no network, its settings make none, or the tensors are another network's.
+    """
+    try:
+        wanted = blueprint.shapes_of(lambda: {"": build(card)}, len(shapes))[""]
+    except blueprint.TooManyLayers as error:
+        what = f"{where} and the network of their card do not fit together"
+        raise UserError(what, f"The card's network has many more layers than the {len(shapes)} tensors fill") from error
+    except UserError as error:
+        raise UserError(f"The card of {where} makes no network", error.what, error.do or error.why) from error
+    blueprint.require_fit(wanted, shapes, where)

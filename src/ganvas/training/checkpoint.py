@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ganvas.errors import UserError
+from ganvas.networks import blueprint
 from ganvas.protocol import Carry, Networks
 
 
@@ -32,6 +33,24 @@ def restore(nets: Networks, tensors: Mapping[str, Tensor]) -> None:
             raise UserError(
                 f"The checkpoint does not fit the network {name!r}", str(error).splitlines()[-1].strip()
             ) from error
+
+
+def require_fit(build: Callable[[], Networks], tensors: Mapping[str, Tensor], where: str) -> None:
+    """Check that saved tensors fill the networks that a recipe would build, before it builds them.
+
+    Raises:
+        UserError: they are other networks; a tensor that differs is named.
+    """
+    try:
+        wanted = blueprint.shapes_of(build, len(tensors))
+    except blueprint.TooManyLayers as error:
+        why = f"Its settings ask for many more layers than the {len(tensors)} tensors of the checkpoint fill"
+        raise UserError(f"{where} is not a checkpoint of these settings", why) from error
+    except NotImplementedError:
+        # A user's recipe may compute with what it builds, which the meta device cannot.
+        return
+    flat = {f"{name}/{key}": shape for name, shapes in wanted.items() for key, shape in shapes.items()}
+    blueprint.require_fit(flat, {key: tuple(value.shape) for key, value in tensors.items()}, where)
 
 
 def initialise(net: nn.Module, tensors: Mapping[str, Tensor]) -> tuple[list[str], list[str]]:

@@ -14,9 +14,9 @@ import numpy as np
 from ganvas import device as machine
 from ganvas import ranks
 from ganvas.errors import UserError
-from ganvas.io import leftovers, recipe_files, run_lock, runs
+from ganvas.io import leftovers, noted, recipe_files, run_lock, runs
 from ganvas.settings import differences, from_json, is_runtime, to_json
-from ganvas.training import parallel, ring, step
+from ganvas.training import checkpoint, parallel, ring, step
 from ganvas.training.feed import collate
 from ganvas.training.interruption import Interruption
 from ganvas.training.logbook import Logbook
@@ -76,13 +76,15 @@ def _resume(plan: Plan, run: Path, notes: list[str], as_json: bool, quiet: bool,
     parallel.barrier()
     saved, problems = runs.newest_checkpoint(run)
     notes += problems
-    trainer = Trainer(plan)
-    changed = _changes(trainer, saved) if saved is not None else {}
+    changed: dict[str, tuple[Any, Any]] = {}
     if saved is None:
         _require_restart(plan, run, problems)
+        trainer = Trainer(plan)
     else:
-        notes += compare_state(trainer, saved, changed, allow_changes)
-        trainer.load(saved)
+        changed = _changes(plan, saved)
+        require_unchanged(changed, allow_changes)
+        trainer = _rebuilt(plan, saved)
+        notes += told_changes(trainer, saved, changed)
     parallel.barrier()
     if ranks.rank() == 0:
         if changed:
@@ -91,7 +93,7 @@ def _resume(plan: Plan, run: Path, notes: list[str], as_json: bool, quiet: bool,
         moved = runs.set_aside(run, trainer.step)
         notes += [f"Set aside as {path.name}." for path in moved]
         if saved is not None:
-            ring.settle(trainer, run, saved.state["scores"])
+            ring.settle(trainer, run, saved.state.get("scores"))
         runs.rewind_log(run, trainer.step)
     notes.append(f"Going on from step {trainer.step} of {trainer.total_steps}.")
     return _play(trainer, run, as_json, quiet, notes)
@@ -115,24 +117,46 @@ def _require_restart(plan: Plan, run: Path, problems: Sequence[str]) -> None:
         )
 
 
-def compare_state(
-    trainer: Trainer, saved: runs.Checkpoint, changed: Mapping[str, tuple[Any, Any]], allow_changes: bool
-) -> list[str]:
-    """Compare a checkpoint's settings, data and machine with the present ones; return what is worth telling.
+def _rebuilt(plan: Plan, saved: runs.Checkpoint) -> Trainer:
+    """Return the trainer of a checkpoint; what does not fit it is refused before memory is taken."""
+    noted.require_resumable(saved.state, saved.folder / runs.STATE)
+    try:
+        checkpoint.require_fit(plan.recipe.networks, saved.groups.get("networks", {}), str(saved.folder))
+        trainer = Trainer(plan)
+        trainer.load(saved)
+    except _DAMAGE as error:
+        if machine.is_out_of_memory(error):
+            raise
+        why = f"{type(error).__name__}: {error}"
+        raise UserError(f"{saved.folder} is not a checkpoint of these settings", why) from error
+    return trainer
+
+
+_DAMAGE = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What comes of plain values that are not those that a trainer has written."""
+
+
+def require_unchanged(changed: Mapping[str, tuple[Any, Any]], allow_changes: bool) -> None:
+    """Refuse what alters the weights and differs from the checkpoint, unless that is allowed.
 
     Raises:
-        UserError: something that alters the weights differs.
+        UserError: something differs; it is listed.
     """
-    if saved.state["samples"] != len(trainer.plan.train):
-        changed = {**changed, "samples in the data": (saved.state["samples"], len(trainer.plan.train))}
-    listed = "; ".join(f"{name} was {old!r}, is {new!r}" for name, (old, new) in changed.items())
     if changed and not allow_changes:
         raise UserError(
             "The settings are not those of the run",
-            listed,
+            _listed(changed),
             "Leave them out to go on exactly, or add --allow-changes to go on all the same",
         )
-    notes = [f"Going on with changed settings: {listed}."] if changed else []
+
+
+def _listed(changed: Mapping[str, tuple[Any, Any]]) -> str:
+    return "; ".join(f"{name} was {old!r}, is {new!r}" for name, (old, new) in changed.items())
+
+
+def told_changes(trainer: Trainer, saved: runs.Checkpoint, changed: Mapping[str, tuple[Any, Any]]) -> list[str]:
+    """Return what is worth telling of settings and machine that differ from a checkpoint's."""
+    notes = [f"Going on with changed settings: {_listed(changed)}."] if changed else []
     now = machine.facts(trainer.device, trainer.precision, ranks.world_size())
     other = [f"{key} was {old}, is {now.get(key)}" for key, old in saved.state["facts"].items() if now.get(key) != old]
     if other:
@@ -140,11 +164,15 @@ def compare_state(
     return notes
 
 
-def _changes(trainer: Trainer, saved: runs.Checkpoint) -> dict[str, tuple[Any, Any]]:
-    """Return the settings that alter the weights and differ from a checkpoint's, each as it was and is."""
-    kind = type(trainer.settings)
-    changed = differences(from_json(kind, saved.state["settings"]), trainer.settings)
-    return {name: pair for name, pair in changed.items() if not is_runtime(kind, name)}
+def _changes(plan: Plan, saved: runs.Checkpoint) -> dict[str, tuple[Any, Any]]:
+    """Return what alters the weights and differs from a checkpoint's, each as it was and is."""
+    kind = type(plan.recipe.settings)
+    noted.require_resumable(saved.state, saved.folder / runs.STATE)
+    changed = differences(from_json(kind, saved.state["settings"]), plan.recipe.settings)
+    changed = {name: pair for name, pair in changed.items() if not is_runtime(kind, name)}
+    if saved.state["samples"] != len(plan.train):
+        changed["samples in the data"] = (saved.state["samples"], len(plan.train))
+    return changed
 
 
 def _noted(plan: Plan) -> dict[str, Any]:
@@ -193,7 +221,7 @@ class _Session:
             self._watch(seen)
             if self._is_due(self.settings.log_every):
                 log.write()
-            if self._is_due(self.settings.preview_every):
+            if self.settings.preview_every and self._is_due(self.settings.preview_every):
                 self._preview()
             is_scored = trainer.plan.val is not None and self._is_due(self.settings.score_every)
             scores = self._score() if is_scored else None
@@ -207,7 +235,7 @@ class _Session:
                 raise Stopped(str(self.run))
 
     def _is_due(self, every: int) -> bool:
-        return self.trainer.step % every == 0 or self.trainer.finished
+        return self.trainer.finished or (every > 0 and self.trainer.step % every == 0)
 
     def _advance(self) -> Observation:
         try:

@@ -36,6 +36,10 @@ _SIGNS: tuple[tuple[bytes, str, str], ...] = (
 )
 
 
+MOST_HEADER_BYTES = 1 << 23
+"""A safetensors header of more bytes is none of weights: a thousand tensors take a tenth of a megabyte."""
+
+
 def sniff(path: Path) -> str:
     """Tell a weight file's container by its first bytes: `safetensors`, `zip`, `pickle` or `ncnn`.
 
@@ -46,6 +50,8 @@ def sniff(path: Path) -> str:
         raise UserError(
             f"{path} is a folder", "Weights are one file", "Name the file, or make one of a run: ganvas pack RUN FILE"
         )
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path} is no plain file", "Weights are read from plain files only")
     try:
         with path.open("rb") as file:
             head = file.read(32)
@@ -55,7 +61,11 @@ def sniff(path: Path) -> str:
         raise UserError(f"{path} cannot be read", error.strerror or str(error)) from error
     if not head:
         raise UserError(f"{path} is empty", "It has 0 bytes", "Fetch it anew")
-    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 100_000_000:
+    if head[8:9] == b"{" and (size := int.from_bytes(head[:8], "little")) < 100_000_000:
+        if size > MOST_HEADER_BYTES:
+            raise UserError(
+                f"{path} is no weight file", f"Its header has {size} bytes; at most {MOST_HEADER_BYTES} are read"
+            )
         return "safetensors"
     for sign, kind, description in _SIGNS:
         if head.startswith(sign) and kind:
@@ -81,7 +91,39 @@ def open_stored(path: Path) -> dict[str, Any]:
     """
     kind = sniff(path)
     stored = _open_safetensors(path) if kind == "safetensors" else _open_pickle(path, kind)
-    return dict(stored) if isinstance(stored, Mapping) else {}
+    stored = dict(stored) if isinstance(stored, Mapping) else {}
+    _require_stored(stored, path)
+    return stored
+
+
+def _require_stored(stored: Mapping[Any, Any], path: Path, depth: int = 8) -> None:
+    """Refuse tensors that are more than the file holds: expanded from few numbers, sparse, or without any."""
+    for key, value in stored.items():
+        if isinstance(value, Mapping) and depth:
+            _require_stored(value, path, depth - 1)
+        elif isinstance(value, Tensor):
+            is_plain = value.layout == torch.strided and value.device.type == "cpu" and not value.is_quantized
+            if not is_plain or value.numel() * value.element_size() > value.untyped_storage().nbytes():
+                shape = list(value.shape)
+                raise UserError(
+                    f"{path} is no weight file", f"{str(key)[:80]} claims {shape} values that it does not hold"
+                )
+
+
+def require_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Check that weights are numbers.
+
+    Raises:
+        UserError: a tensor holds NaN or infinity; it is named.
+    """
+    for key, value in tensors.items():
+        if value.is_floating_point() and value.device.type != "meta":
+            whole = value if value.element_size() > 1 else value.float()
+            if not torch.isfinite(whole).all():
+                why = f"{key} holds values that are not finite"
+                raise UserError(
+                    f"The weights in {path} cannot be used", why, "Take an earlier checkpoint, or train anew"
+                )
 
 
 def _open_safetensors(path: Path) -> dict[str, Tensor]:
@@ -112,8 +154,12 @@ def _check_archive(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+            unpacked = sum(info.file_size for info in archive.infolist())
+    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
         raise damaged(path, error) from error
+    if unpacked > 2 * path.stat().st_size + (1 << 20):
+        # PyTorch stores without compression.
+        raise UserError(f"{path} is no weight file", f"It would unpack to {unpacked} bytes")
     if any(name.endswith("/constants.pkl") for name in names):
         do = "Where you trust it: torch.save(torch.jit.load(FILE).state_dict(), 'weights.pth')"
         raise UserError(f"{path} is a TorchScript program", "A program would be run, so it was not loaded", do)

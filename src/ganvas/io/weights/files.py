@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import http.client
-import json
 import os
 import urllib.error
 import urllib.request
@@ -22,14 +21,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ganvas import settings
 from ganvas.errors import UserError
 from ganvas.io import runs
-from ganvas.io.weights import containers, foreign, foreign_span
+from ganvas.io.weights import cards, containers, foreign, foreign_span
 from ganvas.io.weights.tensors import sha256, write
 from ganvas.protocol import Card
 
-FORMAT_VERSION = 1
 ATTACHMENT = "attachment/"
 
 VGG19_NAME = "vgg19-dcbb9e9d.pth"
@@ -61,9 +58,11 @@ def read(path: str | Path) -> Weights:
     header = _our_header(path)
     if header is None:
         card, tensors = foreign.recognise(path)
+        containers.require_finite(tensors, path)
         return Weights(card=card, tensors=tensors, path=path, sha256=sha256(_tensor_file(path)))
-    card = _card_from_json(header, path)
+    card = cards.read(header, str(path))
     stored = containers.open_stored(path)
+    containers.require_finite(stored, path)
     attachments = {key.removeprefix(ATTACHMENT): value for key, value in stored.items() if key.startswith(ATTACHMENT)}
     tensors = {key: value for key, value in stored.items() if not key.startswith(ATTACHMENT)}
     return Weights(card=card, tensors=tensors, attachments=attachments, path=path, sha256=sha256(path))
@@ -79,7 +78,7 @@ def read_card(path: str | Path) -> Card:
     if runs.is_run(path):
         return _card_of_run(path)
     header = _our_header(path)
-    return foreign.recognise(path).card if header is None else _card_from_json(header, path)
+    return foreign.recognise(path).card if header is None else cards.read(header, str(path))
 
 
 def read_run(run: Path, network: str = "generator", best: bool = False) -> Weights:
@@ -103,6 +102,7 @@ def read_run(run: Path, network: str = "generator", best: bool = False) -> Weigh
             if key.startswith(prefix)
         }
         if found:
+            containers.require_finite(found, saved.folder)
             scores = runs.best_scores(run) if saved.folder.name == runs.best_name(run) else {}
             card = replace(_card_of_run(run, network), origin=f"{run.name}, step {saved.step}", scores=scores)
             if card.network == "span" and card.settings.get("branches"):
@@ -112,8 +112,7 @@ def read_run(run: Path, network: str = "generator", best: bool = False) -> Weigh
 
 
 def _card_of_run(run: Path, network: str = "generator") -> Card:
-    noted = runs.read_json(run / runs.SETTINGS)
-    return settings.from_json(Card, noted.get("cards", {}).get(network, noted["card"]))
+    return cards.from_values(runs.read_noted(run).card_of(network), str(run))
 
 
 def _tensor_file(path: Path) -> Path:
@@ -128,22 +127,6 @@ def _our_header(path: Path) -> str | None:
             return (file.metadata() or {}).get("ganvas")
     except (SafetensorError, OSError) as error:
         raise containers.damaged(path, error) from error
-
-
-def _card_from_json(text: str, path: Path) -> Card:
-    try:
-        header = json.loads(text)
-        version, values = int(header["version"]), dict(header["card"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"The card of {path} is damaged", str(error)) from error
-    if version > FORMAT_VERSION:
-        why = f"Its format is version {version}; this Ganvas reads up to {FORMAT_VERSION}"
-        raise UserError(f"{path} was written by a newer Ganvas", why, "pip install --upgrade ganvas")
-    try:
-        return settings.from_json(Card, values)
-    except (UserError, TypeError) as error:
-        why, do = (error.what, error.do) if isinstance(error, UserError) else (str(error), "")
-        raise UserError(f"The card of {path} cannot be read", why, do) from error
 
 
 # Writing
@@ -165,7 +148,7 @@ def save(
     if any(key.startswith(ATTACHMENT) for key in tensors):
         raise ValueError(f"names of tensors must not begin with {ATTACHMENT}")
     card = replace(card, attachments=tuple(sorted(attachments)))
-    header = json.dumps({"version": FORMAT_VERSION, "card": settings.to_json(card)}, sort_keys=True)
+    header = cards.write(card)
     stored = {**tensors, **{ATTACHMENT + name: value for name, value in attachments.items()}}
     path = Path(path)
     with _written_aside(path, overwrite) as file:
