@@ -129,8 +129,8 @@ def test_one_pixel_is_a_picture(tmp_path, suffix):
     ("name", "words"),
     [
         ("a.nef", ("raw", "TIFF")),
-        ("a.HEIC", ("HEIC", "heif-convert a.HEIC")),
-        ("a.avif", ("AVIF", "ffmpeg -i a.avif")),
+        ("a.HEIC", ("damaged",)),
+        ("a.avif", ("damaged",)),
         ("a.mp4", ("video", "ganvas[video]")),
         ("a.svg", ("vector", "PNG")),
         ("a.txt", ("'.txt'", ".png")),
@@ -146,7 +146,7 @@ def test_foreign_files_are_refused_with_advice(tmp_path, name, words):
 
 def test_a_heic_that_calls_itself_jpeg(tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"\0\0\0\x18ftypheic" + bytes(200))
-    with pytest.raises(UserError, match="HEIC"):
+    with pytest.raises(UserError, match="damaged"):
         images.read_header(tmp_path / "a.jpg")
 
 
@@ -159,7 +159,7 @@ def test_a_wrong_extension_does_not_matter_for_reading(tmp_path):
 # --- writing ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("suffix", [".dds", ".psd", ".gif", ".xyz", ""])
+@pytest.mark.parametrize("suffix", [".heic", ".psd", ".jp2", ".xyz", ""])
 def test_formats_that_are_not_written(tmp_path, suffix):
     with pytest.raises(UserError) as error:
         images.Writer(tmp_path / f"a{suffix}", HEADER, 80, 60)

@@ -24,9 +24,11 @@ _SUFFIXES = {
     "psd": ".psd .psb",
     "gif": ".gif",
     "jpeg2000": ".jp2 .j2k",
+    "heif": ".heic .heif .hif",
+    "avif": ".avif",
 }
-_NOT_WRITTEN = {"dds", "psd", "gif", "jpeg2000"}
-_NOT_WRITTEN_SUFFIXES = {".apng", ".pbm", ".pfm"}
+_NOT_WRITTEN = {"psd", "jpeg2000", "heif"}
+_NOT_WRITTEN_SUFFIXES = {".pbm", ".pfm"}
 
 READABLE: dict[str, str] = {suffix: name for name, text in _SUFFIXES.items() for suffix in text.split()}
 """File extension (lower case, with its dot) -> format name, for what `Reader` opens."""
@@ -42,8 +44,6 @@ _FOREIGN = {
         "it is a camera's raw file, which must be developed first",
         "Export it as 16-bit TIFF from your raw developer, or: dcraw_emu -T -6 FILE",
     ),
-    ".heic .heif .hif": ("HEIC is not supported", "Convert it first: heif-convert FILE picture.png"),
-    ".avif": ("AVIF is not supported", "Convert it first: ffmpeg -i FILE picture.png"),
     ".mp4 .mov .mkv .webm .avi .m4v .mxf .mpg .mpeg .wmv .ts": (
         "it is a video, not a picture",
         "Install the extra with: pip install 'ganvas[video]', or extract its frames: ffmpeg -i FILE frame%06d.png",
@@ -72,6 +72,8 @@ class Signs:
     interlaced: bool = False
     frames: int = 1
     opaque: bool = False
+    brand: str = ""
+    """"heif" or "avif", which another library decodes."""
 
 
 def sniff(path: Path) -> Signs:
@@ -95,7 +97,7 @@ def sniff(path: Path) -> Signs:
 
 
 def refuse_foreign(path: Path) -> None:
-    """Raise for raw, HEIC, AVIF, video and vector files.
+    """Raise for raw, video and vector files.
 
     Raises:
         UserError: the extension says that it is one of these.
@@ -111,9 +113,7 @@ def _read_signs(path: Path, file: BinaryIO, start: bytes) -> Signs:
             f"Cannot read {path}", "It is empty (0 bytes)", "Get the file again from its source, or leave it out"
         )
     if start[4:8] == b"ftyp":
-        refuse_foreign(
-            path.with_suffix({b"avif": ".avif", b"heic": ".heic", b"mif1": ".heic"}.get(start[8:12], ".mp4"))
-        )
+        return _brand_signs(path, file)
     if start.startswith(b"\x89PNG\r\n\x1a\n"):
         return _png_signs(path, file)
     if start.startswith(b"\xff\xd8"):
@@ -123,6 +123,21 @@ def _read_signs(path: Path, file: BinaryIO, start: bytes) -> Signs:
     if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
         return _webp_signs(path, file)
     return Signs()
+
+
+_BRANDS = {b"avif": "avif", b"avis": "avif"}
+_BRANDS |= dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "heif")
+
+
+def _brand_signs(path: Path, file: BinaryIO) -> Signs:
+    """Tell HEIF from AVIF and from video by the brands that the file says it keeps to, the main one first."""
+    length = int.from_bytes(file.read(4), "big")
+    brands = file.read(max(0, min(length, 256) - 4))[4:]
+    found = [_BRANDS[brand] for at in range(0, len(brands), 4) if (brand := brands[at : at + 4]) in _BRANDS]
+    if not found:
+        refuse_foreign(path.with_suffix(".mp4"))
+    # "mif1" is a frame for either kind, so that the more particular brand decides.
+    return Signs(interlaced=True, brand="avif" if "avif" in found else "heif")
 
 
 def no_pixels(path: Path, width: int, height: int) -> UserError:

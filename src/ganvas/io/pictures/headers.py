@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,15 @@ import numpy as np
 import OpenImageIO as oiio  # noqa: N813 - as its own documentation does
 
 from ganvas.errors import UserError
+from ganvas.io.pictures import colour, decoders
 from ganvas.io.pictures.formats import READABLE, SUPPORTED, Signs, damaged, no_pixels, sniff
+from ganvas.io.pictures.metadata import readable
 
 # The library refuses pictures of more than 32 GB unless told otherwise; read in strips they do no harm.
 oiio.attribute("limits:imagesize_MB", 1 << 30)
 
 _OURS = {"openexr": "exr"}
-_DECODED_WHOLE = {"webp", "jpegxl", "jpeg2000", "gif", "targa", "pnm", "psd", "dds"}
+_DECODED_WHOLE = {"webp", "jpegxl", "jpeg2000", "gif", "targa", "pnm", "psd", "dds", "heif", "avif"}
 # What a codec that decodes whole holds beside the returned array, as a multiple of it; measured at 12 megapixels, but
 # for JPEG, where it is the worst case: 16-bit coefficients of every sample of a progressive file.
 _CODEC_COPIES = {"webp": 1.5, "jpegxl": 2.5, "jpeg2000": 5.5, "gif": 2.0, "jpeg": 2.25}
@@ -87,6 +90,13 @@ class Layout:
     chunk_rows: int
     tiled: bool
     orientation: int
+    part: int = 0
+    raw: bool = False
+    """The file's own colour model is asked for, not the library's RGB."""
+    convert: colour.Conversion | None = None
+    """Decoded rows into those that the header tells of."""
+    whole: decoders.Whole | None = None
+    """Another library decodes the picture."""
 
 
 def read_header(path: str | Path) -> Header:
@@ -105,43 +115,159 @@ def decoded_bytes(header: Header) -> int:
     return int(raw * (1 + copies))
 
 
-def open_input(path: Path) -> oiio.ImageInput:
-    """Open a picture for reading, its alpha left as it is stored."""
+def open_input(path: Path, part: int = 0, raw: bool = False) -> oiio.ImageInput:
+    """Open a picture for reading, its alpha left as it is stored, and its colours, too, if `raw`."""
     config = oiio.ImageSpec()
     config.attribute("oiio:UnassociatedAlpha", 1)
+    if raw:
+        config.attribute("oiio:RawColor", 1)
     source = oiio.ImageInput.open(str(path), config)
     if source is None:
         raise damaged(path, oiio.geterror())
+    if part and not source.seek_subimage(part, 0):
+        raise damaged(path, source.geterror() or f"there is no page {part + 1}")
     return source
 
 
-def inspect(path: Path) -> tuple[Header, Layout]:
-    """Return a file's header and the layout of its samples.
+def inspect(path: Path, part: int = 0) -> tuple[Header, Layout]:
+    """Return a file's header and the layout of its samples; `part` counts pages or parts from 0.
 
     Raises:
         UserError: as `read_header`.
     """
     signs = sniff(path)
-    source = open_input(path)
+    if signs.brand:
+        return _of_whole(path, signs.brand, decoders.heif(path) if signs.brand == "heif" else decoders.avif(path))
+    raw = False
+    try:
+        source = open_input(path, part)
+    except UserError as error:
+        # The library's own conversion knows fewer colour models than its decoder.
+        raw = "PhotometricInterpretation" in str(error)
+        if not raw:
+            raise
+        source = open_input(path, part, raw)
     try:
         spec = source.spec()
         name = _OURS.get(source.format_name(), source.format_name())
         if name not in READABLE.values():
             raise UserError(f"Cannot read {path}", f"The format {name!r} is not supported", SUPPORTED)
         if spec.deep or spec.depth > 1:
-            raise UserError(
-                f"Cannot read {path}", "It holds deep or volume data, not a flat picture", "Flatten it first"
-            )
+            kind = "deep data (lists of samples in each pixel)" if spec.deep else "a volume"
+            raise UserError(f"Cannot read {path}", f"It holds {kind}, not a flat picture", "Flatten it first")
         if spec.width < 1 or spec.height < 1:
             raise no_pixels(path, spec.width, spec.height)
-        frames = signs.frames if signs.frames > 1 else _count_pages(source, name)
-        return _describe(path, name, spec, signs, frames)
+        frames = signs.frames if signs.frames > 1 or part else _count_pages(source, name)
+        model = spec.get_string_attribute("tiff:ColorSpace") or spec.get_string_attribute("jpeg:ColorSpace")
+        if name == "jpeg" and str(spec.format) == "half":
+            whole, plain = decoders.ultra_hdr(path)
+            return _of_whole(path, name, whole, plain)
+        if model in ("CMYK", "YCCK", "palette", "CIELAB", "ICCLAB") or raw:
+            return _of_other_colours(path, name, spec, frames, part, model)
+        if name in ("bmp", "targa") and not signs.opaque and spec.alpha_channel > 0 and _is_zero(source, spec):
+            signs = replace(signs, opaque=True)
+        return _describe(path, name, spec, signs, frames, part)
     finally:
         source.close()
 
 
-def _describe(path: Path, name: str, spec: oiio.ImageSpec, signs: Signs, frames: int) -> tuple[Header, Layout]:
-    indices, note = _choose_channels(spec, name, signs.opaque)
+def _is_zero(source: oiio.ImageInput, spec: oiio.ImageSpec) -> bool:
+    """Tell whether alpha is 0 everywhere: the byte of 32-bit BMP and Targa that programs leave unused."""
+    alpha = spec.alpha_channel
+    for start in range(0, spec.height, 64):
+        stop = min(spec.height, start + 64)
+        rows = source.read_scanlines(spec.y + start, spec.y + stop, 0, alpha, alpha + 1, "uint8")
+        if rows is None or rows.any():
+            return False
+    return True
+
+
+def _of_whole(
+    path: Path, name: str, whole: decoders.Whole, spec: oiio.ImageSpec | None = None, convert: Any = None
+) -> tuple[Header, Layout]:
+    """Return the header of a picture that another library decodes."""
+    kept, note = _metadata(spec, whole.channels) if spec else ([], "")
+    if whole.profile:
+        fits = colour.model_of(whole.profile) == ("gray" if whole.channels <= 2 else "rgb")
+        kept = [item for item in kept if item[0] != "ICCProfile"]
+        kept += [("ICCProfile", "", whole.profile)] if fits else []
+        note = "" if fits or convert else _OTHER_MODEL
+    header = Header(
+        width=whole.width, height=whole.height, channels=whole.channels, dtype=whole.dtype, format=name,
+        interlaced=True, frames=whole.frames, metadata=tuple(kept), bits=whole.bits,
+        note="; ".join(part for part in (whole.note, note) if part), path=path,
+    )  # fmt: skip
+    layout = Layout(tuple(range(whole.channels)), "", 0, 0, whole.width, whole.height, 1, False, 1, whole=whole)
+    return header, replace(layout, convert=convert)
+
+
+def _of_other_colours(
+    path: Path, name: str, spec: oiio.ImageSpec, frames: int, part: int, model: str
+) -> tuple[Header, Layout]:
+    """Return the header of a picture that is not RGB, and how it becomes so."""
+    if model == "palette":
+        if spec.alpha_channel > 0:
+            whole = decoders.palette_with_alpha(path)
+            return _of_whole(path, name, replace(whole, frames=frames), spec)
+        return _describe(path, name, spec, Signs(), frames, part)
+    if name == "jpeg":
+        whole = decoders.cmyk_jpeg(path)
+        if whole is None:
+            return _describe(path, name, spec, Signs(), frames, part, note="CMYK became RGB by plain arithmetic")
+        convert, note = _from_cmyk(whole.profile)
+        header, layout = _of_whole(path, name, whole, spec, convert)
+        turned = replace(layout, orientation=spec.get_int_attribute("Orientation", 1))
+        upright = spec.get_int_attribute("Orientation", 1) < 5
+        size = (header.width, header.height) if upright else (header.height, header.width)
+        return replace(header, channels=3, width=size[0], height=size[1], note=note), turned
+    source = open_input(path, part, raw=True)
+    spec = source.spec()
+    source.close()
+    if model == "CMYK":
+        if spec.nchannels < 4:
+            return _describe(path, name, spec, Signs(), frames, part)
+        convert, note = _from_cmyk(_profile_of(spec))
+        indices = tuple(range(5 if spec.alpha_channel == 4 else 4))
+    else:
+        signed = model == "CIELAB"
+        convert, note = partial(colour.lab_to_srgb, signed=signed), "CIELAB became sRGB"
+        indices = tuple(range(4 if spec.alpha_channel == 3 else 3))
+    header, layout = _describe(path, name, spec, Signs(), frames, part, indices, note)
+    channels = 4 if len(indices) > len("CMYK" if model == "CMYK" else "Lab") else 3
+    metadata = tuple(item for item in header.metadata if item[0] != "ICCProfile")
+    return replace(header, channels=channels, metadata=metadata), replace(layout, convert=convert, raw=True)
+
+
+def _from_cmyk(profile: bytes | None) -> tuple[colour.Conversion, str]:
+    plainly = "CMYK became RGB by plain arithmetic"
+    if profile is None:
+        return colour.cmyk_plainly, f"{plainly}, as the file has no profile"
+    if not colour.is_available():
+        return colour.cmyk_plainly, f"{plainly}; colours are exact with: pip install 'ganvas[pictures]'"
+    try:
+        return colour.by_profile(profile), "CMYK became sRGB through its profile"
+    except ValueError as error:
+        return colour.cmyk_plainly, f"{plainly}, as its profile cannot be used ({error})"
+
+
+def _profile_of(spec: oiio.ImageSpec) -> bytes | None:
+    value = spec.getattribute("ICCProfile")
+    return None if value is None else np.asarray(value, np.uint8).tobytes()
+
+
+def _describe(
+    path: Path,
+    name: str,
+    spec: oiio.ImageSpec,
+    signs: Signs,
+    frames: int,
+    part: int = 0,
+    indices: tuple[int, ...] = (),
+    note: str = "",
+) -> tuple[Header, Layout]:
+    channels_note = ""
+    if not indices:
+        indices, channels_note = _choose_channels(spec, name, signs.opaque)
     sample_type, type_note = _sample_type(spec, indices)
     dtype = _DTYPES[sample_type]
     orientation = spec.get_int_attribute("Orientation", 1)
@@ -151,21 +277,24 @@ def _describe(path: Path, name: str, spec: oiio.ImageSpec, signs: Signs, frames:
     bits = 8 * BYTES_PER_SAMPLE[dtype]
     if dtype == "uint16":
         bits = min(bits, max(spec.get_int_attribute("oiio:BitsPerSample", bits), 9))
-    metadata, profile_note = _metadata(spec, len(indices))
-    alpha = len(indices) in (2, 4)
+    # Two channels that are no gray and alpha are a texture's red and green.
+    red_green = name == "dds" and list(spec.channelnames) == ["R", "G"]
+    channels = 3 if red_green else len(indices)
+    metadata, profile_note = _metadata(spec, channels)
+    alpha = channels in (2, 4)
     header = Header(
         width=width,
         height=height,
-        channels=len(indices),
+        channels=channels,
         dtype=dtype,
         format=name,
         scene_linear=dtype.startswith("float"),
         interlaced=signs.interlaced or orientation != 1 or name in _DECODED_WHOLE or _one_strip(spec),
         frames=frames,
-        metadata=metadata,
+        metadata=tuple(metadata),
         bits=bits,
         associated_alpha=alpha and (name == "exr" or (name == "tiff" and not _unassociated(spec))),
-        note="; ".join(part for part in (note, type_note, profile_note) if part),
+        note="; ".join(text for text in (note, channels_note, type_note, "" if note else profile_note) if text),
         window=_window(spec) if name == "exr" else None,
         path=path,
     )
@@ -179,8 +308,14 @@ def _describe(path: Path, name: str, spec: oiio.ImageSpec, signs: Signs, frames:
         chunk_rows=chunk_rows,
         tiled=spec.tile_width > 0,
         orientation=orientation,
+        part=part,
+        convert=_with_blue if red_green else None,
     )
     return header, layout
+
+
+def _with_blue(rows: np.ndarray) -> np.ndarray:
+    return np.concatenate([rows, np.zeros_like(rows[..., :1])], axis=-1)
 
 
 def _unassociated(spec: oiio.ImageSpec) -> bool:
@@ -211,7 +346,8 @@ def _choose_channels(spec: oiio.ImageSpec, name: str, opaque: bool) -> tuple[tup
         indices = _exr_channels(names)
     elif spec.nchannels == 2:
         # The library knows no name for the alpha of a gray Targa.
-        indices = (0, 1) if spec.alpha_channel == 1 or name == "targa" else (0,)
+        indices = (0, 1) if spec.alpha_channel == 1 or name == "targa" or name == "dds" else (0,)
+        indices = (0,) if opaque else indices
     elif spec.nchannels >= 4:
         has_alpha = not opaque and (spec.alpha_channel == 3 or name == "gif")
         indices = (0, 1, 2, 3) if has_alpha else (0, 1, 2)
@@ -234,7 +370,10 @@ def _exr_channels(names: list[str]) -> tuple[int, ...]:
     return (0,)
 
 
-def _metadata(spec: oiio.ImageSpec, channels: int) -> tuple[tuple[tuple[str, str, Any], ...], str]:
+_OTHER_MODEL = "the colour profile is of another colour model than the pixels and is left out"
+
+
+def _metadata(spec: oiio.ImageSpec, channels: int) -> tuple[list[tuple[str, str, Any]], str]:
     kept: list[tuple[str, str, Any]] = []
     note = ""
     for item in spec.extra_attribs:
@@ -243,13 +382,15 @@ def _metadata(spec: oiio.ImageSpec, channels: int) -> tuple[tuple[tuple[str, str
             continue
         if item.name == "ICCProfile":
             value = np.asarray(value, np.uint8).tobytes()
-            if value[16:20] != (b"GRAY" if channels <= 2 else b"RGB "):
-                note = "the colour profile is of another colour model than the pixels and is left out"
+            if colour.model_of(value) != ("gray" if channels <= 2 else "rgb"):
+                note = _OTHER_MODEL
                 continue
         elif isinstance(value, np.ndarray):
             value = tuple(value.ravel().tolist())
+        elif isinstance(value, str):
+            value = readable(value)
         kept.append((item.name, str(item.type), value))
-    return tuple(_plain_resolution(kept)), note
+    return _plain_resolution(kept), note
 
 
 def _plain_resolution(metadata: list[tuple[str, str, Any]]) -> list[tuple[str, str, Any]]:

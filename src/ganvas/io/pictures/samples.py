@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ganvas.errors import UserError
+from ganvas.io.pictures import colour
+from ganvas.io.pictures import metadata as carrying
 from ganvas.io.pictures.formats import READABLE, WRITABLE
 from ganvas.io.pictures.headers import BYTES_PER_SAMPLE, Header
 
@@ -54,25 +59,41 @@ class _Ability:
     channels: tuple[int, ...]
     longest_px: int = 2**31 - 1
     profile: bool = False
-    exif: bool = False
+    gray_profile: bool = False
+    texts: frozenset[str] | None = frozenset()
+    """Which of the names that OpenImageIO gives to metadata its writer keeps; None is all of them."""
 
 
+_RESOLUTION = frozenset({"XResolution", "YResolution", "ResolutionUnit"})
+_EXIF = _RESOLUTION | {
+    "ImageDescription", "Artist", "Copyright", "DateTime", "Software", "Make", "Model", "DocumentName", "HostComputer",
+    "WhitePoint", "PrimaryChromaticities", "ExposureTime", "FNumber", "Keywords",
+}  # fmt: skip
 _EVERY_CHANNELS = (1, 2, 3, 4)
 _ABILITIES = {
-    "png": _Ability(("uint8", "uint16"), _EVERY_CHANNELS, profile=True, exif=True),
-    "jpeg": _Ability(("uint8",), (1, 3), 65_500, profile=True, exif=True),
-    "tiff": _Ability(("uint8", "uint16", "float32"), _EVERY_CHANNELS, profile=True, exif=True),
+    "png": _Ability(("uint8", "uint16"), _EVERY_CHANNELS, profile=True, gray_profile=True, texts=None),
+    "jpeg": _Ability(("uint8",), (1, 3), 65_500, profile=True, gray_profile=True, texts=_EXIF),
+    "tiff": _Ability(
+        ("uint8", "uint16", "float32"), _EVERY_CHANNELS, profile=True, gray_profile=True, texts=_EXIF | {"PageName"}
+    ),
     "webp": _Ability(("uint8",), (3, 4), 16_383, profile=True),
-    "exr": _Ability(("float16", "float32"), _EVERY_CHANNELS, exif=True),
-    "dpx": _Ability(("uint8", "uint16", "float32"), (1, 3, 4)),
+    "exr": _Ability(("float16", "float32"), _EVERY_CHANNELS, texts=None),
+    "dpx": _Ability(("uint8", "uint16", "float32"), (1, 3, 4), texts=frozenset({"Copyright", "Software", "DateTime"})),
     "targa": _Ability(("uint8",), (1, 3, 4), 65_535),
     # Alpha is the customary fourth byte, which some programs overlook.
-    "bmp": _Ability(("uint8",), (1, 3, 4), 32_767),
+    "bmp": _Ability(("uint8",), (1, 3, 4), 32_767, texts=_RESOLUTION),
     "jpegxl": _Ability(("uint8", "uint16", "float16", "float32"), (1, 3, 4), profile=True),
     "hdr": _Ability(("float32",), (3,)),
     "pnm": _Ability(("uint8", "uint16"), (1, 3)),
+    "gif": _Ability(("uint8",), (3, 4), 65_535),
+    "avif": _Ability(("uint8",), (3, 4), 65_536, profile=True),
+    "dds": _Ability(("uint8",), (1, 3, 4), 16_384),
 }
-_EVERYWHERE = {"ICCProfile", "oiio:ColorSpace", "compression", "PixelAspectRatio"}
+_EVERYWHERE = {
+    "ICCProfile", "oiio:ColorSpace", "compression", "PixelAspectRatio", "CICP", "FramesPerSecond", "ResolutionUnit",
+}  # fmt: skip
+_CARRIED = re.compile(r"(?!oiio:|dpx:|openexr:)[A-Za-z]+:|Keywords$")
+"""Names of what exiv2 carries better, and what OpenImageIO makes of XMP."""
 # In order of preference: what holds every value of a type, its own type first.
 _HOLDERS = {
     "uint8": ("uint8", "uint16", "float16", "float32"),
@@ -118,13 +139,11 @@ def adapt_header(header: Header, path: str | Path, allow_loss: bool = False) -> 
         if channels in (1, 3) and header.has_alpha:
             raise _loss(path, header, f"{name} cannot store alpha")
     dtype = dtype or next(kind for kind in _DEEPEST_FIRST if kind in ability.dtypes)
-    metadata, note = header.metadata, header.note
-    if header.icc_profile is not None and not (ability.profile and (header.channels <= 2) == (channels <= 2)):
-        metadata = tuple(item for item in metadata if item[0] != "ICCProfile")
-        note = _join(note, f"the colour profile is left out, which {name} cannot hold")
-    own = name == header.format and name in ("dpx", "targa")
-    if not ability.exif and not own and any(item[0] not in _EVERYWHERE for item in metadata):
-        note = _join(note, f"EXIF and other metadata that {name} has no place for is left out")
+    carries = is_carried(header, name)
+    metadata = tuple(item for item in header.metadata if not (carries and _CARRIED.match(item[0])))
+    metadata, note = _fitting_profile(metadata, header, name, channels)
+    lost = _without_place(metadata, header.format, name, carries)
+    note = _join(note, left_out(lost, name))
     return replace(
         header,
         format=name,
@@ -138,6 +157,52 @@ def adapt_header(header: Header, path: str | Path, allow_loss: bool = False) -> 
         frames=1,
         interlaced=False,
     )
+
+
+def is_carried(header: Header, target: str) -> bool:
+    """Tell whether a picture's EXIF, XMP and IPTC go to a format by exiv2, and not as OpenImageIO understands them."""
+    carried = target in carrying.WRITTEN or target == "avif"
+    return carried and carrying.is_available() and header.path is not None and header.path.is_file()
+
+
+def _fitting_profile(
+    metadata: tuple[tuple[str, str, Any], ...], header: Header, name: str, channels: int
+) -> tuple[tuple[tuple[str, str, Any], ...], str]:
+    """Return the metadata with the colours' description that a format can hold, and a note of what it cannot."""
+    profile, ability = header.icc_profile, _ABILITIES[name]
+    without = tuple(item for item in metadata if item[0] != "ICCProfile")
+    if profile is None:
+        return without, header.note
+    if name == "jpegxl" and any(item[0] == "CICP" and item[2][:2] == (1, 13) for item in metadata):
+        return without, header.note  # plain sRGB, which the encoder says itself
+    if ability.profile and (header.channels > 2 or (ability.gray_profile and channels <= 2)):
+        # Two descriptions of one picture's colours are refused by some encoders.
+        return tuple(item for item in metadata if item[0] != "CICP"), header.note
+    if header.channels <= 2 and colour.is_converted(header.dtype):
+        return without, _join(header.note, "the gray became sRGB through its profile")
+    return without, _join(header.note, f"the colour profile is left out, which {name} cannot hold")
+
+
+def _without_place(metadata: tuple[tuple[str, str, Any], ...], source: str, target: str, carries: bool) -> list[str]:
+    texts = _ABILITIES[target].texts
+    if texts is None or (source == target and target in ("tiff", "dpx", "targa", "jpeg")):
+        return []
+    known = _EVERYWHERE | texts | (_EXIF if carries else set())
+    keeps_exif = target in ("jpeg", "tiff")
+    return [
+        name
+        for name, _, _ in metadata
+        if name not in known and not (keeps_exif and name.startswith(("Exif:", "GPS:", "IPTC:")))
+    ]
+
+
+def left_out(names: Iterable[str], target: str) -> str:
+    """Return the note on metadata that a format has no place for; empty where there is none."""
+    names = list(dict.fromkeys(names))
+    if not names:
+        return ""
+    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
+    return f"left out, as {target} has no place for it: {', '.join(names[:12])}{more}"
 
 
 def check_size(path: Path, width: int, height: int) -> None:

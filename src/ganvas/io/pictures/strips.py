@@ -15,11 +15,14 @@ import numpy as np
 import OpenImageIO as oiio  # noqa: N813 - as its own documentation does
 
 from ganvas.errors import UserError
+from ganvas.io.pictures import colour, encoders, metadata
+from ganvas.io.pictures.boxes import put_boxes, put_texts
+from ganvas.io.pictures.decoders import reorient
 from ganvas.io.pictures.formats import damaged
 from ganvas.io.pictures.headers import BYTES_PER_SAMPLE, Header, decoded_bytes, inspect, open_input
-from ganvas.io.pictures.samples import adapt_header, check_size, convert_rows
+from ganvas.io.pictures.samples import adapt_header, check_size, convert_rows, is_carried, left_out
 
-WRITTEN_WHOLE = frozenset({"webp", "jpegxl", "dpx"})
+WRITTEN_WHOLE = frozenset({"webp", "jpegxl", "dpx"}) | encoders.WHOLE
 """Formats whose encoder keeps every row in memory until the last one came."""
 
 # These are written from their last byte backwards, so that the file has its full length at once.
@@ -39,9 +42,9 @@ _HARMLESS = "TIFFWriteCustomDirectory() of the Exif data"
 class Reader:
     """Rows of a picture file, in strips of any height; it holds no more than a strip and a chunk of the file."""
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, part: int = 0) -> None:
         self.path = Path(path)
-        self.header, self._layout = inspect(self.path)
+        self.header, self._layout = inspect(self.path, part)
         self._source: oiio.ImageInput | None = None
         # Rows already decoded, of which the first is row `_first` of the picture.
         self._first = 0
@@ -85,12 +88,15 @@ class Reader:
         layout = self._layout
         shape = (layout.stored_height, layout.stored_width, self.header.channels)
         try:
+            if layout.whole is not None:
+                rows = reorient(layout.whole.decode(), layout.orientation)
+                return rows if layout.convert is None else layout.convert(rows)
             rows = np.empty(shape, self.header.dtype)
             # By parts, as the library's Python side holds everything that it hands over twice.
             step = -(-_PART_ROWS // layout.chunk_rows) * layout.chunk_rows
             for start in range(0, len(rows), step):
                 rows[start : start + step] = self._decode(start, min(start + step, len(rows)))
-            return _reorient(rows, layout.orientation)
+            return reorient(rows, layout.orientation)
         except MemoryError as error:
             size = decoded_bytes(self.header) / 2**20
             why = f"Decoding it takes about {size:.0f} MB, which this machine does not have"
@@ -115,7 +121,7 @@ class Reader:
 
     def _decode(self, start: int, stop: int) -> np.ndarray:
         if self._source is None:
-            self._source = open_input(self.path)
+            self._source = open_input(self.path, self._layout.part, self._layout.raw)
         source, layout = self._source, self._layout
         low, high = min(layout.indices), max(layout.indices) + 1
         first, last = layout.first_row + start, layout.first_row + stop
@@ -129,19 +135,8 @@ class Reader:
             raise damaged(self.path, complaint)
         rows = rows.reshape(stop - start, layout.stored_width, high - low)
         wanted = [index - low for index in layout.indices]
-        return rows if wanted == list(range(high - low)) else np.ascontiguousarray(rows[..., wanted])
-
-
-def _reorient(rows: np.ndarray, orientation: int) -> np.ndarray:
-    """Turn a picture upright; `orientation` is EXIF's, 1 to 8."""
-    if orientation >= 5:
-        rows = rows.transpose(1, 0, 2)
-    # Stored row 0 is the right or bottom side for these values (EXIF 2.3, table 6), counted after the transposition.
-    if orientation in (3, 4, 7, 8):
-        rows = rows[::-1]
-    if orientation in (2, 3, 6, 7):
-        rows = rows[:, ::-1]
-    return np.ascontiguousarray(rows)
+        rows = rows if wanted == list(range(high - low)) else np.ascontiguousarray(rows[..., wanted])
+        return rows if layout.convert is None else layout.convert(rows)
 
 
 class Writer:
@@ -192,15 +187,38 @@ class Writer:
         check_size(self.path, width, height)
         _check_place(self.path, header.path, overwrite)
         self._overwrite = overwrite
-        self._spec = _output_spec(header, self.target, quality, extra_metadata or {}, tile_px)
+        self._records = self._read_records()
+        self._shown, self._to_srgb = header, None
+        profile = header.icc_profile
+        if profile and header.channels <= 2 and not self.target.icc_profile and colour.is_converted(header.dtype):
+            # A gray profile that the format cannot hold: the values change, so that the picture looks the same.
+            self._to_srgb = colour.by_profile(profile)
+            if self.target.channels > 2:
+                self._shown = replace(header, channels=header.channels + 2)
+        # The library would write them as tEXt, which is Latin-1, in UTF-8.
+        self._texts = {
+            key: value
+            for key, _, value in self.target.metadata
+            if self.target.format == "png" and isinstance(value, str) and not value.isascii()
+        }
+        written = tuple(item for item in self.target.metadata if item[0] not in self._texts)
+        plain = replace(self.target, metadata=written)
+        self._spec = _output_spec(header, plain, quality, extra_metadata or {}, tile_px)
+        if self._records is not None and self.target.format == "avif":
+            # AVIF takes them while it is encoded.
+            blocks, notes = metadata.encode(self._records)
+            for key, block in zip(("ganvas:exif", "ganvas:xmp"), blocks):
+                if block:
+                    _set(self._spec, key, "", block)
+            self._note("; ".join(notes))
         self._temporary = self.path.parent / f".ganvas-{secrets.token_hex(6)}.part"
-        self._output: oiio.ImageOutput | None = None
+        self._output: oiio.ImageOutput | encoders.WholeOutput | None = None
         self._written = 0
         self._waiting: list[np.ndarray] = []
         self._row_bytes = width * self.target.channels * BYTES_PER_SAMPLE[self.target.dtype]
 
     def __enter__(self) -> Self:
-        output = oiio.ImageOutput.create(_OIIO_NAMES.get(self.target.format, self.target.format))
+        output = encoders.create(_OIIO_NAMES.get(self.target.format, self.target.format))
         if output is None:
             raise UserError(
                 f"Cannot write {self.path}",
@@ -249,7 +267,7 @@ class Writer:
         waiting = sum(len(block) for block in self._waiting)
         if self._written + waiting + len(rows) > self.target.height:
             raise ValueError(f"more rows than the {self.target.height} announced")
-        rows = np.ascontiguousarray(convert_rows(rows, self.header, self.target))
+        rows = np.ascontiguousarray(convert_rows(self._coloured(rows), self._shown, self.target))
         side = self._spec.tile_height
         if not side:
             self._put(rows)
@@ -261,6 +279,32 @@ class Writer:
             whole = len(block) if self._written + len(block) == self.target.height else len(block) - len(block) % side
             self._waiting = [block[whole:]]
             self._put(block[:whole])
+
+    def _coloured(self, rows: np.ndarray) -> np.ndarray:
+        if self._to_srgb is None:
+            return rows
+        colours = self._to_srgb(rows)
+        return colours if self.target.channels > 2 else np.delete(colours, (1, 2), axis=-1)
+
+    def _read_records(self) -> metadata.Records | None:
+        """Return what exiv2 carries; of what it cannot carry to this format, tell."""
+        source, name = self.header, self.target.format
+        known = source.path is not None and source.format in metadata.READ and metadata.is_available()
+        if not is_carried(source, name):
+            if known and name != "exr":
+                records = metadata.read_records(source.path, self.target.width, self.target.height)
+                self._note(left_out((datum.key() for data in (records.xmp, records.iptc) for datum in data), name))
+            elif name in metadata.WRITTEN and source.format in metadata.READ and source.metadata:
+                self._note(f"EXIF, XMP and IPTC are carried whole with: {metadata.INSTALL}")
+            return None
+        records = metadata.read_records(source.path if known else None, self.target.width, self.target.height)
+        if name != "png":
+            metadata.add_texts(records, source.metadata)
+        return records
+
+    def _note(self, text: str) -> None:
+        if text:
+            self.target = replace(self.target, note=f"{self.target.note}; {text}" if self.target.note else text)
 
     def _put(self, rows: np.ndarray) -> None:
         output = self._output
@@ -288,6 +332,13 @@ class Writer:
         complaints = _complaints(output)
         if not closed or complaints:
             raise self._failed(complaints)
+        if self._records is not None and not self._records.is_empty and self.target.format in metadata.WRITTEN:
+            for note in metadata.write_records(self._temporary, self.target.format, self._records):
+                self._note(note)
+        if self.target.format == "jpegxl" and self._temporary.stat().st_size < 128:
+            put_boxes(self._temporary, [])
+        if self._texts:
+            put_texts(self._temporary, self._texts)
         try:
             with self._temporary.open("rb+") as file:
                 os.fsync(file.fileno())
@@ -322,7 +373,7 @@ class Writer:
         return UserError(f"Cannot write {self.path}", why, "Check the disk; nothing was left behind")
 
 
-def _complaints(output: oiio.ImageOutput) -> list[str]:
+def _complaints(output: oiio.ImageOutput | encoders.WholeOutput) -> list[str]:
     """Return what the encoder complains of, each once; it reports some failed writes here only."""
     lines = (line.strip() for line in output.geterror().splitlines()) if output.has_error else ()
     return list(dict.fromkeys(line for line in lines if line and _HARMLESS not in line))
@@ -393,7 +444,7 @@ def _output_spec(
         spec.attribute(name, value)
     spec.attribute("Orientation", 1)
     spec.attribute("oiio:BitsPerSample", target.bits)
-    _set_compression(spec, target, quality)
+    _set_compression(spec, source.format, target, quality)
     raw_bytes = target.width * target.height * target.channels * BYTES_PER_SAMPLE[target.dtype]
     if target.format == "tiff" and raw_bytes > _CLASSIC_TIFF_BYTES:
         spec.attribute("tiff:bigtiff", 1)
@@ -411,10 +462,14 @@ def _set(spec: oiio.ImageSpec, name: str, type_name: str, value: object) -> None
         spec.attribute(name, oiio.TypeDesc(type_name), value)
 
 
-def _set_compression(spec: oiio.ImageSpec, target: Header, quality: int) -> None:
+def _set_compression(spec: oiio.ImageSpec, source_format: str, target: Header, quality: int) -> None:
     if target.format == "jpeg":
         spec.attribute("compression", f"jpeg:{quality}")
         spec.attribute("jpeg:subsampling", "4:4:4" if quality >= 90 else "4:2:0")
+    elif target.format == "avif":
+        spec.attribute("compression", f"avif:{quality}")
+    elif target.format == "dds" and source_format != "dds":
+        spec.attribute("compression", "bc7")
     elif target.format == "webp":
         spec.attribute("compression", "lossless" if quality == 100 else f"webp:{quality}")
     elif target.format == "jpegxl":
