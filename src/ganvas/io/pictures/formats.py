@@ -27,7 +27,7 @@ _SUFFIXES = {
     "heif": ".heic .heif .hif",
     "avif": ".avif",
 }
-_NOT_WRITTEN = {"psd", "jpeg2000", "heif"}
+_NOT_WRITTEN = {"psd", "jpeg2000", "heif", "gif"}
 _NOT_WRITTEN_SUFFIXES = {".pbm", ".pfm"}
 
 READABLE: dict[str, str] = {suffix: name for name, text in _SUFFIXES.items() for suffix in text.split()}
@@ -38,6 +38,9 @@ WRITABLE: dict[str, str] = {
     if name not in _NOT_WRITTEN and suffix not in _NOT_WRITTEN_SUFFIXES
 }
 """File extension (lower case, with its dot) -> format name, for what `Writer` makes."""
+
+ASKED_FOR: dict[str, str] = {".gif": "gif"}
+"""What is written only where its name is given: its 256 colours lose what a GIF read as RGB gained."""
 
 _FOREIGN = {
     ".dng .nef .cr2 .cr3 .crw .arw .orf .rw2 .raf .pef .srw .3fr .iiq .x3f": (

@@ -13,7 +13,7 @@ import numpy as np
 from ganvas.errors import UserError
 from ganvas.io.pictures import colour
 from ganvas.io.pictures import metadata as carrying
-from ganvas.io.pictures.formats import READABLE, WRITABLE
+from ganvas.io.pictures.formats import ASKED_FOR, READABLE, WRITABLE
 from ganvas.io.pictures.headers import BYTES_PER_SAMPLE, Header
 
 
@@ -111,8 +111,8 @@ def format_for(path: Path) -> str:
         UserError: nothing, or nothing that can be written, has this extension.
     """
     suffix = path.suffix.lower()
-    if suffix in WRITABLE:
-        return WRITABLE[suffix]
+    if suffix in WRITABLE or suffix in ASKED_FOR:
+        return (WRITABLE | ASKED_FOR)[suffix]
     why = (
         "This format can be read but not written" if suffix in READABLE else f"The extension {path.suffix!r} is unknown"
     )
