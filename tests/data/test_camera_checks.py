@@ -10,7 +10,8 @@ from ganvas.data import camera_checks
 from ganvas.data.camera_checks import check, check_folder, top_view
 from ganvas.errors import UserError
 from ganvas.io.cameras import cameras
-from ganvas.io.cameras.cameras import into_metres, out_of_metres, plain_camera
+from ganvas.io.cameras.cameras import plain_camera
+from ganvas.io.cameras.geometry import into_metres, out_of_metres
 from ganvas.io.pictures import images
 
 WORDS = {

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tyro.conf import FlagCreatePairsOff, Positional
 
 from ganvas.cli import DONE, USER_ERROR
 from ganvas.cli.console import print_facts, print_json
 from ganvas.errors import UserError
+
+if TYPE_CHECKING:
+    from ganvas.io.cameras.cameras import Given
 
 MOSAIC_PX = 64
 """Side of the pictures of a mosaic, unless the set has smaller ones."""
@@ -22,11 +25,19 @@ def inspect(
     write_legend: bool = False,
     mosaic: Path | None = None,
     plan: Path | None = None,
+    cameras: str = "",
+    rotation_order: str = "",
+    film_back: str = "",
+    focal: float | None = None,
+    up: Literal["", "y", "z", "-y"] = "",
+    metres_per_unit: float | None = None,
+    camera_name: str = "",
+    first_frame: int | None = None,
     json: bool = False,
 ) -> int:
     """Say what a weight file, a run or a data set is, and what is wrong with it.
 
-    Data sets are folders of pictures, folders by class, label maps, and footage with solved cameras.
+    Data sets are folders of pictures, folders by class, label maps, and footage with solved cameras, or a camera file.
 
     Args:
         path: weight file of ours or another project, run folder, or data set (label maps also as
@@ -36,6 +47,14 @@ def inspect(
         write_legend: of a data set whose label maps are in colours: write a legend.json with a class for each colour.
         mosaic: of a data set with classes: write pictures of each class into this file.
         plan: of footage with cameras: write the cameras as seen from above into this SVG file.
+        cameras: of footage: its camera file, where that is not found.
+        rotation_order: of a .chan file: ZXY, XYZ ... (the first axis turned about first).
+        film_back: of cameras: width and height in millimetres, where their file does not say it: 36x24.
+        focal: of cameras: focal length in millimetres, where their file does not say it.
+        up: of cameras: up axis of their world, where their file does not say it.
+        metres_per_unit: of cameras: their unit, where their file does not say it.
+        camera_name: of cameras: which, where a scene holds several.
+        first_frame: of a movie with cameras: the number of its first frame.
         json: print JSON.
     """
     from ganvas.io import runs
@@ -43,15 +62,18 @@ def inspect(
 
     if "=" in path and not Path(path).exists():
         return _inspect_labels(path, num_labels, ignore, write_legend, json)
+    told = _told(film_back, rotation_order, focal, up, metres_per_unit, camera_name, first_frame)
+    if _is_camera_file(Path(path)):
+        return _inspect_cameras(Path(path), cameras, told, plan, json)
     if Path(path).is_dir() and not runs.is_run(path):
         from ganvas.data.label_layouts import is_data_set
 
-        if plan:
-            return _inspect_cameras(Path(path), plan, json)
+        if plan or cameras:
+            return _inspect_cameras(Path(path), cameras, told, plan, json)
         if write_legend or is_data_set(path):
             return _inspect_labels(path, num_labels, ignore, write_legend, json)
         if _has_cameras(Path(path)):
-            return _inspect_cameras(Path(path), plan, json)
+            return _inspect_cameras(Path(path), cameras, told, plan, json)
         return _inspect_pictures(Path(path), mosaic, json)
     if Path(path).suffix.lower() == ".zip" and Path(path).is_file():
         return _inspect_pictures(Path(path), mosaic, json)
@@ -69,17 +91,49 @@ def _has_cameras(folder: Path) -> bool:
     return True
 
 
-def _inspect_cameras(folder: Path, plan: Path | None, json: bool) -> int:
+def _is_camera_file(path: Path) -> bool:
+    from ganvas.data.shots import is_movie
+    from ganvas.io.cameras.kinds import SUFFIXES
+
+    return is_movie(path) or (path.is_file() and path.suffix.lower() in SUFFIXES and path.suffix.lower() != ".bin")
+
+
+def _told(
+    film_back: str,
+    rotation_order: str,
+    focal: float | None,
+    up: Literal["", "y", "z", "-y"],
+    metres_per_unit: float | None,
+    camera_name: str,
+    first_frame: int | None,
+) -> Given:
+    from ganvas.io.cameras.cameras import Given
+
+    film = None
+    if film_back:
+        try:
+            width, height = map(float, film_back.lower().split("x"))
+        except ValueError as error:
+            raise UserError(f"--film-back is {film_back!r}", do="Give width and height: 36x24") from error
+        film = (width, height)
+    return Given(
+        film_back_mm=film, rotation_order=rotation_order, focal_mm=focal, up=up, metres_per_unit=metres_per_unit,
+        camera=camera_name, first_frame=first_frame,
+    )  # fmt: skip
+
+
+def _inspect_cameras(folder: Path, cameras: str, told: Given, plan: Path | None, json: bool) -> int:
     from ganvas.data.camera_checks import check_folder
     from ganvas.io import runs
 
-    report = check_folder(folder)
+    report = check_folder(folder, cameras, told)
     if plan:
         if plan.exists():
             raise UserError(f"{plan} exists already", do="Choose another name")
         runs.write_atomically(plan, report.plan.encode())
     if json:
-        print_json({"cameras": len(report.cameras), "findings": [str(finding) for finding in report.findings]})
+        findings = [str(finding) for finding in report.findings]
+        print_json({"cameras": len(report.cameras), "notes": list(report.notes), "findings": findings})
     else:
         print("\n".join([*report.lines(), *([] if report.findings else ["Nothing is wrong."])]))
     return USER_ERROR if report.findings else DONE

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ganvas.data.shots import Footage, read_footage
+from ganvas.data.shots import Footage, is_movie, read_footage
 from ganvas.errors import UserError
+from ganvas.io.cameras import cameras as camera_files
 from ganvas.io.cameras.cameras import Camera, Given
 
 FAR = 8.0
@@ -42,6 +43,8 @@ class CameraReport:
     findings: tuple[Finding, ...]
     plan: str
     """The cameras from above, as SVG."""
+    notes: tuple[str, ...] = ()
+    """What was assumed, and how pictures are read."""
 
     def lines(self) -> list[str]:
         """Return the report as sentences."""
@@ -53,18 +56,24 @@ class CameraReport:
             f"{len(self.cameras)} cameras with pictures of {width} x {height} px",
             f"They spread over {extent} m; focal lengths {min(focals):.1f} to {max(focals):.1f} mm",
         ]
-        return first + [str(finding) for finding in self.findings]
+        return first + [f"{note}." for note in self.notes] + [str(finding) for finding in self.findings]
 
 
 def check_folder(folder: str | Path, camera_file: str | Path = "", given: Given | None = None) -> CameraReport:
-    """Read the cameras and pictures of a folder and report what looks wrong.
+    """Read the cameras and pictures of a folder, or a camera file alone, and report what looks wrong.
 
     Raises:
         UserError: there is no camera file, it cannot be read, or no camera has a picture.
     """
+    if Path(folder).is_file() and not is_movie(folder):
+        solve = camera_files.read(folder, given)
+        return CameraReport(solve.cameras, tuple(check(solve.cameras)), top_view(solve.cameras), solve.notes)
     footage = read_footage(folder, camera_file, given)
     cameras = [view.camera for view in footage.views]
-    return CameraReport(tuple(cameras), (*_unmatched(footage), *check(cameras)), top_view(cameras))
+    found = (*_unmatched(footage), *check(cameras))
+    # What has no partner is a finding already.
+    notes = tuple(note for note in footage.notes if " have no " not in note)
+    return CameraReport(tuple(cameras), found, top_view(cameras), notes)
 
 
 def _unmatched(footage: Footage) -> list[Finding]:

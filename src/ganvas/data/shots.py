@@ -1,265 +1,40 @@
-"""Views: pictures with the cameras that took them, and the same views turned and zoomed together with their cameras.
-
-Footage comes from a folder with a camera file, or from one large photograph over which a virtual camera pans, tilts,
-rolls and zooms: then every view is an exact homography of it. A turn of the camera about its optical axis and a change
-of its focal length need no depth, so both make true new views, wherever the picture shows what they ask for.
-"""
+"""Footage: a folder of pictures, or a movie, with the cameras that a solver found for them."""
 
 from __future__ import annotations
 
-import copy
-import threading
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Self
 
-import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
-
-from ganvas.data.degrade import resize_bicubic
-from ganvas.data.pictures import decode
+from ganvas.data import pairing, plates
+from ganvas.data.plates import Plate, decode_light, encode, read_picture
+from ganvas.data.views import View, Views, homography, resample, vector, view_of
 from ganvas.errors import UserError
 from ganvas.io.cameras import cameras as camera_files
-from ganvas.io.cameras.cameras import Camera, Given
+from ganvas.io.cameras.cameras import Camera, Given, Solve
+from ganvas.io.cameras.kinds import MODELS, STANDARD, SUFFIXES, is_cameras
 from ganvas.io.pictures import images
 
-CACHE_BYTES = 1 << 30
-NAMES = ("transforms.json", "cameras.csv", "images.txt", "sparse/0/images.txt")
-"""Camera files that are looked for in a folder, in this order; then any other of a known suffix."""
-FLAT = 1e-6
-"""A number whose spread over all cameras is below this share of it says nothing and is left as it is."""
-PULL = 1e-3
-"""Weight of the cameras' middle against one optical axis in finding the point that they look at."""
-Crop = Literal["square", "whole"]
+__all__ = [
+    "Footage",
+    "View",
+    "Views",
+    "decode_light",
+    "encode",
+    "find_cameras",
+    "homography",
+    "is_movie",
+    "read_footage",
+    "read_picture",
+    "resample",
+    "vector",
+    "view_of",
+]
 
-
-@dataclass(frozen=True, eq=False)
-class View:
-    """A camera and its picture: a file, or values (3, H, W) in [0, 1]."""
-
-    camera: Camera
-    picture: Path | Tensor
-
-
-def homography(source: Camera, target: Camera) -> np.ndarray:
-    """Return the matrix (3, 3) that takes pixels of one camera to those of another at the same place."""
-    turn = source.matrix[:3, :3].T @ target.matrix[:3, :3]
-    return source.intrinsics @ turn @ np.linalg.inv(target.intrinsics)
-
-
-def resample(picture: Tensor, source: Camera, target: Camera) -> tuple[Tensor, Tensor]:
-    """Return what a camera at the same place sees of a picture, and where the picture shows it.
-
-    (3, H, W) -> (3, h, w), (1, h, w)
-
-    Bicubic between the pixels; beyond the picture its border is repeated and the mask is 0.
-    """
-    width, height = target.size_px
-    columns, rows = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
-    places = np.stack([columns, rows, np.ones_like(rows)], -1) @ homography(source, target).T
-    ahead = places[..., 2] > 1e-9
-    # Both cameras' pixels have a depth of one along their own axes: the third number is positive where it is seen.
-    x, y = (places[..., axis] / np.where(ahead, places[..., 2], 1.0) for axis in (0, 1))
-    inside = ahead & (x >= 0) & (x <= source.size_px[0]) & (y >= 0) & (y <= source.size_px[1])
-    grid = np.stack([2 * x / source.size_px[0] - 1, 2 * y / source.size_px[1] - 1], -1)
-    sampled = F.grid_sample(
-        picture[None].float(), torch.from_numpy(grid)[None].float().clamp(-4, 4), mode="bicubic",
-        padding_mode="border", align_corners=False,
-    )  # fmt: skip
-    return sampled[0], torch.from_numpy(inside)[None]
-
-
-def view_of(camera: Camera, size_px: int, crop: Crop) -> Camera:
-    """Return the camera of the square that a network makes: the middle of the picture, or all of it squeezed."""
-    width, height = camera.size_px
-    if crop == "square":
-        side = min(width, height)
-        camera = camera.cropped((width - side) / 2, (height - side) / 2, side, side)
-    return camera.resized(size_px, size_px)
-
-
-def vector(view: Camera, film_width_mm: float) -> np.ndarray:
-    """Return the thirteen numbers that networks are given: the matrix's upper rows, and the focal length in mm.
-
-    The focal length is that on a film back of a width, so that cameras of several film backs are told alike.
-    """
-    focal = view.focal_px[0] * film_width_mm / view.size_px[0]
-    return np.append(view.matrix[:3].ravel(), focal)
-
-
-class Views:
-    """Views as squares of one size: {"picture": (3, S, S) in [0, 1], "camera": (13, 1, 1), "mask": (1, S, S)}.
-
-    At random each is rolled by up to `roll_degrees` either way and its focal length multiplied by a factor of the range
-    `zoom`; the mask is 0 where its picture does not reach. `run` views in a row are held out together; 1 holds out
-    single ones.
-
-    Raises:
-        UserError: there are no views, or their lenses differ in a way that thirteen numbers cannot tell.
-    """
-
-    def __init__(
-        self,
-        views: Sequence[View],
-        size_px: int,
-        roll_degrees: float = 15.0,
-        zoom: tuple[float, float] = (1.2, 1.4),
-        crop: Crop = "square",
-        run: int = 1,
-        notes: Sequence[str] = (),
-    ) -> None:
-        if not views:
-            raise UserError("There are no views", do="Give a folder of pictures with a camera file")
-        self.views, self.size_px, self.crop = list(views), size_px, crop
-        self.roll_degrees, self.zoom, self.run = roll_degrees, zoom, max(1, run)
-        self.notes = list(notes)
-        self.squares = [view_of(view.camera, size_px, crop) for view in self.views]
-        self.film_back_mm = self.squares[0].film_back_mm
-        self._names = [f"{place // self.run:06d}" for place in range(len(self.views))]
-        self._kept: dict[int, Tensor] = {}
-        self._numbers = list(range(len(self.views)))
-        self._bytes = [0]
-        self._lock = threading.Lock()
-        self.parts: list[Self] = []
-        """The subsets that were made of these views, in order: training, then validation."""
-        self._check_lenses()
-
-    def _check_lenses(self) -> None:
-        first = self.squares[0]
-        for view, square in zip(self.views, self.squares):
-            if abs(square.focal_px[0] / square.focal_px[1] * first.focal_px[1] / first.focal_px[0] - 1) > 0.01:
-                why = f"Frame {view.camera.frame} has pixels or pictures of another shape than the first"
-                raise UserError("The cameras' pictures differ in shape", why, "Train on pictures of one shape")
-        shifts = np.array([square.centre_px for square in self.squares]) / self.size_px
-        if np.ptp(shifts, axis=0).max() > 0.01:
-            self.notes.append("Lens shift differs between frames, which the camera's thirteen numbers do not tell")
-
-    def __len__(self) -> int:
-        return len(self.views)
-
-    def groups(self) -> list[str]:
-        """Return which run of views each belongs to."""
-        return list(self._names)
-
-    def subset(self, indices: Sequence[int]) -> Self:
-        """Return only these views; they share the pictures read so far."""
-        chosen = copy.copy(self)
-        chosen.views = [self.views[index] for index in indices]
-        chosen.squares = [self.squares[index] for index in indices]
-        chosen._names = [self._names[index] for index in indices]
-        chosen._numbers = [self._numbers[index] for index in indices]
-        chosen.parts = []
-        self.parts.append(chosen)
-        return chosen
-
-    def sample(self, index: int, random: np.random.Generator) -> dict[str, Tensor]:
-        """Return a view, rolled and zoomed at random."""
-        roll = random.uniform(-self.roll_degrees, self.roll_degrees)
-        low, high = self.zoom
-        return self.turned(index, roll, float(np.exp(random.uniform(np.log(low), np.log(high)))))
-
-    def plain(self, index: int) -> dict[str, Tensor]:
-        """Return a view without roll, zoomed by the least factor."""
-        return self.turned(index, 0.0, self.zoom[0])
-
-    def turned(self, index: int, roll_degrees: float, zoom: float) -> dict[str, Tensor]:
-        """Return a view whose camera is rolled and zoomed by given amounts."""
-        picture, source = self._picture(index)
-        target = self.squares[index].rolled(roll_degrees).zoomed(zoom)
-        seen, mask = resample(picture.float() / 255, source, target)
-        return {
-            "picture": seen.clamp(0, 1),
-            "camera": torch.from_numpy(vector(target, self.film_back_mm[0])).float()[:, None, None],
-            "mask": mask.float(),
-        }
-
-    def vectors(self) -> np.ndarray:
-        """Return the numbers of all cameras at the least zoom: (N, 13)."""
-        return np.array([vector(square.zoomed(self.zoom[0]), self.film_back_mm[0]) for square in self.squares])
-
-    def statistics(self) -> tuple[list[float], list[float]]:
-        """Return mean and deviation of each number over the cameras as they are rolled and zoomed, without chance."""
-        zooms = sorted({self.zoom[0], (self.zoom[0] + self.zoom[1]) / 2, self.zoom[1]})
-        rolls = sorted({-self.roll_degrees, 0.0, self.roll_degrees})
-        told = np.array([
-            vector(square.rolled(roll).zoomed(zoom), self.film_back_mm[0])
-            for square in self.squares for roll in rolls for zoom in zooms
-        ])  # fmt: skip
-        mean, deviation = told.mean(0), told.std(0)
-        deviation[deviation < FLAT * np.maximum(1.0, np.abs(mean))] = 1.0
-        return mean.tolist(), deviation.tolist()
-
-    def centre(self) -> list[float] | None:
-        """Return the point that the cameras look at, in metres; None where all stand in one place or look away from it.
-
-        It is nearest to all optical axes; where these are about parallel, it is drawn towards the cameras.
-        """
-        matrices = np.array([square.matrix for square in self.squares])
-        places, ahead = matrices[:, :3, 3], -matrices[:, :3, 2]
-        middle = places.mean(0)
-        if np.ptp(places, axis=0).max() < FLAT * max(1.0, np.abs(places).max()):
-            return None
-        across = np.eye(3) - ahead[:, :, None] * ahead[:, None]
-        pull = PULL * len(places)
-        sums = across.sum(0) + pull * np.eye(3)
-        found = np.linalg.solve(sums, np.einsum("nij,nj->i", across, places) + pull * middle)
-        return found.tolist() if (found - middle) @ ahead.mean(0) > 0 else None
-
-    def _picture(self, index: int) -> tuple[Tensor, Camera]:
-        """Return a view's picture as uint8, no finer than it is needed, and its camera."""
-        number, view = self._numbers[index], self.views[index]
-        found = self._kept.get(number)
-        if found is None:
-            found = self._made(view)
-            with self._lock:
-                if self._bytes[0] + found.numel() <= CACHE_BYTES:
-                    self._bytes[0] += found.numel()
-                    self._kept[number] = found
-        return found, view.camera.resized(found.shape[-1], found.shape[-2])
-
-    def _made(self, view: View) -> Tensor:
-        picture = read_picture(view.picture) if isinstance(view.picture, Path) else view.picture
-        sides = picture.shape[-2:]
-        if abs(sides[1] * view.camera.size_px[1] / (sides[0] * view.camera.size_px[0]) - 1) > 0.02:
-            width, height = view.camera.size_px
-            what = f"{view.picture if isinstance(view.picture, Path) else 'A picture'} is {sides[1]} x {sides[0]} px"
-            raise UserError(what, f"Its camera is of {width} x {height} px, another shape")
-        # As fine as the strongest zoom asks for; finer would only alias.
-        factor = self.size_px * self.zoom[1] / min(sides)
-        if factor < 1:
-            size = (round(sides[0] * factor), round(sides[1] * factor))
-            picture = resize_bicubic(picture[None], size=size)[0]
-        return (picture.clamp(0, 1) * 255).round().to(torch.uint8)
-
-
-def read_picture(path: Path) -> Tensor:
-    """Return a picture as display values (3, H, W) in [0, 1]; floating-point files are taken as light and encoded.
-
-    Raises:
-        UserError: it cannot be read.
-    """
-    stored = decode(path)
-    values = images.to_float(stored)
-    if stored.dtype.kind == "f":
-        values = encode(np.clip(values, 0, 1))
-    colours = np.repeat(values, 3, axis=-1) if values.shape[-1] == 1 else values
-    return torch.from_numpy(np.ascontiguousarray(colours.transpose(2, 0, 1)))
-
-
-def encode(light: np.ndarray) -> np.ndarray:
-    """Return display values of light in [0, 1], by sRGB's curve (IEC 61966-2-1)."""
-    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.maximum(light, 1e-9) ** (1 / 2.4) - 0.055)
-
-
-def decode_light(display: np.ndarray) -> np.ndarray:
-    """Return the light of display values in [0, 1], by sRGB's curve."""
-    return np.where(display <= 0.04045, display / 12.92, ((display + 0.055) / 1.055) ** 2.4)
-
-
-# From folders
+MOVIES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mxf")
+LOOKED_AT = 3
+"""Floating-point pictures that are looked at for values above 1: first, middle and last."""
 
 
 def find_cameras(path: str | Path) -> Path:
@@ -269,18 +44,27 @@ def find_cameras(path: str | Path) -> Path:
         UserError: there is none, or several and none of the usual name.
     """
     path = Path(path)
-    if path.is_file():
+    if path.is_file() and not is_movie(path):
         return path
-    for name in NAMES:
-        if (path / name).is_file():
-            return path / name
-    known = [suffix for suffix in camera_files.FORMATS if suffix not in (".txt", ".json")]
-    found = sorted(file for file in path.glob("*") if file.suffix.lower() in known) if path.is_dir() else []
+    folder = path.parent if path.is_file() else path
+    for name in STANDARD:
+        if (folder / name).is_file():
+            return folder / name
+    for name in MODELS:
+        if any((folder / name / f"images{suffix}").is_file() for suffix in (".bin", ".txt")):
+            return folder / name
+    found = sorted(file for file in folder.glob("*") if file.is_file() and is_cameras(file)) if folder.is_dir() else []
     if len(found) == 1:
         return found[0]
-    what = f"{path} holds {len(found)} camera files" if found else f"{path} holds no camera file"
-    why = f"{', '.join(NAMES)} or one file of {', '.join(known)} is looked for"
+    listed = f": {', '.join(file.name for file in found[:4])}" if found else ""
+    what = f"{path} holds {len(found)} camera files{listed}" if found else f"{path} holds no camera file"
+    why = f"{', '.join(STANDARD)}, COLMAP's model or one file of {', '.join(SUFFIXES)} is looked for"
     raise UserError(what, why, "Name the file: --cameras FILE")
+
+
+def is_movie(path: str | Path) -> bool:
+    """Tell whether a file is named as a movie."""
+    return Path(path).suffix.lower() in MOVIES and Path(path).is_file()
 
 
 @dataclass(frozen=True)
@@ -296,45 +80,163 @@ class Footage:
 
 
 def read_footage(folder: str | Path, camera_file: str | Path = "", given: Given | None = None) -> Footage:
-    """Read the cameras of a folder and find their pictures: by name, or by frame number where cameras have no names.
+    """Read the cameras of a folder and find their pictures, or read those of a movie's frames.
 
     Raises:
-        UserError: there is no camera file, it cannot be read, or not one camera has a picture.
+        UserError: there is no camera file, it cannot be read, pictures are ambiguous, or not one camera has a picture
+            of its shape.
     """
-    folder = Path(folder)
+    folder, given = Path(folder), given or Given()
     path = find_cameras(camera_file or folder)
     root = folder if folder.is_dir() else folder.parent
-    files, _ = images.find_pictures([root])
-    # Other passes of a frame share its name; they lie in folders of their own.
-    files = [
-        file for file in files if not {"labels", "instances", "depth", "flow", "occlusion"} & set(file.parts[-2:-1])
-    ]
-    if not files:
+    if is_movie(folder):
+        return _of_movie(folder, path, given)
+    files = pairing.plates_of(images.find_pictures([root])[0], root)
+    movies = sorted(file for file in root.glob("*") if is_movie(file))
+    if not files and not movies:
         raise UserError(f"{root} holds no pictures", f"{path.name} needs the pictures of its cameras")
-    given = given or Given()
-    if given.size_px is None:
-        header = images.read_header(files[0])
-        given = replace(given, size_px=(header.width, header.height))
-    solve = camera_files.read(path, given)
-    by_name = {key: file for file in reversed(files) for key in (file.name, file.stem)}
-    by_number = {camera_files.frame_of(file.name, -1): file for file in reversed(files)}
-    views, lost, used = [], [], set()
-    for camera in solve.cameras:
-        named = Path(camera.name.replace("\\", "/"))
-        file = (root / named if camera.name and (root / named).is_file() else None) or (
-            (by_name.get(named.name) or by_name.get(named.stem)) if camera.name else by_number.get(camera.frame)
+    if not files:
+        return _of_movie(_only_movie(movies, root), path, given)
+    solve = _read(path, given, files[0])
+    found = pairing.pair(solve, files, root)
+    first = next((file for file in found if file is not None), None)
+    if first is None and movies:
+        return _of_movie(_only_movie(movies, root), path, given)
+    if first is None:
+        lost = solve.cameras[0].name or f"frame {solve.cameras[0].frame}"
+        why = f"{path.name} names {lost}, and the pictures are {', '.join(file.name for file in files[:3])} ..."
+        raise UserError(
+            f"No camera of {path} has a picture", why, "Rename them alike, or name the right --cameras FILE"
         )
+    if given.size_px is None and plates.film(first).size_px != plates.film(files[0]).size_px:
+        solve = _read(path, given, first)
+    return _footage(solve, found, files, root, given)
+
+
+def _read(path: Path, given: Given, picture: Path) -> Solve:
+    if given.size_px is None:
+        given = replace(given, size_px=plates.film(picture).size_px)
+    return camera_files.read(path, given)
+
+
+def _footage(
+    solve: Solve, found: Sequence[Path | None], files: Sequence[Path], root: Path, given: Given
+) -> Footage:  # fmt: skip
+    exposure = given.exposure or 0.0
+    views, lost, turned, logs = [], [], Counter[tuple[int, bool]](), []
+    for camera, file in zip(solve.cameras, found):
         if file is None:
             lost.append(camera.name or f"frame {camera.frame}")
-        else:
-            used.add(file)
-            views.append(View(camera, file))
+            continue
+        told = plates.film(file)
+        as_stored = _as_stored(camera, told, solve.as_stored, file)
+        if told.orientation != 1:
+            turned[told.orientation, as_stored] += 1
+        if plates.is_log(told.header):
+            logs.append(file.name)
+        views.append(View(camera, file, Plate(as_stored, exposure)))
+    used = {file for file in found if file is not None}
     idle = tuple(str(file.relative_to(root)) for file in files if file not in used)
-    if not views:
-        why = f"{path.name} names {lost[0]}, and the pictures are {', '.join(file.name for file in files[:3])} ..."
-        raise UserError(f"No camera of {path} has a picture", why)
     notes = list(solve.notes)
+    for (orientation, as_stored), count in sorted(turned.items()):
+        how = "are kept as stored, as they were solved" if as_stored else "are turned upright"
+        notes.append(f"{count} pictures with EXIF orientation {orientation} {how}")
+    if logs:
+        notes.append(
+            f"{len(logs)} plates hold logarithms of light ({logs[0]}): they are taken as they are, so what is "
+            "generated is logarithmic, too"
+        )
+    notes += _above_one([view for view in views if isinstance(view.picture, Path)], exposure)
     for names, what in ((lost, "cameras have no picture"), (idle, "pictures have no camera")):
         if names:
             notes.append(f"{len(names)} {what}: {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}")
     return Footage(tuple(views), tuple(notes), tuple(lost), idle)
+
+
+def _as_stored(camera: Camera, told: plates.Film, solved_so: bool | None, file: Path) -> bool:
+    """Tell whether a camera belongs to the stored pixels or to the upright picture: its shape tells, else the format.
+
+    Raises:
+        UserError: it has the shape of neither.
+    """
+    upright, stored = (plates.fits(camera, told.turned(as_stored)) for as_stored in (False, True))
+    if told.size_px != told.stored_px and camera.size_px == told.stored_px:
+        return False
+    if not upright and not stored:
+        (width, height), (across, down) = camera.size_px, told.size_px
+        why = f"Its camera is of {width} x {height} px, another shape"
+        raise UserError(f"{file} is {across} x {down} px", why, "Give the pictures that were solved")
+    if upright != stored:
+        return stored
+    return bool(solved_so) and told.orientation != 1
+
+
+def _above_one(views: Sequence[View], exposure: float) -> list[str]:
+    light = [view.picture for view in views if isinstance(view.picture, Path) and _is_light(view.picture)]
+    some = {light[place] for place in (0, len(light) // 2, len(light) - 1)} if light else set()
+    most = max((plates.brightest(file, exposure) for file in some), default=0.0)
+    if most <= 1.0:
+        return []
+    return [f"Light above 1 is clipped (up to {most:.3g} was seen): --exposure -{_stops(most)} keeps it"]
+
+
+def _is_light(file: Path) -> bool:
+    return file.suffix.lower() in (".exr", ".hdr", ".tif", ".tiff", ".pfm") and images.read_header(file).scene_linear
+
+
+def _stops(value: float) -> int:
+    stops = 1
+    while 2.0**stops < value:
+        stops += 1
+    return stops
+
+
+# Movies
+
+
+def _only_movie(movies: Sequence[Path], root: Path) -> Path:
+    if len(movies) == 1:
+        return movies[0]
+    listed = ", ".join(movie.name for movie in movies[:4])
+    raise UserError(f"{root} holds {len(movies)} movies: {listed}", do="Name one: --data MOVIE --cameras FILE")
+
+
+def _of_movie(movie: Path, path: Path, given: Given) -> Footage:
+    from ganvas.io.video.reader import read_header
+
+    header = read_header(movie)
+    if header.is_variable_rate:
+        why = "Its frames are not evenly spaced in time, so numbers of frames do not say which is which"
+        do = f"Write it anew at a constant rate: ffmpeg -i {movie.name} -fps_mode cfr -r {header.fps} constant.mov"
+        raise UserError(f"{movie} has a variable frame rate", why, do)
+    size = given.size_px or (header.width, header.height)
+    solve = camera_files.read(path, replace(given, size_px=size))
+    count, frames = header.frames or 0, [camera.frame for camera in solve.cameras]
+    first, notes = given.first_frame, list(solve.notes)
+    if first is None:
+        if max(frames) - min(frames) + 1 != count:
+            why = f"It has {count} frames, and the cameras are of frames {min(frames)} to {max(frames)}"
+            raise UserError(f"Which frame {movie.name} begins with is not known", why, "Give it: --first-frame 1001")
+        first = min(frames)
+        notes.append(f"{movie.name} is taken to begin with frame {first} (--first-frame says otherwise)")
+    if header.is_interlaced:
+        notes.append(f"{movie.name} is interlaced: its frames are two moments in one. Deinterlace it first")
+    views = [
+        View(camera, movie, Plate(movie_frame=camera.frame - first))
+        for camera in solve.cameras
+        if 0 <= camera.frame - first < count
+    ]
+    lost = tuple(f"frame {frame}" for frame in frames if not 0 <= frame - first < count)
+    used = {view.plate.movie_frame for view in views}
+    idle = tuple(f"frame {first + place}" for place in range(count) if place not in used)
+    if not views:
+        why = f"It holds frames {first} to {first + count - 1}, the cameras are of {min(frames)} to {max(frames)}"
+        raise UserError(f"No camera of {path} has a frame of {movie.name}", why, "Give another --first-frame")
+    for view in views[:1]:
+        if not plates.fits(view.camera, (header.width, header.height)):
+            why = f"Its camera is of {view.camera.size_px[0]} x {view.camera.size_px[1]} px, another shape"
+            raise UserError(f"{movie} is {header.width} x {header.height} px", why, "Give the movie that was solved")
+    for names, what in ((lost, "cameras have no picture"), (idle, "pictures have no camera")):
+        if names:
+            notes.append(f"{len(names)} {what}: {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}")
+    return Footage(tuple(views), tuple(notes), lost, idle)

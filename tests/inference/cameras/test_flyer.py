@@ -261,7 +261,7 @@ def test_every_camera_format_can_be_asked_for(format_, names, model, tmp_path):
     out = str(tmp_path / "s.####.png")
     assert main(["generate", str(model), "--out", out, *asked]) == 0
     found = tmp_path / ("s.camera" if names else f"s.camera.{format_}")
-    assert sorted(names) == sorted(path.name for path in found.iterdir()) if names else found.is_file()
+    assert {path.name for path in found.iterdir()} >= set(names) if names else found.is_file()
     # Names that are taken are refused before a frame is made.
     for frame in tmp_path.glob("s.0*"):
         frame.unlink()

@@ -12,8 +12,8 @@ from scipy.spatial.transform import Rotation
 
 from ganvas.errors import UserError
 from ganvas.io.cameras import cameras
-from ganvas.io.cameras.cameras import Camera, Given, angles_from_rotation, plain_camera, rotation_from_angles
-from ganvas.io.cameras.colmap import quaternion
+from ganvas.io.cameras.cameras import Camera, Given, plain_camera
+from ganvas.io.cameras.geometry import angles_from_rotation, quaternion, rotation_from_angles
 
 HAS_USD = importlib.util.find_spec("pxr") is not None
 SIZE, FILM = (1280, 720), (36.0, 20.25)
@@ -126,7 +126,7 @@ def test_colmap_lines_of_points_may_be_empty(tmp_path):
     (tmp_path / "cameras.txt").write_text("1 SIMPLE_RADIAL 640 480 500 320 240 0.1\n")
     (tmp_path / "images.txt").write_text("1 1 0 0 0 0 0 0 1 b.png\n\n2 1 0 0 0 1 0 0 1 a.png\n\n")
     solve = cameras.read(tmp_path)
-    assert [c.name for c in solve.cameras] == ["b.png", "a.png"] and "distortion" in solve.notes[0]
+    assert [c.name for c in solve.cameras] == ["a.png", "b.png"] and "Brown" in solve.notes[0]
 
 
 def test_the_originals_table_has_row_vectors_in_centimetres(tmp_path):
@@ -311,7 +311,7 @@ def test_uniform_scale_of_a_rig_is_taken_out(tmp_path):
             "--size",
         ),
         ("a.ma", "//Maya ASCII 2020 scene\n", "no cameras"),
-        ("a.fbx", "", "no camera format"),
+        ("a.mb", "", "no camera format"),
         ("images.txt", "", "cameras.txt"),
     ],
 )

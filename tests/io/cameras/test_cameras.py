@@ -56,8 +56,8 @@ def test_formats_that_only_read_or_are_unknown_are_told_apart(tmp_path, truth):
     from ganvas.errors import UserError
 
     with pytest.raises(UserError, match="no camera format"):
-        cameras.write(tmp_path / "a.fbx", [truth[0]])
-    with pytest.raises(UserError, match="Alembic"):
-        cameras.write(tmp_path / "a.abc", [truth[0]])
+        cameras.write(tmp_path / "a.mb", [truth[0]])
+    with pytest.raises(UserError, match="only read"):
+        cameras.write(tmp_path / "a.usdz", [truth[0]])
     with pytest.raises(UserError, match="no cameras"):
         cameras.write(tmp_path / "a.ma", [])

@@ -9,9 +9,8 @@ format, comes back as notes.
 from __future__ import annotations
 
 import importlib
-import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -19,37 +18,21 @@ from typing import Any, Literal
 import numpy as np
 
 from ganvas.errors import UserError
-
-FORMATS = {
-    ".csv": "csv",
-    ".chan": "chan",
-    ".json": "nerf",
-    ".txt": "colmap",
-    ".ma": "maya",
-    ".usd": "usd",
-    ".usda": "usd",
-    ".usdc": "usd",
-    ".abc": "usd",
-}
-"""Suffix -> the file of this room that reads and writes it; a folder is COLMAP's."""
+from ganvas.io.cameras.kinds import kind_of
+from ganvas.io.cameras.lens import Lens
 
 INCH_MM = 25.4
 DEFAULT_FILM_MM = 36.0
 DEFAULT_WIDTH_PX = 1920
 SKEW = 1e-3
 """How far from orthogonal a rotation may be before it is none."""
+LENSES = {"brown": "Brown's lens model", "fisheye": "a fisheye", "fov": "the field-of-view lens model"}
 ORIGINS = {
     "rotation_order": "rotation order", "film_back_mm": "film back", "up": "up axis",
     "metres_per_unit": "metres per unit",
 }  # fmt: skip
 """What a camera path may take over from the footage of a run."""
 Up = Literal["", "y", "z", "-y"]
-UPRIGHT: dict[str, np.ndarray] = {
-    "y": np.eye(4),
-    "z": np.array([[1, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]], float),
-    "-y": np.diag([1.0, -1.0, -1.0, 1.0]),
-}
-"""Turns a world whose up axis has this name into one with Y up."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -67,6 +50,10 @@ class Camera:
     frame: int = 0
     name: str = ""
     """Picture file, as the camera file names it."""
+    lens: Lens | None = None
+    """Distortion of the stored picture; None where it is that of a pinhole."""
+    whole_film_mm: tuple[float, float] | None = None
+    """The camera's whole film back, where the picture covers only the middle of it."""
 
     @property
     def focal_mm(self) -> float:
@@ -133,11 +120,19 @@ class Given:
     """Name of the camera, where a scene holds several."""
     fps: float | None = None
     """Frames a second, for formats that say it."""
+    first_frame: int | None = None
+    """Number of a movie's first frame."""
+    exposure: float | None = None
+    """Stops by which light is exposed up before it is clipped at 1."""
 
     def filled(self, other: Given) -> Given:
         """Return this with what it leaves open taken from another."""
-        told = {one.name: getattr(self, one.name) or getattr(other, one.name) for one in fields(self)}
+        told = {one.name: _told(getattr(self, one.name), getattr(other, one.name)) for one in fields(self)}
         return Given(**told)
+
+
+def _told(first: Any, second: Any) -> Any:
+    return second if first in (None, "") else first
 
 
 @dataclass(frozen=True)
@@ -145,7 +140,15 @@ class Solve:
     """The cameras of a file, by frame, and what had to be assumed about them."""
 
     cameras: tuple[Camera, ...]
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    roots: tuple[Path, ...] = ()
+    """Folders that the names of pictures may be told from, the likeliest first."""
+    as_stored: bool = False
+    """The cameras belong to pictures as they are stored: EXIF orientation was not applied when they were solved."""
+    timed: bool = False
+    """Names are times, to which the nearest pictures in time belong."""
+    fps: float | None = None
+    """Frames a second, where the file says it."""
 
 
 def read(path: str | Path, given: Given | None = None, otherwise: Given | None = None) -> Solve:
@@ -164,13 +167,18 @@ def read(path: str | Path, given: Given | None = None, otherwise: Given | None =
     _check_given(given)
     if not path.exists():
         raise UserError(f"{path} does not exist")
-    module = _module(_home(path))
+    module = _module(kind_of(path))
     given, taken = _completed(given, otherwise or Given(), module.says(path) if hasattr(module, "says") else ())
     solve = module.read(path, given)
     if not solve.cameras:
         raise UserError(f"{path} holds no cameras")
     cameras = tuple(_checked(camera, path) for camera in solve.cameras)
-    return Solve(cameras, tuple(dict.fromkeys([*taken, *solve.notes])))
+    lenses = {camera.lens.model for camera in cameras if camera.lens}
+    if lenses:
+        words = " and ".join(LENSES[lens] for lens in sorted(lenses))
+        taken = [*taken, f"Pictures are distorted by {words}, which is undone when they are read"]
+    roots = solve.roots or (path if path.is_dir() else path.parent,)
+    return replace(solve, cameras=cameras, notes=tuple(dict.fromkeys([*taken, *solve.notes])), roots=roots)
 
 
 def _completed(given: Given, otherwise: Given, said: Sequence[str]) -> tuple[Given, list[str]]:
@@ -206,7 +214,7 @@ def write(
     folder = path.parent if _is_file(path, kind) else path
     if not folder.is_dir() and _is_file(path, kind):
         raise UserError(f"The folder {folder} does not exist")
-    return _module(kind or _home(path)).write(path, cameras, given)
+    return _module(kind or kind_of(path)).write(path, cameras, given)
 
 
 def check_writable(path: str | Path, given: Given | None = None, overwrite: bool = False, kind: str = "") -> None:
@@ -217,7 +225,7 @@ def check_writable(path: str | Path, given: Given | None = None, overwrite: bool
     """
     path, given = Path(path), given or Given()
     _check_given(given)
-    module = _module(kind or _home(path))
+    module = _module(kind or kind_of(path))
     if not hasattr(module, "write"):
         raise UserError(f"{path} cannot be written", "This format is only read", "Write .ma, .usda, .chan or .json")
     if hasattr(module, "check_writable"):
@@ -233,15 +241,6 @@ def _is_file(path: Path, kind: str) -> bool:
 
 def _module(name: str) -> ModuleType:
     return importlib.import_module(f"ganvas.io.cameras.{name}")
-
-
-def _home(path: Path) -> str:
-    if path.is_dir() or not path.suffix:
-        return "colmap"
-    if path.suffix.lower() in FORMATS:
-        return FORMATS[path.suffix.lower()]
-    known = ", ".join(FORMATS)
-    raise UserError(f"{path} is in no camera format that Ganvas knows", do=f"Use {known}, or a folder of COLMAP text")
 
 
 def _check_given(given: Given) -> None:
@@ -319,69 +318,11 @@ def plain_camera(
     )  # fmt: skip
 
 
-def into_metres(matrix: np.ndarray, metres_per_unit: float, up: str) -> np.ndarray:
-    """Return a camera-to-world matrix of another unit and up axis in ours."""
-    out = UPRIGHT[up or "y"] @ np.asarray(matrix, float)
-    out[:3, 3] *= metres_per_unit
-    return out
-
-
-def out_of_metres(matrix: np.ndarray, metres_per_unit: float, up: str) -> np.ndarray:
-    """Return our camera-to-world matrix in another unit and up axis."""
-    out = UPRIGHT[up or "y"].T @ matrix
-    out[:3, 3] /= metres_per_unit
-    return out
-
-
-def frame_of(name: str, otherwise: int) -> int:
-    """Return the last number in a file's name, or another where it has none."""
-    numbers = re.findall(r"\d+", Path(name).stem)
-    return int(numbers[-1]) if numbers else otherwise
-
-
-def distinct_frames(names: Sequence[str]) -> list[int]:
-    """Return a frame number for each name: the number in it, unless two share one; then their places."""
-    frames = [frame_of(name, place) for place, name in enumerate(names)]
-    return frames if len(set(frames)) == len(frames) else list(range(len(names)))
-
-
 def lost_shift(cameras: Iterable[Camera], name: str) -> list[str]:
     """Return a note where a format without lens shift is given some."""
     if any(max(map(abs, camera.shift_mm)) > 1e-6 for camera in cameras):
         return [f"{name} has no place for lens shift, which is left out"]
     return []
-
-
-def rotation_from_angles(degrees: Sequence[float], order: str) -> np.ndarray:
-    """Return the rotation (3, 3) of angles about X, Y and Z, turned about in an order, the first axis first."""
-    whole = np.eye(3)
-    for axis in order.upper():
-        whole = _turn("XYZ".index(axis), np.radians(degrees["XYZ".index(axis)])) @ whole
-    return whole
-
-
-def _turn(axis: int, angle: float) -> np.ndarray:
-    turn = np.eye(3)
-    a, b = (axis + 1) % 3, (axis + 2) % 3
-    turn[a, a] = turn[b, b] = np.cos(angle)
-    turn[b, a], turn[a, b] = np.sin(angle), -np.sin(angle)
-    return turn
-
-
-def angles_from_rotation(rotation: np.ndarray, order: str) -> np.ndarray:
-    """Return the angles about X, Y and Z in degrees of a rotation (3, 3), turned about in an order."""
-    i, j, k = ("XYZ".index(axis) for axis in order.upper())
-    sign = 1.0 if (j - i) % 3 == 1 else -1.0
-    angles = np.empty(3)
-    middle = np.hypot(rotation[i, i], rotation[j, i])
-    angles[j] = np.arctan2(-sign * rotation[k, i], middle)
-    if middle > 1e-9:
-        angles[i] = np.arctan2(sign * rotation[k, j], rotation[k, k])
-        angles[k] = np.arctan2(sign * rotation[j, i], rotation[i, i])
-    else:  # the outer axes coincide: one angle says it all
-        angles[i] = np.arctan2(-sign * rotation[j, k], rotation[j, j])
-        angles[k] = 0.0
-    return np.degrees(angles)
 
 
 def number(value: float) -> str:

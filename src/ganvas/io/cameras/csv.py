@@ -19,14 +19,13 @@ from ganvas.io.cameras.cameras import (
     Camera,
     Given,
     Solve,
-    distinct_frames,
     film_and_size,
-    into_metres,
     lost_shift,
     number,
-    out_of_metres,
     plain_camera,
 )
+from ganvas.io.cameras.geometry import into_metres, out_of_metres
+from ganvas.io.cameras.names import distinct_frames
 
 COLUMNS = tuple(f"m{place}" for place in range(16))
 UNIT_M = 0.01

@@ -14,22 +14,24 @@ import numpy as np
 
 from ganvas.errors import UserError
 from ganvas.io import runs
-from ganvas.io.cameras.cameras import (
-    DEFAULT_FILM_MM,
-    Camera,
-    Given,
-    Solve,
-    distinct_frames,
-    into_metres,
-    out_of_metres,
-)
+from ganvas.io.cameras.cameras import DEFAULT_FILM_MM, Camera, Given, Solve
+from ganvas.io.cameras.geometry import into_metres, out_of_metres
+from ganvas.io.cameras.kinds import load_json
+from ganvas.io.cameras.lens import Lens
+from ganvas.io.cameras.names import distinct_frames
 
-DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")
+PINHOLES = ("", "PINHOLE", "SIMPLE_PINHOLE", "PERSPECTIVE")
+BROWN = ("OPENCV", "SIMPLE_RADIAL", "RADIAL", "FULL_OPENCV")
+FISHEYE = ("OPENCV_FISHEYE", "FISHEYE", "FISHEYE624")
+FOCALS = ("fl_x", "camera_angle_x", "fl_y", "camera_angle_y")
+DEGREES = 2 * math.pi / 3
+"""A larger angle of view than 120 degrees, in radians, is hardly one of a pinhole; of degrees it is common."""
 
 
 def says(path: Path) -> tuple[str, ...]:
     """Return which fields of `Given` a file says itself: those that Ganvas wrote into it."""
-    own = runs.read_json(path).get("ganvas")
+    told = load_json(path)
+    own = told.get("ganvas") if isinstance(told, dict) else None
     return tuple(own) if isinstance(own, dict) else ()
 
 
@@ -37,28 +39,45 @@ def read(path: Path, given: Given) -> Solve:
     """Read transforms.json.
 
     Raises:
-        UserError: it has no frames, a frame has no matrix of 4 x 4 numbers, or no lens can be had.
+        UserError: it has no frames, a frame has no matrix of 4 x 4 numbers, no lens can be had, or it is no pinhole's.
     """
-    told = runs.read_json(path)
+    told = load_json(path)
+    told = told if isinstance(told, dict) else {}
     frames = told.get("frames")
     if not isinstance(frames, list) or not all(isinstance(frame, dict) for frame in frames):
         raise UserError(f"{path} is no transforms.json", "It has no list of frames")
-    ours = told.get("ganvas", {})
-    notes: list[str] = []
-    unit = given.metres_per_unit or float(ours.get("metres_per_unit", 1.0))
-    up = given.up or ours.get("up", "y")
-    names = [str(frame.get("file_path", "")) for frame in frames]
+    ours = told.get("ganvas") or {}
+    unit = given.metres_per_unit or float(ours.get("metres_per_unit") or 1.0)
+    up = given.up or ours.get("up") or "y"
+    names = [str(frame.get("file_path") or "") for frame in frames]
     cameras = []
     for entry, name, number in zip(frames, names, distinct_frames(names)):
-        # A frame's own lens goes before the lens of all.
-        lens = {**told, **entry}
-        if any(abs(float(lens.get(key, 0.0))) > 1e-6 for key in DISTORTION):
-            notes.append("Lens distortion is left out: undistort the pictures before they are used")
-        frame = int(entry.get("frame", number))
-        cameras.append(_camera(lens, into_metres(_matrix(entry, path), unit, up), path, given, frame, name, ours))
+        where = f"{name or f'Frame {number}'} of {path}"
+        try:
+            frame = number if entry.get("frame") is None else int(entry["frame"])
+        except (TypeError, ValueError) as error:
+            raise UserError(f"{where} has no frame number", str(error)) from error
+        matrix = into_metres(_matrix(entry, path), unit, up)
+        cameras.append(_camera(_merged(told, entry), matrix, where, given, frame, name, ours))
+    notes = []
     if given.film_back_mm is None and "film_back_mm" not in ours:
         notes.append(f"The film back is assumed to be {DEFAULT_FILM_MM:g} mm wide")
-    return Solve(tuple(cameras), tuple(notes))
+    fps = ours.get("fps")
+    return Solve(tuple(cameras), tuple(notes), fps=float(fps) if fps else None)
+
+
+def _merged(told: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is said of a frame: its own lens goes before that of all, however each is told; null says nothing."""
+    own = {key: value for key, value in entry.items() if value is not None}
+    common = {key: value for key, value in told.items() if value is not None}
+    for axis in ("x", "y"):
+        if f"fl_{axis}" in own or f"camera_angle_{axis}" in own:
+            common.pop(f"fl_{axis}", None)
+            common.pop(f"camera_angle_{axis}", None)
+    if "fl_x" in own or "camera_angle_x" in own:  # the height's focal length of all belongs to that of all
+        for key in ("fl_y", "camera_angle_y"):
+            common.pop(key, None)
+    return {**common, **own}
 
 
 def _matrix(entry: Mapping[str, Any], path: Path) -> np.ndarray:
@@ -75,7 +94,7 @@ def _matrix(entry: Mapping[str, Any], path: Path) -> np.ndarray:
 def _camera(
     lens: Mapping[str, Any],
     matrix: np.ndarray,
-    path: Path,
+    where: str,
     given: Given,
     frame: int,
     name: str,
@@ -84,38 +103,75 @@ def _camera(
     try:
         width = int(lens["w"]) if "w" in lens else given.size_px[0] if given.size_px else 0
         height = int(lens["h"]) if "h" in lens else given.size_px[1] if given.size_px else 0
-        if not width or not height:
+        if width <= 0 or height <= 0:
             why = "It holds no w and h"
-            raise UserError(f"{path} does not say how large its pictures are", why, "Give it: --size 1920x1080")
-        if "fl_x" in lens:
-            focal = float(lens["fl_x"])
-        else:
-            focal = width / (2 * math.tan(float(lens["camera_angle_x"]) / 2))
-        if "fl_y" in lens:
-            across = float(lens["fl_y"])
-        elif "camera_angle_y" in lens and "fl_x" not in lens:
-            across = height / (2 * math.tan(float(lens["camera_angle_y"]) / 2))
-        else:
-            across = focal
+            raise UserError(f"{where} does not say how large its picture is", why, "Give it: --size 1920x1080")
+        focal = _focal(lens, "x", width, where)
+        across = _focal(lens, "y", height, where) or focal
+        focal = focal or across
+        if focal is None or across is None:
+            raise UserError(f"{where} holds no focal length", "It needs fl_x or camera_angle_x")
         centre = (float(lens.get("cx", width / 2)), float(lens.get("cy", height / 2)))
-    except KeyError as error:
-        raise UserError(f"{path} holds no focal length", "It needs fl_x or camera_angle_x") from error
+        distortion = _lens(lens, where)
+        own = ours.get("film_back_mm")
+        film = given.film_back_mm or (
+            (float(own[0]), float(own[1])) if own else (DEFAULT_FILM_MM, DEFAULT_FILM_MM * height / width)
+        )
     except (TypeError, ValueError) as error:
-        raise UserError(f"{path} has a value that is no number", str(error)) from error
-    own = ours.get("film_back_mm")
-    film = given.film_back_mm or (
-        tuple(map(float, own)) if own else (DEFAULT_FILM_MM, DEFAULT_FILM_MM * height / width)
-    )
+        raise UserError(f"{where} has a value that is no number", str(error)) from error
     # Pixels that are not square make the film back's shape another one than the picture's.
     film = (film[0], film[0] / width * height * focal / across)
     return Camera(
         matrix=matrix, focal_px=(focal, across), centre_px=centre, size_px=(width, height), film_back_mm=film,
-        frame=frame, name=name,
+        frame=frame, name=name, lens=distortion,
     )  # fmt: skip
 
 
+def _focal(lens: Mapping[str, Any], axis: str, side: int, where: str) -> float | None:
+    if f"fl_{axis}" in lens:
+        return float(lens[f"fl_{axis}"])
+    if f"camera_angle_{axis}" not in lens:
+        return None
+    angle = float(lens[f"camera_angle_{axis}"])
+    if not 0 < angle < math.pi:
+        do = f"Divide it by 57.2958: camera_angle_{axis} is in radians"
+        why = "It looks like degrees" if math.pi <= angle < 180 else "It must lie between 0 and pi"
+        raise UserError(f"{where} has camera_angle_{axis} {angle:g}", why, do)
+    return side / (2 * math.tan(angle / 2))
+
+
+def _lens(lens: Mapping[str, Any], where: str) -> Lens | None:
+    """Return the distortion.
+
+    Raises:
+        UserError: the model is none that can be made a pinhole's.
+    """
+    model = str(lens.get("camera_model", "")).upper()
+    fisheye = model in FISHEYE or bool(lens.get("is_fisheye"))
+    if any(key.startswith("ftheta") for key in lens) or not (fisheye or model in (*PINHOLES, *BROWN)):
+        name = model or "f-theta"
+        why = f"Known are {', '.join((*PINHOLES[1:], *BROWN, *FISHEYE[:1]))}"
+        raise UserError(f"{where} has the camera model {name}", why, "Render or resample its pictures as a pinhole's")
+    if "distortion_params" in lens and lens.get("distortion_params"):
+        lens = {**dict(zip(("k1", "k2", "k3", "k4", "p1", "p2"), lens["distortion_params"])), **lens}
+    k = [float(lens.get(f"k{place}", 0.0)) for place in range(1, 7)]
+    p = (float(lens.get("p1", 0.0)), float(lens.get("p2", 0.0)))
+    if fisheye:
+        return Lens("fisheye", tuple(k[:4]))
+    full = model == "FULL_OPENCV"
+    if model != "FULL_OPENCV" and any(k[3:]):
+        if any(k[4:]):
+            full = True
+        else:
+            # nerfstudio's k4 goes on with the polynomial.
+            found = Lens(radial=tuple(k[:4]), tangential=p)
+            return None if found.is_plain else found
+    found = Lens(radial=tuple(k[:3]), divisor=tuple(k[3:]) if full else (), tangential=p)
+    return None if found.is_plain else found
+
+
 def write(path: Path, cameras: Sequence[Camera], given: Given) -> list[str]:
-    """Write transforms.json; nothing is lost."""
+    """Write transforms.json with the unit, the up axis, the film back and the frame rate."""
     unit, up = given.metres_per_unit or 1.0, given.up or "y"
     frames = [
         {
@@ -128,16 +184,20 @@ def write(path: Path, cameras: Sequence[Camera], given: Given) -> list[str]:
         }
         for camera in cameras
     ]  # fmt: skip
-    film = list(cameras[0].film_back_mm)
-    width = cameras[0].size_px[0]
+    first = cameras[0]
+    own = {"metres_per_unit": unit, "up": up, "film_back_mm": list(first.film_back_mm)}
+    if given.fps:
+        own["fps"] = given.fps
+    if first.whole_film_mm:
+        own["whole_film_back_mm"] = list(first.whole_film_mm)
     told = {
-        "camera_model": "OPENCV",
-        "camera_angle_x": 2 * math.atan(width / (2 * cameras[0].focal_px[0])),
-        "w": width, "h": cameras[0].size_px[1],
-        "ganvas": {"metres_per_unit": unit, "up": up, "film_back_mm": film},
+        "camera_model": "PINHOLE",
+        "camera_angle_x": 2 * math.atan(first.size_px[0] / (2 * first.focal_px[0])),
+        "w": first.size_px[0], "h": first.size_px[1],
+        "ganvas": own,
         "frames": frames,
     }  # fmt: skip
     runs.write_json(path, told)
-    if any(camera.film_back_mm != cameras[0].film_back_mm for camera in cameras):
+    if any(camera.film_back_mm != first.film_back_mm for camera in cameras):
         return ["The film back of the first frame stands for all"]
     return []

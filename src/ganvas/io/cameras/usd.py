@@ -1,10 +1,11 @@
-"""Cameras of USD stages, and of Alembic archives where the installed USD can open them (extra `cameras`).
+"""Cameras of USD stages (extra `cameras`).
 
 USD measures focal length, apertures and offsets in tenths of a scene unit, and says the scene's unit and up axis.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,15 @@ from ganvas.io.cameras.cameras import (
     Given,
     Solve,
     film_that_shows,
-    into_metres,
-    out_of_metres,
     plain_camera,
 )
+from ganvas.io.cameras.geometry import into_metres, out_of_metres
 
 SIZE = "ganvas:sizePx"
 NAME = "ganvas:name"
+WHOLE = "ganvas:wholeFilmBackMm"
 FPS = 24.0
+MOST_FRAMES = 1_000_000
 
 
 def says(_path: Path) -> tuple[str, ...]:
@@ -41,7 +43,7 @@ def read(path: Path, given: Given) -> Solve:
     stage = _open(path)
     geometry = need("pxr.UsdGeom", "cameras")
     usd = need("pxr.Usd", "cameras")
-    found = [prim for prim in stage.Traverse() if prim.IsA(geometry.Camera)]
+    found = [prim for prim in _all(stage, usd) if prim.IsA(geometry.Camera)]
     if given.camera:
         found = [prim for prim in found if given.camera in (prim.GetName(), str(prim.GetPath()))]
     if not found:
@@ -52,32 +54,38 @@ def read(path: Path, given: Given) -> Solve:
     prim = geometry.Camera(found[0])
     unit = geometry.GetStageMetersPerUnit(stage)
     up = given.up or str(geometry.GetStageUpAxis(stage)).lower()
-    times = _times(found[0], geometry) or [usd.TimeCode.Default()]
     notes: list[str] = []
+    if not stage.HasAuthoredMetadata("metersPerUnit") and not given.metres_per_unit:
+        notes.append("The stage does not say its unit, so USD's centimetres are taken (--metres-per-unit)")
     cameras = []
-    for place, time in enumerate(times):
+    for frame, time in _times(stage, found[0], geometry, usd):
+        if prim.GetProjectionAttr().Get(time) == geometry.Tokens.orthographic:
+            raise UserError(f"{found[0].GetPath()} of {path} is orthographic", do="Use a perspective camera")
         lens = prim.GetCamera(time)
         # Row vectors there, columns here.
         matrix = np.array(lens.transform, float).T
         # Tenths of a unit in millimetres; a scene in centimetres has them in millimetres as they are.
         tenth = 100.0 * unit
-        film = (lens.horizontalAperture * tenth, lens.verticalAperture * tenth)
+        film = given.film_back_mm or (lens.horizontalAperture * tenth, lens.verticalAperture * tenth)
         shift = (lens.horizontalApertureOffset * tenth, lens.verticalApertureOffset * tenth)
         size = given.size_px or _size(found[0], film)
         if abs(film[0] * size[1] / (film[1] * size[0]) - 1) > 1e-3:
             film = film_that_shows(film, size)
             notes.append("The aperture has another shape than the picture: its width is filled")
-        frame = round(float(time)) if time != usd.TimeCode.Default() else place
+        focal = given.focal_mm or lens.focalLength * tenth
         turned = into_metres(matrix, given.metres_per_unit or unit, up)
-        cameras.append(plain_camera(turned, lens.focalLength * tenth, film, size, frame, _name(found[0], time), shift))
-    return Solve(tuple(cameras), tuple(notes))
+        cameras.append(plain_camera(turned, focal, film, size, frame, _name(found[0], time), shift))
+    fps = float(stage.GetFramesPerSecond()) if stage.HasAuthoredMetadata("framesPerSecond") else None
+    return Solve(tuple(cameras), tuple(notes), fps=fps)
+
+
+def _all(stage: Any, usd: Any) -> Any:
+    # Cameras inside of instances, too.
+    return usd.PrimRange.Stage(stage, usd.TraverseInstanceProxies(usd.PrimDefaultPredicate))
 
 
 def _open(path: Path) -> Any:
-    usd, formats = need("pxr.Usd", "cameras"), need("pxr.Sdf", "cameras").FileFormat
-    if path.suffix.lower() == ".abc" and "abc" not in formats.FindAllFileFormatExtensions():
-        why = "The installed USD was built without its Alembic plugin"
-        raise UserError(f"{path} cannot be opened", why, "Export the camera as USD (.usd) or as Maya ASCII (.ma)")
+    usd = need("pxr.Usd", "cameras")
     try:
         return usd.Stage.Open(str(path))
     except Exception as error:
@@ -85,14 +93,34 @@ def _open(path: Path) -> Any:
         raise UserError(f"{path} cannot be opened", str(error).strip().splitlines()[-1]) from error
 
 
-def _times(prim: Any, geometry: Any) -> list[float]:
-    times: set[float] = set()
-    for name in ("focalLength", "horizontalAperture", "verticalAperture"):
-        times.update(prim.GetAttribute(name).GetTimeSamples())
-    while prim and prim.IsA(geometry.Xformable):
-        times.update(geometry.Xformable(prim).GetTimeSamples())
-        prim = prim.GetParent()
-    return sorted(times)
+def _times(stage: Any, prim: Any, geometry: Any, usd: Any) -> list[tuple[int, Any]]:
+    """Return each whole frame from the first to the last sample of a camera and its parents, and its time.
+
+    Between samples USD interpolates, so sparse ones are filled in, and those between frames are no frames.
+    """
+    samples: set[float] = set()
+    for name in ("focalLength", "horizontalAperture", "verticalAperture", "horizontalApertureOffset",
+                 "verticalApertureOffset"):  # fmt: skip
+        samples.update(prim.GetAttribute(name).GetTimeSamples())
+    above = prim
+    while above and not above.IsPseudoRoot():
+        if above.IsA(geometry.Xformable):
+            samples.update(geometry.Xformable(above).GetTimeSamples())
+            if geometry.Xformable(above).GetResetXformStack():
+                break
+        above = above.GetParent()
+    # Times are frames unless a stage says that it counts them otherwise.
+    rate = 1.0
+    if stage.HasAuthoredMetadata("framesPerSecond") and stage.HasAuthoredMetadata("timeCodesPerSecond"):
+        rate = stage.GetFramesPerSecond() / stage.GetTimeCodesPerSecond()
+    if not samples:
+        first = stage.GetStartTimeCode() if stage.HasAuthoredMetadata("startTimeCode") else 0.0
+        return [(round(first * rate), usd.TimeCode.Default())]
+    low, high = min(samples) * rate, max(samples) * rate
+    frames = list(range(math.ceil(low - 1e-6), math.floor(high + 1e-6) + 1))
+    if len(frames) > MOST_FRAMES:
+        raise UserError(f"{prim.GetPath()} has samples from {low:g} to {high:g}", "These are too many frames")
+    return [(frame, usd.TimeCode(frame / rate)) for frame in frames] or [(round(low), usd.TimeCode(min(samples)))]
 
 
 def _size(prim: Any, film: tuple[float, float]) -> tuple[int, int]:
@@ -112,10 +140,10 @@ def check_writable(path: Path, _given: Given) -> None:
     """Check that a stage can be written.
 
     Raises:
-        UserError: the extra is missing, or the suffix is Alembic's.
+        UserError: the extra is missing, or it would be an archive.
     """
-    if path.suffix.lower() == ".abc":
-        raise UserError(f"{path} cannot be written", "Alembic is read, not written", "Write .usd or .ma")
+    if path.suffix.lower() == ".usdz":
+        raise UserError(f"{path} cannot be written", "Archives of USD are only read", "Write .usda or .usdc")
     need("pxr.Usd", "cameras")
 
 
@@ -145,6 +173,8 @@ def write(path: Path, cameras: Sequence[Camera], given: Given) -> list[str]:
     stage.SetDefaultPrim(camera.GetPrim())
     place = camera.AddTransformOp()
     names = camera.GetPrim().CreateAttribute(NAME, types.String)
+    if cameras[0].whole_film_mm:
+        camera.GetPrim().CreateAttribute(WHOLE, types.Float2).Set(graphics.Vec2f(*cameras[0].whole_film_mm))
     camera.GetPrim().CreateAttribute(SIZE, types.Int2).Set(graphics.Vec2i(*cameras[0].size_px))
     tenth = 100.0 * unit
     for one in cameras:
