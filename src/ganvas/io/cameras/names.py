@@ -24,7 +24,8 @@ def time_of(name: str) -> float | None:
 
 
 def distinct_frames(names: Sequence[str]) -> list[int]:
-    """Return a frame number for each name: the number in it, unless two share one; then their places in order.
+    """Return a frame number for each name: the number in it, unless two share one or one has
+    none; then their places in the order of names.
 
     Names that are times (1305031102.175304, 1403636579763555584) are numbered in the order of time.
     """
@@ -32,8 +33,8 @@ def distinct_frames(names: Sequence[str]) -> list[int]:
     if stems and all(_TIME.fullmatch(stem) for stem in stems) and len({*map(float, stems)}) == len(stems):
         ranks = {stem: rank for rank, stem in enumerate(sorted(stems, key=_exact))}
         return [ranks[stem] for stem in stems]
-    frames = [frame_of(name, place) for place, name in enumerate(names)]
-    if len(set(frames)) == len(frames) and max(frames, default=0) <= LARGEST:
+    frames = [frame_of(name, -1) for name in names]
+    if len(set(frames)) == len(frames) and 0 <= min(frames, default=0) and max(frames, default=0) <= LARGEST:
         return frames
     order = sorted(range(len(names)), key=lambda place: natural(names[place]))
     places = [0] * len(names)
