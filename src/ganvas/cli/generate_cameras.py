@@ -103,7 +103,7 @@ def generate(
     tables = [folder / f"{stem}.trust.csv", folder / f"{stem}.trust.png"]
     flights.check_free(tables, overwrite)
     cameras.check_writable(match, world, overwrite, kind)
-    screen = flights.Screen(out, flyer.geometry.output_px, flight.frames, rate, bits, overwrite)
+    screen = flights.Screen(out, flyer.geometry.output_px, flight.frames, rate, bits, overwrite, flyer.exposure)
     with screen, Bar(quiet) as bar:
         for done, _ in enumerate(flights.fly(flyer, flight.vectors, flight.trust, screen, burn_in), 1):
             bar.move("frames", done, len(flight.vectors))

@@ -29,7 +29,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganvas.data import camera_trust
-from ganvas.data.shots import Views, read_footage
+from ganvas.data.shots import Views, is_movie, read_footage
 from ganvas.drawn.photograph import photograph_views
 from ganvas.errors import UserError
 from ganvas.io.cameras.cameras import Given
@@ -73,6 +73,14 @@ class Settings(Training):
     """Unit of the camera file, if it is not the format's usual one."""
     up: Literal["", "y", "z", "-y"] = ""
     """Up axis of the camera file's world, if it does not say it."""
+    focal_mm: float | None = None
+    """Focal length, for camera files that do not say it."""
+    camera_name: str = ""
+    """Which camera, where a scene holds several."""
+    first_frame: int | None = None
+    """Number of a movie's first frame, where `data` is a movie."""
+    exposure: float = 0.0
+    """Stops by which light of floating-point plates is exposed up; what is above 1 then is clipped."""
     photograph_views: int = 500
     """Views that a virtual camera takes where `data` is one large photograph."""
     run: int = 1
@@ -255,12 +263,13 @@ class ReverseMatchmove(Recipe):
         """Return the views of a folder of footage with a camera file, or of a virtual camera over a photograph."""
         s = self.settings
         notes: tuple[str, ...] = ()
-        if Path(path).is_file():
+        if Path(path).is_file() and not is_movie(path):
             views = photograph_views(path, s.photograph_views, s.size_px, s.seed)
         else:
             given = Given(
-                film_back_mm=s.film_back_mm, rotation_order=s.rotation_order, metres_per_unit=s.metres_per_unit, up=s.up
-            )
+                film_back_mm=s.film_back_mm, rotation_order=s.rotation_order, metres_per_unit=s.metres_per_unit,
+                up=s.up, focal_mm=s.focal_mm, camera=s.camera_name, first_frame=s.first_frame, exposure=s.exposure,
+            )  # fmt: skip
             is_training = self._views is None
             footage = read_footage(path, s.cameras if is_training else "", given)
             views, notes = list(footage.views), footage.notes
@@ -411,7 +420,8 @@ class ReverseMatchmove(Recipe):
             "film_back_mm": list(training.film_back_mm),
             "centre": [place / s.size_px for place in training.squares[0].centre_px],
             "crop": s.crop, "output_px": [round(width / 2) * 2, round(height / 2) * 2],
-            "roll_degrees": s.roll_degrees, "zoom": list(s.zoom),
+            "roll_degrees": s.roll_degrees, "zoom": list(s.zoom), "exposure": s.exposure,
+            "whole_film_back_mm": list(training.views[0].camera.film_back_mm),
         }  # fmt: skip
 
     def cards(self) -> Mapping[str, Card]:

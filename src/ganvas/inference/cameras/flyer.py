@@ -133,6 +133,7 @@ class Flyer:
         self.training = np.array(extra.get("cameras", np.empty((0, 13))), float).reshape(-1, 13)
         self.geometry = Geometry.of(extra, self.size_px)
         zoom = extra.get("zoom", (1.0, 1.0))
+        self.exposure = float(extra.get("exposure", 0.0))
         self.roll_degrees, self.reach = float(extra.get("roll_degrees", 0.0)), float(zoom[1]) / float(zoom[0])
 
     def frames(self, vectors: np.ndarray, batch: int = 0) -> Iterator[np.ndarray]:
@@ -206,6 +207,8 @@ class Flyer:
 class Screen:
     """Where a flight is shown: a video, numbered frames, or a folder of frames; made when it is opened.
 
+    Light in files of floating point is brought back from the stops by which the footage was exposed up.
+
     Raises:
         UserError: the name is taken or of no known kind, or frames are numbered with gaps in a video.
     """
@@ -218,8 +221,9 @@ class Screen:
         fps: Fraction,
         bits: int,
         overwrite: bool,
+        exposure: float = 0.0,
     ) -> None:
-        out = Path(out)
+        out, self.exposure = Path(out), exposure
         self.frames, self.bits = list(frames), bits
         pattern = parse_pattern(out)
         if pattern is None and not out.suffix:
@@ -249,7 +253,8 @@ class Screen:
         """Write one frame of display values (H, W, 3); floating-point files get light."""
         if self.writer is not None:
             suffix = "float16" if self.is_light else "uint16" if self.bits > 8 else "uint8"
-            values = decode_light(picture).astype(np.float32) if self.is_light else picture
+            light = decode_light(picture) / 2.0**self.exposure if self.is_light else picture
+            values = light.astype(np.float32)
             self.writer.write(images.from_float(values, suffix), self.frames[place] - self.frames[0])
         elif self.video is not None:
             kind = "uint16" if self.header.bits > 8 else "uint8"
@@ -315,4 +320,5 @@ def told(model: str | Path) -> Given:
         film_back_mm=(float(film[0]), float(film[1])) if film else None, up=known.get("up", ""),
         rotation_order=known.get("rotation_order", ""), metres_per_unit=known.get("metres_per_unit"),
         focal_mm=known.get("focal_mm"), camera=known.get("camera_name", ""),
+        first_frame=known.get("first_frame"), exposure=known.get("exposure"),
     )  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,15 +28,17 @@ class Geometry:
     crop: str = "square"
     centre: tuple[float, float] = (0.5, 0.5)
     """Principal point as shares of width and height."""
+    whole_film_mm: tuple[float, float] | None = None
+    """Film back of the training cameras, of which the square is a part."""
 
     @staticmethod
     def of(extra: Mapping[str, Any], size_px: int) -> Geometry:
         """Return the geometry that a card tells; of one that tells none, a square with a centred lens."""
         film, size = extra.get("film_back_mm", (24.0, 24.0)), extra.get("output_px", (size_px, size_px))
-        centre = extra.get("centre", (0.5, 0.5))
+        centre, whole = extra.get("centre", (0.5, 0.5)), extra.get("whole_film_back_mm")
         return Geometry(
             (float(film[0]), float(film[1])), (int(size[0]), int(size[1])), size_px, str(extra.get("crop", "square")),
-            (float(centre[0]), float(centre[1])),
+            (float(centre[0]), float(centre[1])), (float(whole[0]), float(whole[1])) if whole else None,
         )  # fmt: skip
 
 
@@ -80,7 +82,8 @@ def cameras_of(
         film = geometry.film_back_mm
         shift = ((0.5 - geometry.centre[0]) * film[0], (geometry.centre[1] - 0.5) * film[1])
         name = names[place] if names else ""
-        made.append(plain_camera(matrix, float(values[12]), film, geometry.output_px, int(frame), name, shift))
+        camera = plain_camera(matrix, float(values[12]), film, geometry.output_px, int(frame), name, shift)
+        made.append(replace(camera, whole_film_mm=geometry.whole_film_mm))
     return made
 
 

@@ -24,8 +24,7 @@ def time_of(name: str) -> float | None:
 
 
 def distinct_frames(names: Sequence[str]) -> list[int]:
-    """Return a frame number for each name: the number in it, unless two share one or one has
-    none; then their places in the order of names.
+    """Return a frame number for each name: the number in it, if each has one of its own; else its place by name.
 
     Names that are times (1305031102.175304, 1403636579763555584) are numbered in the order of time.
     """
@@ -34,7 +33,7 @@ def distinct_frames(names: Sequence[str]) -> list[int]:
         ranks = {stem: rank for rank, stem in enumerate(sorted(stems, key=_exact))}
         return [ranks[stem] for stem in stems]
     frames = [frame_of(name, -1) for name in names]
-    if len(set(frames)) == len(frames) and 0 <= min(frames, default=0) and max(frames, default=0) <= LARGEST:
+    if len(set(frames)) == len(frames) and min(frames, default=0) >= 0 and max(frames, default=0) <= LARGEST:
         return frames
     order = sorted(range(len(names)), key=lambda place: natural(names[place]))
     places = [0] * len(names)
