@@ -156,6 +156,53 @@ def test_folders_that_are_none_are_named(folders, tmp_path):
         sets.score_sets(folders["real"], tmp_path / "large", ["swd"])
 
 
+def test_few_pictures_leave_scores_out_and_never_all(folders, tmp_path):
+    few = write(tmp_path / "few", 8, 4)
+    found = sets.score_sets(few, few, resamples=0)
+    assert "frechet_small" in values(found) and "kernel_small" in values(found)
+    assert "frechet_infinity_small" not in values(found)
+    assert [note for note in found.notes if "frechet_infinity_small was left out: it needs 40 pictures" in note]
+    # Of several that were asked for by name, too; only where nothing is left it is refused.
+    asked = ["frechet_infinity_small", "swd"]
+    assert list(values(sets.score_sets(few, few, asked))) == ["swd_32px", "swd_16px"]
+    sets.check(few, asked, 8)
+    one = write(tmp_path / "one", 1, 4)
+    with pytest.raises(UserError, match="needs 2"):
+        sets.score_sets(one, one)
+
+
+def test_the_default_judge_is_lite2_once_it_is_fetched(folders, tmp_path, monkeypatch):
+    from ganvas.io.weights import files as weights
+    from ganvas.io.weights import published
+    from ganvas.networks import build
+
+    monkeypatch.setenv("GANVAS_HOME", str(tmp_path))
+    monkeypatch.setenv("GANVAS_OFFLINE", "1")
+    few, others = write(tmp_path / "few", 4, 4), write(tmp_path / "others", 4, 5, noise=0.2)
+    without = sets.score_sets(few, few, ["kernel"], resamples=0)
+    assert list(values(without)) == ["kernel_small"]
+    assert [note for note in without.notes if "ganvas features fetch efficientnet-lite2" in note]
+    with pytest.raises(UserError, match="ganvas features fetch efficientnet-lite2"):
+        sets.score_sets(few, few, ["kernel[efficientnet-lite2]"])
+    card = published.PUBLISHED["efficientnet-lite2"].card
+    torch.manual_seed(0)
+    net = build(card).eval()
+    weights.save(published.kept_at("efficientnet-lite2"), net.state_dict(), card)
+    found = sets.score_sets(few, others, ["kernel"], resamples=0)
+    assert list(values(found)) == ["kernel[efficientnet-lite2]"]
+    assert not [note for note in found.notes if "fetch" in note]
+    seen = []
+    for folder in (few, others):
+        pictures = torch.cat([sets.read_picture(path) for path in sorted(folder.iterdir())])
+        shown = torch.nn.functional.interpolate(pictures, size=(260, 260), mode="bicubic", antialias=True).clamp(0, 1)
+        with torch.no_grad():
+            seen.append(net.embed(shown))
+    assert values(found)["kernel[efficientnet-lite2]"] == pytest.approx(squared_mmd(*seen), rel=1e-3)
+    # The hash is that of the published file, not of how this machine rounded it.
+    judge = open_judge("efficientnet-lite2")
+    assert judge.preprocessing.weights == published.PUBLISHED["efficientnet-lite2"].sha256
+
+
 def test_different_preprocessing_is_warned_of():
     now = [Score(name="fid_clean", value=1.0, preprocessing="aaaa"), Score(name="new", value=2.0, preprocessing="b")]
     before = {"fid_clean": {"value": 0.5, "preprocessing": "cccc"}}

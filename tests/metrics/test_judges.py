@@ -5,9 +5,11 @@ import pytest
 import torch
 from PIL import Image
 
+from ganvas import networks
 from ganvas.errors import UserError
 from ganvas.evaluation import sets
 from ganvas.io.weights import files as weights
+from ganvas.io.weights import published
 from ganvas.metrics import features
 from ganvas.metrics.features import open_judge, quantize, resize_clean, resize_legacy
 from ganvas.networks.inception import Inception2015
@@ -103,6 +105,11 @@ def test_inception_under_both_conventions(picture, inception_file):
 
 @pytest.mark.parametrize("name", features.JUDGES)
 def test_every_judge_keeps_what_it_saw_in_the_real_set(name, picture, inception_file, tmp_path, monkeypatch):
+    monkeypatch.setenv("GANVAS_HOME", str(tmp_path / "home"))
+    if name == features.LITE:
+        card = published.PUBLISHED[name].card
+        torch.manual_seed(0)
+        weights.save(published.kept_at(name), networks.build(card).state_dict(), card)
     path = tmp_path / "real.png"
     Image.fromarray((picture[0, :, :64, :64].permute(1, 2, 0) * 255).byte().numpy()).save(path)
     asked = [path], "real", tmp_path / "cache", {}, None

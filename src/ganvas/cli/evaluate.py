@@ -279,10 +279,14 @@ def _pairs(
     )  # fmt: skip
     results = tables.results_of(table, ours, truth, resamples=asked.resamples, seed=asked.seed, parts=parts)
     named = {"results": str(pairs[0]), "truth": str(pairs[1])}
+    if scored_pictures.is_model(pairs[0]):
+        partial = scored_pictures.partial_judges(pairs[0], tuple(table.means))
+        results = replace(results, notes=[*results.notes, *partial])
     return replace(results, conditions={**results.conditions, **named}), table.means
 
 
 def _sets(real: Path, fake: Path, asked: _Asked, inception: Path | None) -> Results:
+    from ganvas.evaluation import made as scored_pictures
     from ganvas.evaluation import sets
 
     names = asked.names or (*sets.DEFAULT, *(sets.WITH_INCEPTION if inception else ()))
@@ -291,6 +295,9 @@ def _sets(real: Path, fake: Path, asked: _Asked, inception: Path | None) -> Resu
         real, made.folder, names, seed=asked.seed, resamples=asked.resamples, inception=inception,
         cache=asked.cache, device=asked.device, progress=asked.bar.move,
     )  # fmt: skip
+    if scored_pictures.is_model(fake):
+        partial = scored_pictures.partial_judges(fake, [score.name for score in results.scores])
+        results = replace(results, notes=[*results.notes, *partial])
     return _named(results, fake, made)
 
 

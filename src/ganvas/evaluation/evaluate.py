@@ -110,6 +110,7 @@ def results_of(
         scores=tuple(found),
         conditions={**table.conditions, "results": str(results), "truth": str(truth), "seed": seed},
         rows=table.rows,
+        notes=[paired_scores.ORDERING] if "lpips[vgg16]" in table.means else [],
         problems=table.problems,
         shown=shown,
     )

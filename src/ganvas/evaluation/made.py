@@ -51,6 +51,13 @@ def card_of(model: Path) -> Card:
     return weights.read_card(load.resolve(str(model)))
 
 
+def partial_judges(model: Path, judged_by: Sequence[str]) -> list[str]:
+    """Return a note on each network that judges what a model makes and also stood in the model's loss."""
+    in_loss = [part.partition(":")[0] for part in str(card_of(model).extra.get("features_in_loss", "")).split("+")]
+    names = [name for name in dict.fromkeys(in_loss) if name and any(name in score for score in judged_by)]
+    return [f"{name} judges here, and stood in this model's loss: it is not independent" for name in names]
+
+
 def training_folder(model: Path) -> Path | None:
     """Return where a run says that its training data lay, if it is there still."""
     if not runs.is_run(model):

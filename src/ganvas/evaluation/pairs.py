@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ganvas.errors import UserError, did_you_mean
 from ganvas.io.runs import sha256
+from ganvas.io.weights import published
 from ganvas.metrics import paired, perceptual
 from ganvas.metrics.niqe import Niqe, niqe, pristine_model
 from ganvas.metrics.sharpness import judge
@@ -19,11 +20,16 @@ from ganvas.resize import resize_bicubic
 
 NAMES = {
     "psnr_y": "higher", "ssim_y": "higher", "psnr_rgb": "higher", "ssim_rgb": "higher", "brightness_error": "nearer 0",
-    "ms_ssim_y": "higher", "ms_ssim_rgb": "higher", "consistency": "higher", "lpips": "lower", "dists": "lower",
+    "ms_ssim_y": "higher", "ms_ssim_rgb": "higher", "consistency": "higher", "lpips": "lower",
+    "lpips[vgg16]": "lower", "dists": "lower",
     "niqe": "lower", "niqe_truth": "lower", "gain": "higher", "detail": "nearer 1", "octave_1": "nearer 1",
     "octave_2": "nearer 1", "octave_3": "nearer 1", "in_place": "higher", "in_place_bar": "",
 }  # fmt: skip
 """Every paired score, and which way is better."""
+ORDERING = (
+    "lpips[vgg16] orders pictures and no more: its heads were fitted to another VGG16, so its values are not those "
+    "that are published"
+)
 DEFAULT = ("psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb", "brightness_error")
 OF_ENLARGERS = ("gain", "detail", "in_place", "in_place_bar")
 """Further ones that are taken by default where the factor of enlargement is known."""
@@ -97,7 +103,9 @@ def _with_weights(name: str, crop_px: int, parts: Parts) -> Callable[[Tensor, Te
     if name in ("niqe", "niqe_truth"):
         model = Niqe.read(parts.niqe_model) if parts.niqe_model else pristine_model()
         return lambda a, b: niqe(a if name == "niqe" else b, model, crop_px)
-    if name == "lpips":
+    if name == "lpips[vgg16]":
+        network = perceptual.open_lpips_vgg16().to(parts.device)
+    elif name == "lpips":
         network = perceptual.open_lpips(parts.lpips_backbone, parts.lpips_heads, parts.backbone).to(parts.device)
     else:
         network = perceptual.open_dists(parts.dists_weights, parts.backbone).to(parts.device)
@@ -180,6 +188,8 @@ def digest(name: str, crop_px: int, parts: Parts, scale: int = 0) -> str:
 def _weights_of(name: str, parts: Parts) -> str:
     if name in ("niqe", "niqe_truth"):
         return (Niqe.read(parts.niqe_model) if parts.niqe_model else pristine_model()).digest
+    if name == "lpips[vgg16]":
+        return " ".join(published.PUBLISHED[each].sha256 for each in ("vgg16", perceptual.HEADS))
     if name == "lpips" and parts.lpips_heads:
         return f"{parts.lpips_backbone} {sha256(parts.lpips_heads)}"
     return sha256(parts.dists_weights) if name == "dists" and parts.dists_weights else ""

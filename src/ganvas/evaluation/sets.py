@@ -1,7 +1,8 @@
 """Scores of a set of pictures against a set of real ones: which there are, and how folders become numbers.
 
-A name is a score and its judge: `frechet_small`, `precision_random`, `fid_clean`. Only Inception's bear the published
-names. The features of the real set are kept on disk by content and preprocessing.
+A name is a score and its judge: `frechet[efficientnet-lite2]`, `precision_random`, `fid_clean`; without a judge the
+default one is meant. Only Inception's bear the published names. The features of the real set are kept on disk by
+content and preprocessing.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from ganvas.io.weights import containers
 from ganvas.io.weights.tensors import sha256
 from ganvas.metrics import distribution, manifold
 from ganvas.metrics.distribution import Reference, Statistics
-from ganvas.metrics.features import JUDGES, Judge, open_judge
+from ganvas.metrics.features import JUDGES, LITE, Judge, default_judge, open_judge
 from ganvas.metrics.grids import grid_energy
 from ganvas.metrics.sliced import SMALLEST_PX, pyramid_distances
 
@@ -48,10 +49,7 @@ RANGES = {
 }  # fmt: skip
 """What a score can be: no interval goes beyond."""
 INSTEAD = {"frechet_infinity": "kernel", "answers": "kernel", "density": "precision", "coverage": "recall"}
-DEFAULT = (
-    "frechet_small", "frechet_infinity_small", "kernel_small", "precision_small", "recall_small", "density_small",
-    "coverage_small", "swd",
-)  # fmt: skip
+DEFAULT = ("frechet", "frechet_infinity", "kernel", "precision", "recall", "density", "coverage", "swd")
 WITH_INCEPTION = ("fid_clean", "fid_infinity_clean", "kid_clean", "inception_score_clean")
 BATCH_SIZE = 16
 
@@ -68,8 +66,13 @@ class Wanted:
 def names() -> list[str]:
     """Return every name that a score of sets may be asked by."""
     published = [f"{name}_{judge}" for judge in ("clean", "legacy") for name in _names_of(judge)]
-    own = [f"{name}_{judge}" for judge in ("small", "random") for name in _names_of(judge)]
+    own = [named(name, judge) for judge in (LITE, "small", "random") for name in _names_of(judge)]
     return [*own, *published, *WITHOUT_JUDGE]
+
+
+def named(score: str, judge: str) -> str:
+    """Return the name of a score by a judge."""
+    return f"{score}[{judge}]" if judge == LITE else f"{score}_{judge}"
 
 
 def _names_of(judge: str) -> list[str]:
@@ -79,7 +82,7 @@ def _names_of(judge: str) -> list[str]:
 
 
 def parse(asked: Iterable[str]) -> list[Wanted]:
-    """Return what names mean; one without a judge is taken for Inception's clean resize where its name is published.
+    """Return what names mean; one without a judge is the default judge's, or Inception's where its name is published.
 
     Raises:
         UserError: a name is unknown, or would give another network's distance a published name.
@@ -87,14 +90,14 @@ def parse(asked: Iterable[str]) -> list[Wanted]:
     found = []
     for name in dict.fromkeys(asked):
         is_judged = name in BETTER and name not in WITHOUT_JUDGE
-        whole = f"{name}_clean" if name in PUBLISHED else f"{name}_small" if is_judged else name
+        whole = f"{name}_clean" if name in PUBLISHED else named(name, default_judge()[0]) if is_judged else name
         if whole not in names():
             base, _, judge = name.rpartition("_")
             if base in PUBLISHED and judge in JUDGES:
                 why = f"Only Inception's features give {base}; those of the judge {judge!r} give something else"
                 raise UserError(f"There is no score {name!r}", why, f"Ask for {PUBLISHED[base]}_{judge}")
             raise UserError(f"There is no score {name!r} of sets", do=did_you_mean(name, names()))
-        base, _, judge = whole.rpartition("_")
+        base, _, judge = whole.removesuffix("]").rpartition("[" if whole.endswith("]") else "_")
         found.append(Wanted(whole, PUBLISHED.get(base, base), judge) if base else Wanted(whole, whole, ""))
     return found
 
@@ -105,10 +108,7 @@ def check(real: Path, asked: Iterable[str], num_fake: int, inception: Path | Non
     Raises:
         UserError: as `score_sets`.
     """
-    wanted = parse(asked)
-    num_real = len(_find(real))
-    for score in wanted:
-        _require(score, {"real": num_real, "fake": num_fake})
+    wanted, _ = _possible(parse(asked), {"real": len(_find(real)), "fake": num_fake})
     for judge in dict.fromkeys(score.judge for score in wanted if score.judge):
         open_judge(judge, inception)
 
@@ -141,16 +141,15 @@ def score_sets(
     Raises:
         UserError: unknown names, too few pictures for a score, missing weights, folders without pictures.
     """
-    wanted = parse(asked)
     sides = {"real": _find(real), "fake": _find(fake)}
-    for score in wanted:
-        _require(score, {side: len(paths) for side, paths in sides.items()})
+    wanted, notes = _possible(parse(asked), {side: len(paths) for side, paths in sides.items()})
+    if any(name in BETTER and name not in WITHOUT_JUDGE for name in asked) and (told := default_judge()[1]):
+        notes.append(told)
     judges = {
         judge: open_judge(judge, inception, device) for judge in dict.fromkeys(w.judge for w in wanted if w.judge)
     }
     problems: dict[str, str] = {}
     scores: list[Score] = []
-    notes: list[str] = []
     used = {side: len(paths) for side, paths in sides.items()}
     for name, judge in judges.items():
         seen = {
@@ -159,9 +158,8 @@ def score_sets(
         }
         used = {side: len(features) for side, features in seen.items()}
         mine = [score for score in wanted if score.judge == name]
-        notes += _notes(judge, mine, min(used.values()), seen["real"].shape[1])
-        for score in mine:
-            _require(score, used)
+        mine, left_out = _possible(mine, used)
+        notes += [*_notes(judge, mine, min(used.values()), seen["real"].shape[1]), *left_out]
         scores += _judged(judge, seen["real"], seen["fake"], mine, seed, resamples, progress)
     if any(score.what == "swd" for score in wanted):
         scores += _sliced(sides, seed, problems)
@@ -198,6 +196,26 @@ def _find(folder: Path) -> list[Path]:
     return paths
 
 
+def _possible(wanted: Sequence[Wanted], num: Mapping[str, int]) -> tuple[list[Wanted], list[str]]:
+    """Return the scores for which there are pictures enough, and a note on each of the others.
+
+    Raises:
+        UserError: there are too few for any of them.
+    """
+    possible, notes, refusals = [], [], []
+    for score in wanted:
+        try:
+            _require(score, num)
+        except UserError as error:
+            refusals.append(error)
+            notes.append(f"{score.name} was left out: it {error.what.removeprefix(score.name).strip()}. {error.why}")
+        else:
+            possible.append(score)
+    if not possible:
+        raise refusals[0]
+    return possible, notes
+
+
 def _require(score: Wanted, num: Mapping[str, int]) -> None:
     side = min(num, key=lambda key: num[key])
     least = LEAST[score.what]
@@ -205,7 +223,7 @@ def _require(score: Wanted, num: Mapping[str, int]) -> None:
         return
     other = INSTEAD.get(score.what, "")
     shown = {"kernel": "kid"}.get(other, other) if score.judge in ("clean", "legacy") else other
-    do = f"Give more pictures, or ask for {shown}_{score.judge}" if shown else "Give more pictures"
+    do = f"Give more pictures, or ask for {named(shown, score.judge)}" if shown else "Give more pictures"
     raise UserError(f"{score.name} needs {least} pictures of each side", f"The {side} folder has {num[side]}", do)
 
 

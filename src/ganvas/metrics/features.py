@@ -1,7 +1,8 @@
 """Who looks at the pictures when sets are compared: a judge, its features, and exactly how pictures reach it.
 
 `clean` and `legacy` are FID's Inception under its two resize conventions; only their scores bear the published names.
-`small` is the small classifier that comes with Ganvas, `random` a network of fixed random weights: good for comparing
+`efficientnet-lite2` is a classifier of ImageNet, the default where it has been fetched; `small` is the small classifier
+that comes with Ganvas, `random` a network of fixed random weights: good for comparing
 results with each other on one machine or many, and never called FID. Each judge's preprocessing has a hash; numbers of
 different hashes are not comparable.
 """
@@ -21,6 +22,8 @@ from torch import Tensor, nn
 from ganvas import networks
 from ganvas.errors import UserError, did_you_mean
 from ganvas.io.weights import files as weights
+from ganvas.io.weights import published
+from ganvas.networks.efficientnet import EfficientNetLite
 from ganvas.networks.features import SmallFeatures
 from ganvas.networks.inception import SIDE_PX, Inception2015
 from ganvas.protocol import Card
@@ -31,7 +34,8 @@ RANDOM_SEED = 0
 INCEPTION_NAME = "pt_inception-2015-12-05-6726825d.pth"
 INCEPTION_HASH = "6726825d"
 INCEPTION_URL = f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{INCEPTION_NAME}"
-JUDGES = ("clean", "legacy", "small", "random")
+LITE = "efficientnet-lite2"
+JUDGES = ("clean", "legacy", LITE, "small", "random")
 
 
 # How pictures reach the judge
@@ -138,7 +142,7 @@ def open_judge(name: str, inception: str | Path | None = None, device: str | tor
     """Return a judge by name.
 
     Args:
-        name: `clean`, `legacy`, `small` or `random`.
+        name: `clean`, `legacy`, `efficientnet-lite2`, `small` or `random`.
         inception: weight file for the first two; without it the published one is taken from the cache or fetched.
         device: where it looks at pictures.
 
@@ -147,6 +151,8 @@ def open_judge(name: str, inception: str | Path | None = None, device: str | tor
     """
     if name in ("clean", "legacy"):
         return _inception(name, inception, device)
+    if name == LITE:
+        return _lite(device)
     if name == "small":
         return _small(device)
     if name == "random":
@@ -171,6 +177,23 @@ def _inception(resize: str, path: str | Path | None, device: str | torch.device)
     published = file.sha256.startswith(INCEPTION_HASH)
     trust = f"Features of {'the published' if published else 'an unknown'} Inception, {resize} resize to {SIDE_PX} px"
     return Judge(resize, network.to(device), preprocessing, trust)
+
+
+def default_judge() -> tuple[str, str]:
+    """Return who judges unless another is named, and what is to be said of it: nothing is fetched unasked."""
+    if published.kept_at(LITE).is_file():
+        return LITE, ""
+    return "small", f"A better judge is had by `ganvas features fetch {LITE}`, once; `small` stood in for it"
+
+
+def _lite(device: str | torch.device) -> Judge:
+    file = weights.read(published.features_file(LITE))
+    network = networks.build(replace(file.card, settings={**file.card.settings, "layers": ["head"]}))
+    network.load_state_dict(dict(file.tensors))
+    assert isinstance(network, EfficientNetLite)
+    preprocessing = Preprocessing(LITE, published.PUBLISHED[LITE].sha256, network.side_px, "clean")
+    trust = "Features of EfficientNet-Lite2, a classifier of ImageNet. Not FID"
+    return Judge(LITE, network.eval().to(device), preprocessing, trust)
 
 
 def _small(device: str | torch.device) -> Judge:

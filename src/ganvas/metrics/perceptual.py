@@ -14,8 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ganvas import networks
 from ganvas.errors import UserError
-from ganvas.io.weights import containers
+from ganvas.io.weights import containers, published
 from ganvas.io.weights import files as weights
 from ganvas.networks.backbones import VGG16, AlexNet
 from ganvas.networks.features import FeatureNetwork
@@ -30,6 +31,8 @@ HEADS_URL = "https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/ma
 DISTS_CHANNELS = (3, 64, 128, 256, 512, 512)
 DISTS_SMALL = 1e-6
 MINIMUM_PX = 32
+HEADS = "lpips-vgg16-heads"
+"""LPIPS' published weights of VGG16's channels, by the name that `ganvas features` lists."""
 
 
 class LPIPS(nn.Module):
@@ -60,6 +63,8 @@ class LPIPS(nn.Module):
         return distance
 
     def _layers(self, picture: Tensor) -> Sequence[Tensor]:
+        if isinstance(self.backbone, FeatureNetwork) and self.backbone.normalize:
+            return list(self.backbone(picture).values())
         x = (picture * 2 - 1 - self.shift) / self.scale
         if not isinstance(self.backbone, FeatureNetwork):
             return self.backbone(x)
@@ -93,6 +98,22 @@ def open_lpips(backbone: str = "alex", heads: Path | None = None, network: Path 
     if shapes != [(1, channels, 1, 1) for channels in BACKBONES[backbone][2]]:
         raise UserError(f"{heads} is not LPIPS' heads for {backbone}", "lin0.model.1.weight ... are expected in it")
     return LPIPS(_backbone(backbone, network), [value.float() for value in found if isinstance(value, Tensor)]).eval()
+
+
+def open_lpips_vgg16() -> LPIPS:
+    """Return LPIPS' heads over Oxford's VGG16, both out of packages: it orders pictures, and is no published LPIPS.
+
+    The heads were fitted to torchvision's VGG16, which was trained anew.
+
+    Raises:
+        UserError: one of the two is not in the cache and cannot be fetched.
+    """
+    heads = weights.read(published.features_file(HEADS)).tensors
+    file = weights.read(published.features_file("vgg16"))
+    # Its own statistics stand in the place of the authors' shift and scale.
+    backbone = networks.build(file.card)
+    backbone.load_state_dict(dict(file.tensors))
+    return LPIPS(backbone, [heads[f"lin{number}"] for number in range(5)]).eval()
 
 
 def _backbone(name: str, path: Path | None) -> nn.Module:

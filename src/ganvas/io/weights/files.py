@@ -112,7 +112,13 @@ def read_run(run: Path, network: str = "generator", best: bool = False) -> Weigh
 
 
 def _card_of_run(run: Path, network: str = "generator") -> Card:
-    return cards.from_values(runs.read_noted(run).card_of(network), str(run))
+    noted = runs.read_noted(run)
+    card = cards.from_values(noted.card_of(network), str(run))
+    looked_at = noted.settings.get("perceptual", "none")
+    if looked_at in ("", "none"):
+        return card
+    # A score by the same features is no independent word on what these weights make.
+    return replace(card, extra={**card.extra, "features_in_loss": looked_at})
 
 
 def _tensor_file(path: Path) -> Path:

