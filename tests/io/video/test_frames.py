@@ -40,7 +40,7 @@ def test_what_is_no_pattern():
     assert parse_pattern("holiday.mp4") is None
     assert parse_pattern("shot.0001.exr") is None
     with pytest.raises(UserError, match="no pictures"):
-        parse_pattern("shot.####.mp4")
+        parse_pattern("shot.####.txt")
     with pytest.raises(UserError, match=r"upside down.*\[3-9\]"):
         parse_pattern("shot.[9-3].png")
 

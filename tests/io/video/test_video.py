@@ -280,7 +280,7 @@ def test_odd_sizes_are_refused_with_what_works(tmp_path, film):
 @pytest.mark.parametrize(
     ("name", "options", "told"),
     [
-        ("b.avi", {}, r"\.mp4, \.mov or \.mkv"),
+        ("b.avi", {}, r"\.mp4, \.mov, \.mkv or \.webm"),
         ("b.mp4", {"codec": "h246"}, "Did you mean.*h264"),
         ("b.mp4", {"codec": "prores"}, r"\.mov or \.mkv"),
         ("b.mp4", {"quality": 60}, "0 .best. to 51"),

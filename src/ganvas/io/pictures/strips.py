@@ -390,7 +390,7 @@ def _check_place(path: Path, source: Path | None, overwrite: bool) -> None:
         raise UserError(f"Cannot write {path}", "It is the input itself", "Choose another name")
     if not overwrite:
         raise UserError(
-            f"Cannot write {path}", "The file is there already", "Choose another name, or allow overwriting"
+            f"Cannot write {path}", "The file is there already", "Choose another name, or give --overwrite"
         )
 
 

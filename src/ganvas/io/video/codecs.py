@@ -11,24 +11,31 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from ganvas.errors import UserError, did_you_mean, need
+from ganvas.io.video import hdr
 from ganvas.io.video.headers import VideoHeader
 from ganvas.io.video.yuv import BT709, FULL, LIMITED, RGB, UNSPECIFIED, ColourTags
 
-CodecName: TypeAlias = Literal["auto", "h264", "h265", "prores", "prores4444", "ffv1"]
+CodecName: TypeAlias = Literal["auto", "h264", "h265", "av1", "vp9", "prores", "prores4444", "ffv1"]
 Sampling: TypeAlias = Literal["auto", "420", "422", "444"]
 
-FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
+FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 """Suffix -> the container that FFmpeg calls so."""
+VIDEO_SUFFIXES = frozenset((*FORMATS, ".avi", ".mxf", ".mpg", ".mpeg", ".wmv", ".ts"))
+"""Endings of the files that are read as videos."""
 
 _HOLDS: dict[str, tuple[str, ...]] = {
-    "mp4": ("h264", "h265", "ffv1"),
+    "mp4": ("h264", "h265", "av1", "ffv1"),
     "mov": ("h264", "h265", "prores", "prores4444"),
-    "matroska": ("h264", "h265", "ffv1", "prores", "prores4444"),
+    "matroska": ("h264", "h265", "av1", "vp9", "ffv1", "prores", "prores4444"),
+    "webm": ("vp9", "av1"),
 }
 _ENCODERS = {"h264": "libx264", "h265": "libx265", "prores": "prores_ks", "prores4444": "prores_ks", "ffv1": "ffv1"}
-_QUALITY = {"h264": 17, "h265": 18}
-_DEEPEST = {"h264": 10, "h265": 10, "prores": 10, "prores4444": 10, "ffv1": 16}
-_ALPHA = ("prores4444", "ffv1")
+_ENCODERS |= {"av1": "libsvtav1", "vp9": "libvpx-vp9"}
+_QUALITY = {"h264": 17, "h265": 18, "av1": 22, "vp9": 22}
+_WORST = {"h264": 51, "h265": 51, "av1": 63, "vp9": 63}
+_DEEPEST = {"h264": 10, "h265": 10, "av1": 10, "vp9": 8, "prores": 10, "prores4444": 10, "ffv1": 16}
+_ALPHA = ("prores4444", "ffv1", "vp9")
+_USUAL_PERCENT = 95
 _THREADS = 8
 
 
@@ -59,11 +66,13 @@ def choose(
     quality: int | None = None,
     bits: int | None = None,
     sampling: str = "auto",
+    percent: int | None = None,
 ) -> Encoding:
     """Return the encoding for a file.
 
-    `auto`: H.264 for 8 bits; H.265 for more, in .mov ProRes 422 HQ; with alpha ProRes 4444 (.mov) or FFV1 (.mkv).
-    `quality` is the constant rate factor of H.264 and H.265, 0 (best) to 51.
+    `auto`: H.264 for 8 bits; H.265 for more, in .mov ProRes 422 HQ; with alpha ProRes 4444 (.mov) or FFV1 (.mkv). In
+    .webm VP9, and AV1 for more than 8 bits. `quality` is the constant rate factor, 0 (best) to 51, of AV1 and VP9 to
+    63; `percent` is the quality as pictures have it, 1 to 100 (best), where 95 is the usual factor.
 
     Raises:
         UserError: the container, the codec, the depth, the size or alpha do not go together.
@@ -87,7 +96,7 @@ def choose(
         encoder,
         pixel_format,
         tags,
-        _options(name, quality, min(width, height)),
+        _options(name, _factor(name, quality, percent), min(width, height), like),
         tuple(_notes(like, name, wanted, deepest)),
     )
 
@@ -104,10 +113,12 @@ def container_for(path: Path) -> str:
 
 
 def _suffixes() -> str:
-    return ".mp4, .mov or .mkv"
+    return ".mp4, .mov, .mkv or .webm"
 
 
 def _auto(container: str, bits: int, has_alpha: bool) -> str:
+    if container == "webm":
+        return "av1" if bits > 8 and not has_alpha else "vp9"
     if has_alpha:
         return "ffv1" if container == "matroska" else "prores4444"
     if bits == 8:
@@ -120,7 +131,8 @@ def _check_names(path: Path, container: str, codec: str, has_alpha: bool) -> Non
         raise UserError(f"There is no video codec {codec!r}", do=did_you_mean(codec, ["auto", *_ENCODERS]))
     if has_alpha and (codec not in _ALPHA or codec not in _HOLDS[container]):
         why = f"{codec} in {path.suffix} holds no alpha, and the source has it"
-        raise UserError(f"{path} cannot be written", why, "Use .mov (ProRes 4444) or .mkv (FFV1, lossless)")
+        do = "Use .mov (ProRes 4444), .mkv (FFV1, lossless) or .webm (VP9)"
+        raise UserError(f"{path} cannot be written", why, do)
     if codec not in _HOLDS[container]:
         suffixes = [suffix for suffix, name in FORMATS.items() if codec in _HOLDS[name]]
         raise UserError(f"{path} cannot be written", f"{path.suffix} holds no {codec}", f"Use {' or '.join(suffixes)}")
@@ -131,7 +143,7 @@ def _chroma(codec: str, wanted: str) -> str:
         raise UserError(
             f"There is no chroma sampling {wanted!r}", do=did_you_mean(wanted, ["auto", "420", "422", "444"])
         )
-    return {"prores": "422", "prores4444": "444", "ffv1": "444"}.get(codec, wanted)
+    return {"prores": "422", "prores4444": "444", "ffv1": "444", "av1": "420", "vp9": "420"}.get(codec, wanted)
 
 
 def _check_size(path: Path, width: int, height: int, codec: str, chroma: str) -> None:
@@ -142,7 +154,8 @@ def _check_size(path: Path, width: int, height: int, codec: str, chroma: str) ->
     even = f"{width + width % 2}x{height + height % 2}"
     what = f"{path}: {width}x{height} cannot be written as {codec} 4:{chroma[1]}:{chroma[2]}"
     why = f"It keeps one colour for every second column{' and row' if chroma == '420' else ''}, so they must be even"
-    raise UserError(what, why, f"Take {even}, or the sampling 444, or the codec ffv1 in .mkv")
+    other = "the sampling 444, or " if codec in ("h264", "h265") else ""
+    raise UserError(what, why, f"Take {even}, or {other}the codec ffv1 in .mkv")
 
 
 def _pixel_format(codec: str, bits: int, chroma: str, has_alpha: bool) -> str:
@@ -155,6 +168,8 @@ def _pixel_format(codec: str, bits: int, chroma: str, has_alpha: bool) -> str:
         if depth == 8:
             return "bgra" if has_alpha else "bgr0"
         return f"gbr{'a' if has_alpha else ''}p{depth}le"
+    if codec == "vp9":
+        return "yuva420p" if has_alpha else "yuv420p"
     depth = next(depth for depth in (8, 10, 12) if depth >= bits)
     return f"yuv{chroma}p" + ("" if depth == 8 else f"{depth}le")
 
@@ -184,32 +199,71 @@ def _tags_to_write(like: VideoHeader, pixel_format: str) -> ColourTags:
     return colour
 
 
-def _options(codec: str, quality: int | None, shorter_px: int) -> tuple[tuple[str, str], ...]:
-    if quality is not None and codec in _QUALITY and not 0 <= quality <= 51:
-        raise UserError(f"The quality {quality} is out of range", do=f"{codec} takes 0 (best) to 51")
-    if quality is not None and codec not in _QUALITY:
-        raise UserError(f"{codec} takes no quality", "Its quality is fixed", "Leave it out, or use h264 or h265")
-    factor = str(quality if quality is not None else _QUALITY.get(codec, 0))
+def _factor(codec: str, quality: int | None, percent: int | None) -> int | None:
+    """Return the constant rate factor that is asked for; None is the usual one."""
+    if quality is not None and percent is not None:
+        raise UserError("The quality is given twice", do="Give the constant rate factor, or the quality of 1 to 100")
+    named = quality is not None or percent is not None
+    if named and codec not in _QUALITY:
+        raise UserError(f"{codec} takes no quality", "Its quality is fixed", f"Leave it out, or use {_factored()}")
+    if percent is not None:
+        if not 1 <= percent <= 100:
+            raise UserError(f"A quality of {percent} is not between 1 and 100")
+        worst, usual = _WORST[codec], _QUALITY[codec]
+        lower = (_USUAL_PERCENT - percent) / (_USUAL_PERCENT - 1) * (worst - usual)
+        return round(usual + lower) if lower > 0 else max(0, usual - 2 * (percent - _USUAL_PERCENT))
+    if quality is not None and not 0 <= quality <= _WORST[codec]:
+        raise UserError(f"The quality {quality} is out of range", do=f"{codec} takes 0 (best) to {_WORST[codec]}")
+    return quality
+
+
+def _factored() -> str:
+    return ", ".join(_QUALITY)
+
+
+def _options(codec: str, factor: int | None, shorter_px: int, like: VideoHeader) -> tuple[tuple[str, str], ...]:
+    crf = ("crf", str(factor if factor is not None else _QUALITY.get(codec, 0)))
+    light = hdr.parameters(like.hdr, codec) if codec in hdr.HOLDERS else ""
     if codec == "h264":
         # Stitchable: headers do not depend on the pictures, so that segments can be joined. Independent of the
         # processor: otherwise one and the same input gave up to six different files.
-        return (("crf", factor), ("preset", "medium"), ("x264-params", "stitchable=1:cpu-independent=1"))
+        fixed = "stitchable=1:cpu-independent=1"
+        return (crf, ("preset", "medium"), ("x264-params", _joined(fixed, light)))
     if codec == "h265":
         fixed = "log-level=none:info=0:frame-threads=2:pools=none"
         # On pictures less than 64 wide x265's look-ahead writes beyond its memory (seen with PyAV 18), which kills.
-        safe = ":cutree=0" if shorter_px < 128 else ""
-        return (("crf", factor), ("preset", "medium"), ("x265-params", fixed + safe))
+        safe = "cutree=0" if shorter_px < 128 else ""
+        return (crf, ("preset", "medium"), ("x265-params", _joined(fixed, safe, light)))
+    if codec == "av1":
+        return (crf, ("preset", "6"), ("svtav1-params", _joined("lp=2", light)))
+    if codec == "vp9":
+        # The alternative reference frame has no place for alpha.
+        plain = (("auto-alt-ref", "0"),) if like.has_alpha else ()
+        return (crf, ("b", "0"), ("deadline", "good"), ("cpu-used", "2"), *plain)
     if codec == "ffv1":
         return (("level", "3"), ("slices", "4"), ("slicecrc", "1"))
     return (("profile", "hq" if codec == "prores" else "4444"), ("vendor", "apl0"))
+
+
+def _joined(*parts: str) -> str:
+    return ":".join(part for part in parts if part)
 
 
 def _notes(like: VideoHeader, codec: str, bits: int, deepest: int) -> list[str]:
     notes = []
     if bits > deepest:
         notes.append(f"{bits} bits become {deepest} in {codec}")
+    if codec in ("av1", "vp9") and like.sampling != "420":
+        notes.append(f"colour of 4:{like.sampling[1]}:{like.sampling[2]} becomes 4:2:0 in {codec}")
     if like.is_interlaced:
-        notes.append("the source is interlaced; its frames are taken as they are and written as progressive")
+        notes.append(
+            "the source is interlaced; its frames are taken as they are and written as progressive "
+            "(--deinterlace makes one whole frame of each two fields)"
+        )
+    if like.hdr != hdr.NONE and codec not in hdr.HOLDERS:
+        notes.append(f"the mastering display and light level (HDR) are left out, which {codec} is not told here")
+    if like.dynamic_hdr:
+        notes.append(f"{like.dynamic_hdr} metadata, which changes from scene to scene, is left out")
     return notes
 
 

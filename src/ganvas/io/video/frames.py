@@ -19,6 +19,7 @@ import numpy as np
 
 from ganvas.errors import UserError
 from ganvas.io.pictures import images
+from ganvas.io.video.codecs import VIDEO_SUFFIXES
 from ganvas.io.video.headers import VideoHeader, new_header
 from ganvas.io.video.reader import Frame
 
@@ -73,6 +74,8 @@ def parse_pattern(name: str | Path) -> FramePattern | None:
             raise UserError(f"{path}: the range {first}-{last} is upside down", do=f"Write [{last}-{first}]")
     digits = len(mark["hashes"] or mark["first"] or "") or int(mark["width"] or 1)
     after = path.name[mark.end() :]
+    if Path(f"x{after}").suffix.lower() in VIDEO_SUFFIXES:
+        return None  # a video may have a number sign in its name
     if Path(f"x{after}").suffix.lower() not in images.READABLE:
         raise UserError(f"{path} names no pictures", f"{Path(after).suffix or after!r} is no suffix of pictures")
     return FramePattern(path.parent, path.name[: mark.start()], after, digits, first, last)
@@ -200,7 +203,7 @@ class FramesWriter:
         taken = pattern.numbers()
         if taken and not overwrite:
             why = f"{pattern.path(taken[0]).name} and {len(taken) - 1} more"
-            raise UserError(f"Frames {pattern} exist already", why, "Choose another name, or allow overwriting")
+            raise UserError(f"Frames {pattern} exist already", why, "Choose another name, or give --overwrite")
 
     def __enter__(self) -> FramesWriter:
         return self

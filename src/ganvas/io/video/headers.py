@@ -13,6 +13,7 @@ from typing import IO, Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from ganvas.errors import UserError, need
+from ganvas.io.video.hdr import NONE, Static, read_static
 from ganvas.io.video.yuv import BT709, LIMITED, UNTAGGED, ColourTags, Layout
 
 Container: TypeAlias = Any
@@ -106,6 +107,14 @@ class VideoHeader:
     duration_s: Fraction | None = None
     is_variable_rate: bool = False
     is_interlaced: bool = False
+    hdr: Static = NONE
+    """Mastering display and light level."""
+    dynamic_hdr: str = ""
+    """Name of metadata that changes from scene to scene, such as HDR10+, which is not kept."""
+    begins_s: Fraction = Fraction(0)
+    """Where a part of a video begins, on the clock of the whole."""
+    ends_s: Fraction | None = None
+    """Where it ends; None is with the whole."""
 
     @property
     def rotation(self) -> int:
@@ -152,7 +161,8 @@ def open_container(path: str | Path) -> Container:
     av = need("av", extra="video")
     _check_file(path)
     try:
-        container = av.open(str(path), metadata_errors="replace")
+        # A whole path, as FFmpeg takes what stands before a colon for a protocol.
+        container = av.open(str(path.absolute()), metadata_errors="replace")
     except (av.error.FFmpegError, OSError) as error:
         why = f"It is damaged, cut off, or of a kind that FFmpeg does not know ({reason_of(error)})"
         raise UserError(f"{path} cannot be read as video", why) from error
@@ -199,6 +209,34 @@ def main_stream(container: Container) -> Any:
 
 def _is_cover(stream: Any) -> bool:
     return bool(int(stream.disposition) & 0x0400)
+
+
+class Cut(NamedTuple):
+    """A part of a video, in seconds from its first frame."""
+
+    start_s: Fraction = Fraction(0)
+    stop_s: Fraction | None = None
+
+    def holds(self, seconds: Fraction) -> bool:
+        """Tell whether a frame that is shown so long after the first one belongs to the part."""
+        return seconds >= self.start_s and (self.stop_s is None or seconds < self.stop_s)
+
+
+WHOLE = Cut()
+
+
+def decoder_for(stream: Any) -> Any | None:
+    """Return a decoder that knows more of a stream than the one it has: libvpx, for the alpha of VP8 and VP9."""
+    if stream.metadata.get("alpha_mode") != "1" or stream.codec_context.codec.canonical_name not in ("vp8", "vp9"):
+        return None
+    av = need("av", extra="video")
+    name = {"vp8": "libvpx", "vp9": "libvpx-vp9"}[stream.codec_context.codec.canonical_name]
+    try:
+        decoder = av.CodecContext.create(name, "r")
+    except (av.error.FFmpegError, ValueError):
+        return None
+    decoder.extradata = stream.codec_context.extradata
+    return decoder
 
 
 def reason_of(error: BaseException) -> str:
@@ -278,8 +316,22 @@ def _matroska_length(file: IO[bytes]) -> int | None:
     return None if value == (1 << 7 * (extra + 1)) - 1 else value
 
 
-def counted(header: VideoHeader, stamps: list[Stamp]) -> VideoHeader:
-    """Return a header with what the shown packets tell: number, mean rate where it varies, duration."""
+def counted(header: VideoHeader, stamps: list[Stamp], cut: Cut = WHOLE) -> VideoHeader:
+    """Return a header with what the shown packets tell: number, mean rate where it varies, duration.
+
+    Raises:
+        UserError: the cut holds no frame.
+    """
+    if cut != WHOLE:
+        shown = [stamp.pts for stamp in stamps if stamp.pts is not None]
+        zero = min(shown, default=0)
+        stamps = [stamp for stamp in stamps if stamp.pts is None or cut.holds((stamp.pts - zero) * header.time_base)]
+        kept = sorted(stamp.pts for stamp in stamps if stamp.pts is not None)
+        if not kept:
+            length = float((max(shown, default=0) - zero) * header.time_base)
+            raise UserError("The part to be taken holds no frame", f"The last frame is at {length:.3f} s")
+        begins = (kept[0] - zero) * header.time_base
+        header = replace(header, begins_s=begins, ends_s=cut.stop_s)
     header = replace(header, frames=len(stamps), frames_from="packets")
     known = sorted((stamp.pts, stamp.duration) for stamp in stamps if stamp.pts is not None)
     if len(known) < 2:
@@ -316,6 +368,7 @@ def header_of(container: Container, stream: Any, frame: Any) -> VideoHeader:
     aspect = Fraction(stream.sample_aspect_ratio or 1)
     if orientation.transpose:
         width, height, aspect = height, width, 1 / aspect
+    hdr, dynamic = read_static(frame)
     mean, nominal = stream.average_rate, stream.guessed_rate or stream.base_rate
     return VideoHeader(
         width=width,
@@ -338,6 +391,8 @@ def header_of(container: Container, stream: Any, frame: Any) -> VideoHeader:
         duration_s=Fraction(container.duration, 1_000_000) if container.duration else None,
         is_variable_rate=bool(mean and nominal and abs(mean / nominal - 1) > Fraction(1, 100)),
         is_interlaced=frame.interlaced_frame,
+        hdr=hdr,
+        dynamic_hdr=dynamic,
     )
 
 

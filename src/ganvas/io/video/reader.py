@@ -14,9 +14,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ganvas.errors import UserError, need
+from ganvas.io.video.deinterlace import deinterlaced
 from ganvas.io.video.headers import (
+    WHOLE,
+    Cut,
     VideoHeader,
     counted,
+    decoder_for,
     ends_early,
     header_of,
     is_cut_off,
@@ -32,7 +36,7 @@ _ONE_PACKET_A_FRAME = frozenset({"h264", "hevc", "prores", "ffv1", "mjpeg", "dnx
 """Codecs of which each packet gives one frame, so that a packet without a frame is a missing frame."""
 
 
-def read_header(path: str | Path, count: bool = True, strict: bool = True) -> VideoHeader:
+def read_header(path: str | Path, count: bool = True, strict: bool = True, cut: Cut = WHOLE) -> VideoHeader:
     """Return what a video file is; `count` walks through all packets (decoding none) for exact numbers.
 
     Raises:
@@ -50,7 +54,7 @@ def read_header(path: str | Path, count: bool = True, strict: bool = True) -> Vi
         raise ends_early(Path(path), len(stamps), None)
     if strict and sound_is_short:
         raise UserError(f"{path} ends early: a part of its sound is missing", do="Copy or export it anew")
-    return counted(header, [stamp for stamp in stamps if stamp.is_shown])
+    return counted(header, [stamp for stamp in stamps if stamp.is_shown], cut)
 
 
 class Frame(NamedTuple):
@@ -69,14 +73,23 @@ class VideoReader:
 
     `start` is the number of the first frame to give; those before it are decoded and passed over, which is exact with
     every file. With `strict` off, frames that are missing or damaged are passed over and counted in `lost`.
+    A `cut` gives a part, numbered and timed as if it were the whole. `deinterlace` makes one frame of two fields.
 
     Raises:
         UserError: the file is no video; while iterating: a frame is missing, damaged or of another size.
     """
 
-    def __init__(self, path: str | Path, start: int = 0, strict: bool = True) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        start: int = 0,
+        strict: bool = True,
+        cut: Cut = WHOLE,
+        deinterlace: bool = False,
+    ) -> None:
         self.path = Path(path)
         self.start = start
+        self._cut = cut
         self.lost = 0
         self.frame_duration = 0
         """How long the frame last given is shown, in the time base; 0 when the file does not tell."""
@@ -85,9 +98,12 @@ class VideoReader:
         self._container = open_container(self.path)
         self._stream: Any = main_stream(self._container)
         self._stream.thread_type = "AUTO"
+        self._decoder = decoder_for(self._stream)
         self._missing = _Missing()
         self._packets = 0
         self._frames = self._decoded()
+        if deinterlace:
+            self._frames = deinterlaced(self._frames, self._stream.time_base)
         try:
             self._first = next(self._frames, None)
             if self._first is None:
@@ -118,12 +134,25 @@ class VideoReader:
         if first is None:
             return
         where = siting(self.header.codec)
-        for index, (pts, frame) in enumerate(self._stamped(first)):
+        for index, (pts, frame) in enumerate(self._kept(first)):
             if index < self.start:
                 continue
             self.frame_duration = int(frame.duration or 0)
             picture = to_picture(frame, self.header.colour, where)
             yield Frame(index, pts, self.header.orientation.apply(picture))
+
+    def _kept(self, first: Any) -> Iterator[tuple[int, Any]]:
+        """Yield the frames of the cut, with time stamps as if the first of them were the video's first."""
+        zero: int | None = None
+        shift: int | None = None
+        for pts, frame in self._stamped(first):
+            zero = pts if zero is None else zero
+            seconds = (pts - zero) * self.header.time_base
+            if self._cut.stop_s is not None and seconds >= self._cut.stop_s:
+                return
+            if self._cut.holds(seconds):
+                shift = pts - zero if shift is None else shift
+                yield pts - shift, frame
 
     def _stamped(self, first: Any) -> Iterator[tuple[int, Any]]:
         last: int | None = None
@@ -181,7 +210,7 @@ class VideoReader:
             if packet.size and not discarded and codec in _ONE_PACKET_A_FRAME:
                 self._missing.expect(packet.pts)
             try:
-                frames = packet.decode()
+                frames = self._decoder.decode(packet if packet.size else None) if self._decoder else packet.decode()
             except self._av.error.EOFError:
                 return
             except self._av.error.FFmpegError as error:

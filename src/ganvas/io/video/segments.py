@@ -26,7 +26,7 @@ from ganvas.errors import UserError, need
 from ganvas.io.runs import read_json, sha256, write_json
 from ganvas.io.video.codecs import Encoding, configure
 from ganvas.io.video.headers import VideoHeader, reason_of
-from ganvas.io.video.writer import EncodedPacket, VideoWriter, frame_for, times_of_decoding
+from ganvas.io.video.writer import EncodedPacket, VideoWriter, frame_for, hidden_beside, times_of_decoding
 
 _RECORD = struct.Struct("<qq?q")
 _EDGE_BYTES = 1 << 20
@@ -63,7 +63,7 @@ class Workroom:
     """
 
     def __init__(self, target: Path, identity: Mapping[str, Any], resume: bool = True) -> None:
-        self.folder = target.with_name(f".{target.name}.ganvas")
+        self.folder = hidden_beside(target, ".ganvas")
         self.started_anew = ""
         self._identity = json.loads(json.dumps(identity))
         try:

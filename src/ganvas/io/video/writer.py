@@ -6,6 +6,7 @@ Sound, subtitles and data are copied packet by packet, never encoded anew.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import math
 import os
@@ -42,6 +43,17 @@ class EncodedPacket(NamedTuple):
     is_keyframe: bool
 
 
+_LONGEST_NAME_BYTES = 255
+
+
+def hidden_beside(path: Path, suffix: str) -> Path:
+    """Return the name of unfinished work beside a file, however long the file's own name is."""
+    name = f".{path.name}{suffix}"
+    if len(os.fsencode(name)) > _LONGEST_NAME_BYTES:
+        name = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:32]}{suffix}"
+    return path.with_name(name)
+
+
 class VideoWriter:
     """A video file in the making, like a source but of any size: same rate, time base, colours, metadata.
 
@@ -64,16 +76,17 @@ class VideoWriter:
         sampling: str = "auto",
         audio_from: str | Path | None = None,
         overwrite: bool = False,
+        percent: int | None = None,
     ) -> None:
         self.path = Path(path)
         self.width, self.height = width or like.width, height or like.height
-        self.encoding = choose(self.path, like, self.width, self.height, codec, quality, bits, sampling)
+        self.encoding = choose(self.path, like, self.width, self.height, codec, quality, bits, sampling, percent)
         self.frames = 0
         self._like = like
         self._audio_from = None if audio_from is None else Path(audio_from)
         self._overwrite = overwrite
         check_target(self.path, overwrite, self._audio_from)
-        self._partial = self.path.with_name(f".{self.path.name}.partial")
+        self._partial = hidden_beside(self.path, ".partial")
         self._passengers: _Passengers | None = None
         self._last: int | None = None
         self._shown: deque[int] = deque()
@@ -171,7 +184,7 @@ class VideoWriter:
             self._stream.time_base = self._like.time_base
             self._container.metadata.update(self._like.metadata)
         if self._audio_from is not None:
-            self._passengers = _Passengers(self._audio_from, self._container, self.path)
+            self._passengers = _Passengers(self._audio_from, self._container, self.path, self._like)
         with self._telling():
             self._container.start_encoding()
 
@@ -221,7 +234,7 @@ def check_target(path: Path, overwrite: bool, source: Path | None = None) -> Non
     if source is not None and path.exists() and source.exists() and path.samefile(source):
         raise UserError(f"{path} is the source itself", do="Choose another name")
     if path.exists() and not overwrite:
-        raise UserError(f"{path} exists already", do="Choose another name, or allow overwriting")
+        raise UserError(f"{path} exists already", do="Choose another name, or give --overwrite")
 
 
 def frame_for(
@@ -270,16 +283,22 @@ def _container_options(format_: str, like: VideoHeader) -> dict[str, str]:
 class _Passengers:
     """The other streams of the source, copied into the container between the video's packets."""
 
-    def __init__(self, source: Path, target: Any, path: Path) -> None:
+    def __init__(self, source: Path, target: Any, path: Path, like: VideoHeader) -> None:
         self._source = open_container(source)
         self._target = target
+        self._begins, self._ends = like.begins_s, like.ends_s
+        main = main_stream(self._source)
+        self._zero = (main.start_time or 0) * main.time_base
         self._streams: dict[int, Any] = {}
         notes: list[str] = []
         try:
             for stream in self._source.streams:
                 self._add(stream, source, path, notes)
             if chapters := self._source.chapters():
-                target.set_chapters(chapters)
+                if self._is_part:
+                    notes.append("chapters are left out of a part")
+                else:
+                    target.set_chapters(chapters)
         except BaseException:
             self.close()
             raise
@@ -306,9 +325,24 @@ class _Passengers:
         if not self._streams:
             return
         streams = [stream for stream in self._source.streams if stream.index in self._streams]
-        for packet in self._source.demux(streams):
-            if packet.size and packet.dts is not None:
-                yield packet
+        av = need("av", extra="video")
+        # A damaged or cut file has sound up to where it ends; whether that is enough was decided with its pictures.
+        with contextlib.suppress(av.error.FFmpegError):
+            for packet in self._source.demux(streams):
+                if packet.size and packet.dts is not None and (not self._is_part or self._moved(packet)):
+                    yield packet
+
+    @property
+    def _is_part(self) -> bool:
+        return self._begins > 0 or self._ends is not None
+
+    def _moved(self, packet: Any) -> bool:
+        """Move a packet onto the part's clock, and tell whether it belongs to the part."""
+        seconds = packet.dts * packet.time_base - self._zero
+        shift = round(self._begins / packet.time_base)
+        packet.dts -= shift
+        packet.pts = None if packet.pts is None else packet.pts - shift
+        return seconds >= self._begins and (self._ends is None or seconds < self._ends)
 
     def board_until(self, seconds: Fraction) -> None:
         """Write all packets that come before a moment."""
