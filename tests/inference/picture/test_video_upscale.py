@@ -247,7 +247,7 @@ def test_two_processes_do_not_write_one_file(tmp_path, film):
 @pytest.mark.parametrize(
     ("name", "options", "told"),
     [
-        ("b.avi", {}, r"\.mp4, \.mov or \.mkv"),
+        ("b.avi", {}, r"\.mp4, \.mov, \.mkv or \.webm"),
         ("taken.mp4", {}, "exists already"),
         ("b.mp4", {"codec": "prores"}, "holds no prores"),
         ("b.mp4", {"segment_frames": 0}, "at least one frame"),

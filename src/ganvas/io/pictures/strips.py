@@ -389,9 +389,7 @@ def _check_place(path: Path, source: Path | None, overwrite: bool) -> None:
     if source is not None and source.exists() and path.samefile(source):
         raise UserError(f"Cannot write {path}", "It is the input itself", "Choose another name")
     if not overwrite:
-        raise UserError(
-            f"Cannot write {path}", "The file is there already", "Choose another name, or give --overwrite"
-        )
+        raise UserError(f"Cannot write {path}", "The file is there already", "Choose another name, or give --overwrite")
 
 
 def _give_name(temporary: Path, path: Path, overwrite: bool) -> None:
