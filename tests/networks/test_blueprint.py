@@ -10,7 +10,7 @@ import torch
 
 from ganvas import networks
 from ganvas.errors import UserError
-from ganvas.networks import blueprint
+from ganvas.networks import blueprint, rrdb
 from ganvas.protocol import Card
 
 SMALL = Card(network="rrdbnet", settings={"width": 8, "blocks": 2, "growth": 4})
@@ -67,3 +67,17 @@ def test_looking_at_shapes_leaves_chance_and_building_as_they_were():
     blueprint.shapes_of(lambda: {"": networks.build(SMALL)}, 100)
     assert torch.rand(3).equal(expected)
     assert next(networks.build(SMALL).parameters()).device.type == "cpu"
+
+
+def test_what_networks_cache_while_only_shapes_are_asked_for_is_real(monkeypatch):
+    rrdb._interpolation.cache_clear()
+    for card in (SMALL, Card(network="compact", settings={"width": 4, "convs": 1, "scale": 3, "base": "bilinear"})):
+        found = shapes_of_meta(card)
+        network = networks.build(card)
+        assert {key: tuple(value.shape) for key, value in network.state_dict().items()} == found
+        assert all(tensor.device.type == "cpu" for tensor in (*network.parameters(), *network.buffers()))
+        assert torch.isfinite(network(torch.zeros(1, 3, 8, 8))).all()
+
+
+def shapes_of_meta(card):
+    return blueprint.shapes_of(lambda: {"": networks.build(card)}, 1000)[""]

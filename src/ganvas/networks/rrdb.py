@@ -210,7 +210,8 @@ def base_kernel(scale: int, base: str) -> Tensor | None:
     if base == "nearest":
         return None
     # Enlarging an impulse shows them, by torch's own definition of the interpolation.
-    impulses = torch.eye(5, dtype=torch.float64).view(5, 1, 5, 1).expand(5, 1, 5, 5)
+    # On the processor whatever device networks are being built for: what is cached serves them all.
+    impulses = torch.eye(5, dtype=torch.float64, device="cpu").view(5, 1, 5, 1).expand(5, 1, 5, 5)
     rows = F.interpolate(impulses, scale_factor=(scale, 1), mode=base, align_corners=False)
     along = rows[:, 0, 2 * scale : 3 * scale, 2].T  # (scale, 5): place, pixel
     return torch.einsum("ay,bx->abyx", along, along).reshape(scale * scale, 1, 5, 5)

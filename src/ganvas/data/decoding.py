@@ -1,0 +1,102 @@
+"""Pictures decoded for training: as gray or RGB, within bounds of memory, the last used ones kept."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+
+from ganvas.errors import UserError
+from ganvas.io.pictures import images
+
+CACHE_BYTES = 1 << 30
+MOST_DECODED_BYTES = 1 << 30
+"""Memory that decoding one picture may take."""
+BACKDROP = 0.5
+"""What transparent pixels are laid over: neither black nor white, so that they add the weakest possible edges."""
+
+
+class PictureCache:
+    """Decoded pictures, those used last kept up to a number of bytes; for use by many threads at once."""
+
+    def __init__(self, limit_bytes: int = CACHE_BYTES) -> None:
+        self.limit_bytes = limit_bytes
+        self.held_bytes = 0
+        self._held: OrderedDict[Path, np.ndarray | UserError] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, path: Path) -> np.ndarray:
+        """Return a picture (H, W, 1 or 3) in its file's dtype.
+
+        Raises:
+            UserError: it cannot be decoded, or cannot be used as a colour picture.
+        """
+        with self._lock:
+            found = self._held.get(path)
+            if found is not None:
+                self._held.move_to_end(path)
+        if found is None:
+            # Two threads may decode the same picture at once: rare, and cheaper than making everyone wait.
+            try:
+                found = decode(path)
+            except UserError as error:
+                found = error
+            self._keep(path, found)
+        if isinstance(found, UserError):
+            # A new error each time: one that is kept would gather the traceback of every raise.
+            raise UserError(found.what, found.why, found.do)
+        return found
+
+    def _keep(self, path: Path, picture: np.ndarray | UserError) -> None:
+        with self._lock:
+            if path in self._held or _num_bytes(picture) > self.limit_bytes:
+                return
+            self._held[path] = picture
+            self.held_bytes += _num_bytes(picture)
+            while self.held_bytes > self.limit_bytes:
+                _, dropped = self._held.popitem(last=False)
+                self.held_bytes -= _num_bytes(dropped)
+
+
+def _num_bytes(picture: np.ndarray | UserError) -> int:
+    return picture.nbytes if isinstance(picture, np.ndarray) else 0
+
+
+def check_cost(path: Path, header: images.Header) -> None:
+    """Refuse a picture whose pixels take more memory than a picture to train on may: a small file can claim any size.
+
+    Raises:
+        UserError: it would; its size is named.
+    """
+    if (needed := images.decoded_bytes(header)) > MOST_DECODED_BYTES:
+        raise UserError(
+            f"{path} is too large",
+            f"{header.width} x {header.height} px would take {needed / 2**30:.1f} GB of memory",
+            f"Cut it into parts of at most {MOST_DECODED_BYTES / 2**30:.0f} GB",
+        )
+
+
+def decode(path: Path) -> np.ndarray:
+    """Return a picture as gray or RGB, (H, W, 1 or 3), in its file's dtype; transparency is laid over mid-gray.
+
+    Raises:
+        UserError: it cannot be decoded, has more than four channels, or holds values that are not finite.
+    """
+    check_cost(path, images.read_header(path))
+    picture, header = images.read(path)
+    channels = picture.shape[-1]
+    if channels > 4:
+        raise UserError(f"{path} is no colour picture", f"It has {channels} channels")
+    if picture.dtype.kind == "f" and not np.isfinite(picture).all():
+        raise UserError(f"{path} cannot be used", "Some of its values are not finite")
+    if channels in (1, 3):
+        return picture
+    colour, alpha = picture[..., :-1], picture[..., -1:]
+    opaque = np.iinfo(picture.dtype).max if picture.dtype.kind == "u" else 1
+    if (alpha == opaque).all():
+        return np.ascontiguousarray(colour)
+    alpha = alpha.astype(np.float32) / opaque
+    laid = (colour if header.associated_alpha else colour * alpha) + BACKDROP * opaque * (1 - alpha)
+    return (np.rint(laid) if picture.dtype.kind == "u" else laid).astype(picture.dtype)
