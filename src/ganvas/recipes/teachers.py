@@ -9,7 +9,8 @@ from torch import nn
 
 from ganvas.errors import UserError
 from ganvas.io.weights import files as weights
-from ganvas.networks import build
+from ganvas.io.weights.foreign import UnknownNetwork
+from ganvas.networks import build, others
 
 BUNDLED = Path(__file__).parents[1] / "weights"
 
@@ -27,15 +28,20 @@ def load_teacher(name: str, scale: int) -> nn.Module:
         UserError: no such weights, or they are of no upscaler of pictures by that scale.
     """
     bundled = BUNDLED / f"{name}.safetensors"
-    file = weights.read(bundled if bundled.is_file() else Path(name).expanduser())
-    card = file.card
+    try:
+        file = weights.read(bundled if bundled.is_file() else Path(name).expanduser())
+    except UnknownNetwork as unknown:
+        file, (network, card) = None, others.by_spandrel(unknown.tensors)
+    else:
+        card = file.card
     if card.input != "picture" or card.scale != scale or (card.channels_in, card.channels_out) != (3, 3):
         why = f"It is a {card.network} x{card.scale} of {card.channels_in} channels for {card.input}"
         raise UserError(f"{name} cannot teach", why, f"Name an upscaler x{scale} of colour pictures")
     if tuple(card.range) != (0.0, 1.0) or card.extra.get("resize_output", 1) != 1:
         raise UserError(f"{name} cannot teach", "It takes other values than [0, 1], or resizes what it makes")
-    # Building draws random numbers, which must not move those of the network that is taught.
-    with torch.random.fork_rng(devices=[]):
-        network = build(card)
-    network.load_state_dict(dict(file.tensors))
+    if file is not None:
+        # Building draws random numbers, which must not move those of the network that is taught.
+        with torch.random.fork_rng(devices=[]):
+            network = build(card)
+        network.load_state_dict(dict(file.tensors))
     return network.eval().requires_grad_(False)

@@ -64,6 +64,14 @@ def _convert(layout: Layout, tensors: Tensors, path: Path) -> Recognised:
     return Recognised(replace(card, origin=layout.name), renamed)
 
 
+class UnknownNetwork(UserError):
+    """A file holds tensors of a network that Ganvas does not know; another package may."""
+
+    def __init__(self, what: str, why: str = "", do: str = "", tensors: Tensors | None = None) -> None:
+        super().__init__(what, why, do)
+        self.tensors = tensors or {}
+
+
 def _unrecognised(path: Path, tensors: Tensors) -> UserError:
     if not tensors:
         return UserError(
@@ -71,7 +79,8 @@ def _unrecognised(path: Path, tensors: Tensors) -> UserError:
         )
     first = ", ".join(f"{key} {list(value.shape)}" for key, value in list(tensors.items())[:4])
     why = f"Its {len(tensors)} tensors begin with {first}"
-    return UserError(f"{path} holds a network that Ganvas does not know", why, f"Known layouts: {_layout_names()}")
+    do = f"Known layouts: {_layout_names()}"
+    return UnknownNetwork(f"{path} holds a network that Ganvas does not know", why, do, tensors)
 
 
 def _layout_names() -> str:
