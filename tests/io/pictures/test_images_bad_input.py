@@ -1,5 +1,6 @@
 """Broken and awkward picture files and places: each is one clear line, and nothing half-written stays behind."""
 
+import os
 import shutil
 import struct
 import subprocess
@@ -316,3 +317,17 @@ def test_files_folders_and_globs(tmp_path):
     ]
     (tmp_path / "empty").mkdir()
     assert names("empty") == ([], ["the folder holds no pictures"])
+
+
+@pytest.mark.parametrize(
+    "name", [b"b\xf6rg.png", b"b\xf6rg.jpg", b"x#1.tif", b"100%.exr", b"[1].webp", b"a" * 251 + b".jxl"]
+)
+def test_pictures_of_any_name(tmp_path, name):
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xe9t\xe9"))
+    folder.mkdir()
+    path = folder / os.fsdecode(name)
+    images.write(path, PICTURE)
+    back, header = images.read(path)
+    copy = images.write(folder / f"copy{path.suffix}", back, header)
+    assert header.width == PICTURE.shape[1] and images.read(copy)[0].shape == PICTURE.shape
+    assert sorted(folder.iterdir()) == sorted([path, copy])

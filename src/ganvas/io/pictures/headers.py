@@ -16,6 +16,7 @@ from ganvas.errors import UserError
 from ganvas.io.pictures import colour, decoders
 from ganvas.io.pictures.formats import READABLE, SUPPORTED, Signs, damaged, no_pixels, sniff
 from ganvas.io.pictures.metadata import readable
+from ganvas.io.pictures.paths import plain
 
 # The library refuses pictures of more than 32 GB unless told otherwise; read in strips they do no harm.
 oiio.attribute("limits:imagesize_MB", 1 << 30)
@@ -121,7 +122,7 @@ def open_input(path: Path, part: int = 0, raw: bool = False) -> oiio.ImageInput:
     config.attribute("oiio:UnassociatedAlpha", 1)
     if raw:
         config.attribute("oiio:RawColor", 1)
-    source = oiio.ImageInput.open(str(path), config)
+    source = oiio.ImageInput.open(plain(path), config)
     if source is None:
         raise damaged(path, oiio.geterror())
     if part and not source.seek_subimage(part, 0):

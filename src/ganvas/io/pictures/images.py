@@ -13,7 +13,8 @@ import numpy as np
 from ganvas.io.pictures.formats import FOREIGN, READABLE, WRITABLE
 from ganvas.io.pictures.headers import Header, decoded_bytes, read_header
 from ganvas.io.pictures.samples import adapt_header, format_for, from_float, premultiply, to_float, unpremultiply
-from ganvas.io.pictures.strips import WRITTEN_WHOLE, Reader, Writer
+from ganvas.io.pictures.strips import Reader
+from ganvas.io.pictures.writer import WRITTEN_WHOLE, Writer
 
 __all__ = [
     "READABLE",

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ganvas.io.pictures.boxes import put_boxes
+from ganvas.io.pictures.paths import plain, plain_beside
 
 READ = frozenset({"jpeg", "png", "tiff", "webp", "jpegxl", "psd", "jpeg2000", "heif", "avif"})
 """Formats whose metadata exiv2 reads."""
@@ -101,7 +102,7 @@ def read_records(path: Path | None, width: int, height: int) -> Records:
     if path is None:
         return Records(library.ExifData(), library.XmpData(), library.IptcData(), "")
     try:
-        image = library.ImageFactory.open(str(path))
+        image = library.ImageFactory.open(plain(path))
         image.readMetadata()
     except library.Exiv2Error as error:
         why = f"its EXIF, XMP and IPTC could not be read ({error.args[-1]})"
@@ -150,7 +151,7 @@ def write_records(path: Path, name: str, records: Records) -> tuple[str, ...]:
     library = _exiv2()
     notes: list[str] = []
     try:
-        image = library.ImageFactory.open(str(path))
+        image = library.ImageFactory.open(plain_beside(path))
         image.readMetadata()
         exif = image.exifData()
         for datum in records.exif:

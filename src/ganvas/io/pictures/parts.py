@@ -12,6 +12,7 @@ import numpy as np
 
 from ganvas.errors import UserError, need
 from ganvas.io.pictures.formats import damaged
+from ganvas.io.pictures.paths import plain, plain_beside
 
 EXTRA = "pictures"
 
@@ -54,7 +55,7 @@ def read_parts(path: str | Path) -> list[Part]:
     exr = need("OpenEXR", EXTRA)
     path = Path(path)
     try:
-        with exr.File(str(path), separate_channels=True) as file:
+        with exr.File(plain(path), separate_channels=True) as file:
             for number, part in enumerate(file.parts, start=1):
                 if part.type() in (exr.Storage.deepscanline, exr.Storage.deeptile):
                     why = f"Part {number} holds deep data (lists of samples in each pixel)"
@@ -80,7 +81,7 @@ def write_parts(path: str | Path, parts: Sequence[Part], overwrite: bool = False
     temporary = path.parent / f".ganvas-{secrets.token_hex(6)}.part"
     made = [exr.Part(_header(part), {n: np.ascontiguousarray(p) for n, p in part.channels.items()}) for part in parts]
     try:
-        exr.File(made).write(str(temporary))
+        exr.File(made).write(plain_beside(temporary))
         temporary.replace(path)
     except (RuntimeError, ValueError, OSError) as error:
         raise UserError(f"Cannot write {path}", f"The encoder failed ({error})", "Nothing was left behind") from error

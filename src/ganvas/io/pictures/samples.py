@@ -161,7 +161,8 @@ def adapt_header(header: Header, path: str | Path, allow_loss: bool = False) -> 
 
 def is_carried(header: Header, target: str) -> bool:
     """Tell whether a picture's EXIF, XMP and IPTC go to a format by exiv2, and not as OpenImageIO understands them."""
-    carried = target in carrying.WRITTEN or target == "avif"
+    # exiv2 takes the second page of a TIFF for the thumbnail of the first.
+    carried = (target in carrying.WRITTEN or target == "avif") and not (target == "tiff" and header.frames > 1)
     return carried and carrying.is_available() and header.path is not None and header.path.is_file()
 
 
