@@ -139,7 +139,7 @@ def test_gaps_missing_frames_and_empty_folders(root, tmp_path):
     for role in ("frames", "labels", "instances", "flow", "occlusion"):
         for path in (root / "clip_001" / role).glob("000005.*"):
             path.unlink()
-    with pytest.raises(UserError, match=r"clip_001 lacks the frames 5.*gaps"):
+    with pytest.raises(UserError, match=r"clip_001 lacks the frames 5.*flow"):
         sequences.find_clips(root)
     with pytest.raises(UserError, match="no sequences"):
         sequences.find_clips(tmp_path)

@@ -25,6 +25,7 @@ from ganvas.data.labels import boundaries, one_hot
 from ganvas.data.sequences import Clip, find_clips, require_one_size
 from ganvas.data.stills import Still
 from ganvas.errors import UserError
+from ganvas.io.labels import legends
 from ganvas.io.labels.legends import Label, read_legend
 from ganvas.io.labels.maps import check_ids, read_instance_map, read_label_map
 from ganvas.io.pictures import images
@@ -42,6 +43,32 @@ PLACES = 1 << 20
 Planes = dict[str, Tensor]
 """`label_map` and `instance_map` (T, 1, H, W) int64, or `condition` (T, 3, H, W); `picture` (T, 3, H, W) in [0, 1];
 `flow` (T, 2, H, W) to the frame before, in pixels, and `trust` (T, 1, H, W), 1 where that is known."""
+
+
+class ClipReport:
+    """Which sequences are used, and what is to be told of them."""
+
+    def __init__(self, found: Sequence[Clip]) -> None:
+        used = [clip for clip in found if len(clip) > 1]
+        passed_over = [clip.name for clip in found if len(clip) < 2]
+        self.notes = [note for clip in used for note in clip.notes]
+        if passed_over:
+            names = ", ".join(passed_over[:8]) + (" ..." if len(passed_over) > 8 else "")
+            self.notes.append(f"{len(passed_over)} sequences of one frame are passed over: {names}")
+        for role in ("instances", "labels"):
+            lacking = [clip.name for clip in used if role not in clip.files]
+            if lacking and len(lacking) < len(used):
+                self.notes.append(
+                    f"The {role} are left aside: {len(lacking)} sequences lack them, such as {lacking[0]}"
+                )
+        lengths = sorted(map(len, used))
+        self.summary = f"{len(used)} sequences of {lengths[0]} to {lengths[-1]} frames" if used else ""
+
+    @property
+    def text(self) -> str:
+        """A summary, with the first ten of the notes."""
+        more = [f"  and {len(self.notes) - 10} more"] if len(self.notes) > 10 else []
+        return "\n".join([self.summary, *(f"  {note}" for note in self.notes[:10]), *more])
 
 
 class Clips(Source):
@@ -76,7 +103,12 @@ class Clips(Source):
         Raises:
             UserError: anything is missing or does not fit.
         """
-        self.clips = find_clips(folder, needs=("frames",))
+        found = find_clips(folder, needs=("frames",), cut_at_gaps=True)
+        self.clips = [clip for clip in found if len(clip) > 1]
+        if not self.clips:
+            why = f"Each of its {len(found)} sequences has one frame"
+            raise UserError(f"{folder} holds no sequences to train on", why, "Number the frames of a sequence 0, 1 ...")
+        self.report = ClipReport(found)
         still = [clip.name for clip in self.clips if not {"flow", "flow_back"} & clip.files.keys()]
         if flow_from == "exact" and still:
             why = "Exact flow was asked for, and it has no folder flow nor flow_back"
@@ -184,8 +216,8 @@ class Clips(Source):
 
 def find_legend(folder: Path) -> tuple[Label, ...]:
     """Return the legend of a set of sequences, empty where there is none."""
-    places = (folder / "legend.json", *sorted(folder.glob("*/legend.json")))
-    found = next((path for path in places if path.is_file()), None)
+    below = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    found = legends.find_legend([folder, *below, folder.parent])
     return read_legend(found) if found else ()
 
 

@@ -367,9 +367,13 @@ def _choose_phase(found: Scenes) -> None:
 def listed(role: str, folder: Path, ends: tuple[str, ...] | None = None) -> list[Path]:
     """Return the pictures of a folder that can play a role: of several maps of one picture those that hold every id."""
     paths, _ = images.find_pictures([folder], recursive=ends is None)
-    paths = [path for path in paths if ends is None or path.suffix.lower() in ends]
+    return preferred(role, [path for path in paths if ends is None or path.suffix.lower() in ends])
+
+
+def preferred(role: str, paths: Sequence[Path]) -> list[Path]:
+    """Return of several maps of one picture, told by their endings, those that hold every id."""
     kinds = ([path for path in paths if path.stem.endswith(ending)] for ending in _PREFERRED.get(role, ()))
-    return next(filter(None, kinds), paths)
+    return next(filter(None, kinds), list(paths))
 
 
 def by_name(paths: Sequence[Path], folder: Path, unpaired: dict[str, str] | None = None) -> dict[str, Path]:

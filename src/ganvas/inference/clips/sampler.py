@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from ganvas import device as machine
+from ganvas.data import label_layouts
 from ganvas.data.clips import as_tensors, condition_of, find_legend, read_condition, read_moves
 from ganvas.data.films import VIDEOS, Film
 from ganvas.data.pictures import decode
@@ -60,6 +61,8 @@ class ClipOptions:
     """Share of the hallucinated picture in what is fed back; a little holds long clips from drifting."""
     repaint: float = 0.0
     """Added to the logits of the mask: above 0 more is painted anew, which is sharper and less steady."""
+    instances: str = ""
+    """Folder or video of instance maps, where they do not lie beside the labels."""
     fps: Fraction = Fraction(24)
     bits: int = 8
     """Of the pictures written and fed back: 8; 10 in a video or 16 in frames."""
@@ -84,6 +87,8 @@ class ClipReport:
     drift: tuple[float, ...]
     """For each frame made now how far it is from the hallucinated picture, which knows no past: mean |difference|."""
     notes: tuple[str, ...] = ()
+    error: str = ""
+    """Empty when all went well."""
 
 
 class Made(NamedTuple):
@@ -256,21 +261,79 @@ def generate_clip(
     Raises:
         UserError: the folder, the model, the first frame or the target do not go together.
     """
-    begun = time.monotonic()
-    clips = find_clips(labels, size_px=_size_of(model))
+    clips = find_sequences(model, labels, options.instances)
     if len(clips) > 1:
         names = ", ".join(clip.name for clip in clips[:6])
         raise UserError(f"{labels} holds {len(clips)} sequences", f"A clip is made of one: {names}", "Name its folder")
-    sampler = ClipSampler(model, clips[0], options, find_legend(Path(labels)))
-    target = Path(out)
+    return _generate(model, clips[0], labels, Path(out), options, progress)
+
+
+NAME = "{name}"
+"""Stands in an output for the name of each sequence."""
+
+
+def generate_clips(
+    model: str | Path, labels: str | Path, out: str | Path, options: ClipOptions, progress: Progress = lambda *_: None
+) -> Iterator[ClipReport]:
+    """Make a clip from each sequence of a folder; of several, what is wrong with one stops none of the others.
+
+    Several go into folders of their names below `out`, or where its `{name}` says: clips/{name}.mp4.
+
+    Raises:
+        UserError: something is wrong with the only one, or several are to go into one file.
+    """
+    clips = find_sequences(model, labels, options.instances)
+    if len(clips) == 1:
+        yield _generate(model, clips[0], labels, Path(str(out).replace(NAME, clips[0].name)), options, progress)
+        return
+    pattern = str(out) if NAME in str(out) else str(Path(out) / NAME)
+    if NAME not in str(out) and Path(out).suffix:
+        why = f"{labels} holds {len(clips)} sequences"
+        do = f"Give a folder, or {Path(out).with_name(NAME + Path(out).suffix)}"
+        raise UserError(f"{out} is one clip", why, do)
+    for clip in clips:
+        target = Path(pattern.replace(NAME, clip.name))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield _generate(model, clip, labels, target, options, progress)
+        except UserError as error:
+            yield ClipReport(str(target), len(clip), 0, 0, 0, 0.0, (), error=f"{clip.name}: {error}")
+
+
+def find_sequences(model: str | Path, labels: str | Path, instances: str | Path = "") -> list[Clip]:
+    """Return the sequences of a folder, of a video, or of a plain folder of numbered maps, as a model wants them.
+
+    Raises:
+        UserError: there are none.
+    """
+    path, extra = Path(labels), weights.read_card(resolve(model)).extra
+    role = "labels" if extra.get("num_labels", 1) else "conditions"
+    named = {"instances": Path(instances)} if instances else {}
+    for place in named.values():
+        if not place.exists():
+            raise UserError(f"{place} does not exist", do="Name the folder or video of the instance maps")
+    if path.is_file():
+        if path.suffix.lower() not in VIDEOS:
+            raise UserError(f"{path} is no video", do=f"Give a folder of maps, or one of {', '.join(VIDEOS)}")
+        named = {role: path, **named}
+    elif path.is_dir() and not any(child.is_dir() for child in path.iterdir()) and images.find_pictures([path])[0]:
+        beside = label_layouts.beside_maps(path)
+        named = {role: path, **({"instances": beside["instances"]} if "instances" in beside else {}), **named}
+    return find_clips(path, size_px=_size_of(model), named=named)
+
+
+def _generate(
+    model: str | Path, clip: Clip, labels: str | Path, target: Path, options: ClipOptions, progress: Progress
+) -> ClipReport:
+    begun = time.monotonic()
+    sampler = ClipSampler(model, clip, options, find_legend(Path(labels)))
     if target.suffix.lower() in VIDEOS:
         drift, resumed, notes = _into_video(sampler, target, progress)
     else:
         drift, resumed, notes = _into_frames(sampler, target, _identity(sampler, model, labels), progress)
     seconds = time.monotonic() - begun
-    return ClipReport(
-        str(target), len(clips[0]), resumed, sampler.width, sampler.height, seconds, tuple(drift), notes
-    )  # fmt: skip
+    notes = (*clip.notes, *notes)
+    return ClipReport(str(target), len(clip), resumed, sampler.width, sampler.height, seconds, tuple(drift), notes)
 
 
 def _size_of(model: str | Path) -> tuple[int, int] | None:
@@ -327,5 +390,5 @@ def _identity(sampler: ClipSampler, model: str | Path, labels: str | Path) -> di
         "model": str(resolve(model)), "origin": sampler.card.origin, "labels": str(Path(labels).resolve()),
         "frames": len(sampler.clip), "first": options.first, "seed": options.seed, "style": options.style,
         "restyle": list(options.restyle), "anchor": options.anchor, "repaint": options.repaint,
-        "painter": options.painter, "bits": options.bits,
+        "painter": options.painter, "bits": options.bits, "instances": options.instances,
     }  # fmt: skip
