@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ganvas.drawn.shapes import CLASSES, Shapes
 from ganvas.protocol import Context, Networks
 from ganvas.recipes.biggan import PREVIEW, Batch, BigGAN
+from ganvas.training import networks
 
 PICTURES = 2048
 
@@ -50,7 +51,7 @@ def main() -> None:
     """Print both differences for some ways to cut the batch."""
     torch.manual_seed(0)
     recipe = BigGAN(replace(PREVIEW, num_classes=len(CLASSES), attention_px=16, orthogonal_weight=1e-4))
-    nets = recipe.networks()
+    nets = networks.fresh(recipe)
     held_still(nets)
     source = Shapes(PREVIEW.size_px, PICTURES // len(CLASSES) + 1)
     places = torch.randperm(len(source))[:PICTURES].tolist()

@@ -31,7 +31,7 @@ from ganvas.experiments import compare
 from ganvas.inference.seeds.sampler import SeedSampler, Truncation
 from ganvas.metrics.distribution import squared_mmd
 from ganvas.recipes.biggan import PREVIEW, BigGAN
-from ganvas.training import step
+from ganvas.training import networks, step
 from ganvas.training.trainer import Plan, Trainer
 
 SIZE_PX = 32
@@ -117,7 +117,7 @@ def print_costs(planned: dict[str, dict[str, Any]]) -> None:
         whole_row = {**changes, "attention_px": 16, "num_classes": len(CLASSES)}
         chosen = replace(PREVIEW, **whole_row, threads=1, workers=0, sentinel="off")
         plan = Plan("biggan", BigGAN(chosen), Shapes(SIZE_PX, 30), None)
-        nets = plan.recipe.networks()
+        nets = networks.fresh(plan.recipe)
         sizes = [sum(value.numel() for value in nets[side].parameters()) for side in ("generator", "discriminator")]
         print(f"| {name} | {sizes[0]:,} | {sizes[1]:,} | {cost(plan):.1f} |", flush=True)
 

@@ -157,6 +157,8 @@ for line in json.load(sys.stdin):
     code = cli.main(line)
     print(f"# exit {code}, {time.perf_counter() - begun:.1f} s", flush=True)
 """
+SHOWN = 12
+"""Differences of a run that are printed."""
 TIMES = ("seconds_a_step", "images_a_second", "memory_mb")
 """What no two runs share."""
 
@@ -204,7 +206,7 @@ def compare_runs(desks: list[Path]) -> Iterator[str]:
         if any(there):
             found = list(compare_run(runs)) if all(there) else ["one of the two has no such run"]
             print(f"{name}: {'equal' if not found else f'{len(found)} differences'}", flush=True)
-            yield from (f"{name}: {text}" for text in found)
+            yield from (f"{name}: {text}" for text in found[:SHOWN])
 
 
 def compare_run(runs: list[Path]) -> Iterator[str]:

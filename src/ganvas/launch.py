@@ -135,18 +135,20 @@ def _plan(order: Order, fresh: bool) -> trainer.Plan:
     if not settings.data:
         raise UserError("There is nothing to train on", do="Give a folder by --data")
     recipe = base.find(order.recipe)(settings)
-    source, val = recipe.source(settings.data), None
+    train, val = recipe.source(settings.data), None
     if settings.val:
         fraction = _fraction(settings.val)
-        source, val = split(source, fraction, settings.seed) if fraction else (source, recipe.source(settings.val))
+        train, val = (
+            split(train, fraction, settings.seed) if fraction else (train, recipe.held_out(settings.val, train))
+        )
     init: dict[str, Mapping[str, Any]] = {}
     for item in order.init if fresh else ():
         network, _, file = item.rpartition("=")
         init[network or "generator"] = _starting_weights(resolve(file), network or "generator")
-    examination = doctor.examine(source)
+    examination = doctor.examine(train)
     examination.require_healthy(settings.data)
     findings = tuple(examination.findings)
-    return trainer.Plan(order.recipe, recipe, source, val, init, order.init, order.freeze, findings)
+    return trainer.Plan(order.recipe, recipe, train, val, init, order.init, order.freeze, findings)
 
 
 def _starting_weights(path: Path, network: str) -> Mapping[str, Any]:

@@ -5,9 +5,10 @@ Types only: nothing here computes.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -23,8 +24,9 @@ Carry: TypeAlias = dict[str, Any]
 class Ledger(dict[str, Tensor]):
     """The weighted scalar losses of a turn by name, which the loop sums and logs.
 
-    `observed` holds what is only logged and watched, never summed: the margin of the discriminator's scores
-    (`margin`), the spread of the fakes and of the reals over the batch (`fake_spread`, `real_spread`).
+    `observed` holds what is only logged and watched, never summed. The engine itself adds the margin of the
+    discriminator's scores (`margin`) where an `AdversarialLoss` compared them, and the spread of the fakes and of the
+    reals over the batch (`fake_spread`, `real_spread`).
     """
 
     def __init__(self, losses: Mapping[str, Tensor] | None = None) -> None:
@@ -205,65 +207,99 @@ class Card:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-@runtime_checkable
-class Recipe(Protocol):
-    """One published method: built from its settings, it tells the loop what to train and with which losses."""
+class Recipe(ABC):
+    """One published method: built from its settings, it tells the loop what to train and with which losses.
+
+    The engine asks in this order: `source`, `held_out`, `prepare`, then everything else. A recipe that lacks an
+    abstract part is refused by name before any data are read.
+    """
 
     Settings: ClassVar[type]
+    """A frozen dataclass that extends `ganvas.settings.Training`."""
     PRESETS: ClassVar[Mapping[str, Any]]
+    """Settings by name; `laptop` or `preview`, and `paper`, are chosen by themselves."""
     settings: Any
 
-    def __init__(self, settings: Any) -> None: ...
+    def __init__(self, settings: Any) -> None:
+        self.settings = settings
 
-    def stages(self) -> Sequence[Stage]:
-        """Return the stages in order."""
-        ...
+    # Data
 
-    def networks(self) -> Networks:
-        """Return freshly initialised networks; the loop has seeded the global generator."""
-        ...
-
+    @abstractmethod
     def source(self, path: str) -> Source:
         """Return the samples of a folder."""
-        ...
 
+    def held_out(self, path: str, train: Source) -> Source:
+        """Return the samples of a validation folder, read as the training data were: with their classes, say."""
+        return self.source(path)
+
+    def prepare(self, train: Source) -> None:
+        """Learn what stages and cards need of the data; called once, with the training split, before either."""
+
+    @abstractmethod
     def batch(self, raw: dict[str, Tensor], context: Context) -> Any:
         """Turn collated samples, already on the device, into this recipe's batch type."""
-        ...
 
+    # What is trained
+
+    @abstractmethod
+    def stages(self) -> Sequence[Stage]:
+        """Return the stages in order."""
+
+    @abstractmethod
+    def card(self) -> Card:
+        """Return the card of the generator."""
+
+    def cards(self) -> Mapping[str, Card]:
+        """Return the card of every network by name, in the order in which the engine builds them."""
+        return {"generator": self.card()}
+
+    def networks(self) -> Mapping[str, nn.Module]:
+        """Return networks that no card can build, fresh: of your own classes, or initialised in a way of their own.
+
+        The engine has seeded the global generator, and builds the other networks of `cards` itself.
+        """
+        return {}
+
+    def fixed(self) -> Mapping[str, nn.Module]:
+        """Return networks that nothing trains, such as the features of a perceptual loss.
+
+        The engine moves them once and hands them to every part as `nets.NAME`; no checkpoint holds them.
+        """
+        return {}
+
+    # One step
+
+    @abstractmethod
     def forward(self, nets: Networks, batch: Any, carry: Carry, context: Context) -> tuple[Outputs, Carry]:
-        """Run the generator once; return what it made and the carry for the next step.
+        """Run the generator once; return its outputs and the carry for the next step.
 
         It uses no network that a discriminator-side turn trains, so that one call serves both sides of a step.
         """
-        ...
 
     def discriminator_losses(
         self, nets: Networks, batch: Any, outputs: Outputs, carry: Carry, context: Context
     ) -> Ledger:
-        """Return the weighted losses of the discriminator's turn; `outputs` are detached."""
-        ...
+        """Return the weighted losses of the discriminator's turn; `outputs` are detached.
 
+        Needed where a stage has such a turn.
+        """
+        raise NotImplementedError
+
+    @abstractmethod
     def generator_losses(self, nets: Networks, batch: Any, outputs: Outputs, carry: Carry, context: Context) -> Ledger:
         """Return the weighted losses of the generator's turn."""
-        ...
 
+    # What is shown
+
+    @abstractmethod
     def sample(self, nets: Networks, batch: Any, context: Context) -> Tensor:
         """Return a preview strip for each sample of a fixed batch: (B, 3, H, W) in [0, 1]."""
-        ...
 
     def score(self, nets: Networks, source: Source, context: Context) -> dict[str, float]:
         """Return validation scores of the averaged networks; the first, higher is better, chooses the best."""
-        ...
-
-    def card(self) -> Card:
-        """Return the card of the weights that this recipe trains; asked for after `source`: it may tell of the data."""
-        ...
+        return {}
 
     def notices(self) -> Sequence[str]:
         """Return what the user should read once before the first step."""
         return []
-
-    def cards(self) -> Mapping[str, Card]:
-        """Return by network name the cards of further networks that are of use after training, such as an encoder."""
-        return {}

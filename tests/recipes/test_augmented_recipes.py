@@ -9,6 +9,7 @@ import pytest
 import test_biggan_recipe
 import test_relativistic
 import torch
+from assembled import networks_of
 
 from ganvas.errors import UserError
 from ganvas.io import runs
@@ -39,7 +40,7 @@ def turns(name, augmentation):
     module = MODULES[name]
     recipe = type(module.plan().recipe)(replace(TINY[name], augmentation=augmentation))
     judge = Remembering()
-    nets = recipe.networks()
+    nets = networks_of(recipe)
     nets["discriminator"] = judge
     random = torch.Generator().manual_seed(0)
     real = torch.rand(4, 3, 32, 32, generator=random) * 2 - 1

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from ganvas.drawn.shapes import Shapes
+from ganvas.networks import build
 from ganvas.recipes.biggan import PREVIEW, BigGAN
 from ganvas.training import step
 from ganvas.training.trainer import Plan, Trainer
@@ -24,10 +25,7 @@ class Unrolled(BigGAN):
     """The recipe in float64, with noise that follows from the pictures and not from the rank."""
 
     def networks(self):
-        nets = super().networks()
-        for net in nets.values():
-            net.double()
-        return nets
+        return {name: build(card).double() for name, card in self.cards().items()}
 
     def batch(self, raw, context):
         made = super().batch(raw, context)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from assembled import networks_of
 
 from ganvas import launch
 from ganvas.drawn import photograph
@@ -53,8 +54,9 @@ def plan(footage, **changes: Any):
 def prepared(footage, **changes: Any):
     recipe = ReverseMatchmove(settings(footage, **changes))
     source = recipe.source(str(footage))
+    recipe.prepare(source)
     torch.manual_seed(0)
-    nets = recipe.networks()
+    nets = networks_of(recipe)
     raw = [source.sample(place, np.random.default_rng(place)) for place in range(2)]
     return recipe, nets, {key: torch.stack([sample[key] for sample in raw]) for key in raw[0]}
 
@@ -210,8 +212,9 @@ def test_scores_are_those_of_a_plain_comparison(footage):
     recipe = ReverseMatchmove(settings(footage))
     whole = recipe.source(str(footage))
     train, held = whole.subset([0, 1, 2, 3, 4, 5, 6, 7, 8]), whole.subset([9, 10, 11])
+    recipe.prepare(train)
     torch.manual_seed(0)
-    nets = recipe.networks()
+    nets = networks_of(recipe)
     nets.generator.eval()
     with torch.no_grad():
         scores = recipe.score(nets, held, context(recipe))
@@ -252,4 +255,4 @@ def test_a_photograph_itself_is_footage(footage):
 )
 def test_what_cannot_work_is_refused_before_the_first_step(changes, text, footage):
     with pytest.raises(UserError, match=text):
-        ReverseMatchmove(settings(footage, **changes)).networks()
+        networks_of(ReverseMatchmove(settings(footage, **changes)))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from assembled import networks_of
 from PIL import Image
 from torch import Tensor
 
@@ -101,7 +102,7 @@ def test_the_paper_preset_holds_the_seeds_values(name: str) -> None:
 
 def test_the_seeds_networks_have_the_published_sizes() -> None:
     with torch.device("meta"):
-        nets = SuperResolvingUNets(PAPER).networks()
+        nets = networks_of(SuperResolvingUNets(PAPER))
         verdict = nets.discriminator(torch.empty(1, 3, 128, 128))
     assert sum(p.numel() for p in nets.generator.parameters()) == 17_727_619
     # Five by five scores; 2,763,776 weights, to which ours adds the biases of the five convolutions.
@@ -138,7 +139,7 @@ def plain_losses(style: str, nets: Any, batch: Batch, fake: Tensor) -> float:
 def test_losses_are_content_plus_lambda_times_style(style: str) -> None:
     torch.manual_seed(0)
     recipe = SuperResolvingUNets(tiny(style=style, style_weight=0.3, content_weight=2.0))
-    nets, batch, now = recipe.networks(), batch_of(recipe), context(recipe)
+    nets, batch, now = networks_of(recipe), batch_of(recipe), context(recipe)
     outputs, _ = recipe.forward(nets, batch, {}, now)
     ledger = recipe.generator_losses(nets, batch, outputs, {}, now)
     fake = outputs["fake"].detach()
@@ -152,7 +153,7 @@ def test_losses_are_content_plus_lambda_times_style(style: str) -> None:
 def test_the_discriminators_loss_is_least_squares() -> None:
     torch.manual_seed(0)
     recipe = SuperResolvingUNets(tiny())
-    nets, batch, now = recipe.networks(), batch_of(recipe), context(recipe)
+    nets, batch, now = networks_of(recipe), batch_of(recipe), context(recipe)
     outputs, _ = recipe.forward(nets, batch, {}, now)
     found = recipe.discriminator_losses(nets, batch, {"fake": outputs["fake"].detach()}, {}, now)["gan"]
     with torch.no_grad():
@@ -162,7 +163,7 @@ def test_the_discriminators_loss_is_least_squares() -> None:
 
 def test_content_fades_only_while_the_discriminator_is_healthy_and_comes_back() -> None:
     recipe = SuperResolvingUNets(tiny(content_off_step=2, content_fade_steps=4))
-    nets, batch = recipe.networks(), batch_of(recipe)
+    nets, batch = networks_of(recipe), batch_of(recipe)
     carry: dict[str, Any] = {}
     shares = []
     for step, health in enumerate([True, True, True, True, False, True, True, True, True]):
@@ -177,7 +178,7 @@ def test_content_fades_only_while_the_discriminator_is_healthy_and_comes_back() 
 def test_from_the_second_doubling_on_half_the_inputs_are_the_networks_own() -> None:
     torch.manual_seed(0)
     recipe = SuperResolvingUNets(tiny(iterations=2, low_px=16, style="none"))
-    nets = recipe.networks()
+    nets = networks_of(recipe)
     assert batch_of(recipe, 0).lower is None
     batch = batch_of(recipe, 1, number=4)
     assert batch.lower is not None and batch.lower.shape == (2, 3, 16, 16)
@@ -210,7 +211,7 @@ def test_conditions_reach_both_networks(tmp_path: Path, pictures: Path) -> None:
     batch, now = recipe.batch(raw, context(recipe)), context(recipe)
     assert batch.condition.shape == (3, 3, 32, 32)
     assert torch.equal(batch.condition.sum(1), torch.ones(3, 32, 32))
-    nets = recipe.networks()
+    nets = networks_of(recipe)
     outputs, _ = recipe.forward(nets, batch, {}, now)
     recipe.generator_losses(nets, batch, outputs, {}, now)
     recipe.discriminator_losses(nets, batch, outputs, {}, now)
@@ -226,7 +227,7 @@ def test_classes_are_the_names_of_folders(tmp_path: Path) -> None:
     assert classes == {"ants/0.png": 0, "ants/1.png": 0, "bees/0.png": 1}
     raw = {"high": torch.rand(2, 3, 32, 32), "class": torch.tensor([1, 0])}
     assert recipe.batch(raw, context(recipe)).condition[:, :, 0, 0].tolist() == [[0, 1], [1, 0]]
-    assert "psnr_y" in recipe.score(recipe.networks(), source, context(recipe))
+    assert "psnr_y" in recipe.score(networks_of(recipe), source, context(recipe))
     with pytest.raises(UserError, match="3 classes"):
         SuperResolvingUNets(tiny(num_classes=3)).source(str(tmp_path / "data"))
 
@@ -262,7 +263,7 @@ def test_a_stopped_and_resumed_run_is_bit_equal(tmp_path: Path, pictures: Path, 
 def test_the_gain_that_training_finds_is_used_and_gives_the_truths_finest_octave(tmp_path: Path) -> None:
     torch.manual_seed(0)
     recipe = SuperResolvingUNets(tiny(detail=0.0, style="none"))
-    net, high = recipe.networks().generator, enlarged(torch.randn(2, 3, 40, 40), 2)[..., :64, :64] * 0.2
+    net, high = networks_of(recipe).generator, enlarged(torch.randn(2, 3, 40, 40), 2)[..., :64, :64] * 0.2
     low = lowered(high * 0.5 + 0.5, 2) * 2 - 1
     enlargement.calibrate(net, low, high)
     found = float(net.gain())  # pyright: ignore[reportCallIssue]
@@ -288,7 +289,7 @@ def test_the_autoencoder_gives_back_its_own_size(pictures: Path) -> None:
     recipe = SuperResolvingUNets(tiny(scale=1, style="none"))
     batch = batch_of(recipe)
     assert torch.equal(batch.low, batch.high)
-    assert recipe.networks().generator(batch.low).shape == batch.high.shape
+    assert networks_of(recipe).generator(batch.low).shape == batch.high.shape
 
 
 def test_low_pictures_may_come_from_a_folder_of_their_own(tmp_path: Path, pictures: Path) -> None:
@@ -326,5 +327,5 @@ def test_impossible_settings_are_refused_before_training(changes: dict[str, Any]
 def test_every_preset_can_be_built() -> None:
     for settings in SuperResolvingUNets.PRESETS.values():
         with torch.device("meta"):
-            SuperResolvingUNets(settings).networks()
+            networks_of(SuperResolvingUNets(settings))
     assert SuperResolvingUNets(replace(PREVIEW, style="salimans")).stages()

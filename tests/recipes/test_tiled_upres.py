@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from assembled import networks_of
 from torch import Tensor
 
 import ganvas
@@ -39,7 +40,7 @@ def scene(settings: Settings) -> tuple[TiledUpres, Any, Batch, dict[str, Tensor]
     torch.manual_seed(0)
     recipe = TiledUpres(settings)
     batch = Batch(torch.rand(2, 4, 32, 32) * 2 - 1, torch.rand(2, 3, 64, 64) * 2 - 1)
-    nets = recipe.networks()
+    nets = networks_of(recipe)
     outputs, _ = recipe.forward(nets, batch, {}, context(recipe))
     return recipe, nets, batch, outputs
 
@@ -155,7 +156,7 @@ def test_training_learns_low_tiles(tmp_path: Path, faces: Path) -> None:
 def test_the_score_tells_psnr_low_l1_and_detail(faces: Path) -> None:
     recipe = TiledUpres(tiny(base="bicubic"))
     source = recipe.source(str(faces))
-    nets = recipe.networks()
+    nets = networks_of(recipe)
     torch.nn.init.zeros_(nets.generator.last.weight)  # pyright: ignore[reportArgumentType]
     with torch.no_grad():
         found = recipe.score(nets, source, context(recipe))

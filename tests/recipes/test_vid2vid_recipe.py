@@ -12,6 +12,7 @@ import clip_ranks
 import numpy as np
 import pytest
 import torch
+from assembled import networks_of
 from drawn_clips import draw_clip
 from tiny_runs import assert_same_bits, last
 
@@ -65,7 +66,7 @@ def a_step(data, indices=(0, 1), **changes):
     """Return recipe, networks, batch, context and what the first step makes."""
     recipe, source = recipe_of(data, **changes)
     torch.manual_seed(0)
-    nets = recipe.networks()
+    nets = networks_of(recipe)
     for parameter in nets.generator.parameters():
         parameter.data.mul_(5)
     raw = {"window": torch.stack([source.sample(i, np.random.default_rng(i))["window"] for i in indices])}
@@ -375,7 +376,7 @@ def test_two_processes_train_as_one_does(tmp_path, data):
 
 def test_an_encoder_of_styles_learns_with_the_generator(data):
     recipe, nets, batch, context, outputs, _ = a_step(data, instance_features=3, encoder_width=2, given_share=1.0)
-    assert recipe.card().settings["channels_label"] == 3 + 3 and set(recipe.cards()) == {"encoder"}
+    assert recipe.card().settings["channels_label"] == 3 + 3 and "encoder" in recipe.cards()
     assert all(turn.trains[-1] == "encoder" for turn in recipe.stages()[0].turns if turn.side == "generator")
     total = sum(recipe.generator_losses(nets, batch, outputs, {}, context).values())
     gradient = torch.autograd.grad(total, nets.encoder.model[1].weight)[0]

@@ -17,7 +17,7 @@ from torch import nn
 from ganvas.errors import UserError
 from ganvas.losses.adversarial import AdversarialLoss
 from ganvas.networks.rrdb import RRDBNet
-from ganvas.protocol import Ledger, Networks, Optimizer
+from ganvas.protocol import Ledger, Networks, Optimizer, Recipe
 from ganvas.training import step
 from ganvas.training.feed import order
 from ganvas.training.trainer import Trainer
@@ -451,3 +451,93 @@ def test_a_stage_may_begin_its_averages_anew():
     trainer = trainer_of(Line(Settings(average_half_life=1e9), stages), steps=2)
     trainer.enter_due()
     assert_same_tensors(trainer.averages.nets.generator.state_dict(), trainer.nets.generator.state_dict())
+
+
+# What the engine sees to
+
+
+def test_the_margin_is_that_of_every_comparison_over_all_scales():
+    hinge = AdversarialLoss(base="hinge")
+    real, fake = torch.tensor([[3.0], [1.0]]), torch.tensor([[-1.0], [-2.0]])
+
+    def d_losses(recipe, nets, batch, outputs, carry, context):
+        touched = 0 * nets.discriminator(batch.real).mean()
+        by_scale = hinge.discriminator([real, 2 * real], [fake, fake])
+        return Ledger({"gan": by_scale + touched, "clip": hinge.discriminator(real, real)})
+
+    seen = step.advance(trainer_of(Line(d_losses=d_losses)))
+    # The scales' margins are 3.5 and 5.5, the clip's is 0.
+    assert seen.values["margin"] == pytest.approx((4.5 + 0) / 2)
+
+
+def test_a_margin_of_a_recipe_s_own_stands():
+    def d_losses(recipe, nets, batch, outputs, carry, context):
+        loss = AdversarialLoss().discriminator(nets.discriminator(batch.real), nets.discriminator(outputs["fake"]))
+        ledger = Ledger({"gan": loss})
+        ledger.observed["margin"] = torch.tensor(7.0)
+        return ledger
+
+    assert step.advance(trainer_of(Line(d_losses=d_losses))).values["margin"] == 7
+
+
+class WithFeatures(Line):
+    """Compares features of a network that nothing trains."""
+
+    def __init__(self, name="features", **more):
+        super().__init__(g_losses=self.compare, **more)
+        torch.manual_seed(5)
+        self.name, self.net, self.asked = name, nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.5)), 0
+
+    def fixed(self):
+        self.asked += 1
+        return {self.name: self.net.train()}
+
+    @staticmethod
+    def compare(recipe, nets, batch, outputs, carry, context):
+        assert nets.features is recipe.net
+        return Ledger({"features": (nets.features(outputs["fake"]) - nets.features(batch.real)).abs().mean()})
+
+
+def test_fixed_networks_are_handed_out_and_neither_trained_nor_kept():
+    recipe = WithFeatures()
+    before = copy.deepcopy(recipe.net.state_dict())
+    trainer = trainer_of(recipe, steps=3)
+    assert recipe.asked == 1 and not recipe.net.training
+    assert all(torch.equal(value, before[key]) for key, value in recipe.net.state_dict().items())
+    assert not any(parameter.requires_grad for parameter in recipe.net.parameters())
+    assert {key.split("/")[0] for key in trainer.groups()["networks"]} == {"generator", "discriminator"}
+    with trainer.resting() as nets:
+        assert nets.features is recipe.net
+
+
+def test_a_fixed_network_cannot_have_the_name_of_a_trained_one():
+    with pytest.raises(UserError, match="'discriminator'"):
+        trainer_of(WithFeatures(name="discriminator"))
+
+
+def test_the_training_split_comes_before_stages_and_networks():
+    calls = []
+
+    class Asked(Line):
+        def prepare(self, train):
+            calls.append(("prepare", len(train)))
+
+        def stages(self):
+            calls.append("stages")
+            return super().stages()
+
+        def networks(self):
+            calls.append("networks")
+            return super().networks()
+
+    trainer_of(Asked(), Vectors(length=9))
+    assert calls == [("prepare", 9), "stages", "networks"]
+
+
+def test_a_turn_of_the_discriminator_needs_its_losses():
+    class Silent(Line):
+        discriminator_losses = Recipe.discriminator_losses
+
+    with pytest.raises(UserError, match="lacks discriminator_losses"):
+        trainer_of(Silent())
+    trainer_of(Silent(stages=[stage(turns=[GENERATOR])]), steps=1)

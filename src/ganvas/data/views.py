@@ -120,8 +120,8 @@ class Views:
         self._numbers = list(range(len(self.views)))
         self._bytes = [0]
         self._lock = threading.Lock()
-        self.parts: list[Self] = []
-        """The subsets that were made of these views, in order: training, then validation."""
+        self.whole: Views = self
+        """All views of the footage, of which a subset has some."""
         self._check_lenses()
 
     def _check_lenses(self) -> None:
@@ -148,8 +148,6 @@ class Views:
         chosen.squares = [self.squares[index] for index in indices]
         chosen._names = [self._names[index] for index in indices]
         chosen._numbers = [self._numbers[index] for index in indices]
-        chosen.parts = []
-        self.parts.append(chosen)
         return chosen
 
     def sample(self, index: int, random: np.random.Generator) -> dict[str, Tensor]:

@@ -37,6 +37,7 @@ from torch import Tensor
 
 from ganvas import ranks
 from ganvas.errors import UserError, did_you_mean
+from ganvas.losses import margin
 from ganvas.losses.passes import active
 from ganvas.protocol import Verdict
 
@@ -116,9 +117,10 @@ class AdversarialLoss:
             UserError: the scores do not fit together.
         """
         share = self._share("discriminator", real, fake)
-        if share is not None:
-            return share
-        return _mean_over_scales(real, fake, lambda r, f: self._preference(r, f, self.smooth_real))
+        if share is None:
+            share = _mean_over_scales(real, fake, lambda r, f: self._preference(r, f, self.smooth_real))
+        margin.note(scores_of(real), scores_of(fake))
+        return share
 
     def generator(self, real: Verdicts | None, fake: Verdicts) -> Tensor:
         """Return the generator's loss, a scalar in at least float32; several scales are averaged.

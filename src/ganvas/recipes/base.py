@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ganvas.errors import UserError, did_you_mean
+from ganvas.protocol import Recipe
+from ganvas.settings import Training
 
 RECIPES = {
     "esrgan": "ganvas.recipes.esrgan:ESRGAN",
@@ -36,22 +38,8 @@ SUMMARIES = {
 }
 """One line each, so that `ganvas recipes` need not import them."""
 
-PARTS = (
-    "Settings",
-    "PRESETS",
-    "stages",
-    "networks",
-    "source",
-    "batch",
-    "forward",
-    "discriminator_losses",
-    "generator_losses",
-    "sample",
-    "card",
-)
 
-
-def find(name: str) -> type[Any]:
+def find(name: str) -> type[Recipe]:
     """Return the recipe class of a name, or of a user's own Python file.
 
     Raises:
@@ -68,7 +56,7 @@ def find(name: str) -> type[Any]:
     )
 
 
-def _from_file(path: Path) -> type[Any]:
+def _from_file(path: Path) -> type[Recipe]:
     if not path.is_file():
         raise UserError(f"{path} does not exist", do="Give the path of a Python file that holds a recipe")
     # Named by its full path, so that two users' files of one name do not collide in sys.modules.
@@ -80,23 +68,41 @@ def _from_file(path: Path) -> type[Any]:
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
     spec.loader.exec_module(module)
-    classes = [
+    found = [
         value
         for value in vars(module).values()
-        if isinstance(value, type) and value.__module__ == module_name and hasattr(value, "Settings")
+        if isinstance(value, type) and value.__module__ == module_name and _is_recipe(value)
     ]
-    if len(classes) != 1:
+    if len(found) != 1:
         raise UserError(
-            f"{path} holds {len(classes)} recipes",
-            "One class with all parts of a recipe is needed",
+            f"{path} holds {len(found)} recipes",
+            "One class that extends ganvas.protocol.Recipe is needed",
             "See CONTRIBUTING.md",
         )
-    missing = [part for part in PARTS if getattr(classes[0], part, None) is None]
+    return complete(found[0], str(path))
+
+
+def _is_recipe(cls: type) -> bool:
+    """Tell whether a class is meant as a recipe: it extends `Recipe`, or has settings and stages like one."""
+    return issubclass(cls, Recipe) or hasattr(cls, "PRESETS") or (hasattr(cls, "Settings") and hasattr(cls, "stages"))
+
+
+def complete(cls: type, where: str) -> type[Recipe]:
+    """Return a recipe class, with the default parts if it does not extend `Recipe` itself.
+
+    Raises:
+        UserError: parts are missing; all of them are named.
+    """
+    # A class that merely looks like a recipe is given the defaults of the parts that it leaves out.
+    recipe: Any = cls if issubclass(cls, Recipe) else type(cls.__name__, (cls, Recipe), {"__module__": cls.__module__})
+    missing = [part for part in ("Settings", "PRESETS") if getattr(recipe, part, None) is None]
+    missing += sorted(recipe.__abstractmethods__)
     if missing:
-        raise UserError(
-            f"The recipe {classes[0].__name__} in {path} lacks {', '.join(missing)}", do="See CONTRIBUTING.md"
-        )
-    return classes[0]
+        raise UserError(f"The recipe {cls.__name__} in {where} lacks {', '.join(missing)}", do="See CONTRIBUTING.md")
+    if not (isinstance(recipe.Settings, type) and issubclass(recipe.Settings, Training)):
+        why = f"Its Settings are {recipe.Settings!r}"
+        raise UserError(f"The recipe {cls.__name__} in {where} has no settings", why, "Extend ganvas.settings.Training")
+    return recipe
 
 
 @dataclass(frozen=True)
@@ -108,7 +114,7 @@ class Preset:
     reason: str
 
 
-def preset(recipe: type[Any], name: str, gpu: bool = False) -> Preset:
+def preset(recipe: type[Recipe], name: str, gpu: bool = False) -> Preset:
     """Return a recipe's preset by name; an empty name lets the machine decide: `laptop` without a GPU, else `paper`.
 
     Raises:

@@ -28,7 +28,6 @@ from ganvas.errors import UserError
 from ganvas.losses import augmentation, regularization
 from ganvas.losses.adversarial import AdversarialLoss
 from ganvas.metrics.sliced import pyramid_distances
-from ganvas.networks import build
 from ganvas.networks.biggan import GENERATOR_CHANNELS, chunk_size
 from ganvas.networks.statistics import renew_statistics
 from ganvas.protocol import (
@@ -163,7 +162,7 @@ class BigGAN(Recipe):
     }  # fmt: skip
 
     def __init__(self, settings: Any) -> None:
-        self.settings = settings
+        super().__init__(settings)
         self.augmentation = augmentation.parse(settings.augmentation)
         self.class_names: list[str] = []
         self.class_counts: list[int] = []
@@ -178,24 +177,31 @@ class BigGAN(Recipe):
         optimizers = {name: Optimizer(rate=rate, betas=s.betas, schedule=s.schedule) for name, rate in rates.items()}
         return [Stage(name="gan", steps=s.steps, turns=(discriminator, generator), optimizers=optimizers)]
 
-    def networks(self) -> Networks:
-        """Return generator and discriminator."""
-        return Networks(generator=build(self.card()), discriminator=build(self.cards()["discriminator"]))
-
-    def source(self, path: str) -> Source:
-        """Return the pictures of a folder or zip file with their classes; of a second one, by the first one's classes.
+    def source(self, path: str) -> ClassPictures:
+        """Return the pictures of a folder or zip file with their classes.
 
         Raises:
             UserError: the data cannot be used, or has other classes than expected.
         """
+        return self._opened(path, [])
+
+    def held_out(self, path: str, train: Source) -> ClassPictures:
+        """Return the pictures of a validation folder, by the classes of the training data."""
+        assert isinstance(train, ClassPictures)
+        return self._opened(path, train.class_names)
+
+    def prepare(self, train: Source) -> None:
+        """Take over the data's classes, and how many pictures each has."""
+        if isinstance(train, ClassPictures):
+            self.class_names, self.class_counts = train.class_names, list(train.report.counts.values())
+
+    def _opened(self, path: str, class_names: list[str]) -> ClassPictures:
         s = self.settings
-        source = ClassPictures(path, s.size_px, s.mirror, class_names=self.class_names)
+        source = ClassPictures(path, s.size_px, s.mirror, class_names=class_names)
         found = len(source.class_names)
         if s.num_classes and found != s.num_classes:
             why = f"num_classes says {s.num_classes}"
             raise UserError(f"{path} has {found} classes", why, "Leave --num-classes out to take those of the data")
-        if not self.class_names:
-            self.class_names, self.class_counts = source.class_names, list(source.report.counts.values())
         return source
 
     def batch(self, raw: dict[str, Tensor], context: Context) -> Batch:
@@ -222,7 +228,6 @@ class BigGAN(Recipe):
         if factor := s.r1_weight * regularization.lazy_factor(context.step, s.r1_every):
             r1 = regularization.r1(lambda pictures: nets.discriminator(pictures, classes), batch.real)
             ledger["r1"] = context.health.r1_factor * factor * r1
-        ledger.observed["margin"] = (real.score.detach().float() - fake.score.detach().float()).mean()
         return ledger
 
     def generator_losses(
@@ -309,22 +314,22 @@ class BigGAN(Recipe):
         )  # fmt: skip
 
     def cards(self) -> Mapping[str, Card]:
-        """Return the card of the discriminator."""
+        """Return the cards of generator and discriminator."""
         s = self.settings
         # The generator's first map and its doublings, read from the picture's side.
         settings = {
             "size_px": s.size_px, "width": s.width, "num_classes": self._num_classes,
             # The discriminator has no layer of the full size.
             "attention_px": s.attention_px if s.attention_px < s.size_px else 0, "multipliers": s.multipliers[::-1],
-            "dropout": s.dropout, "last_bias": not s.adversarial.is_shift_invariant, "depth": self._depth,
+            # A relativistic loss gives the last bias no gradient; Adam would turn rounding noise into drift.
+            "last_bias": not s.adversarial.is_shift_invariant, "dropout": s.dropout, "depth": self._depth,
         }  # fmt: skip
         network = "biggan_deep_discriminator" if s.deep else "biggan_discriminator"
-        return {
-            "discriminator": Card(
-                network=network, settings=settings, input="other", range=(-1.0, 1.0), recipe="biggan",
-                data=s.data, purpose=f"how real a picture of {s.size_px} px is, and how well it fits its class",
-            )
-        }  # fmt: skip
+        discriminator = Card(
+            network=network, settings=settings, input="other", range=(-1.0, 1.0), recipe="biggan", data=s.data,
+            purpose=f"how real a picture of {s.size_px} px is, and how well it fits its class",
+        )  # fmt: skip
+        return {"generator": self.card(), "discriminator": discriminator}
 
     def _check(self) -> None:
         s = self.settings

@@ -30,8 +30,6 @@ from ganvas.losses.adversarial import AdversarialLoss
 from ganvas.losses.reconstruction import charbonnier, feature_matching, l1, l2
 from ganvas.losses.structure import colour_consistency, locally_discriminative, ms_ssim_loss, wavelet_details
 from ganvas.metrics.paired import luma, psnr
-from ganvas.networks import build
-from ganvas.networks.discriminators import PatchDiscriminator, UNetDiscriminator, VGGDiscriminator
 from ganvas.protocol import Card, Carry, Context, Ledger, Networks, Optimizer, Outputs, Recipe, Source, Stage, Turn
 from ganvas.recipes import features
 from ganvas.recipes.teachers import load_teacher
@@ -150,10 +148,7 @@ class ESRGAN(Recipe):
     PRESETS: ClassVar = {"laptop": LAPTOP, "preview": PREVIEW, "paper": PAPER, "srgan": SRGAN}
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.features: nn.Module | None = None
-        self.dists: nn.Module | None = None
-        self.teacher: nn.Module | None = None
+        super().__init__(settings)
         _check(settings)
 
     def stages(self) -> list[Stage]:
@@ -176,27 +171,15 @@ class ESRGAN(Recipe):
         )  # fmt: skip
         return [stage for stage in (pixels, perception) if stage.steps]
 
-    def networks(self) -> Networks:
-        """Return the generator and, for the GAN stage, the discriminator."""
+    def fixed(self) -> dict[str, nn.Module]:
+        """Return the networks of the perceptual losses, where there is a GAN stage, and the teacher."""
         s = self.settings
-        nets = Networks(generator=build(self.card()))
-        if s.gan_steps:
-            # A relativistic loss gives the last bias no gradient; Adam would turn rounding noise into drift.
-            last_bias = not s.adversarial.is_shift_invariant
-            if s.discriminator == "vgg":
-                nets["discriminator"] = VGGDiscriminator(
-                    size_px=s.crop_px, width=s.discriminator_width, last_bias=last_bias
-                )
-            elif s.discriminator == "unet":
-                nets["discriminator"] = UNetDiscriminator(width=s.discriminator_width, last_bias=last_bias)
-            else:
-                nets["discriminator"] = PatchDiscriminator(
-                    width=s.discriminator_width, layers=2, norm="spectral", last_bias=last_bias
-                )
-            self.features = features.load_features(s.perceptual, s.perceptual_layers)
-            self.dists = features.load_dists() if s.dists_weight else None
-        self.teacher = load_teacher(s.teacher, s.scale) if s.teacher else None
-        return nets
+        found = {
+            "features": features.load_features(s.perceptual, s.perceptual_layers) if s.gan_steps else None,
+            "dists": features.load_dists() if s.gan_steps and s.dists_weight else None,
+            "teacher": load_teacher(s.teacher, s.scale) if s.teacher else None,
+        }
+        return {name: network for name, network in found.items() if network is not None}
 
     def source(self, path: str) -> Source:
         """Return crops of the pictures in a folder, or aligned pairs where there is a folder of low ones."""
@@ -231,33 +214,31 @@ class ESRGAN(Recipe):
     ) -> Ledger:
         """Return the adversarial loss of real against generated pictures."""
         real, fake = (nets.discriminator(self._judged(picture)) for picture in (batch.high, outputs["fake"]))
-        ledger = Ledger({"gan": self.settings.adversarial.discriminator(real, fake)})
-        ledger.observed["margin"] = real.score.float().mean() - fake.score.float().mean()
-        return ledger
+        return Ledger({"gan": self.settings.adversarial.discriminator(real, fake)})
 
     def generator_losses(
         self, nets: Networks, batch: Batch, outputs: Outputs, carry: Carry, context: Context
     ) -> Ledger:
         """Return the pixel distance; in the GAN stage also the perceptual distance and the adversarial loss."""
         s, fake = self.settings, outputs["fake"]
-        pixel = self._pixel(fake, batch)
+        pixel = self._pixel(nets, fake, batch)
         structure = {"ms_ssim": s.ms_ssim_weight * ms_ssim_loss(fake, batch.high)} if s.ms_ssim_weight else {}
         if context.stage.name == "pixel":
             return Ledger({"pixel": pixel, **structure})
         real_verdict: Any = None
-        if s.adversarial.generator_needs_real or self.features is None:
+        if s.adversarial.generator_needs_real or "features" not in nets:
             with torch.no_grad():
                 real_verdict = nets.discriminator(self._judged(batch.high))
         fake_verdict = nets.discriminator(self._judged(fake))
         ledger = Ledger({"gan": s.gan_weight * s.adversarial.generator(real_verdict, fake_verdict), **structure})
         if s.pixel_weight:
             ledger["pixel"] = s.pixel_weight * pixel
-        ledger.update(self._further(fake, batch, context))
-        if self.features is None:
+        ledger.update(self._further(nets, fake, batch, context))
+        if "features" not in nets:
             distance = feature_matching(fake_verdict, real_verdict)
         else:
             layers = dict.fromkeys(s.perceptual_layers, 1.0)
-            distance = features.distance(self.features, fake, batch.high, layers, s.perceptual_loss)
+            distance = features.distance(nets.features, fake, batch.high, layers, s.perceptual_loss)
         ledger["perceptual"] = s.perceptual_weight * distance
         return ledger
 
@@ -265,16 +246,16 @@ class ESRGAN(Recipe):
         """Return what the discriminator sees of pictures."""
         return wavelet_details(pictures) if self.settings.judged == "wavelets" else pictures
 
-    def _pixel(self, fake: Tensor, batch: Batch) -> Tensor:
+    def _pixel(self, nets: Networks, fake: Tensor, batch: Batch) -> Tensor:
         """Return the distance of pixels to the truth, and to the teacher's output where there is one."""
         s, distance = self.settings, PIXEL_LOSSES[self.settings.pixel_loss]
-        if self.teacher is None:
+        if "teacher" not in nets:
             return distance(fake, batch.high)
         with torch.no_grad():
-            taught = self.teacher.to(fake.device)(batch.low).to(fake.dtype).clamp(0, 1)
+            taught = nets.teacher(batch.low).to(fake.dtype).clamp(0, 1)
         return (1 - s.teacher_share) * distance(fake, batch.high) + s.teacher_share * distance(fake, taught)
 
-    def _further(self, fake: Tensor, batch: Batch, context: Context) -> dict[str, Tensor]:
+    def _further(self, nets: Networks, fake: Tensor, batch: Batch, context: Context) -> dict[str, Tensor]:
         """Return the losses of the GAN stage that came after the paper, where they have weights."""
         s, found = self.settings, dict[str, Tensor]()
         if s.colour_weight:
@@ -285,8 +266,8 @@ class ESRGAN(Recipe):
                 with torch.no_grad():
                     average = context.averages["generator"](batch.low)
             found["ldl"] = s.ldl_weight * locally_discriminative(fake, batch.high, average)
-        if self.dists is not None:
-            found["dists"] = s.dists_weight * self.dists.to(fake.device)(fake.float(), batch.high.float()).mean()
+        if "dists" in nets:
+            found["dists"] = s.dists_weight * nets.dists(fake.float(), batch.high.float()).mean()
         return found
 
     def sample(self, nets: Networks, batch: Batch, context: Context) -> Tensor:
@@ -330,6 +311,19 @@ class ESRGAN(Recipe):
             }
             card = Card(network="srresnet", settings=settings, scale=s.scale)
         return replace(card, recipe="esrgan", purpose=f"super-resolution x{s.scale}", data=s.data, origin="")
+
+    def cards(self) -> dict[str, Card]:
+        """Return the cards of the generator and, for the GAN stage, of the discriminator."""
+        s, cards = self.settings, {"generator": self.card()}
+        if s.gan_steps:
+            own = {"vgg": {"size_px": s.crop_px}, "unet": {}, "patch": {"layers": 2, "norm": "spectral"}}
+            # A relativistic loss gives the last bias no gradient; Adam would turn rounding noise into drift.
+            shared = {"width": s.discriminator_width, "last_bias": not s.adversarial.is_shift_invariant}
+            cards["discriminator"] = Card(
+                network=f"{s.discriminator}_discriminator", settings={**shared, **own[s.discriminator]}, input="other",
+                channels_out=1, recipe="esrgan", purpose="tells photographs from enlargements", data=s.data,
+            )  # fmt: skip
+        return cards
 
 
 def _middle(picture: Tensor, side_px: int, unit_px: int = 1) -> Tensor:

@@ -73,13 +73,12 @@ def distance(
     """Return the perceptual distance of pictures (B, 3, H, W) in [0, 1]; gradients flow to `fake` alone.
 
     Args:
-        features: what `load_features` returned; it is moved to the pictures' device.
+        features: what `load_features` returned, on the pictures' device.
         fake: generated pictures.
         real: the pictures wanted.
         weights: of the layers; balanced features have their own.
         norm: `l1` or `l2`.
     """
-    features = features.to(fake.device)
     with torch.no_grad():
         wanted = features(real)
     return perceptual(features(fake), wanted, weights_of(features, weights or {}), norm)

@@ -40,9 +40,6 @@ from ganvas.metrics import painted
 from ganvas.metrics.labels import score_labels
 from ganvas.metrics.probe import Probe, cache_folder, train_segmenter
 from ganvas.metrics.sliced import pyramid_distances
-from ganvas.networks import build
-from ganvas.networks.discriminators import MultiScaleDiscriminator
-from ganvas.networks.pix2pixhd import CoarseHeads
 from ganvas.protocol import Card, Carry, Context, Ledger, Networks, Optimizer, Outputs, Recipe, Source, Stage, Turn
 from ganvas.recipes import features
 from ganvas.recipes.pix2pixhd_settings import LAPTOP, PAPER, PICTURE, PREVIEW, SHOW, Settings, check
@@ -74,8 +71,7 @@ class Pix2PixHD(Recipe):
     }  # fmt: skip
 
     def __init__(self, settings: Any) -> None:
-        self.settings: Settings = settings
-        self.features: nn.Module | None = None
+        super().__init__(settings)
         self.data: LabelledPictures | None = None
         check(settings)
 
@@ -121,38 +117,38 @@ class Pix2PixHD(Recipe):
         """Return how many discriminators judge the pictures of a level, the finest having all."""
         return max(1, self.settings.discriminator_scales - (self.settings.enhancers - level))
 
-    def networks(self) -> Networks:
-        """Return the generator; the heads of its coarser parts, the encoder and the discriminator where needed."""
-        s = self.settings
-        nets = Networks(generator=build(self.card()))
-        if s.enhancers:
-            nets["heads"] = CoarseHeads(width=s.global_width >> s.enhancers, enhancers=s.enhancers)
-        if s.instance_features:
-            nets["encoder"] = build(self.cards()["encoder"])
-        if self.has_adversary:
-            # A relativistic loss gives the last bias no gradient; Adam would turn rounding noise into drift.
-            last_bias = not s.adversarial.is_shift_invariant
-            nets["discriminator"] = MultiScaleDiscriminator(
-                **self.cards()["discriminator"].settings, last_bias=last_bias
-            )
-        self.features = features.load_features(s.perceptual, tuple(s.layer_weights))
-        if self.features is not None:
-            self.features.normalize = s.imagenet_means  # pyright: ignore[reportArgumentType, reportAttributeAccessIssue]
-        return nets
+    def fixed(self) -> dict[str, nn.Module]:
+        """Return the feature network of the perceptual loss, if there is one."""
+        network: Any = features.load_features(self.settings.perceptual, tuple(self.settings.layer_weights))
+        if network is None:
+            return {}
+        network.normalize = self.settings.imagenet_means
+        return {"features": network}
 
     # Data
 
-    def source(self, path: str) -> Source:
-        """Return the scenes of a folder at the finest size; the first folder says how many labels there are."""
+    def source(self, path: str) -> LabelledPictures:
+        """Return the scenes of a folder at the finest size."""
+        return self._opened(path, self.settings.num_labels)
+
+    def held_out(self, path: str, train: Source) -> LabelledPictures:
+        """Return the scenes of a validation folder, with the labels of the training data."""
+        assert isinstance(train, LabelledPictures)
+        return self._opened(path, self.settings.num_labels or train.num_labels)
+
+    def prepare(self, train: Source) -> None:
+        """Take over the labels of the data, and its scenes for a score's segmenter."""
+        assert isinstance(train, LabelledPictures)
+        self.data = train
+
+    def _opened(self, path: str, num_labels: int) -> LabelledPictures:
         s = self.settings
         source = LabelledPictures(
-            path, num_labels=s.num_labels or (self.data.num_labels if self.data else 0),
-            size_px=(s.height_px, s.width_px), fit=s.fit, mirror=s.mirror, ignore=s.ignore,
-        )  # fmt: skip
+            path, num_labels=num_labels, size_px=(s.height_px, s.width_px), fit=s.fit, mirror=s.mirror, ignore=s.ignore
+        )
         if s.instance_features and not source.has_labels:
             why = "Instance features need label maps, and this data set has pictures as inputs"
             raise UserError(f"{path} has no instances", why, "Use --preset picture, or --instance-features 0")
-        self.data = self.data or source
         return source
 
     def batch(self, raw: dict[str, Tensor], context: Context) -> Batch:
@@ -219,10 +215,7 @@ class Pix2PixHD(Recipe):
         real_verdicts = nets.discriminator(torch.cat([batch.condition, batch.real], dim=1), scales)
         fake_verdicts = nets.discriminator(torch.cat([condition, fake], dim=1), scales)
         loss = self.settings.adversarial.discriminator(real_verdicts, fake_verdicts)
-        ledger = Ledger({"gan": 0.5 * scales * loss})
-        margins = [r.score.detach().mean() - f.score.detach().mean() for r, f in zip(real_verdicts, fake_verdicts)]
-        ledger.observed["margin"] = torch.stack(margins).float().mean()
-        return ledger
+        return Ledger({"gan": 0.5 * scales * loss})
 
     def generator_losses(
         self, nets: Networks, batch: Batch, outputs: Outputs, carry: Carry, context: Context
@@ -231,8 +224,10 @@ class Pix2PixHD(Recipe):
         s, fake, ledger = self.settings, outputs["fake"], Ledger()
         if self.has_adversary:
             self._add_adversary(ledger, nets, batch, fake, self.num_scales(self.level(context.stage)))
-        if self.features is not None:
-            ledger["perceptual"] = s.perceptual_weight * self._perceptual(fake, batch.real, context)
+        if "features" in nets:
+            cut, truth = features.random_crops(s.perceptual_crop_px, context.random, fake, batch.real)
+            distance = features.distance(nets.features, cut * 0.5 + 0.5, truth * 0.5 + 0.5, s.layer_weights)
+            ledger["perceptual"] = s.perceptual_weight * distance
         if s.pixel_weight:
             ledger["pixel"] = s.pixel_weight * l1(fake, batch.real)
         return ledger
@@ -249,12 +244,6 @@ class Pix2PixHD(Recipe):
         if s.feature_matching_weight:
             distance = feature_matching(fake_verdicts, real_verdicts, weighting="pix2pixhd")
             ledger["features"] = s.feature_matching_weight * distance
-
-    def _perceptual(self, fake: Tensor, real: Tensor, context: Context) -> Tensor:
-        s = self.settings
-        assert self.features is not None
-        fake, real = features.random_crops(s.perceptual_crop_px, context.random, fake, real)
-        return features.distance(self.features, fake * 0.5 + 0.5, real * 0.5 + 0.5, s.layer_weights)
 
     # What is shown and scored
 
@@ -309,11 +298,10 @@ class Pix2PixHD(Recipe):
         return scores
 
     def _probe(self, held_out: LabelledPictures) -> Probe:
-        """Return a segmenter trained on the pictures that are not held out; kept, so that it is trained once."""
+        """Return a segmenter trained on the training pictures; kept, so that it is trained once."""
         assert self.data is not None
-        names = set(held_out.names())
-        mine = [number for number, name in enumerate(self.data.names()) if name not in names]
-        scenes = [self.data.sample(n, np.random.default_rng(n)) for n in mine[:: 1 + len(mine) // PROBED]]
+        numbers = range(0, len(self.data), 1 + len(self.data) // PROBED)
+        scenes = [self.data.sample(number, np.random.default_rng(number)) for number in numbers]
         judged = range(len(scenes), len(scenes) + min(SCORED, len(held_out)))
         scenes += [held_out.sample(index, np.random.default_rng(index)) for index in range(len(judged))]
         pictures, maps = ([scene[key] for scene in scenes] for key in ("picture", "label_map"))
@@ -343,13 +331,21 @@ class Pix2PixHD(Recipe):
         return replace(card, recipe="pix2pixhd", purpose=purpose, data=s.data, extra=extra)
 
     def cards(self) -> dict[str, Card]:
-        """Return the cards of the encoder and the discriminator, where there are such."""
-        s, cards = self.settings, {}
+        """Return the cards of the generator, of its coarser parts' heads, of the encoder and of the discriminator."""
+        s, cards = self.settings, {"generator": self.card()}
+        if s.enhancers:
+            cards["heads"] = Card(
+                network="pix2pixhd_heads", input="other", range=(-1.0, 1.0), tiling="internal",
+                settings={"width": s.global_width >> s.enhancers, "enhancers": s.enhancers},
+            )  # fmt: skip
         if s.instance_features:
             cards["encoder"] = encoder_card(s.instance_features, s.encoder_width, s.downs)
         if self.has_adversary:
             sizes = (s.discriminator_width, s.discriminator_scales, s.discriminator_layers)
-            cards["discriminator"] = discriminator_card(self.card().channels_in - s.instance_features + 3, *sizes)
+            card = discriminator_card(self.card().channels_in - s.instance_features + 3, *sizes)
+            # A relativistic loss gives the last bias no gradient; Adam would turn rounding noise into drift.
+            settings = {**card.settings, "last_bias": not s.adversarial.is_shift_invariant}
+            cards["discriminator"] = replace(card, settings=settings)
         return {name: replace(card, recipe="pix2pixhd", data=s.data) for name, card in cards.items()}
 
 

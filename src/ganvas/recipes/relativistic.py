@@ -34,7 +34,6 @@ from ganvas.losses.adversarial import AdversarialLoss, require_coupled_batch
 from ganvas.losses.reconstruction import mean_feature_matching
 from ganvas.metrics.sliced import pyramid_distances
 from ganvas.networks import build
-from ganvas.networks.discriminators import DCGANDiscriminator, PatchDiscriminator
 from ganvas.protocol import (
     Card,
     Carry,
@@ -179,7 +178,7 @@ class Relativistic(Recipe):
     }
 
     def __init__(self, settings: Any) -> None:
-        self.settings = settings
+        super().__init__(settings)
         self.augmentation = augmentation.parse(settings.augmentation)
         self._check()
 
@@ -193,27 +192,6 @@ class Relativistic(Recipe):
             name: Optimizer(rate=rate, betas=s.betas, schedule=s.schedule) for name, rate in rates.items()
         }  # fmt: skip
         return [Stage(name="gan", steps=s.steps, turns=(discriminator, generator), optimizers=optimizers)]
-
-    def networks(self) -> Networks:
-        """Return generator and discriminator."""
-        return Networks(generator=self.generator(), discriminator=self.discriminator())
-
-    def generator(self) -> nn.Module:
-        """Return a new generator: noise (B, latent) to samples in [-1, 1]."""
-        return build(self.card())
-
-    def discriminator(self) -> nn.Module:
-        """Return a new discriminator: samples in [-1, 1] to a Verdict."""
-        s = self.settings
-        # A relativistic loss gives the last bias no gradient; Adam would turn rounding noise into drift.
-        last_bias = not s.adversarial.is_shift_invariant
-        if s.patch_grid:
-            return PatchDiscriminator(
-                width=s.width, grid=s.patch_grid, norm=s.discriminator_norm, size_px=s.size_px, last_bias=last_bias
-            )
-        return DCGANDiscriminator(
-            size_px=s.size_px, width=s.width, norm=s.discriminator_norm, minibatch=s.minibatch, last_bias=last_bias
-        )
 
     def source(self, path: str) -> Source:
         """Return the pictures of a folder, each as one square."""
@@ -263,8 +241,6 @@ class Relativistic(Recipe):
             moved = nets.discriminator(_moved(real, context.random))
             ledger["consistency"] = s.consistency_weight * regularization.consistency(real_verdict, moved)
         self._add_history(ledger, nets, carry, "discriminator")
-        means = [verdict.score.detach().float().mean() for verdict in (real_verdict, fake_verdict)]
-        ledger.observed["margin"] = means[0] - means[1]
         return ledger
 
     def generator_losses(
@@ -350,6 +326,20 @@ class Relativistic(Recipe):
             purpose=f"pictures of {s.size_px} px from noise", data=s.data,
         )  # fmt: skip
 
+    def cards(self) -> dict[str, Card]:
+        """Return the cards of generator and discriminator."""
+        s = self.settings
+        # A relativistic loss gives the last bias no gradient; Adam would turn rounding noise into drift.
+        last_bias = not s.adversarial.is_shift_invariant
+        settings = {"size_px": s.size_px, "width": s.width, "norm": s.discriminator_norm, "last_bias": last_bias}
+        settings |= {"grid": s.patch_grid} if s.patch_grid else {"minibatch": s.minibatch}
+        discriminator = Card(
+            network="patch_discriminator" if s.patch_grid else "dcgan_discriminator", settings=settings, input="other",
+            range=(-1.0, 1.0), channels_out=1, tiling="internal", recipe="relativistic",
+            purpose=f"tells real pictures of {s.size_px} px from generated ones", data=s.data,
+        )  # fmt: skip
+        return {"generator": self.card(), "discriminator": discriminator}
+
     def _check(self) -> None:
         s = self.settings
         s.adversarial.require_batch(s.batch_size)
@@ -396,7 +386,7 @@ class Relativistic(Recipe):
         """Refuse a patch grid or a layer that does not exist, by building the discriminator without memory."""
         s = self.settings
         with torch.device("meta"):
-            critic: Any = self.discriminator()
+            critic: Any = build(self.cards()["discriminator"])
         layers = critic.num_layers if hasattr(critic, "num_layers") else len(critic.body) + 1
         if s.feature_matching_weight and not -layers <= s.feature_matching_layer < layers:
             what = f"The discriminator has no layer {s.feature_matching_layer}"

@@ -37,7 +37,6 @@ from ganvas.losses import regularization
 from ganvas.losses.adversarial import AdversarialLoss
 from ganvas.losses.reconstruction import l1, learned_perceptual
 from ganvas.metrics.paired import psnr, ssim
-from ganvas.networks import build
 from ganvas.networks.features import FeatureNetwork
 from ganvas.protocol import Card, Carry, Context, Ledger, Networks, Optimizer, Outputs, Recipe, Source, Stage, Turn
 from ganvas.recipes import features
@@ -203,10 +202,9 @@ class ReverseMatchmove(Recipe):
     }  # fmt: skip
 
     def __init__(self, settings: Any) -> None:
-        self.settings = settings
-        self.features: nn.Module | None = None
-        self._views: Views | None = None
-        self._statistics: tuple[list[float], list[float]] | None = None
+        super().__init__(settings)
+        self._training: Views | None = None
+        self._statistics: tuple[list[float] | None, list[float] | None] = (None, None)
         _check(settings)
 
     @property
@@ -245,22 +243,30 @@ class ReverseMatchmove(Recipe):
         ]
         return [stage for stage in stages if stage.steps]
 
-    def networks(self) -> Networks:
-        """Return the generator and, if a loss needs it, the discriminator."""
+    def fixed(self) -> dict[str, nn.Module]:
+        """Return the feature network of the perceptual loss, if there is one."""
         s = self.settings
-        nets = Networks(generator=build(self.card()))
-        if self.judged:
-            nets["discriminator"] = build(self.cards()["discriminator"])
-        if s.perceptual_weight:
-            self.features = features.load_features(s.perceptual, s.perceptual_layers)
-        for network in self.features.modules() if self.features is not None else ():
+        found = features.load_features(s.perceptual, s.perceptual_layers) if s.perceptual_weight else None
+        for network in found.modules() if found else ():
             if isinstance(network, FeatureNetwork):
                 # Pooled features leave blocks in the pictures that look like JPEG's.
                 network.pools = "none"
-        return nets
+        return {"features": found} if found else {}
 
-    def source(self, path: str) -> Source:
+    def source(self, path: str) -> Views:
         """Return the views of a folder of footage with a camera file, or of a virtual camera over a photograph."""
+        return self._opened(path, self.settings.cameras)
+
+    def held_out(self, path: str, train: Source) -> Views:
+        """Return the views of a validation folder, which has a camera file of its own."""
+        return self._opened(path, "")
+
+    def prepare(self, train: Source) -> None:
+        """Learn the training cameras, and by which mean and deviation the networks normalise all of the footage's."""
+        assert isinstance(train, Views)
+        self._training, self._statistics = train, train.whole.statistics()
+
+    def _opened(self, path: str, cameras: str) -> Views:
         s = self.settings
         notes: tuple[str, ...] = ()
         if Path(path).is_file() and not is_movie(path):
@@ -270,18 +276,13 @@ class ReverseMatchmove(Recipe):
                 film_back_mm=s.film_back_mm, rotation_order=s.rotation_order, metres_per_unit=s.metres_per_unit,
                 up=s.up, focal_mm=s.focal_mm, camera=s.camera_name, first_frame=s.first_frame, exposure=s.exposure,
             )  # fmt: skip
-            is_training = self._views is None
-            footage = read_footage(path, s.cameras if is_training else "", given)
+            footage = read_footage(path, cameras, given)
             views, notes = list(footage.views), footage.notes
-        made = Views(views, s.size_px, s.roll_degrees, s.zoom, s.crop, s.run, notes)
-        if self._views is None:
-            # The first source is the training data; a validation folder comes after it and is measured by the same.
-            self._views, self._statistics = made, made.statistics()
-        return made
+        return Views(views, s.size_px, s.roll_degrees, s.zoom, s.crop, s.run, notes)
 
     def notices(self) -> list[str]:
         """Return what was assumed about the cameras, and what does not fit together."""
-        return list(self._views.notes) if self._views else []
+        return list(self._training.notes) if self._training else []
 
     def batch(self, raw: dict[str, Tensor], context: Context) -> Batch:
         """Bring pictures to [-1, 1] and to the stage's resolution."""
@@ -312,9 +313,7 @@ class ReverseMatchmove(Recipe):
         if s.weight_clip:
             regularization.clip_weights(nets.discriminator.parameters(), s.weight_clip)
         real, fake = self._judge(nets, batch.real, batch), self._judge(nets, outputs["fake"], batch)
-        ledger = Ledger({"gan": s.adversarial.discriminator(real, fake)})
-        ledger.observed["margin"] = real.score.float().mean() - fake.score.float().mean()
-        return ledger
+        return Ledger({"gan": s.adversarial.discriminator(real, fake)})
 
     def generator_losses(
         self, nets: Networks, batch: Batch, outputs: Outputs, carry: Carry, context: Context
@@ -326,10 +325,10 @@ class ReverseMatchmove(Recipe):
             # Half the difference, over the deviation of the channel: both pictures in [0, 1], normalised.
             scale = fake.new_tensor(IMAGENET_DEVIATION)[:, None, None] * 2
             ledger["pixel"] = s.pixel_weight * l1(fake / scale, real / scale)
-        if self.features is not None:
+        if "features" in nets:
             layers = dict.fromkeys(s.perceptual_layers, 1 / len(s.perceptual_layers))
             pictures = (fake * 0.5 + 0.5, real * 0.5 + 0.5)
-            ledger["perceptual"] = s.perceptual_weight * features.distance(self.features, *pictures, layers)
+            ledger["perceptual"] = s.perceptual_weight * features.distance(nets.features, *pictures, layers)
         if "discriminator" in nets and context.stage.name != "pixel":
             ledger.update(self._judged_losses(nets, batch, fake))
         return ledger
@@ -355,11 +354,11 @@ class ReverseMatchmove(Recipe):
 
     def score(self, nets: Networks, source: Source, context: Context) -> dict[str, float]:
         """Return PSNR in dB, its gain over the nearest training frame, SSIM, and the PSNR by distance."""
-        assert isinstance(source, Views)
-        training = self._training()
+        training = self._training
+        assert isinstance(source, Views) and training is not None
         chosen = np.unique(np.linspace(0, len(source) - 1, min(SCORED, len(source))).round().astype(int))
         held = source.subset(chosen.tolist())
-        mean, deviation = self._statistics or training.statistics()
+        mean, deviation = training.whole.statistics()
         known, asked = training.vectors(), held.vectors()
         ours, base, likeness = [], [], []
         for place in range(len(held)):
@@ -374,42 +373,36 @@ class ReverseMatchmove(Recipe):
         scores = {"psnr": float(np.mean(ours)), "gain_over_nearest": float(np.mean(ours) - np.mean(base))}
         return scores | {"ssim": float(np.mean(likeness))} | camera_trust.calibrate(far, np.array(ours))
 
-    def _training(self) -> Views:
-        """Return the views that are trained on: of a split source the first part."""
-        if self._views is None:
-            raise UserError("The cameras are not known yet", do="Open the data first: recipe.source(folder)")
-        split = bool(self._views.parts) and self.settings.val != "" and not Path(self.settings.val).exists()
-        return self._views.parts[0] if split else self._views
-
     def _reach(self) -> float:
         return self.settings.zoom[1] / self.settings.zoom[0]
 
     def card(self) -> Card:
         """Return the card of the generator, which holds the training cameras and their statistics."""
         s = self.settings
-        mean, deviation = self._statistics or (None, None)
-        film = list(self._views.film_back_mm) if self._views else [24.0, 24.0]
+        mean, deviation = self._statistics
+        film = list(self._training.film_back_mm) if self._training else [24.0, 24.0]
         return Card(
             network="camera_generator",
             settings={
                 "size_px": s.size_px, "width": s.width, "mean": mean, "deviation": deviation, "film_back_mm": film,
                 "fourier": s.fourier, "rays_px": s.rays_px, "rays_fourier": s.rays_fourier,
                 "rays_layers": s.rays_layers, "rays_width": s.rays_width, "rays_table": s.rays_table,
-                "rays_planes": s.rays_planes, "centre": self._training().centre() if self._views else None,
+                "rays_planes": s.rays_planes, "centre": self._training.centre() if self._training else None,
                 "norm": s.generator_norm, "attention_px": s.attention_px, "coarse_px": s.coarse_px,
                 "spectral": s.generator_spectral, "drop": s.dropout, "upsampling": s.upsampling,
             },
             input="camera", range=(-1.0, 1.0), channels_in=13, tiling="internal", recipe="reverse_matchmove",
-            purpose=f"views of {s.size_px} px from cameras", data=s.data, extra=self._told() if self._views else {},
+            purpose=f"views of {s.size_px} px from cameras", data=s.data,
+            extra=self._told(self._training) if self._training else {},
         )  # fmt: skip
 
-    def _told(self) -> dict[str, Any]:
+    def _told(self, training: Views) -> dict[str, Any]:
         """Return what generation needs to know of the training cameras.
 
         The cameras stand in the card, not in a file beside the run: they are small (13 numbers each), and trust and
         smooth paths through them must outlive the run in a packed weight file.
         """
-        s, training = self.settings, self._training()
+        s = self.settings
         step = -(-len(training) // KEPT_CAMERAS)
         known = training.vectors()[::step].tolist()
         size = training.views[0].camera.size_px if s.crop == "whole" else (s.size_px, s.size_px)
@@ -425,21 +418,22 @@ class ReverseMatchmove(Recipe):
         }  # fmt: skip
 
     def cards(self) -> Mapping[str, Card]:
-        """Return the card of the discriminator."""
+        """Return the cards of the generator and, if a loss needs it, of the discriminator."""
         if not self.judged:
-            return {}
+            return {"generator": self.card()}
         s = self.settings
-        mean, deviation = self._statistics or (None, None)
+        mean, deviation = self._statistics
         settings = {
             "width": s.discriminator_width, "norm": s.discriminator_norm, "conditional": s.conditional,
             "mean": mean if s.conditional else None, "deviation": deviation if s.conditional else None,
+            # A relativistic loss gives the last bias no gradient; Adam would turn rounding noise into drift.
             "last_bias": not s.adversarial.is_shift_invariant,
         }  # fmt: skip
         card = Card(
             network="camera_discriminator", settings=settings, input="other", range=(-1.0, 1.0), channels_out=1,
             tiling="discouraged", recipe="reverse_matchmove", purpose="tells views from made ones", data=s.data,
         )  # fmt: skip
-        return {"discriminator": card}
+        return {"generator": self.card(), "discriminator": card}
 
 
 def _check(s: Settings) -> None:

@@ -37,7 +37,6 @@ from ganvas.losses.adversarial import AdversarialLoss
 from ganvas.losses.reconstruction import l1, learned_l2, mean_feature_matching
 from ganvas.networks import build
 from ganvas.networks.blocks import init_normal
-from ganvas.networks.discriminators import DCGANDiscriminator, PatchDiscriminator
 from ganvas.networks.unet import detail_of
 from ganvas.protocol import Card, Carry, Context, Ledger, Networks, Optimizer, Outputs, Recipe, Source, Stage, Turn
 from ganvas.recipes import enlargement, features
@@ -188,13 +187,12 @@ class SuperResolvingUNets(Recipe):
     }
 
     def __init__(self, settings: Any) -> None:
-        self.settings = settings
+        super().__init__(settings)
         self.class_names: list[str] = []
-        self.features: nn.Module | None = None
         check(settings)
         if settings.style != "none":
             with torch.device("meta"):  # refuses a grid that cannot be had
-                self.discriminator()
+                build(self.cards()["discriminator"])
 
     def stages(self) -> list[Stage]:
         """Return for each iteration the stage of the content loss, if it has steps, and that of both losses."""
@@ -221,32 +219,18 @@ class SuperResolvingUNets(Recipe):
     def _high_px(self, iteration: int) -> int:
         return self.settings.low_px * self.settings.scale ** (iteration + 1)
 
-    def networks(self) -> Networks:
-        """Return the U-Net and, where there is a style, its discriminator."""
-        s = self.settings
-        nets = Networks(generator=build(self.card()))
-        if s.generator_std != 0.02:
-            init_normal(nets.generator, s.generator_std)
-        if s.style != "none":
-            nets["discriminator"] = self.discriminator()
-        self.features = features.load_balanced(s.perceptual)
-        return nets
+    def networks(self) -> dict[str, nn.Module]:
+        """Return the U-Net where its first weights are to have another deviation than the usual."""
+        if self.settings.generator_std == 0.02:
+            return {}
+        generator = build(self.card())
+        init_normal(generator, self.settings.generator_std)
+        return {"generator": generator}
 
-    def discriminator(self) -> nn.Module:
-        """Return a new discriminator of pictures, with the low picture and the conditions behind them."""
-        s, side = self.settings, self._high_px(0)
-        # A relativistic loss gives the last bias no gradient; Adam would turn rounding noise into drift.
-        last_bias = not s.adversarial.is_shift_invariant
-        channels = 3 + 3 * s.discriminator_sees_low + s.num_labels + s.num_classes
-        if s.minibatch:
-            return DCGANDiscriminator(
-                size_px=side, width=s.discriminator_width, norm=s.discriminator_norm, minibatch="discrimination",
-                last_bias=last_bias, channels_in=channels,
-            )  # fmt: skip
-        return PatchDiscriminator(
-            channels_in=channels, width=s.discriminator_width, grid=s.grid, norm=s.discriminator_norm, size_px=side,
-            last_bias=last_bias,
-        )  # fmt: skip
+    def fixed(self) -> dict[str, nn.Module]:
+        """Return the feature network of the perceptual loss, if there is one."""
+        network = features.load_balanced(self.settings.perceptual)
+        return {"features": network} if network else {}
 
     def source(self, path: str) -> Source:
         """Return pictures of a folder, alone, with their low ones or with their label maps, and with their classes."""
@@ -261,9 +245,11 @@ class SuperResolvingUNets(Recipe):
             source = Pictures(path, crop_px=side, scale=s.scale, augment=s.mirror)
         if not s.num_classes:
             return source
-        classed = Classed(source, s.num_classes)
-        self.class_names = self.class_names or classed.names
-        return classed
+        return Classed(source, s.num_classes)
+
+    def prepare(self, train: Source) -> None:
+        """Take over the names of the data's classes."""
+        self.class_names = train.names if isinstance(train, Classed) else []
 
     def batch(self, raw: dict[str, Tensor], context: Context) -> Batch:
         """Bring pictures to the stage's size and to [-1, 1], and make the low ones that were not given."""
@@ -351,7 +337,6 @@ class SuperResolvingUNets(Recipe):
         fake = nets.discriminator(torch.cat([shown, outputs.get("shown_beside", beside)], dim=1))
         ledger = Ledger({"gan": self.settings.adversarial.discriminator(real, fake)})
         self._add_history(ledger, nets, carry, "discriminator")
-        ledger.observed["margin"] = real.score.detach().float().mean() - fake.score.detach().float().mean()
         return ledger
 
     def generator_losses(
@@ -365,9 +350,9 @@ class SuperResolvingUNets(Recipe):
         if s.content_weight:
             share = self.content_share(carry) if styled else 1.0
             ledger["content"] = s.content_weight * share * l1(fake, batch.high)
-        if self.features is not None:
+        if "features" in nets:
             pictures = (fake * 0.5 + 0.5, batch.high * 0.5 + 0.5)
-            ledger["perceptual"] = s.perceptual_weight * features.distance(self.features, *pictures)
+            ledger["perceptual"] = s.perceptual_weight * features.distance(nets.features, *pictures)
         if styled:
             ledger["style"] = s.style_weight * self._style(nets.discriminator, batch, fake)
             self._add_history(ledger, nets, carry, "generator")
@@ -437,6 +422,28 @@ class SuperResolvingUNets(Recipe):
             tiling="discouraged" if s.norm == "instance" else "supported", recipe="superres_unet",
             purpose=f"super-resolution x{s.scale}, trained {doublings} px", data=s.data, extra=conditions,
         )  # fmt: skip
+
+    def cards(self) -> dict[str, Card]:
+        """Return the cards of the U-Net and, where there is a style, of the discriminator.
+
+        The discriminator sees pictures, with the low picture and the conditions behind them.
+        """
+        s = self.settings
+        if s.style == "none":
+            return {"generator": self.card()}
+        channels = 3 + 3 * s.discriminator_sees_low + s.num_labels + s.num_classes
+        settings = {
+            "channels_in": channels, "width": s.discriminator_width, "norm": s.discriminator_norm,
+            # A relativistic loss gives the last bias no gradient; Adam would turn rounding noise into drift.
+            "size_px": self._high_px(0), "last_bias": not s.adversarial.is_shift_invariant,
+            **({"minibatch": "discrimination"} if s.minibatch else {"grid": s.grid}),
+        }  # fmt: skip
+        discriminator = Card(
+            network="dcgan_discriminator" if s.minibatch else "patch_discriminator", settings=settings, input="other",
+            range=(-1.0, 1.0), channels_in=channels, channels_out=1, recipe="superres_unet",
+            purpose="tells pictures from enlargements", data=s.data,
+        )  # fmt: skip
+        return {"generator": self.card(), "discriminator": discriminator}
 
 
 def _to_range(pictures: Tensor) -> Tensor:

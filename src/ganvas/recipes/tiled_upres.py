@@ -28,7 +28,6 @@ from ganvas.data.guides import Guide, GuidedPictures, GuideSettings
 from ganvas.errors import UserError
 from ganvas.losses.adversarial import AdversarialLoss
 from ganvas.losses.reconstruction import l1, low_l1
-from ganvas.networks import build
 from ganvas.protocol import Card, Carry, Context, Ledger, Networks, Optimizer, Outputs, Recipe, Source, Stage, Turn
 from ganvas.recipes import enlargement, features
 from ganvas.settings import Training
@@ -145,9 +144,8 @@ class TiledUpres(Recipe):
     }
 
     def __init__(self, settings: Any) -> None:
-        self.settings = settings
+        super().__init__(settings)
         self._guide: Guide | None = None
-        self.features: nn.Module | None = None
         _check(settings)
 
     @property
@@ -172,10 +170,10 @@ class TiledUpres(Recipe):
         )  # fmt: skip
         return [stage for stage in (pixels, gan) if stage.steps]
 
-    def networks(self) -> Networks:
-        """Return the J-net and its discriminator."""
-        self.features = features.load_balanced(self.settings.perceptual)
-        return Networks(generator=build(self.card()), discriminator=build(self._judge_card()))
+    def fixed(self) -> dict[str, nn.Module]:
+        """Return the feature network of the perceptual loss, if there is one."""
+        network = features.load_balanced(self.settings.perceptual)
+        return {"features": network} if network else {}
 
     def source(self, path: str) -> Source:
         """Return random tiles of the pictures in a folder."""
@@ -195,9 +193,7 @@ class TiledUpres(Recipe):
     ) -> Ledger:
         """Return the adversarial loss: is it real, and is it a high version of this low tile?"""
         real, fake = (nets.discriminator(high, batch.low) for high in (batch.high, outputs["fake"]))
-        ledger = Ledger({"gan": self.settings.adversarial.discriminator(real, fake)})
-        ledger.observed["margin"] = real.score.detach().float().mean() - fake.score.detach().float().mean()
-        return ledger
+        return Ledger({"gan": self.settings.adversarial.discriminator(real, fake)})
 
     def generator_losses(
         self, nets: Networks, batch: Batch, outputs: Outputs, carry: Carry, context: Context
@@ -209,9 +205,9 @@ class TiledUpres(Recipe):
         if s.l1_weight:
             at = "full" if context.stage.name == "pixel" else s.l1_at
             ledger["l1"] = s.l1_weight * self._distance(fake, batch.high, at)
-        if self.features is not None:
+        if "features" in nets:
             pictures = (fake * 0.5 + 0.5, batch.high * 0.5 + 0.5)
-            ledger["perceptual"] = s.perceptual_weight * features.distance(self.features, *pictures)
+            ledger["perceptual"] = s.perceptual_weight * features.distance(nets.features, *pictures)
         if context.stage.name == "gan" and s.gan_weight:
             real = None
             if s.adversarial.generator_needs_real:
@@ -273,10 +269,7 @@ class TiledUpres(Recipe):
         )  # fmt: skip
 
     def cards(self) -> dict[str, Card]:
-        """Return the discriminator's card: it chooses the best variant of a tile."""
-        return {"discriminator": self._judge_card()}
-
-    def _judge_card(self) -> Card:
+        """Return the cards of the J-net and of the discriminator, which also chooses the best variant of a tile."""
         s = self.settings
         settings = {
             "channels_low": 3 + self.guide.channels, "width": s.discriminator_width, "scale": s.scale,
@@ -284,10 +277,11 @@ class TiledUpres(Recipe):
             "norm": s.discriminator_norm, "last_bias": not s.adversarial.is_shift_invariant,
             "judged": s.judged,
         }  # fmt: skip
-        return Card(
+        discriminator = Card(
             network="low_conditioned_discriminator", settings=settings, input="other", range=(-1.0, 1.0),
             recipe="tiled_upres", purpose="scores tiles of the upres net", data=s.data,
         )  # fmt: skip
+        return {"generator": self.card(), "discriminator": discriminator}
 
     def _guide_settings(self) -> GuideSettings:
         s = self.settings

@@ -27,10 +27,8 @@ from ganvas import settings
 from ganvas.data.clips import Clips
 from ganvas.data.windows import Chunk, Place, Windows, style_planes
 from ganvas.errors import UserError
-from ganvas.io.weights.foreign_pix2pixhd import encoder_card
+from ganvas.io.weights.foreign_pix2pixhd import discriminator_card, encoder_card
 from ganvas.losses.reconstruction import feature_matching, l1, perceptual
-from ganvas.networks import build
-from ganvas.networks.discriminators import MultiScaleDiscriminator
 from ganvas.networks.vid2vid import FLOW_PX, Known, Past, next_frame
 from ganvas.protocol import Card, Carry, Context, Ledger, Networks, Optimizer, Outputs, Recipe, Source, Stage, Turn
 from ganvas.recipes import features
@@ -54,9 +52,8 @@ class Vid2VidRecipe(Recipe):
     PRESETS: ClassVar = PRESETS
 
     def __init__(self, settings: Any) -> None:
-        self.settings: Settings = settings
+        super().__init__(settings)
         self.sources: list[Clips] = []
-        self.features: nn.Module | None = None
         self._read: tuple[Any, Chunk] | None = None
         check(settings)
 
@@ -134,21 +131,11 @@ class Vid2VidRecipe(Recipe):
             stages.append(stage)
         return stages
 
-    def networks(self) -> Networks:
-        """Return the generator, the image discriminator, and a clip discriminator for each stride."""
+    def fixed(self) -> dict[str, nn.Module]:
+        """Return the feature network of the perceptual loss, if there is one."""
         s = self.settings
-        nets = Networks(generator=build(self.card()), discriminator=self._judge(self.channels_label + 3))
-        if s.instance_features:
-            nets["encoder"] = build(self.cards()["encoder"])
-        channels = 3 * s.clip_frames + (0 if s.flow_from == "none" else 2 * (s.clip_frames - 1))
-        for stride in s.clip_strides:
-            nets[f"clip_discriminator_{stride}"] = self._judge(channels)
-        self.features = features.load_features(s.perceptual, s.perceptual_layers) if s.perceptual_weight else None
-        return nets
-
-    def _judge(self, channels: int) -> nn.Module:
-        s = self.settings
-        return MultiScaleDiscriminator(channels, s.discriminator_width, s.discriminator_scales, norm=s.norm)
+        network = features.load_features(s.perceptual, s.perceptual_layers) if s.perceptual_weight else None
+        return {"features": network} if network else {}
 
     def batch(self, raw: dict[str, Tensor], context: Context) -> Batch:
         """Keep the addresses."""
@@ -265,8 +252,6 @@ class Vid2VidRecipe(Recipe):
         for stride, real_clip, fake_clip in self._drawn_clips(place, outputs, carry, context):
             judge = nets[f"clip_discriminator_{stride}"]
             ledger[f"clip{stride}"] = factor * s.adversarial.discriminator(judge(real_clip), judge(fake_clip))
-        means = [verdicts[0].score.detach().float().mean() for verdicts in (real_verdicts, fake_verdicts[0])]
-        ledger.observed["margin"] = means[0] - means[1]
         return ledger
 
     def generator_losses(
@@ -299,8 +284,8 @@ class Vid2VidRecipe(Recipe):
         target = chunk.real.flatten(0, 1)
         if s.pixel_weight:
             ledger["pixel"] = kinds * s.pixel_weight * torch.stack([l1(fake, target) for fake in everything]).mean()
-        if self.features is not None:
-            network = self.features.to(context.device)
+        if "features" in nets:
+            network = nets.features
             last = len(s.perceptual_layers) - 1
             own = {name: 2.0 ** (place - last) for place, name in enumerate(s.perceptual_layers)}
             weights = features.weights_of(network, own)
@@ -420,12 +405,19 @@ class Vid2VidRecipe(Recipe):
         )  # fmt: skip
 
     def cards(self) -> dict[str, Card]:
-        """Return the card of the encoder, where there is one."""
+        """Return the cards of the generator, of the image and clip discriminators, and of the encoder of styles."""
         s = self.settings
-        if not s.instance_features:
-            return {}
-        card = encoder_card(s.instance_features, s.encoder_width, s.downs)
-        return {"encoder": replace(card, recipe="vid2vid", data=s.data)}
+        cards = {"generator": self.card(), "discriminator": self._judge_card(self.channels_label + 3)}
+        if s.instance_features:
+            cards["encoder"] = encoder_card(s.instance_features, s.encoder_width, s.downs)
+        channels = 3 * s.clip_frames + (0 if s.flow_from == "none" else 2 * (s.clip_frames - 1))
+        cards |= {f"clip_discriminator_{stride}": self._judge_card(channels) for stride in s.clip_strides}
+        return {name: replace(card, recipe="vid2vid", data=s.data) for name, card in cards.items()}
+
+    def _judge_card(self, channels_in: int) -> Card:
+        s = self.settings
+        card = discriminator_card(channels_in, s.discriminator_width, s.discriminator_scales)
+        return replace(card, settings={**card.settings, "norm": s.norm})
 
     def _size_px(self) -> list[int]:
         height, width = self.sources[0].size_px if self.sources else (0, 0)

@@ -16,7 +16,7 @@ from ganvas import ranks
 from ganvas.errors import UserError
 from ganvas.io import leftovers, noted, recipe_files, run_lock, runs
 from ganvas.settings import differences, from_json, is_runtime, to_json
-from ganvas.training import checkpoint, parallel, ring, step
+from ganvas.training import checkpoint, networks, parallel, ring, step
 from ganvas.training.feed import collate
 from ganvas.training.interruption import Interruption
 from ganvas.training.logbook import Logbook
@@ -121,7 +121,7 @@ def _rebuilt(plan: Plan, saved: runs.Checkpoint) -> Trainer:
     """Return the trainer of a checkpoint; what does not fit it is refused before memory is taken."""
     noted.require_resumable(saved.state, saved.folder / runs.STATE)
     try:
-        checkpoint.require_fit(plan.recipe.networks, saved.groups.get("networks", {}), str(saved.folder))
+        checkpoint.require_fit(lambda: networks.fresh(plan.recipe), saved.groups.get("networks", {}), str(saved.folder))
         trainer = Trainer(plan)
         trainer.load(saved)
     except _DAMAGE as error:
@@ -184,7 +184,7 @@ def _noted(plan: Plan) -> dict[str, Any]:
         "init": list(plan.init_from),
         "freeze": list(plan.freeze),
         "card": to_json(plan.recipe.card()),
-        "cards": to_json(plan.recipe.cards()) if hasattr(plan.recipe, "cards") else {},
+        "cards": to_json(plan.recipe.cards()),
     }
 
 

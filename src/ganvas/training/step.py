@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ganvas import device as machine
 from ganvas.errors import UserError
+from ganvas.losses import margin
 from ganvas.losses.passes import Passes
 from ganvas.protocol import Carry, Ledger, Outputs, Turn
 from ganvas.training import checkpoint, parallel
@@ -128,11 +129,15 @@ class _Step:
         self.num_taken += 1
         with machine.autocast(trainer.device, trainer.precision):
             if turn.side == "generator":
-                ledger = self.recipe.generator_losses(self.nets, drawn.batch, outputs, drawn.carry, context)
+                ledger = self.recipe.generator_losses(trainer.all_nets, drawn.batch, outputs, drawn.carry, context)
                 self._observe_spread(drawn.batch, outputs, ledger)
                 return ledger
             detached = {key: value.detach() for key, value in outputs.items()}
-            return self.recipe.discriminator_losses(self.nets, drawn.batch, detached, drawn.carry, context)
+            with margin.noted() as margins:
+                ledger = self.recipe.discriminator_losses(trainer.all_nets, drawn.batch, detached, drawn.carry, context)
+            if margins:
+                ledger.observed.setdefault("margin", torch.stack(margins).mean())
+            return ledger
 
     def _outputs(self, turn: Turn, drawn: Drawn, follower: Turn | None) -> Outputs:
         """Return what the generator makes of a batch: one call serves this turn and the generator's that follows."""
@@ -154,7 +159,7 @@ class _Step:
         # Seeded by the batch: whether one forward serves two turns or each has its own, dropout and noise are the same.
         context = trainer.context(turn, self._seed("forward", drawn.number))
         with torch.set_grad_enabled(learner is not None), machine.autocast(trainer.device, trainer.precision):
-            outputs, carry = self.recipe.forward(self.nets, drawn.batch, drawn.carry, context)
+            outputs, carry = self.recipe.forward(trainer.all_nets, drawn.batch, drawn.carry, context)
         if is_first:
             settled = checkpoint.settle(carry, trainer.device, trainer.settings.channels_last)
             drawn.next_carry = trainer.carry = settled

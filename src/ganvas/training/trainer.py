@@ -22,7 +22,7 @@ from ganvas.io import runs
 from ganvas.losses.adversarial import AdversarialLoss
 from ganvas.protocol import Carry, Context, Networks, Recipe, Source, Stage, Turn
 from ganvas.settings import to_json
-from ganvas.training import checkpoint, parallel
+from ganvas.training import checkpoint, networks, parallel
 from ganvas.training.averages import Averages
 from ganvas.training.feed import Feed
 from ganvas.training.optimizers import Optimizers
@@ -48,6 +48,10 @@ class Plan:
     findings: tuple[Finding, ...] = ()
     """What the data's doctor found, short of errors."""
 
+    def __post_init__(self) -> None:
+        # Stages, cards and networks may depend on the data: no plan has a recipe that has not seen them.
+        self.recipe.prepare(self.train)
+
 
 class Trainer:
     """The state of a run, which `step.advance` moves on by one step."""
@@ -61,12 +65,15 @@ class Trainer:
         self.stages = list(plan.recipe.stages())
         self.total_steps = sum(stage.steps for stage in self.stages)
         torch.manual_seed(self.settings.seed)
-        self.nets = plan.recipe.networks()
+        self.nets = networks.fresh(plan.recipe)
+        """The trained networks, which checkpoints hold."""
         # What a recipe itself holds still stays so.
         self._learned = [key for key, parameter in _parameters(self.nets).items() if parameter.requires_grad]
         _check(plan, self.stages, self.nets)
         self.init_report = [_initialise(self.nets, name, tensors) for name, tensors in plan.init.items()]
         self._place_networks()
+        self.all_nets = Networks({**self.nets, **networks.fixed(plan.recipe, self.nets, self.device)})
+        """These and those that nothing trains: what a recipe is handed."""
         self.optimizers = Optimizers(self.nets)
         averaged = {name for stage in self.stages for name in stage.averaged if name in self.nets}
         self.averages = Averages(self.nets, averaged, self.settings.average_half_life)
@@ -105,7 +112,7 @@ class Trainer:
 
     def notices(self) -> list[str]:
         """Return what the user should read once before the first step."""
-        told = [*self.init_report, *(self.recipe.notices() if hasattr(self.recipe, "notices") else [])]
+        told = [*self.init_report, *self.recipe.notices()]
         if any(turn.side == "discriminator" for stage in self.stages for turn in stage.turns):
             told += [loss.accumulation_notice(self.settings.micro_batches) for loss in self.adversarial]
         return [notice for notice in told if notice]
@@ -224,7 +231,7 @@ class Trainer:
             for net in self.nets.values():
                 net.eval()
             with torch.no_grad():
-                yield Networks({**self.nets, **self.averages.nets})
+                yield Networks({**self.all_nets, **self.averages.nets})
         finally:
             for module, training in modes:
                 module.training = training
@@ -300,6 +307,11 @@ def _parameters(nets: Networks) -> dict[str, nn.Parameter]:
 def _check(plan: Plan, stages: Sequence[Stage], nets: Networks) -> None:
     if not any(stage.steps for stage in stages):
         raise UserError(f"The recipe {plan.name} has no steps to train")
+    has_losses = type(plan.recipe).discriminator_losses is not Recipe.discriminator_losses
+    for stage in stages:
+        if not has_losses and any(turn.side == "discriminator" for turn in stage.turns):
+            why = f"Stage {stage.name!r} has a turn of the discriminator"
+            raise UserError(f"The recipe {plan.name} lacks discriminator_losses", why, "See CONTRIBUTING.md")
     for stage in stages:
         parallel.require_even(stage.batch_size or plan.recipe.settings.batch_size, ranks.world_size())
         for name in sorted({name for turn in stage.turns for name in turn.trains}):
