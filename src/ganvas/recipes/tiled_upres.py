@@ -126,7 +126,7 @@ PREVIEW = replace(
 )  # fmt: skip
 # The gallery's: the detail that the guide and the low picture allow, judged apart from all that they tell.
 SHOW = replace(
-    PREVIEW, guide="points", high_px=768, low_px=128, scale=8, width=16, base="faithful", upsampling="resize",
+    PREVIEW, guide="edges", high_px=768, low_px=128, scale=8, width=16, base="faithful", upsampling="resize",
     judged="detail", pixel_steps=500, steps=500, generator_rate=1e-3, discriminator_rate=1e-3, precision="bfloat16",
 )  # fmt: skip
 
