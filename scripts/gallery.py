@@ -5,7 +5,7 @@
     python scripts/gallery.py street-painter --run RUN --pack-only
 
 Data is drawn by Ganvas or taken from Debian packages by name. Everything lies below `runs/gallery`; the weight
-files go to `src/ganvas/weights` in half precision.
+files go to `src/ganvas/weights` in 16 or 8 bits.
 """
 
 from __future__ import annotations
@@ -19,16 +19,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ganvas import cli, launch
 from ganvas.errors import UserError, need
 from ganvas.io import runs
 from ganvas.io.weights import files as weights
+from ganvas.io.weights.packing import packed
 
 PLACE = Path("runs/gallery")
 WEIGHTS = Path(__file__).parents[1] / "src/ganvas/weights"
@@ -52,6 +51,8 @@ class Entry:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """What is changed of the recipe's preset `show`."""
     gathers_styles: bool = False
+    bits: Literal[8, 16] = 16
+    """Of the large tensors in the file."""
 
 
 # Data
@@ -115,7 +116,7 @@ UNSEEN = "world --clips 2 --frames 24 --size 256x128 --seed 1 --quiet"
 GALLERY: dict[str, Entry] = {
     "street-painter": Entry(
         recipe="pix2pixhd", purpose="a street from label maps, with a style for each instance, at 256 x 128 px",
-        data=drawn(STREET, UNSEEN), source="480 frames of the street that Ganvas draws", gathers_styles=True,
+        data=drawn(STREET, UNSEEN), source="480 frames of the street that Ganvas draws", gathers_styles=True, bits=8,
     ),
     "street-clip": Entry(
         recipe="vid2vid", purpose="video of a street from label maps, at 128 x 64 px",
@@ -157,7 +158,7 @@ def train(name: str, entry: Entry, run: Path) -> Path:
 
 
 def pack(name: str, entry: Entry, run: Path, scores: Mapping[str, float]) -> Path:
-    """Write a run's newest averaged generator in half precision, with its whole card, as the weight file of a name.
+    """Write a run's newest averaged generator in 16 or 8 bits, with its whole card, as the weight file of a name.
 
     Raises:
         UserError: the file would be larger than the gallery allows.
@@ -169,21 +170,13 @@ def pack(name: str, entry: Entry, run: Path, scores: Mapping[str, float]) -> Pat
         trained.card, purpose=entry.purpose, data=entry.source, licence=entry.licence, scores=dict(scores),
         data_licence=entry.data_licence, origin=f"scripts/gallery.py {name}; {trained.card.origin.split(', ')[-1]}",
     )  # fmt: skip
-    path = weights.save(WEIGHTS / f"{name}.safetensors", halved(trained.tensors), card, trained.attachments, True)
+    path = weights.save(
+        WEIGHTS / f"{name}.safetensors", packed(trained.tensors, entry.bits), card, trained.attachments, True
+    )
     megabytes = path.stat().st_size / 1e6
     if megabytes > LARGEST_MB:
         raise UserError(f"{path} has {megabytes:.1f} MB", f"The gallery's files have at most {LARGEST_MB:g}")
     return path
-
-
-def halved(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return tensors in half precision where they are in single precision and lie within its range."""
-    largest = torch.finfo(torch.float16).max
-    return {
-        name: value.half() if value.dtype == torch.float32 and float(value.abs().amax()) < largest else value
-        for name, value in tensors.items()
-        if value.numel()
-    }
 
 
 def main() -> None:

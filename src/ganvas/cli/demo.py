@@ -162,4 +162,7 @@ def _flight(folder: Path) -> Commands:
     return [["generate", "panorama", *path, "--out", f"{folder}/flight"]]
 
 
-METHODS = {"reverse_matchmove": Method(_flight, ("flight",))}
+METHODS = {
+    "pix2pixhd": Method(_street, ("street/frames", "painted", "other-styles")),
+    "reverse_matchmove": Method(_flight, ("flight",)),
+}

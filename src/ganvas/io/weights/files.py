@@ -23,7 +23,7 @@ from torch import Tensor
 
 from ganvas.errors import UserError
 from ganvas.io import runs
-from ganvas.io.weights import cards, containers, foreign, foreign_span
+from ganvas.io.weights import cards, containers, foreign, foreign_span, packing
 from ganvas.io.weights.tensors import sha256, write
 from ganvas.protocol import Card
 
@@ -61,7 +61,7 @@ def read(path: str | Path) -> Weights:
         containers.require_finite(tensors, path)
         return Weights(card=card, tensors=tensors, path=path, sha256=sha256(_tensor_file(path)))
     card = cards.read(header, str(path))
-    stored = containers.open_stored(path)
+    stored = packing.unpacked(containers.open_stored(path), path)
     containers.require_finite(stored, path)
     attachments = {key.removeprefix(ATTACHMENT): value for key, value in stored.items() if key.startswith(ATTACHMENT)}
     tensors = {key: value for key, value in stored.items() if not key.startswith(ATTACHMENT)}
