@@ -19,6 +19,7 @@ from ganvas.inference.open import load
 from ganvas.inference.rows import tiles
 from ganvas.inference.rows.pixels import Pixels, survey
 from ganvas.inference.rows.resample import margin_for, resized
+from ganvas.inference.rows.restraint import without_rings, without_tints
 from ganvas.inference.rows.strips import Border, Margins, cropped, padded
 from ganvas.inference.rows.tiles import SeamError, Tiler, Tiling, dihedral_mean, fit_tiling, seam_error
 from ganvas.protocol import Card
@@ -203,6 +204,8 @@ class Upscaler:
         """
         engine = self.engine_for(pixels.dtype)
         run = self._run(engine)
+        if pixels.curve is not None:
+            run = without_rings(run, pixels.curve)
         passes = self.passes(height, width, target)
         grown = self.scale**passes
         made = (height * grown, width * grown)
@@ -279,7 +282,7 @@ class Upscaler:
         run: tiles.Run = _whole(engine) if self.card.tiling == "internal" else engine
         if self.ensemble:
             run = dihedral_mean(run)
-        return corrected(run, self.faithful) if self.faithful else run
+        return without_tints(corrected(run, self.faithful) if self.faithful else run)
 
     def seam_error(self, picture: np.ndarray, crops: int = 4) -> SeamError:
         """Return how far tiles are from the untiled network on random crops of a picture: (H, W, C), as for a call."""
