@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ganvas.data.pictures import decode
+from ganvas.data.undistort import by_map, undistorted
 from ganvas.errors import UserError
 from ganvas.io.cameras.cameras import Camera
 from ganvas.io.pictures import headers, images
@@ -37,6 +38,8 @@ class Plate:
     """Stops by which light, the values of a floating-point file, is exposed up."""
     movie_frame: int | None = None
     """Number from 0 of the frame, where the file is a movie."""
+    stmap: Path | None = None
+    """STMap that undistorts it."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +75,25 @@ def film(path: Path) -> Film:
     return Film((width, height), (x - left, y - top), stored, layout.orientation, header)
 
 
-def read(path: Path, camera: Camera, plate: Plate) -> tuple[Tensor, Camera]:
-    """Return a plate as display values, (3, H, W) in [0, 1], and the camera of exactly these pixels.
+def read(path: Path, camera: Camera, plate: Plate) -> tuple[Tensor, Camera, Tensor | None]:
+    """Return a plate as a pinhole took it, (3, H, W) in [0, 1], the camera of exactly these pixels, and a mask.
+
+    The mask, (1, H, W), says where the plate is known; None stands for everywhere.
 
     Raises:
         UserError: it cannot be read, or has another shape than the camera's picture.
     """
+    return straightened(*_stored(path, camera, plate), plate)
+
+
+def straightened(picture: Tensor, camera: Camera, plate: Plate) -> tuple[Tensor, Camera, Tensor | None]:
+    """Return a picture without the distortion of its lens, its camera, and where it is known (None: everywhere)."""
+    if plate.stmap is not None:
+        return by_map(picture, camera, plate.stmap)
+    return undistorted(picture, camera) if camera.lens is not None else (picture, camera, None)
+
+
+def _stored(path: Path, camera: Camera, plate: Plate) -> tuple[Tensor, Camera]:
     told = film(path)
     picture = read_picture(path, plate.exposure)
     if plate.as_stored and told.orientation != 1:

@@ -13,7 +13,7 @@ from ganvas.data.views import View, Views, homography, resample, vector, view_of
 from ganvas.errors import UserError
 from ganvas.io.cameras import cameras as camera_files
 from ganvas.io.cameras.cameras import Camera, Given, Solve
-from ganvas.io.cameras.kinds import MODELS, STANDARD, SUFFIXES, is_cameras
+from ganvas.io.cameras.kinds import MODELS, STANDARD, SUFFIXES, is_cameras, kind_of
 from ganvas.io.pictures import images
 
 __all__ = [
@@ -33,8 +33,8 @@ __all__ = [
 ]
 
 MOVIES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mxf")
-LOOKED_AT = 3
-"""Floating-point pictures that are looked at for values above 1: first, middle and last."""
+IN_MILLIMETRES = ("chan", "csv", "usd", "alembic", "fbx", "nuke")
+"""Formats that say lenses in millimetres and nothing of pixels."""
 
 
 def find_cameras(path: str | Path) -> Path:
@@ -50,9 +50,13 @@ def find_cameras(path: str | Path) -> Path:
     for name in STANDARD:
         if (folder / name).is_file():
             return folder / name
+    if (folder / "keyframes").is_dir() and kind_of(folder / "keyframes") == "polycam":
+        return folder / "keyframes"
     for name in MODELS:
         if any((folder / name / f"images{suffix}").is_file() for suffix in (".bin", ".txt")):
             return folder / name
+    if folder.is_dir() and kind_of(folder) in ("polycam", "arkit"):
+        return folder
     found = sorted(file for file in folder.glob("*") if file.is_file() and is_cameras(file)) if folder.is_dir() else []
     if len(found) == 1:
         return found[0]
@@ -116,7 +120,22 @@ def read_footage(folder: str | Path, camera_file: str | Path = "", given: Given 
 def _read(path: Path, given: Given, picture: Path) -> Solve:
     if given.size_px is None:
         given = replace(given, size_px=plates.film(picture).size_px)
-    return camera_files.read(path, given)
+    return _stretched(camera_files.read(path, given), kind_of(path), plates.film(picture).header)
+
+
+def _stretched(solve: Solve, kind: str, header: images.Header) -> Solve:
+    """Return cameras whose lens is told in millimetres before pixels that are not square, as the picture tells."""
+    ratio = next((float(value) for name, _, value in header.metadata if name == "PixelAspectRatio"), 1.0)
+    if kind not in IN_MILLIMETRES or not ratio > 0 or abs(ratio - 1) < 1e-3:
+        return solve
+    cameras = []
+    for camera in solve.cameras:
+        (fx, fy), (cx, cy), height = camera.focal_px, camera.centre_px, camera.size_px[1]
+        film = (camera.film_back_mm[0], camera.film_back_mm[1] / ratio)
+        centre = (cx, height / 2 + (cy - height / 2) * ratio)
+        cameras.append(replace(camera, focal_px=(fx, fy * ratio), centre_px=centre, film_back_mm=film))
+    note = f"The pictures say that their pixels are {ratio:g} times as wide as high, so the film is that wide"
+    return replace(solve, cameras=tuple(cameras), notes=(*solve.notes, note))
 
 
 def _footage(
@@ -134,7 +153,7 @@ def _footage(
             turned[told.orientation, as_stored] += 1
         if plates.is_log(told.header):
             logs.append(file.name)
-        views.append(View(camera, file, Plate(as_stored, exposure)))
+        views.append(View(camera, file, Plate(as_stored, exposure, stmap=given.stmap)))
     used = {file for file in found if file is not None}
     idle = tuple(str(file.relative_to(root)) for file in files if file not in used)
     notes = list(solve.notes)
@@ -222,7 +241,7 @@ def _of_movie(movie: Path, path: Path, given: Given) -> Footage:
     if header.is_interlaced:
         notes.append(f"{movie.name} is interlaced: its frames are two moments in one. Deinterlace it first")
     views = [
-        View(camera, movie, Plate(movie_frame=camera.frame - first))
+        View(camera, movie, Plate(movie_frame=camera.frame - first, stmap=given.stmap))
         for camera in solve.cameras
         if 0 <= camera.frame - first < count
     ]

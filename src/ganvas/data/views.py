@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Self
 
@@ -29,6 +29,9 @@ FLAT = 1e-6
 PULL = 1e-3
 """Weight of the cameras' middle against one optical axis in finding the point that they look at."""
 Crop = Literal["square", "whole"]
+WHOLE = 0.999
+"""Share of a pixel that must be known for it to count."""
+_Kept = tuple[Tensor, Camera, Tensor | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +75,7 @@ def resample(picture: Tensor, source: Camera, target: Camera) -> tuple[Tensor, T
 def view_of(camera: Camera, size_px: int, crop: Crop) -> Camera:
     """Return the camera of the square that a network makes: the middle of the picture, or all of it squeezed."""
     width, height = camera.size_px
+    camera = replace(camera, lens=None)
     if crop == "square":
         side = min(width, height)
         camera = camera.cropped((width - side) / 2, (height - side) / 2, side, side)
@@ -116,7 +120,7 @@ class Views:
         self.squares = [view_of(view.camera, size_px, crop) for view in self.views]
         self.film_back_mm = self.squares[0].film_back_mm
         self._names = [f"{place // self.run:06d}" for place in range(len(self.views))]
-        self._kept: dict[int, tuple[Tensor, Camera]] = {}
+        self._kept: dict[int, _Kept] = {}
         self._numbers = list(range(len(self.views)))
         self._bytes = [0]
         self._lock = threading.Lock()
@@ -162,9 +166,12 @@ class Views:
 
     def turned(self, index: int, roll_degrees: float, zoom: float) -> dict[str, Tensor]:
         """Return a view whose camera is rolled and zoomed by given amounts."""
-        picture, source = self._picture(index)
+        picture, source, known = self._picture(index)
         target = self.squares[index].rolled(roll_degrees).zoomed(zoom)
         seen, mask = resample(picture.float() / 255, source, target)
+        if known is not None:
+            reaches, _ = resample(known.float() / 255, source, target)
+            mask = mask & (reaches[:1] > WHOLE)
         return {
             "picture": seen.clamp(0, 1),
             "camera": torch.from_numpy(vector(target, self.film_back_mm[0])).float()[:, None, None],
@@ -203,8 +210,8 @@ class Views:
         found = np.linalg.solve(sums, np.einsum("nij,nj->i", across, places) + pull * middle)
         return found.tolist() if (found - middle) @ ahead.mean(0) > 0 else None
 
-    def _picture(self, index: int) -> tuple[Tensor, Camera]:
-        """Return a view's picture as uint8, no finer than it is needed, and the camera of just that picture."""
+    def _picture(self, index: int) -> _Kept:
+        """Return a view's picture as uint8, no finer than it is needed, the camera of just that, and its mask."""
         number, view = self._numbers[index], self.views[index]
         found = self._kept.get(number)
         if found is None and view.plate.movie_frame is not None:
@@ -230,21 +237,24 @@ class Views:
             if all(number in self._kept for number in wanted.values()):
                 return
             for frame, picture in plates.movie_frames(one.picture, wanted):
-                camera = self.views[self._numbers.index(wanted[frame])].camera
-                self._kept[wanted[frame]] = self._reduced(picture, plates.checked(camera, picture, one.picture))
+                view = self.views[self._numbers.index(wanted[frame])]
+                camera = plates.checked(view.camera, picture, one.picture)
+                self._kept[wanted[frame]] = self._reduced(*plates.straightened(picture, camera, view.plate))
 
-    def _reduced(self, picture: Tensor, camera: Camera) -> tuple[Tensor, Camera]:
+    def _reduced(self, picture: Tensor, camera: Camera, known: Tensor | None) -> _Kept:
         sides = picture.shape[-2:]
         # As fine as the strongest zoom asks for; finer would only alias.
         factor = self.size_px * self.zoom[1] / min(sides)
         if factor < 1:
             size = (round(sides[0] * factor), round(sides[1] * factor))
             picture = resize_bicubic(picture[None], size=size)[0]
+            known = None if known is None else resize_bicubic(known[None].float(), size=size)[0]
         stored = (picture.clamp(0, 1) * 255).round().to(torch.uint8)
-        return stored, camera.resized(stored.shape[-1], stored.shape[-2])
+        mask = None if known is None else (known.float().clamp(0, 1) * 255).round().to(torch.uint8)
+        return stored, camera.resized(stored.shape[-1], stored.shape[-2]), mask
 
 
-def _opened(view: View) -> tuple[Tensor, Camera]:
+def _opened(view: View) -> _Kept:
     if isinstance(view.picture, Path):
         return plates.read(view.picture, view.camera, view.plate)
-    return view.picture, plates.checked(view.camera, view.picture, "A picture")
+    return plates.straightened(view.picture, plates.checked(view.camera, view.picture, "A picture"), view.plate)

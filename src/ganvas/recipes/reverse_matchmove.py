@@ -80,6 +80,8 @@ class Settings(Training):
     """Number of a movie's first frame, where `data` is a movie."""
     exposure: float = 0.0
     """Stops by which light of floating-point plates is exposed up; what is above 1 then is clipped."""
+    stmap: str = ""
+    """STMap (OpenEXR) that undistorts the plates, whose cameras are those of the undistorted ones."""
     photograph_views: int = 500
     """Views that a virtual camera takes where `data` is one large photograph."""
     run: int = 1
@@ -275,6 +277,7 @@ class ReverseMatchmove(Recipe):
             given = Given(
                 film_back_mm=s.film_back_mm, rotation_order=s.rotation_order, metres_per_unit=s.metres_per_unit,
                 up=s.up, focal_mm=s.focal_mm, camera=s.camera_name, first_frame=s.first_frame, exposure=s.exposure,
+                stmap=Path(s.stmap) if s.stmap else None,
             )  # fmt: skip
             footage = read_footage(path, cameras, given)
             views, notes = list(footage.views), footage.notes

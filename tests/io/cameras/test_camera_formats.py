@@ -366,3 +366,130 @@ def test_what_neither_user_nor_file_says_comes_from_elsewhere_with_a_note(tmp_pa
     assert cameras.read(tmp_path / "a.ma", Given(up="y"), Given(film_back_mm=(99.0, 9.0))).cameras[0].focal_mm == 35
     again = cameras.read(tmp_path / "a.chan", Given(rotation_order="XYZ"), known).cameras[0]
     assert not np.allclose(again.matrix, solve.cameras[0].matrix, atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("lines", "match"),
+    [
+        ("1.5 2 3 10 20 30 50\n", "no frame number"),
+        ("10 2 3 10 20 30 50\n10 2 3 10 20 30 50\n", "no later frame"),
+        ("5 0 0 0 0 0 0 40\n3 0 0 0 0 0 0 40\n", "no later frame"),
+        ("nan 0 0 0 0 0 0 35\n", "no number"),
+        ("1 0 0 inf 0 0 0 35\n", "no number"),
+        ("1 0 0 0 0 0 0 200\n", "--focal"),
+        ("1 0 0 0 0 0 0 35\n2 0 0 0 0 0 0\n", "some lines"),
+    ],
+)
+def test_chan_lines_that_are_none_of_nukes_are_refused(lines, match, tmp_path):
+    (tmp_path / "a.chan").write_text(lines)
+    with pytest.raises(UserError, match=match):
+        cameras.read(tmp_path / "a.chan", Given(rotation_order="ZXY", film_back_mm=FILM))
+
+
+def test_chan_column_8_and_a_focal_length_that_is_given(tmp_path):
+    (tmp_path / "a.chan").write_text("1001 0 0 0 0 0 0 35\n")
+    told = Given(rotation_order="ZXY", film_back_mm=FILM)
+    solve = cameras.read(tmp_path / "a.chan", told)
+    assert solve.cameras[0].focal_mm == pytest.approx(20.25 / 2 / np.tan(np.radians(17.5)))
+    assert "degrees" in solve.notes[0] and "--focal 35" in solve.notes[0]
+    solve = cameras.read(tmp_path / "a.chan", replace(told, focal_mm=35.0))
+    assert solve.cameras[0].focal_mm == pytest.approx(35) and "column 8" in solve.notes[0]
+
+
+def frames(*own, **common):
+    matrix = np.eye(4).tolist()
+    return {
+        **common,
+        "frames": [{"file_path": f"{n}.png", "transform_matrix": matrix, **one} for n, one in enumerate(own, 1)],
+    }
+
+
+@pytest.mark.parametrize(
+    ("own", "focal"),
+    [
+        ({}, (900, 910)),
+        ({"fl_x": 500}, (500, 500)),
+        ({"camera_angle_x": 1.0}, (640 / np.tan(0.5), 640 / np.tan(0.5))),
+        ({"fl_x": None}, (900, 910)),
+        ({"fl_y": 700}, (900, 700)),
+    ],
+)
+def test_a_frames_own_lens_goes_before_that_of_all(own, focal, tmp_path):
+    told = frames(own, fl_x=900, fl_y=910, w=1280, h=720, camera_angle_x=0.3, k1=None)
+    (tmp_path / "a.json").write_text(json.dumps(told))
+    assert cameras.read(tmp_path / "a.json").cameras[0].focal_px == pytest.approx(focal)
+
+
+@pytest.mark.parametrize(
+    ("told", "match"),
+    [
+        (frames({}, camera_angle_x=40.0, w=8, h=8), "looks like degrees"),
+        (frames({}, fl_x=9, w=8, h=8, camera_model="EQUIRECTANGULAR"), "EQUIRECTANGULAR"),
+        (frames({"camera_model": "EQUIRECTANGULAR"}, fl_x=9, w=8, h=8), "EQUIRECTANGULAR"),
+        (frames({}, fl_x=9, w=8, h=8, camera_model="EQUISOLID"), "EQUISOLID"),
+        (frames({}, fl_x=9, w=8, h=8, ftheta_p0=1.0), "f-theta"),
+        (frames({}, fl_x=None, w=8, h=8), "focal length"),
+        (frames({}, fl_x="wide", w=8, h=8), "no number"),
+        (frames({"frame": "x"}, fl_x=9, w=8, h=8), "frame number"),
+    ],
+)
+def test_lenses_of_transforms_that_are_none_are_refused(told, match, tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps(told))
+    with pytest.raises(UserError, match=match):
+        cameras.read(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("told", [{"camera_model": "OPENCV_FISHEYE"}, {"is_fisheye": True}])
+def test_a_fisheye_of_transforms_is_never_a_pinhole(told, tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps(frames({}, fl_x=200, w=640, h=480, k1=0.0, **told)))
+    solve = cameras.read(tmp_path / "a.json")
+    assert solve.cameras[0].lens.model == "fisheye" and any("fisheye" in note for note in solve.notes)
+    # An equidistant fisheye sees the angle in radians times the focal length.
+    x, _ = solve.cameras[0].lens.distort(np.array(np.tan(0.8)), np.array(0.0))
+    assert float(x) == pytest.approx(0.8)
+
+
+@pytest.mark.skipif(not HAS_USD, reason="the extra 'cameras' is not installed")
+def test_usd_samples_start_and_projection(tmp_path):
+    from pxr import Gf, Usd, UsdGeom, UsdUtils
+
+    def stage_of(name, samples, **metadata):
+        stage = Usd.Stage.CreateNew(str(tmp_path / name))
+        UsdGeom.SetStageMetersPerUnit(stage, 1.0)
+        for key, value in metadata.items():
+            stage.SetMetadata(key, value)
+        lens = UsdGeom.Camera.Define(stage, "/cam")
+        move = lens.AddTranslateOp()
+        for time, x in samples:
+            move.Set(Gf.Vec3d(x, 0, 0), time) if time is not None else move.Set(Gf.Vec3d(x, 0, 0))
+        return stage, lens
+
+    def read(stage):
+        stage.GetRootLayer().Save()
+        return [(one.frame, one.matrix[0, 3]) for one in cameras.read(stage.GetRootLayer().realPath).cameras]
+
+    sparse, lens = stage_of("sparse.usda", [(1001, 0), (1005, 8)])
+    assert read(sparse) == [(1001 + k, 2.0 * k) for k in range(5)]
+    assert UsdUtils.CreateNewUsdzPackage(str(tmp_path / "sparse.usda"), str(tmp_path / "packed.usdz"))
+    assert len(cameras.read(tmp_path / "packed.usdz").cameras) == 5
+    lens.CreateProjectionAttr(UsdGeom.Tokens.orthographic)
+    with pytest.raises(UserError, match="orthographic"):
+        read(sparse)
+    assert read(stage_of("blur.usda", [(0.75, 3), (1.0, 4), (1.25, 5), (1.75, 7), (2.0, 8)])[0]) == [(1, 4.0), (2, 8.0)]
+    assert read(stage_of("still.usda", [(None, 5)], startTimeCode=1001.0)[0]) == [(1001, 5.0)]
+    seconds = stage_of("seconds.usda", [(0, 0), (1, 24)], timeCodesPerSecond=1.0, framesPerSecond=24.0)[0]
+    assert read(seconds)[:3] == [(0, 0.0), (1, 1.0), (2, 2.0)]
+
+
+@pytest.mark.skipif(not HAS_USD, reason="the extra 'cameras' is not installed")
+def test_usd_carries_rate_unit_and_up_axis(tmp_path):
+    from pxr import Usd, UsdGeom
+
+    shot = [camera((10, 20, 30), (1, 2, 3), frame=frame) for frame in (1001, 1002)]
+    cameras.write(tmp_path / "a.usda", shot, Given(fps=25.0, up="z", metres_per_unit=1.0))
+    stage = Usd.Stage.Open(str(tmp_path / "a.usda"))
+    assert stage.GetFramesPerSecond() == stage.GetTimeCodesPerSecond() == 25
+    assert UsdGeom.GetStageUpAxis(stage) == "Z" and UsdGeom.GetStageMetersPerUnit(stage) == 1.0
+    assert (stage.GetStartTimeCode(), stage.GetEndTimeCode()) == (1001, 1002)
+    place = UsdGeom.Xformable(stage.GetPrimAtPath("/shotCam")).ComputeLocalToWorldTransform(1001).ExtractTranslation()
+    np.testing.assert_allclose(list(place), [1, -3, 2], atol=1e-12)

@@ -122,6 +122,8 @@ class Given:
     """Frames a second, for formats that say it."""
     first_frame: int | None = None
     """Number of a movie's first frame."""
+    stmap: Path | None = None
+    """STMap that undistorts the pictures."""
     exposure: float | None = None
     """Stops by which light is exposed up before it is clipped at 1."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 from pathlib import Path
@@ -81,11 +82,13 @@ def is_cameras(path: Path) -> bool:
 def _kind_of_folder(path: Path) -> str:
     if any((path / f"images{suffix}").is_file() for suffix in (".bin", ".txt")):
         return "colmap"
-    if any((path / below).is_dir() for below in ("corrected_cameras", "cameras")):
-        return "polycam"
-    some = next(iter(sorted(path.glob("*.json"))), None)
-    kind = _of_json(some) if some else ""
-    return kind if kind in ("polycam", "arkit") else "colmap"
+    for below in ("corrected_cameras", "cameras", "."):
+        some = next(iter(sorted((path / below).glob("*.json"))), None)
+        with contextlib.suppress(UserError):
+            kind = _of_json(some) if some else ""
+            if kind == "polycam" or (kind == "arkit" and below == "."):
+                return kind
+    return "colmap"
 
 
 def _start(path: Path) -> bytes:
