@@ -101,6 +101,21 @@ def test_heights_stay_within_their_range():
         assert made.mean() == pytest.approx(heights.mean(), abs=0.02 * span)
 
 
+def test_a_network_never_sees_light_beyond_its_range():
+    seen = []
+
+    class Watching(nn.Module):
+        def forward(self, low):
+            seen.append((float(low.min()), float(low.max())))
+            return nn.functional.interpolate(low, scale_factor=2)
+
+    for picture in (sky(60_000), np.where(sky(1) > 0.8, 8848, -430).astype(np.float32)):
+        seen.clear()
+        made = ganvas.Upscaler(Watching(), precision="float32")(picture)
+        assert min(low for low, _ in seen) >= 0 and max(high for _, high in seen) <= 1
+        assert np.allclose(made, picture.repeat(2, 0).repeat(2, 1), rtol=1e-3)
+
+
 def test_soft_ramps_of_light_pass_unchanged():
     ramp = np.repeat(np.linspace(0.5, 40, 64, dtype=np.float32)[None, :, None].repeat(32, axis=0), 3, axis=2)
     made = ganvas.Upscaler("default")(ramp, scene_linear=True)

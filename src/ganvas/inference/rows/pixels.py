@@ -19,6 +19,8 @@ from ganvas.io.pictures.images import from_float, premultiply, to_float
 
 LARGEST_HALF = 65504.0
 
+LARGEST_TRACE = 0.1
+"""Negative values up to this share of the brightest are traces of filters in light; beyond it they are measures."""
 LEAST_DIVISOR = 1 / 256
 """Alpha below this, less than one step of 8 bits, is not divided by."""
 
@@ -54,6 +56,22 @@ class LogCurve:
         return values.sign() * ((values.abs() * self._unit).expm1() / self.STEEPNESS).clamp(max=LARGEST_HALF)
 
 
+@dataclass(frozen=True)
+class Range:
+    """A straight line that brings heights and other measures, which go below 0 as far as above, to [0, 1]."""
+
+    lowest: float
+    highest: float
+
+    def apply(self, values: Tensor) -> Tensor:
+        """Return measured values as network values."""
+        return (values - self.lowest) / (self.highest - self.lowest)
+
+    def undo(self, values: Tensor) -> Tensor:
+        """Return network values as measured values."""
+        return values * (self.highest - self.lowest) + self.lowest
+
+
 @dataclass(frozen=True, kw_only=True)
 class Pixels:
     """How the pixels of one picture are brought before a network: (h, w, C) of a file's dtype <-> (B, 3, h, w)."""
@@ -65,7 +83,7 @@ class Pixels:
     """The colours are multiplied by alpha in the file, and stay so."""
     opaque: bool = False
     """Alpha is 1 everywhere, so it needs no network."""
-    curve: LogCurve | None = None
+    curve: LogCurve | Range | None = None
 
     @property
     def has_alpha(self) -> bool:
@@ -125,5 +143,9 @@ def survey(pixels: Pixels, strips: Iterable[np.ndarray], scene_linear: bool | No
             finite = np.where(np.isfinite(light), light, 0)
             lowest, highest = min(lowest, float(finite.min())), max(highest, float(finite.max()))
     curved = pixels.dtype.kind == "f" and (lowest < 0 or highest > 1 if scene_linear is None else scene_linear)
-    curve = LogCurve.reaching(max(-lowest, highest)) if curved else None
+    curve: LogCurve | Range | None = None
+    if curved:
+        # Light has at most a trace of negative values, left by filters; what has more is no light.
+        is_light = -lowest <= LARGEST_TRACE * max(highest, 1.0)
+        curve = LogCurve.reaching(max(-lowest, highest)) if is_light else Range(lowest, max(highest, lowest + 1))
     return replace(pixels, opaque=pixels.has_alpha and opaque, curve=curve)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganvas.inference.rows.pixels import LogCurve
+from ganvas.inference.rows.pixels import LogCurve, Range
 
 Run = Callable[[Tensor], Tensor]
 
@@ -52,7 +52,7 @@ def without_tints(run: Run) -> Run:
     return restrained
 
 
-def without_rings(run: Run, curve: LogCurve) -> Run:
+def without_rings(run: Run, curve: LogCurve | Range) -> Run:
     """Return a network on curved light that keeps within the light around each place and keeps its energy.
 
     A network's overshoot of a few per cent on the curve is many times the light of a highlight, and its undershoot a
@@ -62,7 +62,12 @@ def without_rings(run: Run, curve: LogCurve) -> Run:
 
     def restrained(low: Tensor) -> Tensor:
         given = curve.undo(low)
-        high = curve.undo(run(low))
+        # No network has seen values above its range, and some answer them with noise far around.
+        seen = low.clamp(max=1)
+        high = curve.undo(run(seen))
+        excess = given - curve.undo(seen)
+        if bool((excess != 0).any()):
+            high = high + F.interpolate(excess, size=high.shape[-2:], mode="nearest")
         size = (high.shape[-2], high.shape[-1])
         lowest, highest = -_largest(-given), _largest(given)
         spread = OVERSHOOT * (highest - lowest)
