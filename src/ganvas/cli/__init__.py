@@ -47,6 +47,7 @@ VERBS = {
         "Show what a method does, with no data: esrgan, pix2pixhd, vid2vid, biggan, reverse_matchmove ...",
     ),
     "gallery": ("demo", "Make the pictures and clips of every method with the bundled models"),
+    "studio": ("studio", "Open the studio: every method by hand, in the browser"),
 }
 """Every verb: the file of this room that holds it, and its one line of help."""
 

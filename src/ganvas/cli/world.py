@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 from typing import Literal
 
@@ -34,9 +33,8 @@ def world(
             places around that block.
         quiet: print only errors.
     """
-    from dataclasses import asdict
-
     from ganvas.drawn.world import world as worlds
+    from ganvas.drawn.world.files import write_clip
     from ganvas.io.labels import world_layout
 
     width, height = parse_size(size)
@@ -47,12 +45,11 @@ def world(
     with Bar(quiet) as bar:
         for clip, folder in enumerate(folders):
             shots = worlds.shots(path, frames, seed, clip, (36.0, 36.0 * height / width))
-            world_layout.write_legend(folder, [asdict(label) for label in worlds.LEGEND])
-            world_layout.write_cameras(folder, [shot.camera.solved(width, height) for shot in shots[:-1]])
-            for number, (shot, following) in enumerate(itertools.pairwise(shots)):
-                frame = street.render(shot.camera, shot.time, width, height, following.camera, following.time)
-                world_layout.write_frame(folder, number, frame.planes)
-                bar.move("frames", clip * frames + number + 1, clips * frames)
+
+            def move(done: int, before: int = clip * frames) -> None:
+                bar.move("frames", before + done, clips * frames)
+
+            write_clip(folder, street, shots, width, height, move)
     if not quiet:
         print(f"{out}: {clips} x {frames} frames of {width} x {height} px, {worlds.NUM_LABELS} labels, seed {seed}")
     return DONE

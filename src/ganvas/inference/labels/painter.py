@@ -22,7 +22,7 @@ from ganvas.data.styles import Styles, class_of
 from ganvas.errors import UserError
 from ganvas.inference.labels.editing import Scene, scene_condition
 from ganvas.inference.open import build, resolve
-from ganvas.inference.rows.exact import ExactRun, Progress
+from ganvas.inference.rows.exact import Condition, ExactRun, Progress
 from ganvas.io import runs
 from ganvas.io.labels.legends import Label
 from ganvas.io.labels.maps import check_ids, read_instance_map, read_label_map
@@ -267,6 +267,17 @@ class LabelPainter:
         """Return what a class is called."""
         return next((entry.name for entry in self.legend if entry.id == label), f"class {label}")
 
+    def style(self, label: int, number: int) -> tuple[float, ...]:
+        """Return one of the styles of a class.
+
+        Raises:
+            UserError: there is none of this number, or the generator takes no styles.
+        """
+        if not self.num_features:
+            raise UserError("This generator takes no styles", "It was trained with --instance-features 0")
+        self._check_style(label, number)
+        return tuple(self._require_styles().of(label)[number].tolist())
+
     def num_styles(self, label: int) -> int:
         """Return how many styles a class has."""
         return len(self._require_styles().of(label)) if self.num_features else 0
@@ -324,6 +335,10 @@ class LabelPainter:
             made = iter([self._whole(condition(0, height))])
         for strip in made:
             yield ((strip.float().cpu()[0] - low) / (high - low)).clamp(0, 1).permute(1, 2, 0).numpy()
+
+    def paint_condition(self, condition: Condition, height: int, width: int) -> Tensor:
+        """Return the whole picture of a condition in one piece: (1, 3, H, W) in the network's own range."""
+        return self._whole(condition(0, height)[..., :width]).float().cpu()
 
     def picture(self, regions: Regions, features: Tensor) -> np.ndarray:
         """Return the whole picture (H, W, 3) in [0, 1]."""

@@ -1,0 +1,1 @@
+"""What pages ask the server for, a file a page."""

@@ -1,0 +1,106 @@
+"""The page Curate: keep or drop each picture of a folder; every decision is written at once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, ConfigDict
+
+from ganvas.errors import UserError
+from ganvas.io import runs
+from ganvas.io.pictures import images
+from ganvas.studio.state import Studio, studio_of
+from ganvas.studio.workspace import Workspace, id_of
+
+router = APIRouter(prefix="/api/curations")
+Shared = Annotated[Studio, Depends(studio_of)]
+
+
+class Decision(BaseModel):
+    """Whether a picture stays; `open` takes a decision back."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    picture: str
+    keep: Literal["keep", "drop", "open"]
+
+
+@router.get("")
+def folders(studio: Shared) -> list[dict[str, Any]]:
+    """Return the folders that can be curated, with how much of each is decided."""
+    places = [*studio.workspace.folders, studio.workspace.uploads]
+    rows = []
+    for folder in places:
+        names = _names(folder)
+        if names:
+            decided = _decisions(studio.workspace, folder)
+            rows.append({
+                "id": id_of(folder), "name": folder.name, "pictures": len(names),
+                "decided": sum(name in decided for name in names),
+            })  # fmt: skip
+    return rows
+
+
+@router.get("/{id}")
+def one_folder(id: str, studio: Shared) -> dict[str, Any]:
+    """Return the pictures of a folder with what was decided, and the command that trains on those kept."""
+    folder = _folder(studio, id)
+    decided = _decisions(studio.workspace, folder)
+    pictures = []
+    for name in _names(folder):
+        picture = studio.workspace.add((folder / name).resolve(), name)
+        pictures.append({**picture.row(), "keep": decided.get(name, "open")})
+    kept = _list(studio.workspace, folder)
+    return {
+        "id": id, "name": folder.name, "pictures": pictures,
+        "command": f"ganvas train esrgan --data {folder} --list {kept}",
+    }  # fmt: skip
+
+
+@router.put("/{id}")
+def decide(id: str, decision: Decision, studio: Shared) -> dict[str, Any]:
+    """Write a decision down."""
+    folder = _folder(studio, id)
+    if decision.picture not in _names(folder):
+        raise UserError("This picture is not in the folder any more", do="Load the page anew")
+    decided = _decisions(studio.workspace, folder)
+    decided.pop(decision.picture, None)
+    if decision.keep != "open":
+        decided[decision.picture] = decision.keep
+    runs.write_json(_file(studio.workspace, folder), {"folder": str(folder), "decisions": decided})
+    kept = "".join(f"{name}\n" for name, value in decided.items() if value == "keep")
+    runs.write_atomically(_list(studio.workspace, folder), kept.encode("utf-8", "surrogateescape"))
+    return {"decided": len(decided)}
+
+
+def _folder(studio: Studio, id: str) -> Path:
+    places = [*studio.workspace.folders, studio.workspace.uploads]
+    found = next((folder for folder in places if id_of(folder) == id), None)
+    if found is None:
+        raise UserError("This folder is not here any more", do="Start the studio with it: ganvas studio FOLDER")
+    return found
+
+
+def _names(folder: Path) -> list[str]:
+    if not any(folder.iterdir()):
+        return []
+    return [path.relative_to(folder).as_posix() for path in images.find_pictures([folder])[0]]
+
+
+def _file(workspace: Workspace, folder: Path) -> Path:
+    return workspace.curations / f"{id_of(folder)}.json"
+
+
+def _list(workspace: Workspace, folder: Path) -> Path:
+    return workspace.curations / f"{folder.name}-{id_of(folder)[:4]}-keep.txt"
+
+
+def _decisions(workspace: Workspace, folder: Path) -> dict[str, str]:
+    path = _file(workspace, folder)
+    if not path.is_file():
+        return {}
+    found = json.loads(path.read_text())
+    return {str(name): str(value) for name, value in found.get("decisions", {}).items()}

@@ -1,0 +1,77 @@
+"""What all routes share: the workspace, the desk, the jobs, the events."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+from collections import deque
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from fastapi import Request
+
+from ganvas.studio.desk import Desk
+from ganvas.studio.jobs import Job, Jobs
+from ganvas.studio.workspace import Workspace
+
+T = TypeVar("T")
+REMEMBERED = 500
+"""Events that a page which lost its connection can still ask for."""
+
+
+@dataclass
+class Events:
+    """What happened, in order, for all pages that listen."""
+
+    _past: deque[tuple[int, str, Any]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _numbers: Any = field(default_factory=lambda: itertools.count(1))
+
+    def tell(self, kind: str, data: Any) -> None:
+        """Note an event; from any thread."""
+        with self._lock:
+            self._past.append((next(self._numbers), kind, data))
+
+    def after(self, number: int) -> list[tuple[int, str, Any]]:
+        """Return the events after a number."""
+        with self._lock:
+            return [event for event in self._past if event[0] > number]
+
+    @property
+    def last(self) -> int:
+        """Return the number of the newest event, 0 before the first."""
+        with self._lock:
+            return self._past[-1][0] if self._past else 0
+
+
+class Studio:
+    """A running studio."""
+
+    def __init__(self, workspace: Workspace, program: tuple[str, ...] = ()) -> None:
+        self.workspace, self.desk, self.events = workspace, Desk(), Events()
+        self.jobs = Jobs(workspace.jobs, self._on_job, program)
+        self.scenes: dict[str, Any] = {}
+
+    async def live(self, kind: Hashable, function: Callable[[], T]) -> T:
+        """Run a function at the desk and return what it returns."""
+        return await asyncio.wrap_future(self.desk.ask(kind, function))
+
+    def close(self) -> None:
+        """Stop what can be stopped."""
+        self.desk.close()
+        self.jobs.close()
+
+    def _on_job(self, job: Job) -> None:
+        if job.state == "done":
+            for number in range(len(job.results)):
+                path = self.jobs.folder / job.id / "out" / job.results[number]
+                if path.suffix.lower() in (".png", ".jpg", ".webp", ".tif", ".exr"):
+                    self.workspace.add(path.resolve())
+        self.events.tell("job", job.row())
+
+
+def studio_of(request: Request) -> Studio:
+    """Return the studio that a request is for."""
+    return request.app.state.studio
