@@ -13,6 +13,7 @@ from ganvas.io.pictures import images
 from ganvas.studio.workspace import Picture, Workspace
 
 TILE_PX = 256
+SHOWN_PX = 1600
 _LOCK = threading.Lock()
 
 
@@ -56,6 +57,20 @@ def tile(workspace: Workspace, picture: Picture, level: int, x: int, y: int) -> 
         part = plane(workspace, picture, level)[y * TILE_PX : (y + 1) * TILE_PX, x * TILE_PX : (x + 1) * TILE_PX]
         path.parent.mkdir(parents=True, exist_ok=True)
         images.write(path, np.ascontiguousarray(part), overwrite=True)
+    return path
+
+
+def shown(workspace: Workspace, picture: Picture) -> Path:
+    """Return a file with the largest level of a picture's pyramid that a page can show as a whole.
+
+    Raises:
+        UserError: the picture cannot be read.
+    """
+    sizes = levels(picture.width, picture.height)
+    level = next(number for number, size in enumerate(sizes) if max(size) <= SHOWN_PX or number == len(sizes) - 1)
+    path = _folder(workspace, picture) / f"shown-{level}.png"
+    if not path.is_file():
+        images.write(path, np.array(plane(workspace, picture, level)), overwrite=True)
     return path
 
 

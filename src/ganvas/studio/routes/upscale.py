@@ -89,6 +89,13 @@ def tile(id: str, level: int, x: int, y: int, studio: Shared) -> FileResponse:
     return FileResponse(path, media_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
 
 
+@router.get("/pictures/{id}/shown")
+def shown(id: str, studio: Shared) -> FileResponse:
+    """Return a picture small enough for a page, as PNG."""
+    path = pixels.shown(studio.workspace, studio.workspace.picture(id))
+    return FileResponse(path, media_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
+
+
 @router.post("/crops")
 async def crop(wanted: Crop, studio: Shared) -> Response:
     """Return a part of a picture upscaled by a model, or by a blend of two, as RGBA bytes."""

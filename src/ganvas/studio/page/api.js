@@ -1,0 +1,82 @@
+// What the server is asked, and what it tells by itself. A failed request is an Error with what, why and do.
+
+export class ApiError extends Error {
+  constructor(status, {what, why = '', do: remedy = ''}) {
+    super(what);
+    Object.assign(this, {status, what, why, remedy});
+  }
+}
+
+async function ask(method, path, body, headers = {}) {
+  let answer;
+  try {
+    answer = await fetch(`/api/${path}`, {method, body, headers});
+  } catch {
+    throw new ApiError(0, {what: 'The server does not answer', do: 'Is `ganvas studio` still running?'});
+  }
+  if (answer.ok) return answer;
+  let told = {what: `The server answered ${answer.status}`};
+  try { told = await answer.json(); } catch { /* no JSON: the status must do */ }
+  throw new ApiError(answer.status, told);
+}
+
+const JSON_BODY = {'content-type': 'application/json'};
+export const get = async path => (await ask('GET', path)).json();
+export const post = async (path, data) => (await ask('POST', path, JSON.stringify(data), JSON_BODY)).json();
+export const put = async (path, data) => (await ask('PUT', path, JSON.stringify(data), JSON_BODY)).json();
+export const remove = async path => (await ask('DELETE', path)).json();
+export const upload = async file =>
+  (await ask('PUT', `pictures?name=${encodeURIComponent(file.name)}`, file)).json();
+
+// Pixels: an ImageData with what else the server said of it, or null where there is nothing new.
+export async function pixels(path, data) {
+  const answer = data === undefined ? await ask('GET', path)
+    : await ask('POST', path, JSON.stringify(data), JSON_BODY);
+  if (answer.status === 204) return null;
+  const number = name => Number(answer.headers.get(name));
+  const bytes = new Uint8ClampedArray(await answer.arrayBuffer());
+  return {image: new ImageData(bytes, number('x-width'), number('x-height')), headers: answer.headers, number};
+}
+
+// Where only the newest answer counts: a request waits while another is under way, and a newer one replaces it.
+export function newest(work) {
+  let running = false, waiting = null;
+  return async function run(...given) {
+    if (running) { waiting = given; return; }
+    running = true;
+    try {
+      await work(...given);
+    } finally {
+      running = false;
+      if (waiting) { const next = waiting; waiting = null; run(...next); }
+    }
+  };
+}
+
+export function listen(kind, react) {
+  const source = events();
+  const heard = event => react(JSON.parse(event.data));
+  source.addEventListener(kind, heard);
+  return () => source.removeEventListener(kind, heard);
+}
+
+let shared = null;
+function events() {
+  if (!shared) {
+    shared = new EventSource('/api/events');
+    const banner = document.getElementById('banner');
+    shared.onerror = () => {
+      banner.textContent = 'The connection is lost. What you entered is kept; trying again …';
+      banner.hidden = false;
+    };
+    shared.onopen = () => { banner.hidden = true; };
+  }
+  return shared;
+}
+
+export async function bringToken() {
+  const token = new URLSearchParams(location.hash.slice(1)).get('token');
+  if (!token) return;
+  await fetch('/token', {method: 'POST', body: JSON.stringify({token}), headers: JSON_BODY});
+  history.replaceState(null, '', '#/upscale');
+}
