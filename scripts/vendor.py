@@ -40,9 +40,15 @@ def main() -> None:
             (Path(folder) / "entry.js").write_text(entry)
             target = OUT / f"{name}.js"
             command = ["npx", "esbuild", "entry.js", "--bundle", "--minify", "--format=esm", "--legal-comments=inline"]
-            subprocess.run([*command, "--define:process.env.NODE_ENV='production'", f"--outfile={target}"], cwd=folder, check=True)
+            subprocess.run(
+                [*command, "--define:process.env.NODE_ENV='production'", f"--outfile={target}"], cwd=folder, check=True
+            )
             (OUT / f"{name}.LICENSE").write_text(_licence(Path(folder) / "node_modules" / name))
-            noted[name] = {"version": version, "licence": licence, "sha512": hashlib.sha512(target.read_bytes()).hexdigest()}
+            noted[name] = {
+                "version": version,
+                "licence": licence,
+                "sha512": hashlib.sha512(target.read_bytes()).hexdigest(),
+            }
         (OUT / "uplot.css").write_text((Path(folder) / "node_modules/uplot/dist/uPlot.min.css").read_text())
     (OUT / "versions.json").write_text(json.dumps({"esbuild": ESBUILD, "libraries": noted}, indent=2) + "\n")
 

@@ -157,7 +157,7 @@ class Workspace:
                 raise UserError(f"{name} is too large", f"It has {size} pixels; {LARGEST_PX:,} are the limit here")
             picture = Picture(id_of(path), name, path, header.width, header.height, header.channels, str(header.dtype))
         except UserError as error:
-            picture = Picture(id_of(path), name, path, error=str(error))
+            picture = Picture(id_of(path), name, path, error=str(error).replace(str(path), name))
         self._pictures[picture.id] = picture
         return picture
 

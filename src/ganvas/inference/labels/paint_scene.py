@@ -76,6 +76,12 @@ class PaintScene:
         instances = instance_of_segment(regions.region_map[0, 0].long()).int()
         return cls(painter, Scene.from_maps(regions.label_map[0, 0].int(), instances), seed)
 
+    def is_thing(self, label: int) -> bool:
+        """Tell whether a class is counted: the legend says so, or the scene has several instances of it."""
+        if any(entry.id == label and entry.thing for entry in self.painter.legend):
+            return True
+        return len(self.scene.instance_map[self.scene.label_map == label].unique()) > 1
+
     @property
     def scene(self) -> Scene:
         """Return the scene as it is now."""

@@ -33,8 +33,9 @@ class New(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     model: Id
-    width: int = Field(512, ge=32, le=LARGEST_SIDE)
-    height: int = Field(256, ge=32, le=LARGEST_SIDE)
+    width: int | None = Field(None, ge=32, le=LARGEST_SIDE)
+    """In pixels; what the painter was trained at where a page names none."""
+    height: int | None = Field(None, ge=32, le=LARGEST_SIDE)
     begin: Literal["street", "blank"] = "street"
     seed: int = Field(0, ge=0, lt=2**31)
 
@@ -67,9 +68,12 @@ async def begin(new: New, studio: Shared) -> dict[str, Any]:
 
     def work() -> dict[str, Any]:
         painter = _painter(studio, model.source)
-        scene = PaintScene.blank(painter, new.width, new.height, seed=new.seed)
+        trained = painter.card.extra.get("size_px", (512, 256))
+        width, height = new.width or int(trained[0]), new.height or int(trained[1])
         if new.begin == "street" and _knows_street(painter):
-            scene = _street(painter, new.width, new.height, new.seed)
+            scene = _street(painter, width, height, new.seed)
+        else:
+            scene = PaintScene.blank(painter, width, height, seed=new.seed)
         number = f"{max((int(name) for name in _saved(studio)), default=0) + 1:04d}"
         folder = scene.save(studio.workspace.scenes / number)
         runs.write_json(folder / "about.json", {"model": model.source})
@@ -174,7 +178,7 @@ def _about(name: str, scene: PaintScene, model: str) -> dict[str, Any]:
     legend = {entry.id: entry for entry in painter.legend}
     classes = [
         {
-            "id": label, "name": painter.name_of(label), "is_thing": label in legend and bool(legend[label].thing),
+            "id": label, "name": painter.name_of(label), "is_thing": scene.is_thing(label),
             "color": list(legend[label].color) if label in legend else [(37 * label) % 256, (91 * label) % 256, 128],
             "styles": painter.num_styles(label) if painter.num_features and painter.styles is not None else 0,
         }
@@ -182,7 +186,7 @@ def _about(name: str, scene: PaintScene, model: str) -> dict[str, Any]:
     ]  # fmt: skip
     return {
         "id": name, "width": width, "height": height, "revision": scene.revision, "classes": classes,
-        "undo": scene.history.can_undo, "redo": scene.history.can_redo, "model": model,
+        "undo": scene.history.can_undo, "redo": scene.history.can_redo, "model": model, "note": painter.warning,
         "command": f"ganvas generate {model} --labels {name}/labels.png --instances {name}/instances.png --out DIR",
     }  # fmt: skip
 

@@ -68,13 +68,18 @@ export async function open(root, [wanted]) {
     place.replaceChildren(renderer.domElement);
     const world = new three.Scene();
     world.background = new three.Color(0x202428);
-    const positions = state.cameras.map(c => new three.Vector3(c[3], c[7], c[11]));
-    const centre = positions.reduce((sum, p) => sum.add(p), new three.Vector3()).divideScalar(positions.length);
-    const reach = Math.max(1e-3, ...positions.map(p => p.distanceTo(centre)));
+    const origins = state.cameras.map(c => new three.Vector3(c[3], c[7], c[11]));
+    const middle = origins.reduce((sum, p) => sum.add(p), new three.Vector3()).divideScalar(origins.length);
+    const spread = Math.max(...origins.map(p => p.distanceTo(middle)));
+    // Cameras that only turn stand in one place: they are shown where they look, a unit away.
+    const isNodal = spread < 1e-3;
+    const positions = state.cameras.map(c => at(c, isNodal));
+    const centre = middle;
+    const reach = isNodal ? 1 : spread, length = isNodal ? -1 : 0.15;
     const rays = [];
     state.cameras.forEach((c, number) => {
       const p = positions[number];
-      rays.push(p.x, p.y, p.z, p.x - c[2] * reach * 0.15, p.y - c[6] * reach * 0.15, p.z - c[10] * reach * 0.15);
+      rays.push(p.x, p.y, p.z, p.x - c[2] * reach * length, p.y - c[6] * reach * length, p.z - c[10] * reach * length);
     });
     const geometry = new three.BufferGeometry();
     geometry.setAttribute('position', new three.Float32BufferAttribute(rays, 3));
@@ -103,8 +108,13 @@ export async function open(root, [wanted]) {
       const hit = caster.intersectObjects(balls)[0];
       if (hit) { state.stops.push(hit.object.userData.number); plan(); }
     });
-    stage = {renderer, world, paint, balls, line: null, reach};
+    stage = {renderer, world, paint, balls, line: null, isNodal};
     paint();
+  }
+
+  // Where a camera is shown: its place, or of cameras in one place where it looks.
+  function at(c, isNodal) {
+    return isNodal ? new three.Vector3(c[3] - c[2], c[7] - c[6], c[11] - c[10]) : new three.Vector3(c[3], c[7], c[11]);
   }
 
   function line() {
@@ -113,7 +123,7 @@ export async function open(root, [wanted]) {
     stage.balls.forEach(ball => ball.material.color.set(state.stops.includes(ball.userData.number) ? 0xffb454 : 0xffffff));
     if (state.path) {
       const geometry = new three.BufferGeometry();
-      geometry.setAttribute('position', new three.Float32BufferAttribute(state.path.cameras.flatMap(c => [c[3], c[7], c[11]]), 3));
+      geometry.setAttribute('position', new three.Float32BufferAttribute(state.path.cameras.flatMap(c => at(c, stage.isNodal).toArray()), 3));
       stage.line = new three.Line(geometry, new three.LineBasicMaterial({color: 0xffb454}));
       stage.world.add(stage.line);
     }

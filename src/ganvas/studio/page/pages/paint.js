@@ -152,6 +152,7 @@ export async function open(root, [wanted]) {
         <span role="status" class="faint">${state.busy ? 'painting …' : state.took === null ? '' : `${state.took} ms`}</span>
       </div>
       ${problem(state.error)}
+      ${scene?.note ? html`<p role="status">${scene.note}</p>` : nothing}
       ${!scene ? html`<p role="status">${state.error ? nothing : 'The painter is getting ready …'}</p>` : html`
       <div class="columns">
         <div>
