@@ -322,3 +322,14 @@ def test_a_place_in_a_plane_is_the_same_from_wherever_it_is_seen():
         torch.testing.assert_close(ours[0], ours[1], atol=1e-3, rtol=1e-3)
         assert (ours[0, :, :1] - ours[0, :, 1:]).abs().max() > 0.02
         assert (found.view(2, 3, -1, 5)[0, axis - 1] - found.view(2, 3, -1, 5)[1, axis - 1]).abs().max() > 0.02
+
+
+def test_a_generator_with_tables_of_rays_and_planes_is_counted_without_memory():
+    settings = {
+        "size_px": 32, "width": 4, "mean": [0.1 * n for n in range(13)], "deviation": [0.5 + n for n in range(13)],
+        "rays_px": 16, "rays_table": 8, "rays_planes": 2, "rays_layers": 1, "rays_width": 8, "centre": (0.0, 1.0, 2.0),
+    }  # fmt: skip
+    real = CameraGenerator(**settings)
+    with torch.device("meta"):
+        counted = CameraGenerator(**settings)
+    assert {k: v.shape for k, v in counted.state_dict().items()} == {k: v.shape for k, v in real.state_dict().items()}

@@ -224,3 +224,14 @@ def test_the_base_keeps_the_precision_of_its_input_under_coarser_weights(base):
         fine, coarse = net(low), net.to(torch.bfloat16)(low)
     assert coarse.dtype == torch.float32
     torch.testing.assert_close(coarse, fine, rtol=0, atol=1e-6)
+
+
+def test_a_network_counted_on_the_meta_device_leaves_no_meta_kernel_behind():
+    with torch.device("meta"):
+        CompactNet(width=4, convs=0, scale=2, base="bilinear")
+    low = torch.rand(1, 3, 5, 4)
+    net = CompactNet(width=4, convs=0, scale=2, base="bilinear").eval()
+    with torch.no_grad():
+        net.body[-1].weight.zero_()
+        expected = torch.nn.functional.interpolate(low, scale_factor=2, mode="bilinear", align_corners=False)
+        torch.testing.assert_close(net(low), expected + net.body[-1].bias.new_zeros(()))

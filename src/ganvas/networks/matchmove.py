@@ -202,12 +202,15 @@ class Rays(nn.Module):
         right, down = place * film_back_mm[0], place * film_back_mm[1]
         grid = torch.stack([right.expand(size_px, -1), -down[:, None].expand(-1, size_px)])
         self.register_buffer("grid", grid, persistent=False)
-        self.register_buffer("mean", torch.tensor([mean[3], mean[7], mean[11]]), persistent=False)
-        self.register_buffer("scale", torch.tensor(max(deviation[3], deviation[7], deviation[11])), persistent=False)
+        self.middle, self.spread = (mean[3], mean[7], mean[11]), max(deviation[3], deviation[7], deviation[11])
+        self.register_buffer("mean", torch.tensor(self.middle), persistent=False)
+        self.register_buffer("scale", torch.tensor(self.spread), persistent=False)
 
     def measured(self, place: Sequence[float]) -> list[float]:
         """Return a place of the world as moments measure it: from the cameras' middle, in units of their spread."""
-        return ((torch.tensor(place) - self.mean) / self.scale).tolist()
+        # Numbers, on the processor: a network is also built where tensors have shapes only.
+        here = [torch.tensor(values, device="cpu") for values in (place, self.middle, self.spread)]
+        return ((here[0] - here[1]) / here[2]).tolist()
 
     def forward(self, cameras: Tensor) -> Tensor:
         # Half precision would move what a pixel sees by several pixels.
