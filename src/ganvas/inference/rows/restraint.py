@@ -62,8 +62,8 @@ def without_rings(run: Run, curve: LogCurve | Range) -> Run:
 
     def restrained(low: Tensor) -> Tensor:
         given = curve.undo(low)
-        # No network has seen values above its range, and some answer them with noise far around.
-        seen = low.clamp(max=1)
+        # No network has seen values beyond its range, and some answer them with noise far around.
+        seen = low.clamp(0, 1)
         high = curve.undo(run(seen))
         excess = given - curve.undo(seen)
         if bool((excess != 0).any()):
