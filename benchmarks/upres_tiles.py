@@ -26,7 +26,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ganvas import device as devices
-from ganvas.inference.picture.tiled import Options, Upres
+from ganvas.inference.picture.options import TileOptions
+from ganvas.inference.picture.tiled import Upres
 from ganvas.networks.upres import JNet
 from ganvas.protocol import Card
 
@@ -133,7 +134,9 @@ def upres_net(options: argparse.Namespace, way: Way) -> Upres:
     facts = {"guide": {"kind": "edges"}, "tile_px": 32, "low_px": 128, "grid_px": 96}
     settings = {"width": options.width}
     net.card = Card(network="jnet", settings=settings, scale=8, channels_in=4, range=(-1, 1), extra={"upres": facts})
-    made = Upres(net, Options(choose="laplacian", batch=way.batch, precision=way.precision, device=options.device))
+    made = Upres(
+        net, TileOptions(choose="laplacian", tile_batch=way.batch, precision=way.precision, device=options.device)
+    )
     if way.is_plain:
         made.memory_format = torch.contiguous_format
         made.net.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]

@@ -17,7 +17,8 @@ import torch
 from ganvas.data.degrade import resize_bicubic
 from ganvas.data.guides import centred_square
 from ganvas.data.squares import Squares
-from ganvas.inference.picture.tiled import CHOICES, Options, Upres, variants_of
+from ganvas.inference.picture.options import TileOptions
+from ganvas.inference.picture.tiled import CHOICES, Upres, variants_of
 from ganvas.io.weights import files as weights
 from ganvas.recipes import enlargement
 
@@ -34,7 +35,7 @@ def main() -> None:
     print(f"variants: {len(variants_of(names))}, the tile as it is among them\n")
     print("| chosen by | PSNR-Y, dB | low L1, 255ths | detail, share of the truth's |\n|---|---|---|---|")
     for choose in CHOICES:
-        up = Upres(asked.run, Options(choose=choose, variants=names, device=asked.device))  # pyright: ignore[reportArgumentType]
+        up = Upres(asked.run, TileOptions(choose=choose, variants=names, device=asked.device))  # pyright: ignore[reportArgumentType]
         found = enlargement.mean(scores(up, asked.run, asked.folder, asked.number))
         print(
             f"| {choose} | {found['psnr_y']:.2f} | {found['low_l1_255ths']:.2f} | {found['laplacian_ratio']:.2f} |",

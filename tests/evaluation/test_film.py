@@ -91,7 +91,7 @@ def test_held_out_views_lie_beside_what_is_made_and_two_flights_follow(place, tm
         left, right = frames[7 + number][::FACTOR, :TILE:FACTOR], frames[7 + number][::FACTOR, TILE + 8 :: FACTOR]
         assert np.abs(left / 255 - flights[0][number]).max() < 0.01
         assert np.abs(right / 255 - flights[1][min(number, 2)]).max() < 0.01
-    said = capsys.readouterr().out
+    said = "".join(capsys.readouterr())
     truths = [images.read(place[1] / f"{frame:04d}.png")[0] / 255 for frame in HELD]
     decibels = [-10 * np.log10(np.mean((one - two) ** 2)) for one, two in zip(truths, made)]
     assert f"4 held-out views, mean PSNR {np.mean(decibels):.2f} dB" in said

@@ -66,11 +66,11 @@ def test_a_generator_cannot_stand_behind_then(generator: Path, tmp_path: Path, c
     assert "hands on pictures" in capsys.readouterr().err
 
 
-def test_an_upres_net_named_first_says_how_it_is_used(
+def test_a_model_that_takes_pictures_named_first_says_how_it_is_used(
     upres: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     assert cli.main(["generate", str(upres), "--out", str(tmp_path / "out")]) == 1
-    assert f"ganvas generate PICTURES --then {upres}" in " ".join(capsys.readouterr().err.split())
+    assert f"ganvas upscale PICTURES --model {upres}" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_walk_is_written_as_a_video_at_its_exact_rate(generator: Path, tmp_path: Path) -> None:

@@ -97,9 +97,9 @@ def run(verb: str, arguments: Sequence[str]) -> int:
     function = getattr(importlib.import_module(f"ganvas.cli.{VERBS[verb][0]}"), verb)
     if verb in ("train", "generate"):  # their options depend on the recipe and on the model
         return function(arguments)
-    import tyro
+    from ganvas.cli.arguments import parse
 
-    return tyro.cli(function, prog=f"ganvas {verb}", args=list(arguments))
+    return parse(function, arguments, f"ganvas {verb}")
 
 
 def _help() -> str:

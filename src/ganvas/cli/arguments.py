@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeVar
 
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from ganvas.errors import UserError
+
+Options = TypeVar("Options")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +37,16 @@ def parse(verb: Callable[..., Any], arguments: Sequence[str], prog: str) -> Any:
     """
     with _written_values():
         return tyro.cli(verb, prog=prog, args=list(arguments), config=(tyro.conf.OmitArgPrefixes,))
+
+
+def parse_known(kind: type[Options], arguments: Sequence[str], prog: str) -> tuple[Options, list[str]]:
+    """Return the options of a dataclass, and the arguments that are none of them.
+
+    Raises:
+        UserError: as `parse`.
+    """
+    with _written_values():
+        return tyro.cli(kind, prog=prog, args=list(arguments), return_unknown_args=True)
 
 
 def _written_values() -> ConstructorRegistry:
@@ -73,6 +85,19 @@ def read_size(text: str) -> tuple[int, int]:
     return int(width), int(height)
 
 
+def read_millimetres(text: str) -> tuple[float, float]:
+    """Return width and height of a film back written as 36x24.
+
+    Raises:
+        UserError: it is written otherwise.
+    """
+    try:
+        width, height = map(float, text.lower().split("x"))
+    except ValueError as error:
+        raise UserError(f"{text!r} is no film back", do="Give width and height in millimetres: 36x24") from error
+    return width, height
+
+
 def read_region(text: str) -> tuple[int, int, int, int]:
     """Return X, Y, width and height of a part of a picture.
 
@@ -87,7 +112,7 @@ def read_region(text: str) -> tuple[int, int, int, int]:
 
 
 def read_rate(text: str) -> Fraction:
-    """Return frames a second, written as 24, 12.5 or 30000/1001.
+    """Return frames a second, written as 24, 12.5 or 24000/1001.
 
     Raises:
         UserError: it is written otherwise, or is not above 0.
@@ -97,12 +122,13 @@ def read_rate(text: str) -> Fraction:
     except (ValueError, ZeroDivisionError):
         rate = Fraction(0)
     if rate <= 0:
-        raise UserError(f"--fps is {text!r}", do="Give a number above 0, such as 24, 12.5 or 30000/1001")
+        raise UserError(f"--fps is {text!r}", do="Give a number above 0, such as 24, 12.5 or 24000/1001")
     return rate
 
 
 _WRITTEN: dict[Any, tuple[str, Callable[[str], Any], Callable[[Any], str]]] = {
     tuple[int, int]: ("WxH", read_size, lambda size: "x".join(map(str, size))),
+    tuple[float, float]: ("WxH", read_millimetres, lambda film: "x".join(f"{side:g}" for side in film)),
     tuple[int, int, int, int]: ("X,Y,W,H", read_region, lambda region: ",".join(map(str, region))),
     Fraction: ("RATE", read_rate, str),
 }

@@ -49,7 +49,8 @@ class Console:
         if isinstance(event, Moved):
             self._bar.move(event.name, event.done, event.total)
         elif isinstance(event, Said):
-            self.say(event.text)
+            if event.is_warning or not self.quiet:
+                print(event.text, file=sys.stderr, flush=True)
         else:
             self._failed |= bool(event.error)
             self._show_result(event)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from tyro.conf import Positional
 
 from ganvas.cli import DONE
-from ganvas.cli.console import Bar
+from ganvas.cli.arguments import Printing
+from ganvas.cli.console import Console
 from ganvas.cli.score_printing import page_of, print_names, tell, write_report
 from ganvas.errors import UserError, did_you_mean
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ganvas.evaluation.made import Made
     from ganvas.evaluation.pairs import Parts
     from ganvas.evaluation.results import Results
+    from ganvas.inference.result import Progress
 
 WAYS = (
     "--pairs RESULTS TRUTH, --real DIR --fake DIR, --clips RESULTS TRUTH, --labels DATA --fake DIR, "
@@ -112,9 +114,17 @@ def evaluate(
     from ganvas.metrics.probe import cache_folder
 
     means: Mapping[str, float] = {}
-    with Bar(quiet=json) as bar, tempfile.TemporaryDirectory(prefix="ganvas-scores-") as room:
+    with Console(Printing(quiet=json)) as console, tempfile.TemporaryDirectory(prefix="ganvas-scores-") as room:
         asked = _Asked(
-            names, num, seed, resamples, probe_steps, device, cache_folder() if cache else None, Path(room), bar
+            names,
+            num,
+            seed,
+            resamples,
+            probe_steps,
+            device,
+            cache_folder() if cache else None,
+            Path(room),
+            console.progress,
         )
         if pairs:
             from ganvas.evaluation.pairs import Parts
@@ -155,7 +165,7 @@ class _Asked:
     cache: Path | None
     room: Path
     """Folder for what a model makes, for as long as it is needed."""
-    bar: Bar
+    progress: Progress
 
 
 def _check_inputs(
@@ -230,9 +240,9 @@ def _made(
     folder = asked.room / "made"
     if labels is not None:
         return scored_pictures.from_labels(
-            fake, labels, folder, asked.num, asked.seed, asked.device, asked.bar.move
+            fake, labels, folder, asked.num, asked.seed, asked.device, asked.progress
         )  # fmt: skip
-    return scored_pictures.from_seeds(fake, folder, asked.num, asked.seed, asked.device, asked.bar.move)
+    return scored_pictures.from_seeds(fake, folder, asked.num, asked.seed, asked.device, asked.progress)
 
 
 def _instead(model: Path, takes: str) -> str:
@@ -270,12 +280,12 @@ def _pairs(
             [found[place * len(found) // asked.num] for place in range(asked.num)] if len(found) > asked.num else found
         )
         root = truth if truth.is_dir() else truth.parent
-        made = scored_pictures.from_small_copies(ours, some, root, asked.room, scale, asked.device, asked.bar.move)
+        made = scored_pictures.from_small_copies(ours, some, root, asked.room, scale, asked.device, asked.progress)
         ours, truth, scale = made.results, made.truth, made.scale
     usual = (*paired_scores.DEFAULT, *(paired_scores.OF_ENLARGERS if scale > 1 else ()))
     table = tables.evaluate(
         ours, truth, crop_px=crop_px, scores=asked.names or usual, scale=scale, parts=parts,
-        progress=lambda done, total: asked.bar.move("pairs", done, total),
+        progress=asked.progress.of("pairs"),
     )  # fmt: skip
     results = tables.results_of(table, ours, truth, resamples=asked.resamples, seed=asked.seed, parts=parts)
     named = {"results": str(pairs[0]), "truth": str(pairs[1])}
@@ -293,7 +303,7 @@ def _sets(real: Path, fake: Path, asked: _Asked, inception: Path | None) -> Resu
     made = _made(fake, "seeds", asked, check=lambda: sets.check(real, names, asked.num, inception))
     results = sets.score_sets(
         real, made.folder, names, seed=asked.seed, resamples=asked.resamples, inception=inception,
-        cache=asked.cache, device=asked.device, progress=asked.bar.move,
+        cache=asked.cache, device=asked.device, progress=asked.progress,
     )  # fmt: skip
     if scored_pictures.is_model(fake):
         partial = scored_pictures.partial_judges(fake, [score.name for score in results.scores])
@@ -311,7 +321,7 @@ def _classes(real: Path, fake: Path, asked: _Asked) -> Results:
     results = classes.score_classes(
         real, made.folder, asked.names or tuple(classes.NAMES), shares=made.shares, class_names=made.class_names,
         steps=asked.probe_steps or classes.STEPS, seed=asked.seed, resamples=asked.resamples, cache=asked.cache,
-        device=asked.device, progress=asked.bar.move,
+        device=asked.device, progress=asked.progress,
     )  # fmt: skip
     return _named(results, fake, made)
 
@@ -324,7 +334,7 @@ def _labels(labels: Path, fake: Path, asked: _Asked) -> Results:
     results = labelled.score_labelled(
         made.folder, labels, asked.names or tuple(labelled.NAMES), steps=asked.probe_steps or labelled.STEPS,
         seed=asked.seed, resamples=asked.resamples, device=asked.device, cache=asked.cache,
-        progress=asked.bar.move,
+        progress=asked.progress,
     )  # fmt: skip
     return _named(results, fake, made)
 
@@ -341,11 +351,11 @@ def _clips(clips: tuple[Path, Path], asked: _Asked, flow: str) -> Results:
         if card.input != "clip":
             raise UserError(f"{ours} makes no clips", f"It takes a {card.input}", _instead(ours, card.input))
         made = scored_pictures.from_sequences(
-            ours, truth, asked.room / "made", asked.seed, asked.device, asked.bar.move
+            ours, truth, asked.room / "made", asked.seed, asked.device, asked.progress
         )  # fmt: skip
     results = clip_scores.score_clips(
         made.folder, truth, asked.names or clip_scores.DEFAULT, flow=flow, seed=asked.seed,
-        resamples=asked.resamples, progress=asked.bar.move,
+        resamples=asked.resamples, progress=asked.progress,
     )  # fmt: skip
     return _named(results, ours, made)
 
@@ -355,7 +365,7 @@ def _views(footage: Path, fake: Path, trained_on: Path | None, asked: _Asked) ->
 
     return score_flyer(
         fake, footage, trained_on, asked.names, num=asked.num, seed=asked.seed, resamples=asked.resamples,
-        device=asked.device, room=asked.room, progress=asked.bar.move,
+        device=asked.device, room=asked.room, progress=asked.progress,
     )  # fmt: skip
 
 

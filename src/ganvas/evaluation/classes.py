@@ -7,7 +7,7 @@ says of those stands beside every score, and diversity and distance are measured
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from torch import Tensor
 from ganvas.data.classes import ClassPictures
 from ganvas.errors import UserError, did_you_mean
 from ganvas.evaluation.results import Confusion, Results, Score
+from ganvas.inference.result import Progress
 from ganvas.io.pictures import images
 from ganvas.metrics import distribution
 from ganvas.metrics.distribution import squared_mmd
@@ -42,7 +43,6 @@ MOST_OF_A_CLASS = 1000
 """Pictures of a class between which distances are measured."""
 SHOWN = 6
 SHOWN_CLASSES = 12
-Progress = Callable[[str, int, int], None]
 
 
 class Squares(Sequence[Tensor]):
@@ -123,12 +123,12 @@ def score_classes(
     made = ClassPictures(fake, side_px, mirror=False, class_names=names)
     held_out = _held_out(true, seed)
     if progress:
-        progress("classifier", 0, 1)
+        progress.of("classifier")(0, 1)
     probe = train_classifier(
         Squares(true), true.labels, len(names), held_out=held_out, steps=steps, seed=seed, cache=cache, device=device
     )
     if progress:
-        progress("classifier", 1, 1)
+        progress.of("classifier")(1, 1)
     theirs = _see(probe, true, held_out, None)
     ours = _see(probe, made, list(range(len(made))), progress)
     parts = {names[n]: count / len(true) for n, count in enumerate(true.labels.bincount(minlength=len(names)).tolist())}
@@ -192,7 +192,7 @@ def _see(probe: Probe, source: ClassPictures, numbers: Sequence[int], progress: 
         probabilities.append(probe.probabilities(batch))
         done += len(batch)
         if progress:
-            progress("pictures seen by the classifier", done, len(numbers))
+            progress.of("pictures seen by the classifier")(done, len(numbers))
     return _Seen(source.labels[list(numbers)], torch.cat(features).double(), torch.cat(probabilities))
 
 

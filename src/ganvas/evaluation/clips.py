@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from ganvas.data.flow import teacher
 from ganvas.errors import UserError, did_you_mean
 from ganvas.evaluation.results import Results, Score
 from ganvas.evaluation.sets import read_picture
+from ganvas.inference.result import Progress
 from ganvas.io.pictures import images
 from ganvas.io.video.reader import VideoReader
 from ganvas.metrics import distribution, temporal
@@ -30,7 +31,6 @@ NAMES = {"warping_error": "lower", "warping_error_real": "", "flicker": "nearer 
          "psnr": "higher"}  # fmt: skip
 DEFAULT = tuple(NAMES)
 LIMIT_BYTES = 4 << 30
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def score_clips(
         except UserError as error:
             problems[true.name] = str(error)
         if progress:
-            progress("clips", done + 1, len(pairs))
+            progress.of("clips")(done + 1, len(pairs))
     if not rows:
         raise UserError(
             "None of the clips could be scored", "; ".join(f"{k}: {v}" for k, v in list(problems.items())[:3])

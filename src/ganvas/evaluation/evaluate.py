@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,10 +12,9 @@ import torch
 from ganvas.errors import UserError
 from ganvas.evaluation import pairs as paired_scores
 from ganvas.evaluation.results import Results, Score
+from ganvas.inference.result import Progress
 from ganvas.io.pictures import images
 from ganvas.metrics.distribution import Estimate, mean_estimate
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ it is easier to read, not better.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -18,6 +18,7 @@ from ganvas.data.labels import LabelledPictures
 from ganvas.errors import UserError, did_you_mean
 from ganvas.evaluation.results import Results, Score
 from ganvas.evaluation.sets import read_picture
+from ganvas.inference.result import Progress
 from ganvas.io.pictures import images
 from ganvas.metrics import distribution
 from ganvas.metrics.labels import confusion, score_confusion
@@ -28,7 +29,6 @@ STEPS = 600
 LONGEST_PX = 512
 """Larger pictures are shrunk before they are judged."""
 HELD_OUT = 0.2
-Progress = Callable[[str, int, int], None]
 
 
 def score_labelled(
@@ -84,7 +84,7 @@ def score_labelled(
         ours.append(counts)
         rows[source.names()[number]] = {"miou": scored.mean_iou, "pixel_accuracy": scored.pixel_accuracy}
         if progress:
-            progress("pictures read by the segmenter", done + 1, len(partners))
+            progress.of("pictures read by the segmenter")(done + 1, len(partners))
     if not ours:
         raise UserError("None of the pictures can be used", next(iter(problems.values()), ""))
     real = [_read_off(probe, *scenes[number], source.num_labels) for number in held_out]

@@ -7,18 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from ganvas.data.degrade import bicubic
 from ganvas.data.sequences import find_clips
 from ganvas.errors import UserError
-from ganvas.inference import open as load
+from ganvas.inference.open import known_models, open_model
+from ganvas.inference.result import Event, Moved, Progress, Result
 from ganvas.io import runs
 from ganvas.io.pictures import images
-from ganvas.io.weights import files as weights
+from ganvas.io.pictures.tensors import from_tensor, to_tensor
 from ganvas.protocol import Card
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ def is_model(path: Path) -> bool:
         return runs.is_run(path)
     if path.is_file():
         return path.suffix.lower() in (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".param", ".onnx")
-    return str(path) == "default" or str(path) in {model.name for model in load.known_models()}
+    return str(path) == "default" or str(path) in {model.name for model in known_models()}
 
 
 def card_of(model: Path) -> Card:
@@ -48,7 +46,7 @@ def card_of(model: Path) -> Card:
     Raises:
         UserError: it cannot be read.
     """
-    return weights.read_card(load.resolve(str(model)))
+    return open_model(str(model)).card
 
 
 def partial_judges(model: Path, judged_by: Sequence[str]) -> list[str]:
@@ -67,7 +65,7 @@ def training_folder(model: Path) -> Path | None:
 
 
 def from_seeds(model: Path, folder: Path, num: int, seed: int, device: str, progress: Progress) -> Made:
-    """Make pictures of consecutive seeds; classes, where the generator knows some, take turns.
+    """Generate pictures of consecutive seeds; classes, where the generator knows some, take turns.
 
     Raises:
         UserError: the model makes no pictures from seeds.
@@ -77,13 +75,14 @@ def from_seeds(model: Path, folder: Path, num: int, seed: int, device: str, prog
     sampler = SeedSampler(model, device)
     folder.mkdir(parents=True, exist_ok=True)
     labels: dict[str, int] = {}
+    report = progress.of("pictures generated")
     for start in range(0, num, BATCH):
         seeds = range(seed + start, seed + min(start + BATCH, num))
         for number, picture in zip(seeds, sampler.sample(seeds)):
             name = f"{number:08d}.png"
-            images.write(folder / name, images.from_float(picture.permute(1, 2, 0).numpy(), "uint8"))
+            images.write(folder / name, from_tensor(picture))
             labels[name] = sampler.class_of(number)
-        progress("pictures made", min(start + BATCH, num), num)
+        report(min(start + BATCH, num), num)
     if not sampler.num_classes:
         return Made(folder)
     runs.write_json(folder / "labels.json", {"labels": labels, "classes": sampler.class_names})
@@ -100,30 +99,33 @@ def from_labels(
     Raises:
         UserError: the model paints no label maps, or none of them can be painted.
     """
-    from ganvas.inference.labels.files import Order, find_maps, make_pictures
-    from ganvas.inference.labels.painter import LabelPainter
-
-    painter = LabelPainter(model, device, precision="float32")
-    files = find_maps(labels)
-    if len(files) > num:
-        files = [files[place * len(files) // num] for place in range(num)]
-    done: list[object] = []
-
-    def tell(result: object) -> None:
-        done.append(result)
-        progress("pictures painted", len(done), len(files))
-
-    results = make_pictures(painter, files, folder, Order(seed=seed), tell)
+    opened = open_model(model)
+    options = opened.suite.Options(
+        labels=labels, out=folder, num=num, seed=seed, device=device, precision="float32"
+    )  # fmt: skip
+    results = opened.suite.run(opened, options, _counted(progress.of("pictures painted"), num))
     failed = [result for result in results if result.error]
     if len(failed) == len(results):
-        raise UserError(f"{model} painted none of the label maps of {labels}", failed[0].error)
+        raise UserError(f"{model} painted none of the label maps of {labels}", failed[0].error if failed else "")
     return Made(folder, tuple(f"{result.input} was not painted: {result.error}" for result in failed))
+
+
+def _counted(progress: Progress, num: int) -> Progress:
+    """Return the reports of a suite's work that tell only how many of its inputs are done."""
+    done: list[Result] = []
+
+    def tell(event: Event) -> None:
+        if isinstance(event, Result):
+            done.append(event)
+            progress(min(len(done), num), num)
+
+    return Progress(tell, token=progress.token)
 
 
 def from_sequences(
     model: Path, sequences: Path, folder: Path, seed: int, device: str, progress: Progress
 ) -> Made:  # fmt: skip
-    """Make a clip of every sequence of label maps in a folder, each in a folder of its name.
+    """Generate a clip of every sequence of label maps in a folder, each in a folder of its name.
 
     A model that always was given the first frame is given the true one, and a note says so.
 
@@ -135,18 +137,28 @@ def from_sequences(
     found = find_clips(sequences)
     sources = [sequences] if len(found) == 1 else [sequences / clip.name for clip in found]
     if not all(source.is_dir() for source in sources):
-        why = "Several sequences are made one after the other, each from its own folder"
+        why = "Several sequences are generated one after the other, each from its own folder"
         raise UserError(f"{sequences} holds its sequences in another layout", why, "Lay them out as NAME/labels/...")
-    needs_first = card_of(model).extra.get("first_frame", "needed") == "needed"
+    opened = open_model(model)
+    needs_first = opened.card.extra.get("first_frame", "needed") == "needed"
+    report = progress.of("frames generated")
     for done, (clip, source) in enumerate(zip(found, sources)):
         true = clip.files["frames"][0].path if needs_first and "frames" in clip.files else ""
         options = ClipOptions(first=str(true), seed=seed, device=device, resume=False)
-        generate_clip(
-            str(model), source, folder / clip.name, options,
-            lambda frame, of, done=done: progress("frames made", done * of + frame, len(found) * of),
-        )  # fmt: skip
+        part = Progress(_frames_of(report, done, len(found)), token=progress.token)
+        generate_clip(opened, source, folder / clip.name, options, part)
     note = "Each clip was begun with the true first frame, which this model always is given"
     return Made(folder, (note,) if needs_first else ())
+
+
+def _frames_of(report: Progress, place: int, places: int) -> Callable[[Event], None]:
+    """Return what tells the frames of one of several clips as a part of them all."""
+
+    def tell(event: Event) -> None:
+        if isinstance(event, Moved) and event.total:
+            report(place * event.total + event.done, places * event.total)
+
+    return tell
 
 
 @dataclass(frozen=True)
@@ -178,31 +190,24 @@ def from_small_copies(
     Raises:
         UserError: the model enlarges nothing, or by another factor, or none of the pictures.
     """
-    from ganvas.inference.chain import step_with
-    from ganvas.inference.picture.tiled import Options
-
-    factor = _factor_of(card_of(model))
+    opened = open_model(str(model))
+    factor = _factor_of(opened.card)
     if factor < 2 or factor % 1 or (scale and scale != factor):
         what = f"{model} enlarges by {factor:g}" if factor > 1 else f"{model} enlarges nothing"
         why = f"--scale is {scale}" if scale else "Small copies are made by whole factors from 2"
         raise UserError(what, why, "Name a model of that factor, or score a folder of results")
     scale = int(factor)
-    enlarge = step_with(str(model), Options(precision="float32", device=device), fixed_choices=False, overwrite=False)
+    options = opened.suite.Options(
+        inputs=(str(folder / "low"),), out=folder / "results", precision="float32", device=device
+    )  # fmt: skip
     for path in truth:
         name = "_".join(path.relative_to(root).with_suffix(".png").parts)
         picture = _eight_bits(path, scale)
-        values = torch.from_numpy(images.to_float(picture)).permute(2, 0, 1)[None]
-        low = images.from_float(bicubic(values, scale).clamp(0, 1)[0].permute(1, 2, 0).numpy(), "uint8")
+        low = from_tensor(bicubic(to_tensor(picture)[None], scale).clamp(0, 1)[0])
         for side, pixels in (("truth", picture), ("low", low)):
             (folder / side).mkdir(parents=True, exist_ok=True)
             images.write(folder / side / name, pixels)
-    done: list[object] = []
-
-    def tell(result: object) -> None:
-        done.append(result)
-        progress("pictures enlarged", len(done), len(truth))
-
-    results = enlarge([folder / "low"], folder / "results", tell)
+    results = opened.suite.run(opened, options, _counted(progress.of("pictures enlarged"), len(truth)))
     failed = [result.error for result in results if result.error]
     if len(failed) == len(results):
         raise UserError(f"{model} enlarged none of the pictures", failed[0] if failed else "")

@@ -18,7 +18,8 @@ from torch import Tensor
 from ganvas.data.classes import ClassPictures
 from ganvas.data.squares import Squares
 from ganvas.errors import UserError
-from ganvas.inference.seeds.sampler import SeedSampler, Truncation, sheet
+from ganvas.inference.seeds.sampler import SeedSampler, Truncation
+from ganvas.io.pictures.sheets import contact_sheet
 from ganvas.metrics.features import Judge, open_judge
 
 THUMBNAIL_PX = 16
@@ -67,7 +68,7 @@ class Found:
         tiles: list[Tensor] = []
         for index, sample in enumerate(self.samples):
             tiles += [sample, *self.nearest["pixels"][index], *self.nearest["features"][index]]
-        return sheet(tiles, len(tiles) // len(self.samples))
+        return contact_sheet(tiles, len(tiles) // len(self.samples))
 
 
 def find_neighbours(

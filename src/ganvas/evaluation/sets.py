@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from torch import Tensor
 from ganvas.data.pictures import decode
 from ganvas.errors import UserError, did_you_mean
 from ganvas.evaluation.results import Results, Score
+from ganvas.inference.result import Progress
 from ganvas.io import runs
 from ganvas.io.pictures import images
 from ganvas.io.weights import containers
@@ -29,9 +30,6 @@ from ganvas.metrics.distribution import Reference, Statistics
 from ganvas.metrics.features import JUDGES, LITE, Judge, default_judge, open_judge
 from ganvas.metrics.grids import grid_energy
 from ganvas.metrics.sliced import SMALLEST_PX, pyramid_distances
-
-Progress = Callable[[str, int, int], None]
-"""Told what is done, how much of it and of how much."""
 
 PUBLISHED = {"fid": "frechet", "fid_infinity": "frechet_infinity", "kid": "kernel", "inception_score": "answers"}
 """Names that only scores by Inception bear, and what they are called here otherwise."""
@@ -262,7 +260,7 @@ def _features(
     for done, batch in enumerate(_batches(paths, problems)):
         parts.append(judge.features(batch.to(next(judge.network.parameters()).device)))
         if progress:
-            progress(f"{side}, seen by {judge.name}", min(len(paths), (done + 1) * BATCH_SIZE), len(paths))
+            progress.of(f"{side}, seen by {judge.name}")(min(len(paths), (done + 1) * BATCH_SIZE), len(paths))
     if not parts:
         raise UserError(f"None of the {side} pictures can be used", next(iter(problems.values()), ""))
     features = torch.cat(parts)
@@ -329,7 +327,7 @@ def _judged(
                 seed,
             )
         if progress:
-            progress(f"scores by {judge.name}", done + 1, len(asked))
+            progress.of(f"scores by {judge.name}")(done + 1, len(asked))
     if asked & {"precision", "recall"}:
         pair = manifold.precision_recall(real, fake)
         found |= {n: distribution.mean_estimate(v, resamples, seed) for n, v in zip(("precision", "recall"), pair)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,12 +17,12 @@ from ganvas.evaluation.made import training_folder
 from ganvas.evaluation.results import Results
 from ganvas.evaluation.view_scores import HeldView
 from ganvas.inference.cameras.flyer import Flyer
+from ganvas.inference.result import Progress
 from ganvas.io.pictures import images
 
 SAME = 1e-4
 """Standard deviations up to which two cameras are one: the card's are rounded."""
 SHOWN = 8
-Progress = Callable[[str, int, int], None]
 
 
 class HeldOut:
@@ -146,7 +146,7 @@ def score_flyer(
         if done % every == 0:
             lines.append(view)
         if progress:
-            progress("views", done + 1, len(places))
+            progress.of("views")(done + 1, len(places))
     conditions = {
         "fake": str(model), "cameras": str(footage), "views": len(rows), "size_px": flyer.size_px,
         "trained_on": str(trained_on or "unknown"), "seed": seed, "bootstrap_samples": resamples,

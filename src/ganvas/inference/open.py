@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from ganvas import networks
 from ganvas.errors import UserError, did_you_mean
 from ganvas.inference import brought_models
+from ganvas.inference.kinds import KINDS
 from ganvas.inference.result import Progress, Result
 from ganvas.io import runs
 from ganvas.io.weights import files as weights
@@ -71,10 +72,6 @@ class ResizedOutput(nn.Module):
 class Suite(Protocol):
     """What runs one kind of model: the module `suite.py` of a package of this room."""
 
-    TAKES: str
-    """The kind, as `Card.input` names it."""
-    MAKES: str
-    """What it makes, in a few words."""
     Options: type[Any]
     """Dataclass of all that can be asked of it, with `out` for what it writes."""
 
@@ -87,19 +84,15 @@ class Suite(Protocol):
         ...
 
 
-SUITES = {"picture": "picture", "seeds": "seeds", "labels": "labels", "clip": "clips", "camera": "cameras"}
-"""`Card.input` -> the package of this room whose `suite.py` runs such models; imported when it is first used."""
-
-
 def suite_of(takes: str) -> Suite:
     """Return what runs the models of an input kind.
 
     Raises:
         UserError: nothing runs them.
     """
-    if takes not in SUITES:
-        raise UserError(f"Nothing here runs models that take {takes}", do=did_you_mean(takes, SUITES))
-    return cast(Suite, importlib.import_module(f"ganvas.inference.{SUITES[takes]}.suite"))
+    if takes not in KINDS:
+        raise UserError(f"Nothing here runs models that take {takes}", do=did_you_mean(takes, KINDS))
+    return cast(Suite, importlib.import_module(f"ganvas.inference.{KINDS[takes].package}.suite"))
 
 
 class Opened:
@@ -174,8 +167,12 @@ class Opened:
             return self._read
         assert self.path is not None
         read = weights.read(self.path)
-        self.card = replace(read.card, licence=self.card.licence, data=self.card.data)
+        self.card = replace(self.card, origin=read.card.origin, scores=read.card.scores)
         return read
+
+    def with_card(self, card: Card) -> Opened:
+        """Return the same model under a card that says more of it, as the user knows it."""
+        return Opened(card, self.name, self.path, self._module)
 
     def require(self, takes: str, makes: str) -> None:
         """Refuse a model of another kind.
@@ -230,6 +227,15 @@ def _by_spandrel(unknown: UnknownNetwork) -> tuple[nn.Module, Card]:
     except others.Unsupported as error:
         why = f"{unknown.why}, and spandrel knows no such network"
         raise UserError(unknown.what, why, unknown.do) from error
+
+
+def open_blend(first: str | Path, second: str | Path, alpha: float) -> Opened:
+    """Return two models of one network as one, interpolated: (1 - alpha) first + alpha second.
+
+    Raises:
+        UserError: they are not of one network, or one cannot be used.
+    """
+    return open_model(build(weights.blend(weights.read(resolve(first)), weights.read(resolve(second)), alpha)))
 
 
 def load(path_or_name: str | Path, device: str | torch.device = "cpu", network: str = "generator") -> nn.Module:

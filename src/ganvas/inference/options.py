@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
@@ -10,8 +11,12 @@ from typing import Any, Literal, TypeAlias, TypeVar
 from ganvas.errors import UserError
 
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
+Border: TypeAlias = Literal["net", "reflect", "wrap"]
+"""What a network sees beyond a picture: its own padding, the mirrored picture, or the opposite side."""
 Size: TypeAlias = tuple[int, int]
 """Width and height in pixels."""
+Millimetres: TypeAlias = tuple[float, float]
+"""Width and height of a film back."""
 Region: TypeAlias = tuple[int, int, int, int]
 """X, Y, width and height of a part of a picture, in its pixels."""
 
@@ -50,14 +55,22 @@ def changed(options: Any) -> dict[str, Any]:
     return found
 
 
-def narrow(options: Any, kind: type[Taken], model: str, why: str, do: str = "Leave it out") -> Taken:
-    """Return the options that one kind of work takes: those among them that its own dataclass has.
+def part(options: Any, kind: type[Taken]) -> Taken:
+    """Return those of some options that another dataclass has, too, as that dataclass."""
+    taken = {field.name for field in dataclasses.fields(kind)}  # pyright: ignore[reportArgumentType]
+    return kind(
+        **{field.name: getattr(options, field.name) for field in dataclasses.fields(options) if field.name in taken}
+    )
 
-    This is the one place that refuses an option: what a kind of work does not declare, it cannot honour.
+
+def refuse(options: Any, kinds: Sequence[type], model: str, why: str, do: str = "Leave it out") -> None:
+    """Refuse options that none of some kinds of work can honour, because its dataclass does not have them.
+
+    This is the one place that refuses an option.
 
     Args:
         options: what the user asked for, of a wider dataclass.
-        kind: the dataclass of options that the work takes.
+        kinds: dataclasses of the options that the work takes.
         model: name of the model, for the error.
         why: why the others mean nothing for it.
         do: what to do about it.
@@ -65,12 +78,20 @@ def narrow(options: Any, kind: type[Taken], model: str, why: str, do: str = "Lea
     Raises:
         UserError: an option was changed that the work does not take.
     """
-    taken = {field.name for field in dataclasses.fields(kind)}  # pyright: ignore[reportArgumentType]
+    taken = {field.name for kind in kinds for field in dataclasses.fields(kind)}
     refused = [spelled(name) for name in changed(options) if name not in taken]
     if refused:
         raise UserError(f"{', '.join(refused)} means nothing for {model}", why, do)
-    shared = [field.name for field in dataclasses.fields(options) if field.name in taken]
-    return kind(**{name: getattr(options, name) for name in shared})
+
+
+def narrow(options: Any, kind: type[Taken], model: str, why: str, do: str = "Leave it out") -> Taken:
+    """Return the part of some options that one kind of work takes.
+
+    Raises:
+        UserError: an option was changed that the work does not take.
+    """
+    refuse(options, [kind], model, why, do)
+    return part(options, kind)
 
 
 def spelled(name: str) -> str:

@@ -66,9 +66,13 @@ class Said:
     """A sentence for the user that is no result."""
 
     text: str
+    is_warning: bool = False
+    """To be shown to those, too, who want to see errors only."""
 
 
 Event: TypeAlias = Moved | Said | Result
+Reports: TypeAlias = Callable[[int, int], None]
+"""What one piece of work is handed to report on: called with what is done and all there is; a `Progress` is one."""
 
 
 class Cancelled(Exception):
@@ -119,13 +123,17 @@ class Progress:
         """Return the reports of another input or part of the same work."""
         return Progress(self._tell, name, self.token)
 
-    def share(self, place: int, places: int) -> Callable[[int, int], None]:
+    def share(self, place: int, places: int) -> Reports:
         """Return the reports of one of several equal pieces, counted as a part of the whole."""
         return lambda done, total: self(place * total + done, places * total)
 
     def say(self, text: str) -> None:
         """Report a sentence that is no result."""
         self._tell(Said(text))
+
+    def warn(self, text: str) -> None:
+        """Report what the user should know before the result is believed."""
+        self._tell(Said(text, is_warning=True))
 
     def finish(self, result: Result) -> None:
         """Report what became of one input."""
@@ -175,3 +183,33 @@ def run_batch(
         results.append(result)
         progress.finish(result)
     return results
+
+
+def report_problems(problems: Iterable[tuple[str, str]], progress: Progress | None = None) -> list[Result]:
+    """Report inputs that cannot be used, by name and why, and return their results."""
+    results = [Result(input=name, error=str(UserError(f"Cannot use {name}", why))) for name, why in problems]
+    for result in results:
+        if progress:
+            progress.finish(result)
+    return results
+
+
+class Taken:
+    """The outputs of a batch: two inputs must not become one file.
+
+    Args:
+        do: what to do about it.
+    """
+
+    def __init__(self, do: str) -> None:
+        self._do = do
+        self._taken: dict[Path, str | Path] = {}
+
+    def claim(self, job: Job) -> None:
+        """Note the output of an input.
+
+        Raises:
+            UserError: another input has it already.
+        """
+        if self._taken.setdefault(job.target, job.source) != job.source:
+            raise UserError(f"Cannot write {job.target}", f"{self._taken[job.target]} has the same name", self._do)

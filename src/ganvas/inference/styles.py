@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ from ganvas.data.conditions import class_of_segment, instance_of_segment, segmen
 from ganvas.data.labels import LabelledPictures, resize
 from ganvas.data.styles import CENTERS, SHARE, Observed, Styles, cluster
 from ganvas.errors import UserError
-from ganvas.inference.open import build
+from ganvas.inference.open import open_model
+from ganvas.inference.result import Reports
 from ganvas.io import runs
-from ganvas.io.weights import files as weights
 from ganvas.networks.pix2pixhd import tabulate
 from ganvas.protocol import Card
 
@@ -63,7 +63,7 @@ def gather(
     share: float = SHARE,
     seed: int = 0,
     device: str = "auto",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Reports | None = None,
 ) -> tuple[Styles, Encoded]:
     """Encode every instance of a run's data, cluster each class's, and store both in the run.
 
@@ -84,12 +84,13 @@ def gather(
         raise UserError(f"{run} is no run", f"It holds no {runs.SETTINGS}", "Give the folder that `ganvas train` made")
     if centers < 1:
         raise UserError(f"A class cannot have {centers} styles", do="Use 1 or more; the paper's number is 10")
-    card = weights.read_card(run)
+    opened = open_model(run)
+    card = opened.card
     if not card.extra.get("features"):
         why = "Its generator takes no instance features"
         raise UserError(f"{run} has no encoder", why, "Train with --instance-features 3")
     where = machine.pick(device)
-    encoder = build(weights.read_run(run, "encoder"), where)
+    encoder = opened.network("encoder", where)
     encoded = _encode(encoder, _source(card, data), card.extra, where, progress)
     styles = cluster(encoded.observed, centers, share, seed)
     runs.write_attachment(run, TABLE, encoded.tensors())
@@ -110,7 +111,7 @@ def _encode(
     source: LabelledPictures,
     extra: Mapping[str, Any],
     device: torch.device,
-    progress: Callable[[int, int], None] | None,
+    progress: Reports | None,
 ) -> Encoded:
     rows: list[tuple[Tensor, ...]] = []
     for index in range(len(source)):

@@ -203,7 +203,7 @@ def test_the_verb_flies_through_training_cameras_into_a_video(model, tmp_path, c
 def test_a_table_of_cameras_without_a_film_back_is_flown_on_that_of_the_training(model, tmp_path, capsys):
     cameras.write(tmp_path / "path.csv", shot()[1:4])
     assert main(["generate", str(model), "--camera", str(tmp_path / "path.csv"), "--out", str(tmp_path / "f")]) == 0
-    said = capsys.readouterr().out
+    said = "".join(capsys.readouterr())
     assert "20.2 x 20.2 mm" in said and "3 near" in said
     match = cameras.read(tmp_path / "f" / "shot.camera.json").cameras
     assert [one.focal_mm for one in match] == pytest.approx([31, 32, 33], rel=1e-5)
@@ -216,7 +216,7 @@ def test_a_path_far_from_the_training_cameras_is_warned_of_with_numbers(model, t
     cameras.write(tmp_path / "far.json", far)
     assert main(["generate", str(model), "--camera", str(tmp_path / "far.json"), "--out", str(tmp_path / "f"),
                  "--zoom", "3"]) == 0  # fmt: skip
-    said = capsys.readouterr().out
+    said = "".join(capsys.readouterr())
     assert "farther from the training cameras" in said and "standard deviations" in said and "Focal lengths" in said
 
 
@@ -232,7 +232,7 @@ def test_a_checkpoint_without_statistics_asks_for_its_footage(tmp_path, capsys):
     base = ["generate", str(path), "--through", "0,3", "--frames", "4", "--out", str(tmp_path / "out")]
     assert main(base) == 1 and "--footage" in capsys.readouterr().err
     assert main([*base, "--footage", str(tmp_path / "footage")]) == 0
-    assert "held out" in capsys.readouterr().out
+    assert "held out" in "".join(capsys.readouterr())
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ def test_notes_name_the_paths_own_frames(model, tmp_path, capsys):
     far[1].matrix[:3, 3] += 50
     cameras.write(tmp_path / "far.json", far)
     assert main(["generate", str(model), "--camera", str(tmp_path / "far.json"), "--out", str(tmp_path / "f")]) == 0
-    assert "frame 1002 by" in capsys.readouterr().out
+    assert "frame 1002 by" in "".join(capsys.readouterr())
 
 
 def test_what_a_run_was_told_of_its_cameras_fills_what_is_left_open(tmp_path):

@@ -64,7 +64,7 @@ def test_frames_are_the_recurrence_with_rounded_pictures(clip, model, tmp_path, 
     first = str(clip / "frames" / "000000.png") if with_first else ""
     report = generate_clip(model, clip, tmp_path / "out", ClipOptions(first=first))
     made = read_all(tmp_path / "out")
-    assert report.frames == len(made) == 7 and report.resumed == 0 and made.dtype == np.uint8
+    assert report.frames == len(made) == 7 and report.resumed_frames == 0 and made.dtype == np.uint8
 
     net, labels = save_model(tmp_path / "again.safetensors"), conditions(clip)
     given = torch.from_numpy(images.read(clip / "frames" / "000000.png")[0] / 255.0).permute(2, 0, 1)[None].float()
@@ -101,7 +101,7 @@ def test_a_clip_that_was_gone_on_with_is_the_unbroken_one(clip, model, tmp_path,
         generate_clip(model, clip, tmp_path / "broken", options, stop)
     assert len(list((tmp_path / "broken").glob("*.png"))) == at
     report = generate_clip(model, clip, tmp_path / "broken", options)
-    assert report.resumed == at and report.frames == 7
+    assert report.resumed_frames == at and report.frames == 7
     assert np.array_equal(read_all(tmp_path / "whole"), read_all(tmp_path / "broken"))
     assert not list((tmp_path / "broken").glob(".*"))
 
@@ -125,13 +125,15 @@ def test_a_full_anchor_shows_the_hallucinated_pictures(clip, model, tmp_path):
     with torch.no_grad():
         raw = net(torch.cat(labels[3:6], 1), torch.cat(before, 1)).raw
     assert np.abs(made[5] - ((raw[0].permute(1, 2, 0).numpy() + 1) / 2 * 255)).max() < 1.0
-    assert len(report.drift) == 7 and report.drift[0] == 0 < report.drift[5]
+    assert len(report.facts["drift"]) == 7 and report.facts["drift"][0] == 0 < report.facts["drift"][5]
 
 
 def test_repainting_leads_from_the_fetched_to_the_hallucinated_pictures(clip, model, tmp_path):
     drift = {}
     for repaint in (-3.0, 0.0, 3.0, 1e4):
-        drift[repaint] = sum(generate_clip(model, clip, tmp_path / str(repaint), ClipOptions(repaint=repaint)).drift)
+        drift[repaint] = sum(
+            generate_clip(model, clip, tmp_path / str(repaint), ClipOptions(repaint=repaint)).facts["drift"]
+        )
     assert drift[-3.0] > drift[0.0] > drift[3.0] > drift[1e4] == 0
     generate_clip(model, clip, tmp_path / "anchor", ClipOptions(anchor=1.0))
     assert all(map(np.array_equal, read_all(tmp_path / "10000.0"), read_all(tmp_path / "anchor")))

@@ -12,7 +12,8 @@ from sklearn.cluster import KMeans
 from ganvas import cli
 from ganvas.data.styles import Observed, Styles, class_of, cluster, k_means
 from ganvas.errors import UserError
-from ganvas.inference.labels.files import Order, find_maps, make_pictures
+from ganvas.inference.labels.files import find_maps, make_pictures
+from ganvas.inference.labels.options import Options
 from ganvas.inference.labels.painter import LabelPainter, MapFiles, Regions
 from ganvas.inference.styles import gather
 from ganvas.io import runs
@@ -268,7 +269,7 @@ def test_a_folder_with_bad_maps_makes_all_the_others(styled, tmp_path):
     (root / "labels" / "002.png").write_bytes(b"no picture")
     images.write(root / "instances" / "003.png", np.zeros((16, 16), np.uint16), overwrite=True)
     (root / "instances" / "004.png").unlink()
-    results = make_pictures(painter_of(styled), find_maps(root), tmp_path / "out", Order())
+    results = make_pictures(painter_of(styled), Options(labels=root, out=tmp_path / "out"))
     assert [bool(result.error) for result in results] == [False, True, True, True, True]
     assert "has no instance map" in results[4].error
     assert "id 9" in results[1].error and "001.png" in results[1].error and "differ in size" in results[3].error
@@ -279,7 +280,7 @@ def test_a_run_in_its_first_stage_says_that_its_pictures_are_noise(run, scenes, 
     settings = from_json(Pix2PixHD.Settings, runs.read_json(run / runs.SETTINGS)["settings"])
     early = trained(replace(settings, global_steps=1, enhancer_steps=0, joint_steps=0), tmp_path / "run")
     gather(early)
-    results = make_pictures(painter_of(early), find_maps(scenes)[:2], tmp_path / "out", Order())
+    results = make_pictures(painter_of(early), Options(labels=scenes, out=tmp_path / "out", num=2))
     assert ["stage global" in result.note for result in results] == [True, False]
     assert not painter_of(run).warning
 
@@ -298,7 +299,7 @@ def test_large_maps_are_kept_in_few_bytes(scenes):
 
 
 def test_depth_and_format_are_as_asked(styled, scenes, tmp_path):
-    make_pictures(painter_of(styled), find_maps(scenes)[:1], tmp_path, Order(bits=16, suffix=".tif"))
+    make_pictures(painter_of(styled), Options(labels=scenes, out=tmp_path, num=1, bits=16, extension="tif"))
     picture, header = images.read(tmp_path / "000.tif")
     assert picture.dtype == np.uint16 and (header.width, header.height) == (64, 32)
 

@@ -1,4 +1,4 @@
-"""Tiles of upres nets: the seed's layout, feathering, variants and their choice, chains, bad input."""
+"""Tiles of upres nets: their layout, feathering, variants and their choice, chains, bad input."""
 
 from __future__ import annotations
 
@@ -15,10 +15,17 @@ from torch import Tensor, nn
 
 import ganvas
 from ganvas import cli
+from ganvas.data.guides import Origin
 from ganvas.drawn.faces import write
 from ganvas.errors import UserError
+from ganvas.inference.open import open_model
 from ganvas.inference.picture import tiled as upres
-from ganvas.inference.picture.tiled import Options, Upres, Variant, layout, variants_of
+from ganvas.inference.picture.options import GuidedOptions, TileOptions
+from ganvas.inference.picture.suite import takes_guide, way_of
+from ganvas.inference.picture.tiled import Upres, Variant, layout, variants_of
+from ganvas.inference.result import Progress
+from ganvas.io.pictures import images
+from ganvas.io.pictures.tensors import from_tensor, to_tensor
 from ganvas.protocol import Card, Verdict
 from ganvas.recipes.tiled_upres import TiledUpres
 
@@ -52,8 +59,8 @@ class Left(nn.Module):
         return Verdict(score, (score,))
 
 
-def options(**changes: Any) -> Options:
-    return Options(**{"device": "cpu", "choose": "first", **changes})
+def options(**changes: Any) -> TileOptions:
+    return TileOptions(**{"device": "cpu", "choose": "first", **changes})
 
 
 def test_a_grid_of_96_has_the_seeds_21_tiles() -> None:
@@ -89,21 +96,21 @@ def test_seams_are_blended_where_tiles_differ() -> None:
     # Every tile adds its own mean, so tiles disagree; no step between neighbouring pixels may show that.
     low = torch.linspace(0.2, 0.8, 128).expand(3, 128, 128)
     steps = {}
-    for kind in ("seed", "dense"):
+    for kind in ("sparse", "dense"):
         made = Upres(Enlarged(bias=0.5), options(layout=kind))(low)
         smooth = F.avg_pool2d(made[None], (1, 8))[0]
         steps[kind] = (smooth[..., 1:] - smooth[..., :-1]).abs()
         assert float(steps[kind].mean()) < 0.01
     assert float(steps["dense"].max()) < 0.02
-    # The seed's layout has weak points in the middle of inner seams, and nowhere else.
-    weak = (steps["seed"] > 0.02).any(0).nonzero()
+    # The sparse layout has weak points in the middle of inner seams, and nowhere else.
+    weak = (steps["sparse"] > 0.02).any(0).nonzero()
     middles = torch.tensor([[256, 384], [512, 384], [384, 256], [384, 512]])
     assert len(weak) and torch.cdist(weak * torch.tensor([1.0, 8]), middles.float()).amin(1).max() < 32
 
 
 def test_the_dense_layout_has_a_tile_over_every_seam() -> None:
-    dense, seed = ({tuple(tile) for tile in layout(96, 96, 32, kind)} for kind in ("dense", "seed"))
-    assert dense - seed == {(32, 16), (32, 48), (16, 32), (48, 32)} and seed < dense
+    dense, sparse = ({tuple(tile) for tile in layout(96, 96, 32, kind)} for kind in ("dense", "sparse"))
+    assert dense - sparse == {(32, 16), (32, 48), (16, 32), (48, 32)} and sparse < dense
     with pytest.raises(UserError, match="dense"):
         Upres(Enlarged(), options(layout="denser"))
 
@@ -175,7 +182,7 @@ def test_a_processor_takes_as_many_tiles_as_keep_the_largest_tensor_small() -> N
         net.card = replace(net.card, settings={"width": width})
         chosen[width] = Upres(net, options()).batch
     assert chosen == {12: 5, 16: 4, 64: 1, 128: 1}
-    assert Upres(net, options(batch=7)).batch == 7
+    assert Upres(net, options(tile_batch=7)).batch == 7
 
 
 def test_batches_change_nothing_but_the_number_of_calls() -> None:
@@ -184,7 +191,7 @@ def test_batches_change_nothing_but_the_number_of_calls() -> None:
     results, calls = [], []
     for batch in (1, 8):
         net = Enlarged()
-        results.append(Upres(net, options(choose="laplacian", batch=batch))(low))
+        results.append(Upres(net, options(choose="laplacian", tile_batch=batch))(low))
         calls.append(len(net.calls))
     assert torch.allclose(results[0], results[1], atol=1e-6)
     assert calls[0] == 42 and calls[1] <= 8
@@ -245,22 +252,26 @@ def test_a_run_is_used_without_its_recipe(run: Path, lows: Path, capsys: pytest.
 
 
 def test_another_guide_of_as_many_channels_can_take_its_place(run: Path, lows: Path) -> None:
-    up = Upres(run, Options(device="cpu", choose="first", guide="labels", guide_file=str(lows)))
+    up = Upres(run, TileOptions(device="cpu", choose="first", guide="labels", guide_file=str(lows)))
     assert up.guide.channels == 3
     with pytest.raises(UserError, match="not that of the model"):
-        Upres(run, Options(device="cpu", choose="first", guide="edges"))
+        Upres(run, TileOptions(device="cpu", choose="first", guide="edges"))
 
 
 def test_the_discriminator_of_the_run_chooses(run: Path, lows: Path) -> None:
-    up = Upres(run, Options(device="cpu", variants=("flip", "contrast")))
-    from ganvas.inference.chain import upres_files
-
-    results = upres_files(up, [lows], lows.parent / "made")
+    up = Upres(run, TileOptions(device="cpu", variants=("flip", "contrast")))
+    asked = GuidedOptions(
+        inputs=(str(lows),), out=lows.parent / "made", device="cpu", precision="float32", variants=("flip", "contrast")
+    )
+    results = way_of(up.card).run(open_model(run), asked, Progress())
     assert [result.error for result in results] == ["", ""]
     assert (results[0].width, results[0].height) == (64, 64)
+    low = to_tensor(images.read(lows / "000000.png")[0])
+    high = up(low, Origin(lows / "000000.png", 0, 0, 40, 40))
+    assert np.array_equal(from_tensor(high), images.read(results[0].output)[0])
     assert up.report.passes == 4 * up.report.tiles
     assert up.report.without_guide == []
-    again = upres_files(up, [lows], lows.parent / "made")
+    again = way_of(up.card).run(open_model(run), asked, Progress())
     assert all("exists" in result.error for result in again)
 
 
@@ -284,6 +295,6 @@ def test_chains_are_checked_before_anything_is_made(run: Path, lows: Path, tmp_p
 def test_the_card_says_all_that_inference_needs(run: Path) -> None:
     card = ganvas.load(run).card
     assert isinstance(card, Card)
-    assert card.input == "picture" and card.scale == 2 and upres.is_upres(card)
+    assert card.input == "picture" and card.scale == 2 and takes_guide(card)
     assert card.extra["upres"]["guide"]["kind"] == "points" and card.extra["upres"]["grid_px"] == 64
     assert TiledUpres.PRESETS["paper"].high_px == 768

@@ -18,8 +18,10 @@ from torch import nn
 from ganvas import device as devices
 from ganvas.errors import UserError
 from ganvas.inference.picture import files
-from ganvas.inference.picture.files import Output, Region, as_row, preview, upscale_file, upscale_files
+from ganvas.inference.picture.files import Output, preview, upscale_file, upscale_files
 from ganvas.inference.picture.upscale import Upscaler
+from ganvas.inference.result import CancelToken, Moved, Progress, Result
+from ganvas.io.pictures import images
 from ganvas.io.pictures.images import Header, Reader, Writer
 from ganvas.networks.rrdb import CompactNet
 
@@ -88,7 +90,7 @@ def test_depth_channels_and_values_are_kept(tmp_path, up, suffix, dtype, channel
     np.testing.assert_allclose(rows.astype(float), repeat(picture).astype(float), rtol=1e-3, atol=1e-6)
     assert (result.width, result.height, result.error) == (102, 74, "")
     assert result.precision == "float32"
-    assert json.loads(json.dumps(as_row(result)))["megapixels"] == 0.008
+    assert json.loads(json.dumps(result.row()))["megapixels"] == 0.008
 
 
 def test_straight_alpha_of_png_and_associated_alpha_of_exr(tmp_path, up):
@@ -132,7 +134,7 @@ def test_a_crop_is_that_part_of_the_whole_result(tmp_path, region, factor):
     up = Upscaler(net, precision="float32", device="cpu", halo_px=net.receptive_halo_px)
     picture = noise((120, 90, 3))
     source = write(tmp_path / "in.png", picture)
-    upscale_file(up, source, tmp_path / "out.png", Output(crop=Region(*region), factor=factor))
+    upscale_file(up, source, tmp_path / "out.png", Output(crop=tuple(region), factor=factor))
     x, y, width, height = (value * (factor or 2) for value in region)
     whole = up(picture, factor=factor)[y : y + height, x : x + width].astype(int)
     assert np.abs(read(tmp_path / "out.png")[1] - whole).max() <= 1
@@ -142,7 +144,7 @@ def test_a_crop_outside_the_picture_is_refused(tmp_path, up):
     source = write(tmp_path / "in.png", noise((10, 10, 3)))
     for region in ((5, 5, 6, 1), (-1, 0, 2, 2), (0, 0, 0, 5)):
         with pytest.raises(UserError, match="10 x 10"):
-            upscale_file(up, source, tmp_path / "out.png", Output(crop=Region(*region)))
+            upscale_file(up, source, tmp_path / "out.png", Output(crop=tuple(region)))
     assert [path.name for path in tmp_path.iterdir()] == ["in.png"]
 
 
@@ -150,7 +152,7 @@ def test_preview_shows_bicubic_and_every_model_side_by_side(tmp_path, up):
     picture = noise((40, 50, 3))
     source = write(tmp_path / "in.png", picture)
     other = Upscaler(compact(), precision="float32", device="cpu")
-    strip, names = preview(source, [up, other], Region(10, 10, 20, 15))
+    strip, names = preview(source, [up, other], (10, 10, 20, 15))
     assert names == ["bicubic", "Nearest", "CompactNet"]
     assert strip.shape == (30, 3 * 40 + 2 * files.PREVIEW_GAP_PX, 3)
     np.testing.assert_array_equal(strip[:, 40 + files.PREVIEW_GAP_PX :][:, :40], repeat(picture[10:25, 10:30]))
@@ -169,15 +171,14 @@ def folder(tmp_path):
 
 
 def test_a_batch_keeps_names_and_folders_and_survives_bad_files(tmp_path, folder, up):
-    shown, rows = [], []
+    events = []
     results = upscale_files(
         up,
         [folder, tmp_path / "missing.png"],
         tmp_path / "out",
-        progress=lambda name, done, total: rows.append((Path(name).name, done, total)),
-        on_result=shown.append,
+        progress=Progress(events.append),
     )
-    assert shown == results
+    assert [event for event in events if isinstance(event, Result)] == results
     good = {Path(r.output).relative_to(tmp_path / "out").as_posix() for r in results if not r.error}
     assert good == {"a.png", "sub/a.png"}
     bad = {Path(r.input).name: r.error for r in results if r.error}
@@ -185,7 +186,24 @@ def test_a_batch_keeps_names_and_folders_and_survives_bad_files(tmp_path, folder
     assert all(text and "\n" not in text for text in bad.values())
     left = sorted(p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*") if p.is_file())
     assert left == ["a.png", "sub/a.png"]
-    assert ("a.png", 18, 18) in rows
+    assert Moved(str(folder / "a.png"), 18, 18) in events
+
+
+def test_a_cancelled_batch_leaves_whole_files_only(tmp_path):
+    up = Upscaler(Nearest(), precision="float32", device="cpu", tile=80)
+    (tmp_path / "in").mkdir()
+    for name in ("a", "b", "c"):
+        write(tmp_path / "in" / f"{name}.png", noise((300, 60, 3)))
+    token = CancelToken()
+
+    def listen(event):
+        if isinstance(event, Moved) and event.name.endswith("b.png") and 0 < event.done < event.total:
+            token.cancel()
+
+    results = upscale_files(up, [tmp_path / "in"], tmp_path / "out", progress=Progress(listen, token=token))
+    assert [Path(result.output).name for result in results] == ["a.png"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
+    assert images.read(tmp_path / "out" / "a.png")[0].shape == (600, 120, 3)
 
 
 def test_nothing_is_overwritten_unless_allowed(tmp_path, folder, up):

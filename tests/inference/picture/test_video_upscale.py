@@ -15,6 +15,7 @@ from tiny_clips import FRAMES, HEIGHT, WIDTH, facts, make_clip
 from ganvas.errors import UserError
 from ganvas.inference.picture import video
 from ganvas.inference.picture.video import VideoOptions, upscale_video
+from ganvas.inference.result import Progress, Said
 from ganvas.io.pictures import images
 from ganvas.io.video.reader import VideoReader
 
@@ -46,8 +47,12 @@ class Doubler:
 
 
 def upscale(source, target, up=doubled, settings=MODEL, options=SIX, said=None):
-    say = said.append if said is not None else None
-    return upscale_video(source, target, up, scale=2, settings=settings, options=options, say=say)
+    def listen(event):
+        if said is not None and isinstance(event, Said):
+            said.append(event.text)
+
+    progress = Progress(listen)
+    return upscale_video(source, target, up, scale=2, settings=settings, options=options, progress=progress)
 
 
 def hidden(folder: Path) -> list[str]:
@@ -291,7 +296,7 @@ def test_video_into_frames_and_back(tmp_path, film):
     report = upscale(film, tmp_path / "f" / "x.####.png")
     names = sorted(path.name for path in (tmp_path / "f").iterdir())
     assert names == [f"x.{number:04d}.png" for number in range(1, FRAMES + 1)]
-    assert any("sound" in note for note in report.notes)
+    assert "sound" in report.note
     with VideoReader(film) as reader:
         for frame in reader:
             picture, _ = images.read(tmp_path / "f" / f"x.{frame.number + 1:04d}.png")

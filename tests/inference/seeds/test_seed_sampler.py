@@ -11,9 +11,10 @@ from ganvas.errors import UserError
 from ganvas.evaluation import neighbours
 from ganvas.evaluation.truncation import curve, plot, spread_within
 from ganvas.inference.seeds.latents import latents
-from ganvas.inference.seeds.sampler import SeedSampler, Truncation, interpolation, sheet, walk
+from ganvas.inference.seeds.sampler import SeedSampler, Truncation, interpolation, walk
 from ganvas.io import runs
 from ganvas.io.pictures import images
+from ganvas.io.pictures.sheets import contact_sheet
 from ganvas.io.weights import files as weights
 from ganvas.networks import build
 from ganvas.networks.statistics import batch_norms
@@ -162,7 +163,7 @@ def test_a_walk_passes_through_its_places(model):
 
 
 def test_a_sheet_has_gaps():
-    laid = sheet([torch.zeros(3, 4, 5), torch.ones(3, 4, 5) * 0.5, torch.zeros(3, 4, 5)], 2)
+    laid = contact_sheet([torch.zeros(3, 4, 5), torch.ones(3, 4, 5) * 0.5, torch.zeros(3, 4, 5)], 2)
     assert laid.shape == (10, 12, 3) and laid[0, 0, 0] == 0 and laid[0, 7, 0] == 128
     assert (laid[4:6] == 255).all() and (laid[6:, 7:] == 255).all()
 
@@ -204,7 +205,7 @@ def test_the_verb_makes_sheets_and_walks(model, dcgan, tmp_path):
         (["--classes", "5"], "There is no class 5"),
         (["--seeds", "4-1"], "cannot be understood"),
         (["--grid"], "has no extension"),
-        (["--walk", "latents", "--seeds", "1"], "has no extension"),
+        (["--walk", "latents", "--seeds", "1"], "no way to walk"),
         (["--bank", "0.2,x"], "cannot be understood"),
         (["--bank", "0.2,1"], "is no run"),
         (["--curve", "nowhere"], "Name a file that ends in .svg"),

@@ -15,15 +15,14 @@ from ganvas import device as machine
 from ganvas.data import camera_trust
 from ganvas.data.shots import Views, decode_light, read_footage
 from ganvas.errors import UserError
-from ganvas.inference import open as load
 from ganvas.inference.cameras.paths import Geometry
+from ganvas.inference.open import Opened, open_model, resolve
 from ganvas.io import runs
 from ganvas.io.cameras.cameras import Given
 from ganvas.io.pictures import images
 from ganvas.io.video.frames import FramesWriter, parse_pattern
 from ganvas.io.video.headers import new_header
 from ganvas.io.video.writer import VideoWriter
-from ganvas.io.weights import files as weights
 
 STRIP_PX = 8
 GOOD, FAIR, POOR = (0.16, 0.63, 0.33), (0.85, 0.65, 0.13), (0.76, 0.15, 0.15)
@@ -87,7 +86,7 @@ class Flyer:
     """A camera-to-picture generator, ready to be asked.
 
     Args:
-        model: run, weight file or name.
+        model: run, weight file, name, or what `open_model` gave.
         footage: folder of the training footage, for a checkpoint that does not tell its cameras.
         given: what the footage's camera file does not say; what it leaves open is what the run was told of its own.
         device: `auto`, `cpu`, `cuda` or `cuda:1`.
@@ -99,30 +98,28 @@ class Flyer:
 
     def __init__(
         self,
-        model: str | Path,
+        model: str | Path | Opened,
         footage: str | Path = "",
         given: Given | None = None,
         device: str = "auto",
         precision: str = "float32",
     ) -> None:
-        path = load.resolve(model)
-        read = weights.read(path)
-        self.card, self.given = read.card, (given or Given()).filled(told(path))
-        if self.card.input != "camera":
-            what = f"{model} makes no pictures from cameras"
-            raise UserError(what, f"It takes a {self.card.input}", "`ganvas inspect FILE` tells what a model is")
+        opened = open_model(model)
+        opened.require("camera", "pictures from cameras")
+        self.given = (given or Given()).filled(told(opened))
         self.device = machine.pick(device)
         self.dtype = machine.pick_precision(precision, self.device)
-        self.network = load.build(read, self.device)
+        self.network = opened.network(device=self.device)
+        self.card = opened.card
         self.size_px = int(self.card.settings["size_px"])
-        self.scores = dict(self.card.scores) or (runs.best_scores(path) if runs.is_run(path) else {})
+        self.scores = dict(self.card.scores) or (runs.best_scores(opened.run) if opened.run else {})
         extra = dict(self.card.extra)
         mean, deviation = self.card.settings.get("mean"), self.card.settings.get("deviation")
         self._standardises = mean is not None and deviation is not None
         if not self._standardises:
             if not footage:
                 why = "The file holds no statistics of the cameras that it was trained on"
-                raise UserError(f"{model} needs its training cameras", why, "Name their folder: --footage DIR")
+                raise UserError(f"{opened} needs its training cameras", why, "Name their folder: --footage DIR")
             views = Views(read_footage(footage, given=self.given).views, self.size_px)
             mean, deviation = views.statistics()
             extra = {
@@ -309,12 +306,12 @@ def check_free(paths: Sequence[Path], overwrite: bool) -> None:
             raise UserError(f"{path} exists already", do="Choose another name, or add --overwrite")
 
 
-def told(model: str | Path) -> Given:
+def told(model: str | Path | Opened) -> Given:
     """Return what a run was told of its cameras beside their file; nothing for other models."""
-    path = load.resolve(model)
-    if not runs.is_run(path):
+    run = model.run if isinstance(model, Opened) else resolve(model)
+    if run is None or not runs.is_run(run):
         return Given()
-    known = runs.read_json(path / runs.SETTINGS).get("settings", {})
+    known = runs.read_json(run / runs.SETTINGS).get("settings", {})
     film = known.get("film_back_mm")
     return Given(
         film_back_mm=(float(film[0]), float(film[1])) if film else None, up=known.get("up", ""),

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from ganvas.errors import UserError
-from ganvas.inference.open import load, resolve
-from ganvas.io.weights import files as weights
+from ganvas.inference.open import open_model
 
 
 class ClipPainter:
@@ -20,20 +19,20 @@ class ClipPainter:
     """
 
     def __init__(self, model: str | Path, num_labels: int, has_boundaries: bool, device: torch.device) -> None:
-        path = resolve(model)
-        card = weights.read_card(path)
+        opened = open_model(model)
+        card = opened.card
         if card.input != "labels":
-            raise UserError(f"{path} paints no frames", f"It takes a {card.input}", "Give a run of pix2pixhd")
+            raise UserError(f"{opened} paints no frames", f"It takes a {card.input}", "Give a run of pix2pixhd")
         if int(card.extra.get("num_labels", num_labels)) != num_labels:
             why = f"It was trained on {card.extra['num_labels']} classes, and this sequence has {num_labels}"
-            raise UserError(f"{path} paints no frame of this sequence", why, "Train both on the same labels")
+            raise UserError(f"{opened} paints no frame of this sequence", why, "Train both on the same labels")
         wants_boundaries = bool(card.extra.get("boundaries", has_boundaries))
         self.used = num_labels + wants_boundaries
         if card.channels_in < self.used or (wants_boundaries and not has_boundaries):
             why = f"It takes {card.channels_in} planes, this sequence gives {num_labels + has_boundaries}"
-            raise UserError(f"{path} paints no frame of this sequence", why, "Train both on the same folders")
+            raise UserError(f"{opened} paints no frame of this sequence", why, "Train both on the same folders")
         self.card = card
-        self.net = load(path, device)
+        self.net = opened.network(device=device)
 
     def paint(self, condition: Tensor) -> Tensor:
         """Return the picture of a frame in [0, 1]: (1, N, H, W) -> (1, 3, H, W)."""

@@ -8,11 +8,11 @@ to an unbroken one.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -27,71 +27,54 @@ from ganvas.data.sequences import Clip, find_clips, require_one_size
 from ganvas.errors import UserError
 from ganvas.inference.clips.painter import ClipPainter
 from ganvas.inference.clips.styles import ClipStyles, Kind, parse_changes
-from ganvas.inference.open import load, resolve
+from ganvas.inference.open import Opened, open_model, resolve
+from ganvas.inference.options import Common, Precision
+from ganvas.inference.result import Job, Progress, Result, run_batch
 from ganvas.inference.styles import gather
-from ganvas.io import runs
 from ganvas.io.labels.legends import Label
 from ganvas.io.pictures import images
 from ganvas.io.video.frames import FramePattern, FramesWriter, parse_pattern
 from ganvas.io.video.headers import new_header
 from ganvas.io.video.segments import Workroom
 from ganvas.io.video.writer import VideoWriter
-from ganvas.io.weights import files as weights
 from ganvas.networks.vid2vid import Known, Past, Vid2Vid, next_frame, no_past, past_of
 from ganvas.protocol import Card
 
-Progress = Callable[[int, int], None]
-
 
 @dataclass(frozen=True, kw_only=True)
-class ClipOptions:
-    """How a clip is made and written."""
+class ClipOptions(Common):
+    """How a clip is generated and written."""
 
+    precision: Precision = "float32"
+    """Arithmetic of the network; auto takes the machine's fastest."""
     first: str = ""
-    """First frame: a picture, a video (its first), or a run that makes one from a label map; empty for none."""
+    """First frame: a picture, a video, or a run of pix2pixhd that generates one from the first label map."""
     painter: str = ""
-    """A run that paints every frame from its label map; the clip's model then only tells what of the last one stays."""
+    """A run of pix2pixhd that paints the frames; the model then only tells what stays of the last frame, and where
+    to: steadier than the painter, and softer."""
     seed: int = 0
-    """Of the styles, where the generator takes such."""
+    """Of the styles, where the model takes such (--instance-features); there is no other chance in it."""
     style: Kind = "gaussian"
-    """`gaussian`: any style of the class's spread; `clusters`: one of its common ones."""
+    """Any style of each class's spread (gaussian), or one of its common ones (clusters)."""
     restyle: tuple[str, ...] = ()
-    """Changes of style such as `car@24=7`: from frame 24 on cars have those of seed 7."""
+    """Changes of style, CLASS@FRAME=SEED: car@24=7 gives cars from frame 24 on the styles of seed 7."""
     anchor: float = 0.0
-    """Share of the hallucinated picture in what is fed back; a little holds long clips from drifting."""
+    """Share of the hallucinated picture in what is fed back, against drift in long clips: 0 to 1."""
     repaint: float = 0.0
-    """Added to the logits of the mask: above 0 more is painted anew, which is sharper and less steady."""
+    """Above 0 more is painted anew, which is sharper and less steady; below 0 less. 1.6 is much."""
     instances: str = ""
     """Folder or video of instance maps, where they do not lie beside the labels."""
     fps: Fraction = Fraction(24)
+    """Frames a second of a video: 24, or 30000/1001."""
     bits: int = 8
-    """Of the pictures written and fed back: 8; 10 in a video or 16 in frames."""
+    """8; in a video also 10, in frames 16."""
     quality: int | None = None
-    device: str = "auto"
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = "float32"
-    overwrite: bool = False
+    """Constant rate factor of the video's codec, 0 (best) to 51."""
     resume: bool = True
+    """Continue with the frames that an interrupted run has left; only numbered frames can be resumed."""
 
 
-@dataclass(frozen=True)
-class ClipReport:
-    """What became of a clip."""
-
-    output: str
-    frames: int
-    resumed: int
-    """Frames that were there already."""
-    width: int
-    height: int
-    seconds: float
-    drift: tuple[float, ...]
-    """For each frame made now how far it is from the hallucinated picture, which knows no past: mean |difference|."""
-    notes: tuple[str, ...] = ()
-    error: str = ""
-    """Empty when all went well."""
-
-
-class Made(NamedTuple):
+class Frame(NamedTuple):
     """A frame as it is written, and how far it is from the hallucinated one."""
 
     picture: np.ndarray
@@ -105,15 +88,17 @@ class ClipSampler:
         UserError: the model makes no clips, or the sequence lacks what the model wants.
     """
 
-    def __init__(self, model: str | Path, clip: Clip, options: ClipOptions, legend: tuple[Label, ...] = ()) -> None:
+    def __init__(
+        self, model: str | Path | Opened, clip: Clip, options: ClipOptions, legend: tuple[Label, ...] = ()
+    ) -> None:
         self.options, self.clip, self.legend = options, clip, legend
         self.device = machine.pick(options.device)
         self.precision = machine.pick_precision(options.precision, self.device)
-        net = load(model, self.device)
-        self.path = resolve(model)
-        self.card: Card = net.card  # pyright: ignore[reportAttributeAccessIssue]
+        self.opened = open_model(model)
+        net = self.opened.network(device=self.device)
+        self.card = self.opened.card
         if not isinstance(net, Vid2Vid):
-            raise UserError(f"{model} makes no clips", f"It is a {self.card.network}")
+            raise UserError(f"{self.opened} makes no clips", f"It is a {self.card.network}")
         self.net = net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.extra: dict[str, Any] = {
             # Published files tell neither: street scenes with boundaries, which begin with a given picture.
@@ -137,11 +122,11 @@ class ClipSampler:
             if options.restyle:
                 raise UserError("This generator takes no styles", "It was trained with --instance-features 0")
             return None
-        attachments = weights.read(self.path).attachments
-        if "instances.features" not in attachments and runs.is_run(self.path):
+        attachments = self.opened.attachments
+        if "instances.features" not in attachments and self.opened.run:
             # Encoding the training data takes a moment, once.
-            gather(self.path, device=options.device)
-            attachments = weights.read(self.path).attachments
+            gather(self.opened.run, device=options.device)
+            attachments = open_model(self.opened.run).attachments
         changes = parse_changes(options.restyle, self.extra.get("legend", ()), int(self.extra["num_labels"]))
         return ClipStyles(attachments, features, options.seed, options.style, changes)
 
@@ -191,7 +176,7 @@ class ClipSampler:
         num_labels = int(self.extra["num_labels"]) if "labels" in self.clip.files else 0
         return ClipPainter(model, num_labels, bool(self.extra["edges"]), self.device)
 
-    def frames(self, start: int = 0, shown: list[np.ndarray] | None = None) -> Iterator[Made]:
+    def frames(self, start: int = 0, shown: list[np.ndarray] | None = None) -> Iterator[Frame]:
         """Yield the frames from `start` on, (H, W, 3) in the output's depth.
 
         Args:
@@ -210,7 +195,7 @@ class ClipSampler:
             array, kept = self._rounded(picture)
             pictures = torch.cat([past.pictures[:, :-3], kept * 2 - 1], 1)
             past = Past(past.labels, pictures, torch.ones_like(past.has_previous))
-            yield Made(array, drift)
+            yield Frame(array, drift)
 
     def _next(self, frame: int, condition: Tensor, past: Past) -> tuple[Tensor, Past, float]:
         with torch.inference_mode(), machine.autocast(self.device, self.precision):
@@ -254,18 +239,26 @@ class ClipSampler:
 
 
 def generate_clip(
-    model: str | Path, labels: str | Path, out: str | Path, options: ClipOptions, progress: Progress = lambda *_: None
-) -> ClipReport:
-    """Make a clip from a folder of label maps: a video, or a folder of numbered frames, which can be gone on with.
+    model: str | Path | Opened,
+    labels: str | Path,
+    out: str | Path,
+    options: ClipOptions,
+    progress: Progress | None = None,
+) -> Result:
+    """Generate a clip from a folder of label maps: a video, or a folder of numbered frames, which can be resumed.
+
+    The result's `drift` is, for each frame generated now, how far it is from the hallucinated picture, which knows no
+    past: the mean |difference|.
 
     Raises:
         UserError: the folder, the model, the first frame or the target do not go together.
     """
-    clips = find_sequences(model, labels, options.instances)
+    opened = open_model(model)
+    clips = find_sequences(opened, labels, options.instances)
     if len(clips) > 1:
         names = ", ".join(clip.name for clip in clips[:6])
         raise UserError(f"{labels} holds {len(clips)} sequences", f"A clip is made of one: {names}", "Name its folder")
-    return _generate(model, clips[0], labels, Path(out), options, progress)
+    return _generate(opened, clips[0], Path(labels), Path(out), options, progress or Progress())
 
 
 NAME = "{name}"
@@ -273,40 +266,50 @@ NAME = "{name}"
 
 
 def generate_clips(
-    model: str | Path, labels: str | Path, out: str | Path, options: ClipOptions, progress: Progress = lambda *_: None
-) -> Iterator[ClipReport]:
-    """Make a clip from each sequence of a folder; of several, what is wrong with one stops none of the others.
+    model: str | Path | Opened,
+    labels: str | Path,
+    out: str | Path,
+    options: ClipOptions,
+    progress: Progress | None = None,
+) -> list[Result]:
+    """Generate a clip from each sequence of a folder; of several, what is wrong with one stops none of the others.
 
     Several go into folders of their names below `out`, or where its `{name}` says: clips/{name}.mp4.
 
     Raises:
         UserError: something is wrong with the only one, or several are to go into one file.
     """
-    clips = find_sequences(model, labels, options.instances)
+    opened, progress = open_model(model), progress or Progress()
+    clips = find_sequences(opened, labels, options.instances)
     if len(clips) == 1:
-        yield _generate(model, clips[0], labels, Path(str(out).replace(NAME, clips[0].name)), options, progress)
-        return
+        target = Path(str(out).replace(NAME, clips[0].name))
+        result = _generate(opened, clips[0], Path(labels), target, options, progress.of(str(target)))
+        progress.finish(result)
+        return [result]
     pattern = str(out) if NAME in str(out) else str(Path(out) / NAME)
     if NAME not in str(out) and Path(out).suffix:
         why = f"{labels} holds {len(clips)} sequences"
         do = f"Give a folder, or {Path(out).with_name(NAME + Path(out).suffix)}"
         raise UserError(f"{out} is one clip", why, do)
-    for clip in clips:
-        target = Path(pattern.replace(NAME, clip.name))
-        target.parent.mkdir(parents=True, exist_ok=True)
+    jobs = {Job(clip.name, Path(pattern.replace(NAME, clip.name))): clip for clip in clips}
+
+    def work(job: Job, progress: Progress) -> Result:
+        job.target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            yield _generate(model, clip, labels, target, options, progress)
+            return _generate(opened, jobs[job], Path(labels), job.target, options, progress)
         except UserError as error:
-            yield ClipReport(str(target), len(clip), 0, 0, 0, 0.0, (), error=f"{clip.name}: {error}")
+            raise UserError(f"{job.source}: {error.what}", error.why, error.do) from error
+
+    return run_batch(jobs, work, progress)
 
 
-def find_sequences(model: str | Path, labels: str | Path, instances: str | Path = "") -> list[Clip]:
+def find_sequences(opened: Opened, labels: str | Path, instances: str | Path = "") -> list[Clip]:
     """Return the sequences of a folder, of a video, or of a plain folder of numbered maps, as a model wants them.
 
     Raises:
         UserError: there are none.
     """
-    path, extra = Path(labels), weights.read_card(resolve(model)).extra
+    path, extra = Path(labels), opened.card.extra
     role = "labels" if extra.get("num_labels", 1) else "conditions"
     named = {"instances": Path(instances)} if instances else {}
     for place in named.values():
@@ -319,26 +322,37 @@ def find_sequences(model: str | Path, labels: str | Path, instances: str | Path 
     elif path.is_dir() and not any(child.is_dir() for child in path.iterdir()) and images.find_pictures([path])[0]:
         beside = label_layouts.beside_maps(path)
         named = {role: path, **({"instances": beside["instances"]} if "instances" in beside else {}), **named}
-    return find_clips(path, size_px=_size_of(model), named=named)
+    return find_clips(path, size_px=_size_of(opened.card), named=named)
 
 
 def _generate(
-    model: str | Path, clip: Clip, labels: str | Path, target: Path, options: ClipOptions, progress: Progress
-) -> ClipReport:
-    begun = time.monotonic()
-    sampler = ClipSampler(model, clip, options, find_legend(Path(labels)))
+    opened: Opened, clip: Clip, labels: Path, target: Path, options: ClipOptions, progress: Progress
+) -> Result:
+    began = time.monotonic()
+    sampler = ClipSampler(opened, clip, options, find_legend(labels))
     if target.suffix.lower() in VIDEOS:
         drift, resumed, notes = _into_video(sampler, target, progress)
     else:
-        drift, resumed, notes = _into_frames(sampler, target, _identity(sampler, model, labels), progress)
-    seconds = time.monotonic() - begun
-    notes = (*clip.notes, *notes)
-    return ClipReport(str(target), len(clip), resumed, sampler.width, sampler.height, seconds, tuple(drift), notes)
+        drift, resumed, notes = _into_frames(sampler, target, _identity(sampler, labels), progress)
+    note = "; ".join((*clip.notes, *notes, *_by_quarters(drift)))
+    return Result(
+        input=clip.name, output=str(target), width=sampler.width, height=sampler.height, frames=len(clip),
+        resumed_frames=resumed, seconds=round(time.monotonic() - began, 3), note=note, facts={"drift": drift},
+    )  # fmt: skip
 
 
-def _size_of(model: str | Path) -> tuple[int, int] | None:
+def _by_quarters(drift: Sequence[float]) -> list[str]:
+    """Return a sentence on the drift in four parts of a clip, which show whether it runs away."""
+    if len(drift) < 8:
+        return []
+    quarter = len(drift) // 4
+    means = [sum(drift[at : at + quarter]) / quarter for at in range(0, 4 * quarter, quarter)]
+    return [f"drift from the hallucinated picture, by quarters: {', '.join(f'{mean:.4f}' for mean in means)}"]
+
+
+def _size_of(card: Card) -> tuple[int, int] | None:
     """Return the (height, width) that a model was trained at: key points alone tell none."""
-    width, height = weights.read_card(resolve(model)).extra.get("size_px", (0, 0))
+    width, height = card.extra.get("size_px", (0, 0))
     return (height, width) if width and height else None
 
 
@@ -384,10 +398,10 @@ def _into_frames(
     return drift, done, (note,) if note else ()
 
 
-def _identity(sampler: ClipSampler, model: str | Path, labels: str | Path) -> dict[str, Any]:
+def _identity(sampler: ClipSampler, labels: str | Path) -> dict[str, Any]:
     options = sampler.options
     return {
-        "model": str(resolve(model)), "origin": sampler.card.origin, "labels": str(Path(labels).resolve()),
+        "model": str(sampler.opened), "origin": sampler.card.origin, "labels": str(Path(labels).resolve()),
         "frames": len(sampler.clip), "first": options.first, "seed": options.seed, "style": options.style,
         "restyle": list(options.restyle), "anchor": options.anchor, "repaint": options.repaint,
         "painter": options.painter, "bits": options.bits, "instances": options.instances,

@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from ganvas.data.conditions import compose, instance_of_segment, segments
 from ganvas.data.labels import boundaries
 from ganvas.errors import UserError
-from ganvas.inference.rows.exact import Condition, ExactRun, Progress, cell_px
+from ganvas.inference.result import Reports
+from ganvas.inference.rows.exact import Condition, ExactRun, cell_px
 from ganvas.inference.rows.layers import Statistics
 
 Style: TypeAlias = tuple[float, ...]
@@ -394,7 +395,7 @@ def _style_table(scene: Scene, num_features: int) -> tuple[Tensor, Tensor]:
 
 
 def synthesise(
-    network: nn.Module, condition: Condition, size: tuple[int, int], progress: Progress | None = None
+    network: nn.Module, condition: Condition, size: tuple[int, int], progress: Reports | None = None
 ) -> tuple[Tensor, tuple[Statistics, ...]]:
     """Return the whole picture (1, C, H, W), and the statistics with which parts of it can be made anew.
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import glob
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -15,22 +13,11 @@ import torch
 from ganvas.data import label_layouts
 from ganvas.data.pictures import decode
 from ganvas.errors import UserError
+from ganvas.inference.labels.options import Options
 from ganvas.inference.labels.painter import Chosen, LabelPainter, MapFiles, Regions
+from ganvas.inference.result import Job, Progress, Result, run_batch
 from ganvas.io.pictures import images
-
-
-@dataclass(frozen=True)
-class Result:
-    """What became of one label map."""
-
-    input: str
-    output: str = ""
-    width: int = 0
-    height: int = 0
-    seconds: float = 0.0
-    note: str = ""
-    error: str = ""
-    """Empty when all went well."""
+from ganvas.io.pictures.tensors import to_tensor
 
 
 def find_maps(labels: str | Path, instances: str | Path = "") -> list[MapFiles]:
@@ -85,99 +72,123 @@ class _Partners:
         return {role: self.named[role].get(key, place / absent) for role, place in self.folders.items()}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Order:
-    """How pictures are made of label maps."""
-
-    seed: int = 0
-    wanted: Mapping[int, int] = field(default_factory=dict)
-    """Class -> number of its style."""
-    style_from: Path | None = None
-    """A picture whose styles are taken."""
-    style_labels: Path | None = None
-    """The label map of that picture; without it the picture lies under each label map."""
-    style_instances: Path | None = None
-    bits: Literal[8, 16] = 8
-    suffix: str = ".png"
-    target: Path | None = None
-    """The file of the picture, where only one is made."""
-    overwrite: bool = False
-
-
-def make_pictures(
-    painter: LabelPainter,
-    files: Sequence[MapFiles],
-    out: Path,
-    order: Order,
-    on_result: Callable[[Result], None] | None = None,
-    progress: Callable[[str, int, int], None] | None = None,
-) -> list[Result]:
-    """Make a picture of every label map into a folder; what is wrong with one stops none of the others.
+def make_pictures(painter: LabelPainter, options: Options, progress: Progress | None = None) -> list[Result]:
+    """Generate a picture of every label map into a folder; what is wrong with one stops none of the others.
 
     Raises:
         UserError: something is wrong that concerns all of them.
     """
-    choose = _chooser(painter, order)
-    results = []
-    for file in files:
-        target = order.target or out / f"{file.name}{order.suffix}"
+    files = find_maps(options.labels, options.instances)
+    if options.num and len(files) > options.num:
+        files = [files[place * len(files) // options.num] for place in range(options.num)]
+    choose = _chooser(painter, options)
+    is_file = options.out.suffix.lower() in images.WRITABLE and not options.out.is_dir()
+    if is_file and len(files) > 1:
+        raise UserError(f"{options.out} is one picture", f"{len(files)} label maps make more", "Give a folder by --out")
+    targets = [options.out if is_file else options.out / f"{file.name}{suffix_of(options)}" for file in files]
+    jobs = {Job(file.labels, target): file for file, target in zip(files, targets)}
+    is_told = False
+
+    def work(job: Job, progress: Progress) -> Result:
+        nonlocal is_told
         began = time.perf_counter()
-        try:
-            regions = painter.read(file)
-            chosen = choose(regions)
-            report = None if progress is None else lambda done, of, name=file.name: progress(name, done, of)
-            _write(target, painter.paint(regions, chosen.features, report), regions.size, order)
-            seconds = round(time.perf_counter() - began, 3)
-            height, width = regions.size
-            # What concerns the model is told once.
-            is_first = all(result.error for result in results)
-            once = [painter.warning, painter.note_on(file)] if is_first else []
-            note = "; ".join(filter(None, [*chosen.notes, *once]))
-            result = Result(str(file.labels), str(target), width, height, seconds, note)
-        except UserError as error:
-            result = Result(str(file.labels), error=str(error))
-        results.append(result)
-        if on_result:
-            on_result(result)
-    return results
+        regions = painter.read(jobs[job])
+        chosen = choose(regions)
+        _write(job.target, painter.paint(regions, chosen.features, progress.of(jobs[job].name)), regions.size, options)
+        height, width = regions.size
+        # What concerns the model is told once.
+        once = [] if is_told else [painter.warning, painter.note_on(jobs[job])]
+        is_told = True
+        return Result(
+            input=str(job.source), output=str(job.target), width=width, height=height,
+            seconds=round(time.perf_counter() - began, 3), note="; ".join(filter(None, [*chosen.notes, *once])),
+        )  # fmt: skip
+
+    return run_batch(jobs, work, progress)
 
 
-def _chooser(painter: LabelPainter, order: Order) -> Callable[[Regions], Chosen]:
-    if order.style_from is None:
+def suffix_of(options: Options) -> str:
+    """Return the ending of the pictures' names."""
+    return f".{options.extension.removeprefix('.')}"
+
+
+def wanted_styles(painter: LabelPainter, texts: Sequence[str]) -> dict[int, int]:
+    """Return the number of the style by class of texts such as `car=3`.
+
+    Raises:
+        UserError: a text is written otherwise, or names no class.
+    """
+    wanted = {}
+    for text in texts:
+        name, _, number = text.rpartition("=")
+        if not name or not number.isdigit():
+            raise UserError(f"--style is {text!r}", do="Give a class and a number, as in --style car=3")
+        wanted[painter.class_named(name)] = int(number)
+    return wanted
+
+
+def _chooser(painter: LabelPainter, options: Options) -> Callable[[Regions], Chosen]:
+    wanted = wanted_styles(painter, options.style)
+    if options.style_from is None:
         # What is wrong with the choice is wrong with it for every map.
-        painter.draw(Regions.of(*torch.full((2, 1, 1, 1, 1), -1)), order.seed, order.wanted)
-        return lambda regions: painter.draw(regions, order.seed, order.wanted)
-    picture = torch.from_numpy(images.to_float(decode(order.style_from))).permute(2, 0, 1)
-    picture = picture.expand(3, -1, -1)[None]
+        painter.draw(Regions.of(*torch.full((2, 1, 1, 1, 1), -1)), options.seed, wanted)
+        return lambda regions: painter.draw(regions, options.seed, wanted)
+    picture = to_tensor(decode(options.style_from))[None]
     of = None
-    if order.style_labels:
-        of = painter.read(MapFiles("", order.style_labels, order.style_instances))
-    return lambda regions: painter.copy(regions, picture, of, order.seed)
+    if options.style_labels:
+        of = painter.read(MapFiles("", options.style_labels, options.style_instances))
+    return lambda regions: painter.copy(regions, picture, of, options.seed)
 
 
-def _write(target: Path, strips: Iterator[np.ndarray], size: tuple[int, int], order: Order) -> None:
+def _write(target: Path, strips: Iterator[np.ndarray], size: tuple[int, int], options: Options) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    dtype = "uint8" if order.bits == 8 else "uint16"
-    header = images.Header(size[1], size[0], 3, dtype, "png", bits=order.bits)
-    with images.Writer(target, header, size[1], size[0], overwrite=order.overwrite) as writer:
+    dtype = "uint8" if options.bits == 8 else "uint16"
+    header = images.Header(size[1], size[0], 3, dtype, "png", bits=options.bits)
+    with images.Writer(target, header, size[1], size[0], overwrite=options.overwrite) as writer:
         for rows in strips:
             writer.write_rows(images.from_float(rows, dtype))
 
 
-def write_style_sheet(painter: LabelPainter, regions: Regions, label: int, target: Path, order: Order) -> int:
-    """Write a row of pictures, the label map with each style of a class in turn, and return its width in pixels.
+def make_style_sheets(painter: LabelPainter, options: Options, progress: Progress | None = None) -> list[Result]:
+    """Write each label map with every style of a class side by side, of one class or of all.
 
     Raises:
-        UserError: the class has no styles, or the file cannot be written.
+        UserError: there is no such class, or a map does not show it.
+    """
+    asked = None if options.styles == "all" else painter.class_named(options.styles)
+    wanted = wanted_styles(painter, options.style)
+    found: dict[Job, tuple[Regions, int]] = {}
+    for file in find_maps(options.labels, options.instances):
+        regions = painter.read(file)
+        if asked is not None and asked not in regions.labels:
+            raise UserError(f"{file.labels} shows no {painter.name_of(asked)}")
+        present = [label for label in sorted(set(regions.labels)) if painter.num_styles(label)]
+        for label in present if asked is None else [asked]:
+            name = f"{file.name}_{painter.name_of(label).replace(' ', '_')}{suffix_of(options)}"
+            found[Job(file.labels, options.out / name)] = regions, label
+
+    def work(job: Job, _: Progress) -> Result:
+        regions, label = found[job]
+        sheet = style_sheet(painter, regions, label, options.seed, wanted)
+        height, width = sheet.shape[:2]
+        _write(job.target, iter([sheet]), (height, width), options)
+        note = f"{painter.num_styles(label)} styles"
+        return Result(input=str(job.source), output=str(job.target), width=width, height=height, note=note)
+
+    return run_batch(found, work, progress)
+
+
+def style_sheet(
+    painter: LabelPainter, regions: Regions, label: int, seed: int, wanted: Mapping[int, int]
+) -> np.ndarray:
+    """Return a row of pictures, the label map with each style of a class in turn: (H, W, 3) in [0, 1].
+
+    Raises:
+        UserError: the class has no styles.
     """
     count = painter.num_styles(label)
     if not count:
         why = "No instance of it was seen when styles were gathered"
         raise UserError(f"There are no styles of {painter.name_of(label)}", why)
-    wanted = [dict(order.wanted) | {label: number} for number in range(count)]
-    sheet = np.concatenate(
-        [painter.picture(regions, painter.draw(regions, order.seed, each).features) for each in wanted], axis=1
-    )
-    height, width = sheet.shape[:2]
-    _write(target, iter([sheet]), (height, width), order)
-    return width
+    each = [dict(wanted) | {label: number} for number in range(count)]
+    return np.concatenate([painter.picture(regions, painter.draw(regions, seed, one).features) for one in each], axis=1)

@@ -7,9 +7,9 @@ keeps its style when others are edited, and over the frames of a clip.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,16 +21,16 @@ from ganvas.data.labels import resize
 from ganvas.data.styles import Styles, class_of
 from ganvas.errors import UserError
 from ganvas.inference.labels.editing import Scene, scene_condition
-from ganvas.inference.open import build, resolve
-from ganvas.inference.rows.exact import Condition, ExactRun, Progress
+from ganvas.inference.labels.options import Known, Strips
+from ganvas.inference.open import Opened, open_model
+from ganvas.inference.result import Reports
+from ganvas.inference.rows.exact import Condition, ExactRun
 from ganvas.io import runs
 from ganvas.io.labels.legends import Label
 from ganvas.io.labels.maps import check_ids, read_instance_map, read_label_map
-from ganvas.io.weights import files as weights
 from ganvas.io.weights.foreign_pix2pixhd import assume
 from ganvas.networks.pix2pixhd import InstanceFeatureEncoder, tabulate
-
-Strips = Literal["auto", "always", "never"]
+from ganvas.protocol import Card
 
 _BAND = 256
 NO_INSTANCES = "no instance map was found: the boundaries are those between classes"
@@ -95,25 +95,11 @@ class Chosen:
     notes: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Known:
-    """What the user knows of a generator and its label maps, and their files do not tell."""
-
-    num_labels: int = 0
-    """Classes that another project's checkpoint was trained on; 0 takes what can be told from its channels."""
-    no_boundaries: bool = False
-    """It was trained without instance maps."""
-    ignore: tuple[int, ...] = ()
-    """More ids that stand for no class."""
-    encoder: str = ""
-    """File of the encoder that was trained with it, where it is no run; default the one beside it."""
-
-
 class LabelPainter:
     """A trained generator of pictures from label maps.
 
     Args:
-        model: run folder or weight file.
+        model: run folder, weight file, or what `open_model` gave.
         device: where it runs.
         precision: of a run as a whole; layer by layer it is float32.
         strips: `always` runs layer by layer in strips (exactly, in little memory), `never` as a whole; `auto` takes
@@ -126,31 +112,31 @@ class LabelPainter:
 
     def __init__(
         self,
-        model: str | Path,
+        model: str | Path | Opened,
         device: str = "auto",
         precision: str = "auto",
         strips: Strips = "auto",
-        known: Known = Known(),
+        known: Known = Known(),  # noqa: B008 - immutable
     ) -> None:
-        self.path, self.known = resolve(model), known
-        read = weights.read(self.path)
-        if read.card.input != "labels" or not read.card.network.startswith("pix2pixhd"):
-            raise UserError(f"{model} makes no pictures from label maps", f"It is a {read.card.network}")
-        assumed = read.card.extra.get("assumed", "")
-        read = replace(read, card=assume(read.card, known.num_labels, known.no_boundaries))
-        self.card, self.strips = read.card, strips
+        self.opened, self.known = open_model(model), known
+        card = self.opened.card
+        if card.input != "labels" or not card.network.startswith("pix2pixhd"):
+            raise UserError(f"{self.opened} makes no pictures from label maps", f"It is a {card.network}")
+        assumed = card.extra.get("assumed", "")
+        self.opened = self.opened.with_card(assume(card, known.num_labels, known.no_boundaries))
         self.device = machine.pick(device)
         self.precision = machine.pick_precision(precision, self.device)
-        self.network = build(read, self.device)
-        extra: Mapping[str, Any] = read.card.extra
+        self.styles = Styles.from_attachments(self.opened.attachments)
+        self.network = self.opened.network(device=self.device)
+        self.card, self.strips = self.opened.card, strips
+        extra: Mapping[str, Any] = self.card.extra
         self.num_labels, self.num_features = int(extra["num_labels"]), int(extra["features"])
         self.has_boundaries = bool(extra["boundaries"])
         self.legend = tuple(
             Label(int(entry["id"]), str(entry["name"]), tuple(entry["color"])) for entry in extra.get("legend", ())
         )
         self.ignore = (*extra.get("ignore", (255,)), *known.ignore)
-        self.styles = Styles.from_attachments(read.attachments)
-        self.warning = _untrained(self.path, int(read.card.settings.get("enhancers", 0)))
+        self.warning = _untrained(self.opened.run, int(self.card.settings.get("enhancers", 0)))
         if "assumed" in extra:
             self.warning = f"assumed are {assumed}; --num-labels and --no-boundaries say otherwise"
         """What is to be told before the first picture; mostly nothing."""
@@ -291,37 +277,32 @@ class LabelPainter:
 
     def _require_styles(self) -> Styles:
         if self.styles is None:
-            do = (
-                f"ganvas styles {self.path}"
-                if runs.is_run(self.path)
-                else "Give the run, or pack it after `ganvas styles`"
-            )
-            raise UserError(f"{self.path} has no styles yet", "Its generator wants one for each instance", do)
+            do = f"ganvas styles {self.opened}" if self.opened.run else "Give the run, or pack it after `ganvas styles`"
+            raise UserError(f"{self.opened} has no styles yet", "Its generator wants one for each instance", do)
         return self.styles
 
     def _require_encoder(self) -> nn.Module:
         if self._encoder is None:
             # The originals' networks lie side by side as latest_net_G.pth and latest_net_E.pth.
-            beside = self.path.with_name(self.path.name.replace("net_G", "net_E"))
-            if self.known.encoder or (beside != self.path and beside.is_file()):
-                read = weights.read(resolve(self.known.encoder or beside))
-            elif runs.is_run(self.path):
-                read = weights.read_run(self.path, "encoder")
+            path = self.opened.path or Path()
+            beside = path.with_name(path.name.replace("net_G", "net_E")) if path.name else path
+            if self.known.encoder or (beside != path and beside.is_file()):
+                encoder = open_model(self.known.encoder or beside).network(device=self.device)
+            elif self.opened.run:
+                encoder = self.opened.network("encoder", self.device)
             else:
                 do = "Give the run folder, or name the encoder's file by --encoder"
-                raise UserError(f"{self.path} holds no encoder", "A weight file is one network", do)
-            encoder = build(read, self.device)
-            if not isinstance(encoder, InstanceFeatureEncoder) or read.card.channels_out != self.num_features:
-                why = (
-                    f"It is a {read.card.network} of {read.card.channels_out} features, wanted are {self.num_features}"
-                )
-                raise UserError(f"{read.path} is not the encoder of {self.path}", why)
+                raise UserError(f"{self.opened} holds no encoder", "A weight file is one network", do)
+            card: Card = encoder.card  # pyright: ignore[reportAssignmentType]
+            if not isinstance(encoder, InstanceFeatureEncoder) or card.channels_out != self.num_features:
+                why = f"It is a {card.network} of {card.channels_out} features, wanted are {self.num_features}"
+                raise UserError(f"{self.known.encoder or beside} is not the encoder of {self.opened}", why)
             self._encoder = encoder
         return self._encoder
 
     # Pictures
 
-    def paint(self, regions: Regions, features: Tensor, progress: Progress | None = None) -> Iterator[np.ndarray]:
+    def paint(self, regions: Regions, features: Tensor, progress: Reports | None = None) -> Iterator[np.ndarray]:
         """Yield the picture from top to bottom as (rows, W, 3) in [0, 1]; sides need be no multiple of anything."""
         styles = dict(zip(regions.ids.tolist(), map(tuple, features.tolist()))) if self.num_features else {}
         scene = Scene(regions.label_map[0, 0], regions.region_map[0, 0], styles)
@@ -361,9 +342,9 @@ class LabelPainter:
         return machine.free_memory(self.device) // 2
 
 
-def _untrained(path: Path, enhancers: int) -> str:
+def _untrained(path: Path | None, enhancers: int) -> str:
     """Return what is to be told of a run whose finest enhancer has not been trained yet."""
-    saved = runs.checkpoints(path) if enhancers and runs.is_run(path) else []
+    saved = runs.checkpoints(path) if enhancers and path is not None else []
     stage = str(runs.read_state(saved[-1])["stage"]) if saved else ""
     if stage in ("global", *(f"enhancer{level}" for level in range(1, enhancers))):
         return f"{path} is still in its stage {stage}: its finest enhancer is untrained, and pictures are noise"

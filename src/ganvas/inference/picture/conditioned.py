@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -19,26 +17,10 @@ from ganvas import device as devices
 from ganvas.data.classed import class_planes, label_planes
 from ganvas.data.pictures import stem_of
 from ganvas.errors import UserError, did_you_mean
-from ganvas.inference import open as loading
-from ganvas.inference.picture.files import Result
+from ganvas.inference.open import Opened, open_model
+from ganvas.inference.result import Result
 from ganvas.io.pictures import images
-from ganvas.io.weights import files as weights
-from ganvas.protocol import Card
-
-
-@dataclass(frozen=True, kw_only=True)
-class Given:
-    """What is known of pictures beside their pixels."""
-
-    labels: str = ""
-    """Folder of label maps of the pictures' names."""
-    class_name: str = ""
-    """Class of all pictures, by name or number."""
-
-
-def is_conditioned(card: Card) -> bool:
-    """Tell whether a model is run by `Conditioned`: its card counts labels or names classes."""
-    return "conditions" in card.extra
+from ganvas.io.pictures.tensors import from_tensor, to_tensor
 
 
 class Conditioned:
@@ -48,15 +30,17 @@ class Conditioned:
         UserError: the net wants labels or a class that were not given, or there is no such class.
     """
 
-    def __init__(self, model: str | Path, given: Given, device: str = "auto") -> None:
+    def __init__(
+        self, model: str | Path | Opened, labels: str = "", class_name: str = "", device: str = "auto"
+    ) -> None:
+        opened = open_model(model)
         self.device = devices.pick(device)
-        read = weights.read(loading.resolve(model))
-        self.card, self.scale = read.card, read.card.scale
+        self.card, self.scale = opened.card, opened.card.scale
         facts = self.card.extra["conditions"]
         self.num_labels, self.class_names = int(facts["num_labels"]), [str(name) for name in facts["class_names"]]
-        self._class = _number(given.class_name, self.class_names) if self.class_names else 0
-        self._maps = _maps_in(given.labels) if self.num_labels else {}
-        self.net = loading.build(read, self.device).eval()
+        self._class = _number(class_name, self.class_names) if self.class_names else 0
+        self._maps = _maps_in(labels) if self.num_labels else {}
+        self.net = opened.network(device=self.device)
 
     @torch.inference_mode()
     def __call__(self, low: Tensor, label_map: Tensor | None = None) -> Tensor:
@@ -85,22 +69,14 @@ class Conditioned:
             found = self._maps.get(path.stem)
             if found is None:
                 raise UserError(f"{path.name} has no label map", "The folder of --labels holds none of its name")
-            label_map = as_tensor(images.read(found)[0])
-        high = self(as_tensor(images.read(path)[0]), label_map)
-        images.write(target, images.from_float(high.permute(1, 2, 0).numpy(), "uint8"), overwrite=overwrite)
+            label_map = to_tensor(images.read(found)[0])
+        high = self(to_tensor(images.read(path)[0]), label_map)
+        images.write(target, from_tensor(high), overwrite=overwrite)
         height, width = high.shape[-2:]
         return Result(
-            input=str(path), output=str(target), width=width, height=height, megapixels=round(width * height / 1e6, 3),
+            input=str(path), output=str(target), width=width, height=height,
             seconds=round(time.perf_counter() - began, 3), precision="float32", tile="whole",
         )  # fmt: skip
-
-
-def as_tensor(rows: np.ndarray) -> Tensor:
-    """(H, W, 1 to 4) of any dtype -> (3, H, W) in [0, 1], without alpha."""
-    picture = images.to_float(rows)
-    picture = picture[..., :1] if picture.shape[-1] <= 2 else picture[..., :3]
-    colour = np.broadcast_to(picture, (*picture.shape[:2], 3))
-    return torch.from_numpy(np.ascontiguousarray(colour.transpose(2, 0, 1)))
 
 
 def _number(asked: str, names: Sequence[str]) -> int:

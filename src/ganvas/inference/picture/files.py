@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 
 from ganvas import device as devices
 from ganvas.errors import UserError
-from ganvas.inference.picture.upscale import Progress, Upscaler, target_size
+from ganvas.inference.options import Region
+from ganvas.inference.picture.options import Sizing, Writing
+from ganvas.inference.picture.upscale import Upscaler, target_size
+from ganvas.inference.result import Job, Progress, Reports, Result, Taken, report_problems, run_batch
 from ganvas.inference.rows.pixels import Pixels, survey
 from ganvas.inference.rows.resample import resized
 from ganvas.inference.rows.strips import Margins
@@ -35,56 +37,14 @@ LEAST_SHARE = {"jpeg": 0.02, "webp": 0.01, "jpegxl": 0.01, "png": 0.1, "tiff": 0
 PREVIEW_GAP_PX = 8
 
 
-class Region(NamedTuple):
-    """A part of a picture in its own pixels."""
-
-    x: int
-    y: int
-    width: int
-    height: int
-
-
 @dataclass(frozen=True, kw_only=True)
-class Output:
-    """What the output shall be; the size is asked for in at most one way."""
+class Output(Sizing, Writing):
+    """What the output shall be."""
 
-    factor: float | None = None
-    """Sides of the output over sides of the input; default the model's scale."""
-    size: tuple[int, int] | None = None
-    """(width, height) in pixels; a 0 is filled in so that the proportions stay."""
-    long_side: int | None = None
-    """The longer side in pixels."""
     crop: Region | None = None
-    """Only this part of the input, computed as in the whole."""
-    overwrite: bool = False
-    quality: int = 95
-    """1 to 100, for formats that lose."""
-    allow_loss: bool = False
-    """Permit fewer bits or no alpha where the format of the output demands that."""
-    scene_linear: bool | None = None
-    """Whether floats are light, brought into the network's range by a log curve; default what the file says."""
+    """Only this part of the input, computed as in the whole: x, y, width, height in pixels."""
     tile_px: int = 0
     """A multiple of 16 writes TIFF and EXR in tiles."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """What became of one input, as a row of a table or a line of JSON."""
-
-    input: str
-    output: str = ""
-    width: int = 0
-    height: int = 0
-    megapixels: float = 0.0
-    """Of the output."""
-    seconds: float = 0.0
-    precision: str = ""
-    tile: str = ""
-    """Width x height of the tiles in pixels, and whether memory ran out on the way."""
-    note: str = ""
-    """What the reader or writer has to say: metadata or channels left out."""
-    error: str = ""
-    """Empty when all went well."""
 
 
 def upscale_file(
@@ -92,7 +52,7 @@ def upscale_file(
     source: str | Path,
     target: str | Path,
     output: Output = Output(),
-    progress: Progress | None = None,
+    progress: Reports | None = None,
 ) -> Result:
     """Upscale one file as a stream: depth, channels, profile and metadata stay; memory is that of one band of tiles.
 
@@ -105,7 +65,7 @@ def upscale_file(
     with Reader(source) as reader:
         header = reader.header
         region = _check_crop(output.crop, header)
-        wanted = target_size(region.height, region.width, up.scale, output.factor, output.size, output.long_side)
+        wanted = target_size(region[3], region[2], up.scale, output.factor, output.size, output.long_side)
         writer = Writer(
             target,
             header,
@@ -126,7 +86,6 @@ def upscale_file(
         output=str(target),
         width=wanted[1],
         height=wanted[0],
-        megapixels=round(wanted[0] * wanted[1] / 1e6, 3),
         seconds=round(time.perf_counter() - began, 3),
         precision=up.engine_for(np.dtype(header.dtype)).precision,
         tile=_describe_tiles(up),
@@ -140,7 +99,7 @@ def _upscaled(
     region: Region,
     wanted: tuple[int, int],
     scene_linear: bool | None,
-    progress: Progress | None,
+    progress: Reports | None,
 ) -> Iterator[np.ndarray]:
     header = reader.header
     x, y, width, height = region
@@ -171,7 +130,7 @@ def _pixels(reader: Reader, scene_linear: bool) -> Pixels:
 
 def _check_crop(crop: Region | None, header: Header) -> Region:
     if crop is None:
-        return Region(0, 0, header.width, header.height)
+        return 0, 0, header.width, header.height
     x, y, width, height = crop
     if min(x, y) < 0 or min(width, height) < 1 or x + width > header.width or y + height > header.height:
         raise UserError(
@@ -179,7 +138,7 @@ def _check_crop(crop: Region | None, header: Header) -> Region:
             f"The picture is {header.width} x {header.height} pixels",
             "Give --crop as X,Y,WIDTH,HEIGHT in pixels of the input",
         )
-    return Region(*crop)
+    return crop
 
 
 def _raw_bytes(header: Header) -> int:
@@ -232,52 +191,28 @@ def upscale_files(
     output: Output = Output(),
     *,
     pattern: str = "{name}",
-    progress: Callable[[str, int, int], None] | None = None,
-    on_result: Callable[[Result], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[Result]:
     """Upscale files, folders and globs; what fails is told in its result, and the others are still done.
 
     Args:
         out: a folder, made if need be, in which names and sub-folders are kept; or a file, for a single input.
         pattern: name of each output without its extension; `{name}`, `{model}` and `{scale}` are filled in.
-        progress: called with the input, the rows done and all rows.
-        on_result: called as each input is done.
+        progress: told the rows of each input, and its result.
 
     Raises:
         UserError: a pattern with unknown fields, or a folder that cannot be made.
     """
-    results: list[Result] = []
-
-    def note(result: Result) -> None:
-        results.append(result)
-        if on_result:
-            on_result(result)
-
     found, problems = _found(inputs, Path(out))
-    for name, problem in problems:
-        note(Result(input=name, error=str(UserError(f"Cannot use {name}", problem))))
-    jobs = _jobs(up, found, Path(out), pattern)
-    taken: dict[Path, Path] = {}
-    for source, target in jobs:
-        try:
-            if target in taken:
-                raise UserError(
-                    f"Cannot write {target}", f"{taken[target]} has the same name", "Give --pattern or --out"
-                )
-            taken[target] = source
-            _make_folder(target.parent)
+    jobs = [Job(*pair) for pair in _jobs(up, found, Path(out), pattern)]
+    taken = Taken("Give --pattern or --out")
 
-            def tell(done: int, rows: int, name: str = str(source)) -> None:
-                if progress:
-                    progress(name, done, rows)
+    def work(job: Job, progress: Progress) -> Result:
+        taken.claim(job)
+        _make_folder(job.target.parent)
+        return upscale_file(up, job.source, job.target, output, progress)
 
-            note(upscale_file(up, source, target, output, tell))
-        except UserError as error:
-            note(Result(input=str(source), output=str(target), error=str(error)))
-        except Exception as error:
-            # A defect must not cost the user the rest of a night's work; it is told with its type.
-            note(Result(input=str(source), output=str(target), error=f"{type(error).__name__}: {error}"))
-    return results
+    return [*report_problems(problems, progress), *run_batch(jobs, work, progress)]
 
 
 def _found(inputs: Sequence[str | Path], out: Path) -> tuple[dict[Path, Path], list[tuple[str, str]]]:
@@ -337,7 +272,7 @@ def preview(
         header = reader.header
         region = _check_crop(crop, header)
         scale = max((up.scale for up in ups), default=4)
-        wanted = target_size(region.height, region.width, scale, factor)
+        wanted = target_size(region[3], region[2], scale, factor)
         columns = [_bicubic(reader, region, wanted)]
         columns += [np.concatenate(list(_upscaled(up, reader, region, wanted, None, None))) for up in ups]
     gap = np.ones((wanted[0], PREVIEW_GAP_PX, header.channels), columns[0].dtype)
@@ -352,8 +287,3 @@ def _bicubic(reader: Reader, region: Region, wanted: tuple[int, int]) -> np.ndar
     rows = reader.rows(y, y + height)[:, x : x + width]
     strips = resized(iter([pixels.to_net(rows)]), (height, width), wanted)
     return np.concatenate([pixels.from_net(strip) for strip in strips])
-
-
-def as_row(result: Result) -> dict[str, Any]:
-    """Return a result as a plain dict, for JSON."""
-    return dict(vars(result))

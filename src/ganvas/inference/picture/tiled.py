@@ -14,7 +14,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, get_args
 
 import torch
 from torch import Tensor, nn
@@ -24,16 +24,14 @@ from ganvas import settings
 from ganvas.data import guides
 from ganvas.data.guides import Guide, GuideSettings, Origin, stacked
 from ganvas.errors import UserError, did_you_mean
-from ganvas.inference import open as loading
+from ganvas.inference.open import Opened, open_model
+from ganvas.inference.picture.options import Choose, Layout, TileOptions
 from ganvas.inference.rows.tiles import ramp
-from ganvas.io import runs
-from ganvas.io.weights import files as weights
 from ganvas.metrics.paired import luma
 from ganvas.metrics.sharpness import laplacian_variance
-from ganvas.protocol import Card, Verdict
+from ganvas.protocol import Verdict
 
-Choose: TypeAlias = Literal["discriminator", "contrast", "laplacian", "first"]
-CHOICES: tuple[str, ...] = ("discriminator", "contrast", "laplacian", "first")
+CHOICES: tuple[str, ...] = get_args(Choose)
 Choices: TypeAlias = dict[tuple[int, int], int]
 """Which variant was kept of the tile at (top, left) of the grid."""
 LARGEST_ON_CPU = 2**24
@@ -88,6 +86,7 @@ def variants_of(names: Sequence[str]) -> tuple[Variant, ...]:
     Raises:
         UserError: an unknown name.
     """
+    names = [part for name in names for part in name.split(",") if part]
     for name in names:
         if name not in VARIANTS:
             raise UserError(f"There is no variant {name!r}", do=did_you_mean(name, VARIANTS))
@@ -101,22 +100,19 @@ class Tile(NamedTuple):
     left: int
 
 
-Layout: TypeAlias = Literal["seed", "dense"]
-
-
-def layout(height: int, width: int, tile_px: int, kind: Layout = "seed") -> list[Tile]:
+def layout(height: int, width: int, tile_px: int, kind: Layout = "sparse") -> list[Tile]:
     """Return overlapping tiles that cover a grid, from top to bottom: for 96 x 96 and 32 the 21 tiles of seed 001.
 
     Side by side lie the fewest tiles that cover it. Between them, each half a tile off: one over every crossing of
     their seams, and one over the middle of every seam between two tiles of the first and last row and column. `dense`
-    has that for all seams (25 tiles): in the middle of an inner seam the seed's layout has nothing but tiles' edges,
+    has that for all seams (25 tiles): in the middle of an inner seam the sparse layout has nothing but tiles' edges,
     so that for a few pixels the blend is abrupt.
 
     Raises:
         UserError: the tiles are larger than the picture, or there is no such layout.
     """
-    if kind not in ("seed", "dense"):
-        raise UserError(f"There is no layout {kind!r}", do=did_you_mean(kind, ("seed", "dense")))
+    if kind not in get_args(Layout):
+        raise UserError(f"There is no layout {kind!r}", do=did_you_mean(kind, get_args(Layout)))
     if min(height, width) < tile_px:
         what = f"Tiles of {tile_px} px are larger than the picture"
         raise UserError(what, f"Its grid is {width} x {height} px", "Ask for a larger output")
@@ -130,29 +126,6 @@ def layout(height: int, width: int, tile_px: int, kind: Layout = "seed") -> list
 def _starts(length: int, tile_px: int) -> list[int]:
     count = -(-length // tile_px)
     return [0] if count == 1 else [place * (length - tile_px) // (count - 1) for place in range(count)]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """How tiles are tried and chosen."""
-
-    variants: tuple[str, ...] = ("flip",)
-    """Shown beside the tile as it is: `flip`, `contrast`, `saturation`."""
-    choose: Choose = "discriminator"
-    """What the best variant is chosen by; `first` takes the tile as it is, in a single pass."""
-    batch: int = 0
-    """Tiles in one call of the network; 0 takes what the device likes."""
-    layout: Layout = "seed"
-    """Where tiles lie: `seed` (21 at 768 px), or `dense`, with one over the middle of every seam (25)."""
-    guide: str = ""
-    """Another guide than the training's with as many channels: `landmarks` for a net trained on `points`."""
-    guide_file: str = ""
-    """What the guide reads; empty takes what the training took."""
-    size_px: int = 0
-    """Longer side of the output; 0 takes the training's proportion of the low picture (768 for 128)."""
-    precision: str = "float32"
-    """`float32`, `bfloat16`, or `auto`, the machine's fastest: more than twice as fast where it has bfloat16."""
-    device: str = "auto"
 
 
 @dataclass
@@ -176,10 +149,11 @@ class Upres:
 
     def __init__(
         self,
-        model: str | Path | nn.Module,
-        options: Options = Options(),
+        model: str | Path | nn.Module | Opened,
+        options: TileOptions = TileOptions(),  # noqa: B008 - immutable
         judge: nn.Module | None = None,
     ) -> None:
+        opened = open_model(model)
         self.options = options
         if options.choose not in CHOICES:
             raise UserError(f"Nothing chooses by {options.choose!r}", do=did_you_mean(options.choose, CHOICES))
@@ -187,9 +161,9 @@ class Upres:
         self.device = devices.pick(options.device)
         self.dtype = devices.pick_precision(options.precision, self.device)
         self.memory_format = torch.channels_last
-        net = (model if isinstance(model, nn.Module) else loading.load(model)).to(self.device).eval()
+        net = opened.network(device=self.device).eval()
         self.net = net.to(memory_format=self.memory_format)  # pyright: ignore[reportCallIssue]
-        self.card: Card = getattr(self.net, "card", Card(network=""))
+        self.card = opened.card
         facts = self.card.extra.get("upres")
         if not isinstance(facts, Mapping):
             why = "Its card names no guide, grid and tile"
@@ -201,8 +175,8 @@ class Upres:
             why = f"It gives {self.guide.channels} channels and the network takes {self.card.channels_in - 3}"
             raise UserError("This guide is not that of the model", why, "Use the kind that it was trained with")
         self.variants = variants_of(options.variants) if options.choose != "first" else (Variant(),)
-        self.judge = judge if judge is not None or len(self.variants) == 1 else self._judge_of(model)
-        self.batch = options.batch or (self._batch_on_cpu() if self.device.type == "cpu" else BATCH_ON_GPU)
+        self.judge = judge if judge is not None or len(self.variants) == 1 else self._judge_of(opened)
+        self.batch = options.tile_batch or (self._batch_on_cpu() if self.device.type == "cpu" else BATCH_ON_GPU)
         if self.device.type == "cpu":
             devices.keep_freed_memory()
         self.report = Report()
@@ -218,18 +192,17 @@ class Upres:
             return replace(trained, kind=self.options.guide, file=self.options.guide_file)
         return replace(trained, file=self.options.guide_file or trained.file)
 
-    def _judge_of(self, model: str | Path | nn.Module) -> nn.Module | None:
+    def _judge_of(self, opened: Opened) -> nn.Module | None:
         if self.options.choose != "discriminator":
             return None
-        path = None if isinstance(model, nn.Module) else loading.resolve(model)
-        if path is None or not runs.is_run(path):
+        if opened.run is None:
             why = "Only a run holds the discriminator that tells which variant is best"
             raise UserError("There is no discriminator to choose by", why, "Name the run, or choose by laplacian")
-        return loading.build(weights.read_run(path, "discriminator"), self.device)
+        return opened.network("discriminator", self.device)
 
     def grid_for(self, height: int, width: int) -> tuple[int, int]:
         """Return rows and columns of the grid that a low picture of a size is resized to."""
-        wanted = self.options.size_px
+        wanted = self.options.long_side
         zoom = self.shrink if not wanted else wanted / self.scale / max(height, width)
         rows, columns = (max(self.tile_px, round(side * zoom)) for side in (height, width))
         return rows, columns
@@ -348,8 +321,3 @@ class _Canvas:
             plane[:, : kept.shape[1]] = kept
         self.done = end
         return (finished * 0.5 + 0.5).clamp(0, 1)
-
-
-def is_upres(card: Card) -> bool:
-    """Tell whether a model is run by `Upres`: its card names guide, grid and tile."""
-    return "upres" in card.extra

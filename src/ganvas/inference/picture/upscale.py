@@ -15,17 +15,16 @@ from torch import Tensor, nn
 from ganvas import device as devices
 from ganvas.errors import UserError, did_you_mean
 from ganvas.inference.backends import Backend, pick_backend
-from ganvas.inference.open import load
+from ganvas.inference.open import Opened, open_model
+from ganvas.inference.options import Border
+from ganvas.inference.result import Reports
 from ganvas.inference.rows import tiles
 from ganvas.inference.rows.pixels import Pixels, survey
 from ganvas.inference.rows.resample import margin_for, resized
 from ganvas.inference.rows.restraint import without_rings, without_tints
-from ganvas.inference.rows.strips import Border, Margins, cropped, padded
+from ganvas.inference.rows.strips import Margins, cropped, padded
 from ganvas.inference.rows.tiles import SeamError, Tiler, Tiling, dihedral_mean, fit_tiling, seam_error
 from ganvas.protocol import Card
-
-Progress = Callable[[int, int], None]
-"""Called with the rows done and all rows of the output."""
 
 DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
 
@@ -77,7 +76,8 @@ class Upscaler:
     """A model made ready for whole pictures: `up(picture)` returns the picture upscaled, of the same type and channels.
 
     Args:
-        model: name of a model, path of a weight file, or a network that takes and returns (B, 3, H, W) in [0, 1].
+        model: name of a model, weight file, run, what `open_model` gave, or a network that takes and returns
+            (B, 3, H, W) in [0, 1].
         precision: `auto`, `float32`, `bfloat16` or `float16`. `auto` takes the machine's fastest one for 8-bit pictures
             and float32 for deeper ones, which would lose what makes them deeper.
         tile: side of a tile in pixels, context included; `auto` takes what memory allows.
@@ -96,7 +96,7 @@ class Upscaler:
 
     def __init__(
         self,
-        model: str | Path | nn.Module = "default",
+        model: str | Path | nn.Module | Opened = "default",
         *,
         precision: str = "auto",
         tile: int | Literal["auto"] = "auto",
@@ -113,8 +113,8 @@ class Upscaler:
             raise UserError(f"There is no border {border!r}", do=did_you_mean(border, ("net", "reflect", "wrap")))
         if not 0 <= faithful <= 1:
             raise UserError(f"faithful is {faithful:g}", do="Use a number from 0 (off) to 1")
-        self.net = model if isinstance(model, nn.Module) else load(model)
-        self.name = type(model).__name__ if isinstance(model, nn.Module) else Path(model).stem
+        opened = open_model(model)
+        self.net, self.name = opened.network(), opened.name
         self.card = _card_of(self.net)
         self.scale = self.card.scale
         self.border: Border = "wrap" if seamless else border
@@ -159,7 +159,7 @@ class Upscaler:
         size: tuple[int, int] | None = None,
         long_side: int | None = None,
         scene_linear: bool | None = None,
-        progress: Progress | None = None,
+        progress: Reports | None = None,
     ) -> np.ndarray:
         """Upscale a picture in memory: (H, W), (H, W, 1), (H, W, 2), (H, W, 3) or (H, W, 4); straight alpha comes last.
 
@@ -188,7 +188,7 @@ class Upscaler:
         width: int,
         pixels: Pixels,
         target: tuple[int, int],
-        progress: Progress | None = None,
+        progress: Reports | None = None,
         around: Margins = Margins(),  # noqa: B008 - immutable
     ) -> Iterator[np.ndarray]:
         """Yield the rows of an upscaled picture from top to bottom, in the memory of one band of tiles.

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ganvas.errors import UserError
+from ganvas.inference.result import Progress, Result
 from ganvas.io.video import segments
 from ganvas.io.video.codecs import choose
 from ganvas.io.video.frames import FramePattern, FramesReader, FramesWriter, parse_pattern
@@ -22,9 +23,6 @@ from ganvas.io.video.writer import VideoWriter
 
 Upscale: TypeAlias = Callable[[np.ndarray], np.ndarray]
 """A picture (H, W, C) into a larger one, (H', W', C) of the same dtype."""
-
-Progress: TypeAlias = Callable[[int, int | None], None]
-"""Called with the frames done and the frames in all (None when unknown)."""
 
 SLOW_S = 1.0
 """A frame that took longer than this is kept on disk at once; faster ones are made again after a kill."""
@@ -54,21 +52,6 @@ class VideoOptions:
     """Refuse a source with missing or damaged frames instead of passing over them."""
 
 
-@dataclass(frozen=True)
-class VideoReport:
-    """What was done."""
-
-    target: str
-    frames: int
-    resumed_frames: int
-    """Frames that an interrupted process had finished before."""
-    width: int
-    height: int
-    seconds: float
-    notes: tuple[str, ...]
-    """What a user should be told: roundings, streams left out, frames lost."""
-
-
 def upscale_video(
     source: str | Path,
     target: str | Path,
@@ -79,8 +62,7 @@ def upscale_video(
     settings: Mapping[str, Any],
     options: VideoOptions | None = None,
     progress: Progress | None = None,
-    say: Callable[[str], None] | None = None,
-) -> VideoReport:
+) -> Result:
     """Upscale a video file or numbered frames into a video file or numbered frames.
 
     Every frame keeps its time stamp; sound, subtitles and metadata are copied. `size` (width, height) or `scale` is
@@ -94,10 +76,9 @@ def upscale_video(
     options = options or VideoOptions()
     if options.segment_frames < 1:
         raise UserError("A segment must have at least one frame")
-    say = say or (lambda _: None)
     clip = _Clip(source, options)
     width, height = size or (round(clip.header.width * scale), round(clip.header.height * scale))
-    job = _Job(clip, upscale, (width, height), options, progress or (lambda _done, _all: None), say)
+    job = _Job(clip, upscale, (width, height), options, progress or Progress())
     identity = {"source": clip.fingerprint(), "settings": dict(settings), "size": [width, height]}
     pattern = parse_pattern(target)
     if pattern is None:
@@ -107,7 +88,10 @@ def upscale_video(
     notes = (*clip.notes, *notes)
     if job.lost:
         notes = (*notes, f"{job.lost} frames of the source are missing or damaged and were passed over")
-    return VideoReport(str(target), frames, resumed, width, height, time.monotonic() - begun, notes)
+    return Result(
+        input=str(source), output=str(target), width=width, height=height, frames=frames, resumed_frames=resumed,
+        seconds=round(time.monotonic() - begun, 3), note="; ".join(notes),
+    )  # fmt: skip
 
 
 class _Clip:
@@ -151,7 +135,6 @@ class _Job:
     size: tuple[int, int]
     options: VideoOptions
     progress: Progress
-    say: Callable[[str], None]
     lost: int = 0
 
     # Into a video
@@ -258,9 +241,9 @@ class _Job:
 
     def _tell(self, started_anew: str, resumed: int) -> None:
         if started_anew:
-            self.say(f"Earlier work is not used ({started_anew}); starting anew")
+            self.progress.say(f"Earlier work is not used ({started_anew}); starting anew")
         if resumed:
-            self.say(f"Going on at frame {resumed}")
+            self.progress.say(f"Going on at frame {resumed}")
             self.progress(resumed, self.clip.header.frames)
 
 

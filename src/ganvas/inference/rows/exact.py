@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from ganvas.device import free_memory
 from ganvas.errors import UserError
+from ganvas.inference.result import Reports
 from ganvas.inference.rows.layers import (
     Added,
     Budget,
@@ -44,9 +45,6 @@ from ganvas.networks.pix2pixhd import GlobalGenerator, InstanceNorm, LocalEnhanc
 
 Condition: TypeAlias = Callable[[int, int], Tensor]
 """Rows `top` to `bottom` of a generator's condition, as (1, N, bottom - top, width)."""
-
-Progress: TypeAlias = Callable[[int, int], None]
-"""Is told the multiplications done and all of them."""
 
 WORKSPACE = 96 << 20
 """Bytes of a strip with all that is computed on the way to it."""
@@ -96,7 +94,7 @@ class ExactRun:
         *,
         memory_budget: int | None = None,
         statistics: Sequence[Statistics] | None = None,
-        progress: Progress | None = None,
+        progress: Reports | None = None,
         spill_folder: str | Path | None = None,
         workspace: int = WORKSPACE,
     ) -> None:
@@ -153,7 +151,7 @@ def run_exact(
     width: int,
     *,
     memory_budget: int | None = None,
-    progress: Progress | None = None,
+    progress: Reports | None = None,
     spill_folder: str | Path | None = None,
 ) -> Tensor:
     """Return the picture that a generator makes of a condition, made layer by layer in little memory: see `ExactRun`.
@@ -216,10 +214,10 @@ class _Passes:
         self.statistics: list[Statistics] = []
         self._given = None if given is None else iter(given)
         self._workspace, self._dry = workspace, dry
-        self._progress: Progress | None = None
+        self._progress: Reports | None = None
         self._total = 0
 
-    def report(self, progress: Progress, total: int) -> None:
+    def report(self, progress: Reports, total: int) -> None:
         """Tell of every strip from now on."""
         self._progress, self._total = progress, total
 

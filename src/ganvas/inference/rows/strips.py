@@ -6,16 +6,15 @@ Every stage of inference (padding, network, resize, crop) takes an iterator of s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
+from ganvas.inference.options import Border
+
 Read: TypeAlias = Callable[[int, int], Tensor]
 """Rows `start` to `stop` of a picture as (B, C, stop - start, width)."""
-
-Border: TypeAlias = Literal["net", "reflect", "wrap"]
-"""What the network sees beyond the picture: its own padding, the mirrored picture, or the opposite side."""
 
 
 class Margins(NamedTuple):

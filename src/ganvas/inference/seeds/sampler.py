@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import copy
-import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ganvas import device as machine
 from ganvas.errors import UserError, did_you_mean
-from ganvas.inference import open as load
+from ganvas.inference.open import Opened, open_model
 from ganvas.inference.seeds.latents import Kind, between, latents, parse_numbers
 from ganvas.io import runs
-from ganvas.io.pictures import images
-from ganvas.io.weights import files as weights
 from ganvas.networks.statistics import batch_norms, renew_statistics, set_statistics, statistics_of
 
 BATCH = 16
@@ -45,7 +41,7 @@ class SeedSampler:
     truncation lies in its range, statistics measured anew over `standing` batches, those of training.
 
     Args:
-        model: run, weight file or name.
+        model: run, weight file, name, or what `open_model` gave.
         device: `auto`, `cpu`, `cuda` or `cuda:1`.
         precision: `auto` takes the machine's fastest.
         standing: batches; None asks the card, 0 takes the statistics of training.
@@ -55,16 +51,15 @@ class SeedSampler:
     """
 
     def __init__(
-        self, model: str | Path, device: str = "auto", precision: str = "float32", standing: int | None = None
+        self, model: str | Path | Opened, device: str = "auto", precision: str = "float32", standing: int | None = None
     ) -> None:
-        read = weights.read(load.resolve(model))
-        self.card, self.path, self.attachments = read.card, read.path, read.attachments
-        if self.card.input != "seeds":
-            what = f"{model} makes no pictures from seeds"
-            raise UserError(what, f"It takes a {self.card.input}", "`ganvas inspect FILE` tells what a model is")
+        opened = open_model(model)
+        opened.require("seeds", "pictures from seeds")
         self.device = machine.pick(device)
         self.dtype = machine.pick_precision(precision, self.device)
-        self.network = load.build(read, self.device)
+        self.path, self.attachments = opened.path, opened.attachments
+        self.network = opened.network(device=self.device)
+        self.card = opened.card
         self.standing = int(self.card.extra.get("standing_batches", 0)) if standing is None else standing
         self.length = int(self.card.settings.get("latent", self.card.channels_in))
         self.num_classes = int(self.card.settings.get("num_classes", 0))
@@ -262,7 +257,7 @@ def interpolation(grid: Tensor, value: float) -> tuple[int, float] | None:
 def walk(
     sampler: SeedSampler, seeds: Sequence[int], classes: Sequence[int], steps: int, truncation: Truncation
 ) -> Iterator[Tensor]:
-    """Yield pictures from each pair of seed and class to the next, `steps` for each way, and the last one.
+    """Return pictures from each pair of seed and class to the next, `steps` for each way, and the last one.
 
     Args:
         sampler: the generator.
@@ -276,6 +271,12 @@ def walk(
     """
     if len(seeds) < 2 or steps < 1:
         raise UserError("There is no way to walk", "It leads through two or more places", "Name more seeds or classes")
+    return _pictures_on_the_way(sampler, seeds, classes, steps, truncation)
+
+
+def _pictures_on_the_way(
+    sampler: SeedSampler, seeds: Sequence[int], classes: Sequence[int], steps: int, truncation: Truncation
+) -> Iterator[Tensor]:
     noise = latents(seeds, sampler.length, truncation.threshold, truncation.kind)
     places = torch.nn.functional.one_hot(torch.tensor(classes), max(1, sampler.num_classes)).float()
     for index in range(len(seeds) - 1):
@@ -283,15 +284,3 @@ def walk(
         ways = [between(noise[index : index + 1], noise[index + 1 : index + 2], share) for share in shares]
         mixed = [torch.lerp(places[index], places[index + 1], share) for share in shares]
         yield from sampler.paint(torch.cat(ways), torch.stack(mixed), truncation)
-
-
-def sheet(pictures: Iterable[Tensor], columns: int = 0, gap_px: int = 2) -> np.ndarray:
-    """Return pictures (3, H, W) in [0, 1] in a grid with white gaps: (rows, columns, 3) uint8."""
-    tiles = [images.from_float(picture.permute(1, 2, 0).numpy(), "uint8") for picture in pictures]
-    columns = columns or math.ceil(math.sqrt(len(tiles)))
-    height, width = tiles[0].shape[0] + gap_px, tiles[0].shape[1] + gap_px
-    laid = np.full((-(-len(tiles) // columns) * height - gap_px, columns * width - gap_px, 3), 255, np.uint8)
-    for index, tile in enumerate(tiles):
-        row, column = divmod(index, columns)
-        laid[row * height : row * height + tile.shape[0], column * width : column * width + tile.shape[1]] = tile
-    return laid

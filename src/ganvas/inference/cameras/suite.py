@@ -1,0 +1,128 @@
+"""Runs generators of views from cameras: a flight through a learned place, its camera, and how far to trust it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ganvas.errors import UserError
+from ganvas.inference.cameras import flyer as flights
+from ganvas.inference.cameras import paths
+from ganvas.inference.cameras.flyer import Flight, Flyer, Screen
+from ganvas.inference.cameras.options import Options
+from ganvas.inference.open import Opened
+from ganvas.inference.result import Cancelled, Progress, Result
+from ganvas.io.cameras import cameras
+from ganvas.io.video.frames import parse_pattern
+
+__all__ = ["Options", "find_flights", "open_flyer", "run"]
+
+
+def run(opened: Opened, options: Options, progress: Progress) -> list[Result]:
+    """Fly a camera through a learned place: video or numbered frames, the matching camera, and how far to trust them.
+
+    Raises:
+        UserError: no way is named, its file cannot be read, or a file is in the way; nothing was written then.
+    """
+    if (options.camera is None) == (not options.through):
+        raise UserError("Which way?", "Give --camera FILE or --through 3,17,40, one of the two")
+    began = time.perf_counter()
+    flyer = open_flyer(opened, options)
+    (flight,) = find_flights(flyer, options, progress)
+    folder, stem = _beside(options.out)
+    # The world of the training footage, in which the place lies.
+    world = replace(flights.told(opened).filled(options.given), fps=float(options.fps))
+    kind = "colmap" if options.camera_format == "colmap" else ""
+    match = folder / f"{stem}.camera{'' if kind else f'.{options.camera_format}'}"
+    flights.check_free([folder / f"{stem}.trust.csv", folder / f"{stem}.trust.png"], options.overwrite)
+    cameras.check_writable(match, world, options.overwrite, kind)
+    width, height = flyer.geometry.output_px
+    report = progress.of(str(options.out))
+    try:
+        with Screen(
+            options.out, (width, height), flight.frames, options.fps, options.bits, options.overwrite, flyer.exposure
+        ) as screen:  # fmt: skip
+            for done in flights.fly(flyer, flight.vectors, flight.trust, screen, options.burn_in):
+                report(done, len(flight.vectors))
+    except Cancelled:
+        return []
+    shot = paths.cameras_of(flight.vectors, flyer.geometry, flight.frames, screen.names())
+    lost = cameras.write(match, shot, world, options.overwrite, kind)
+    tables = flights.write_trust(folder, stem, flight.trust, flight.frames, options.overwrite)
+    camera = "; ".join([f"{match} is the camera of these pictures", *lost])
+    result = Result(
+        input=flight.name, output=screen.target, width=width, height=height, frames=len(flight.vectors),
+        seconds=round(time.perf_counter() - began, 3), note=f"{camera}; {tables[0]} says {flight.trust.counts()}",
+        facts={"camera": str(match), "trust": str(tables[0])},
+    )  # fmt: skip
+    progress.finish(result)
+    return [result]
+
+
+def open_flyer(opened: Opened, options: Options) -> Flyer:
+    """Return the generator, told what the options say of its footage.
+
+    Raises:
+        UserError: as `Flyer`.
+    """
+    # Beside a --camera the options are that file's; the footage is read as the run was told.
+    given = flights.told(opened).filled(options.given) if options.camera else options.given
+    return Flyer(opened, options.footage, given, options.device, options.precision)
+
+
+def find_flights(flyer: Flyer, options: Options, progress: Progress) -> list[Flight]:
+    """Return the flight through training cameras and that of a file, as far as asked for; say what is to be noted.
+
+    Raises:
+        UserError: a camera does not exist, or the file cannot be read.
+    """
+    found: list[tuple[str, np.ndarray, list[int], list[str]]] = []
+    if options.through:
+        vectors = paths.through(flyer.training, _places(options.through), options.frames)
+        vectors[:, 12] *= options.zoom
+        found.append((f"through {options.through}", vectors, list(range(1, options.frames + 1)), []))
+    if options.camera is not None:
+        found.append((options.camera.name, *_read(flyer, options.camera, options)))
+    flown = []
+    for name, vectors, numbers, notes in found:
+        trust = flyer.trust(vectors)
+        for note in [*notes, *flyer.warnings(vectors, trust, numbers)]:
+            progress.warn(f"Note: {name}: {note}.")
+        flown.append(Flight(name, vectors, numbers, trust))
+    return flown
+
+
+def _read(flyer: Flyer, camera: Path, options: Options) -> tuple[np.ndarray, list[int], list[str]]:
+    """Return what the network is told of a file's cameras, the frame numbers, and notes."""
+    given, assumed = options.given, []
+    if camera.suffix.lower() == ".csv" and not (given.film_back_mm or flyer.given.film_back_mm):
+        # The table tells millimetres and no film: they are of the footage's, of which the network makes a part.
+        film = flyer.geometry.film_back_mm
+        given = replace(given, film_back_mm=film, size_px=flyer.geometry.output_px)
+        assumed = [f"Its film back is taken for the training's, of which {film[0]:.1f} x {film[1]:.1f} mm are seen"]
+    solve = cameras.read(camera, given, flyer.given)
+    vectors, notes = paths.told(solve.cameras, flyer.geometry, options.zoom)
+    notes = [*assumed, *notes]
+    numbers = [one.frame for one in solve.cameras]
+    if len(set(numbers)) != len(numbers) or sorted(numbers) != numbers:
+        numbers = list(range(1, len(vectors) + 1))
+        notes.append("The path's frame numbers repeat or go back, so frames are counted from 1")
+    return vectors, numbers, [*solve.notes, *notes]
+
+
+def _places(through: str) -> list[int]:
+    try:
+        return [int(part) for part in through.split(",")]
+    except ValueError as error:
+        raise UserError(f"--through is {through!r}", do="Give numbers of training cameras: 3,17,40") from error
+
+
+def _beside(out: Path) -> tuple[Path, str]:
+    """Return the folder and the first part of the names of what is written beside the pictures."""
+    pattern = parse_pattern(out)
+    if pattern is not None:
+        return pattern.folder, pattern.before.rstrip("._-") or "shot"
+    return (out.parent, out.stem) if out.suffix else (out, "shot")

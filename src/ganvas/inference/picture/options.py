@@ -1,0 +1,141 @@
+"""All that can be asked of models that take a picture; each way to run one takes the dataclass of what it can honour.
+
+NetOptions      a network over pictures or frames, in tiles        video
+PlainOptions    + what concerns picture files                      pictures
+GuidedOptions   an upres net with its guide, tile by tile
+PlanesOptions   a net with label or class planes, whole pictures
+Options         all of them: what the verbs offer
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from tyro.conf import Positional
+
+from ganvas.inference.options import Border, Common, CommonOptions, Precision, Size
+
+Choose: TypeAlias = Literal["discriminator", "contrast", "laplacian", "first"]
+Layout: TypeAlias = Literal["sparse", "dense"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs(CommonOptions):
+    """Pictures, folders, globs or videos, and where they go."""
+
+    inputs: Positional[tuple[str, ...]]
+    """Pictures, folders, globs or videos."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizing:
+    """The size of the output; it is asked for in at most one way."""
+
+    factor: float | None = None
+    """Sides of the output over sides of the input; default the model's scale."""
+    size: Size | None = None
+    """Output size as WxH in pixels; 0 keeps the proportions (3840x0)."""
+    long_side: int | None = None
+    """Longer side of the output in pixels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Writing:
+    """How a picture file is written."""
+
+    overwrite: bool = False
+    """Replace existing files."""
+    quality: int = 95
+    """1 to 100, for formats that lose."""
+    allow_loss: bool = False
+    """Permit fewer bits or no alpha where the output's format demands that."""
+    scene_linear: bool | None = None
+    """Treat floats as light, through a log curve, or not; default what the file says."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running(Common):
+    """How a network is run over a picture of any size."""
+
+    tile: int | Literal["auto"] = "auto"
+    """Side of a tile in pixels, or auto by free memory."""
+    halo_px: int | None = None
+    """Context around each tile; default what the model's card says."""
+    overlap_px: int | None = None
+    """Width of the cross-fade between tiles."""
+    border: Border = "net"
+    """What the network sees beyond the picture: its own padding, the mirrored picture, or the opposite side."""
+    seamless: bool = False
+    """A texture whose opposite sides meet."""
+    ensemble: bool = False
+    """Mean over the eight flips and turns: eight times as slow."""
+    faithful: float = 0.0
+    """0 to 1: correct the result so that, shrunk again, it is the input."""
+    backend: Literal["torch", "openvino", "onnx"] = "torch"
+    """What runs the network."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetOptions(Inputs, Sizing, Running):
+    """What a plain network honours for pictures and videos alike."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlainOptions(NetOptions, Writing):
+    """What a plain network honours for picture files."""
+
+    pattern: str = "{name}"
+    """Names of the outputs without extension; {name}, {model} and {scale} are filled in."""
+    report_seams: bool = False
+    """Measure on crops of the first picture how far tiles are from the untiled network."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TileOptions(Common):
+    """How an upres net tries each tile, and which of its variants is kept."""
+
+    precision: Precision = "float32"
+    """Arithmetic of the network; auto takes the machine's fastest."""
+    variants: tuple[str, ...] = ("flip",)
+    """Upres nets: shown beside each tile as it is: flip, contrast, saturation."""
+    choose: Choose = "discriminator"
+    """Upres nets: what the best variant is chosen by; first takes the tile as it is, in a single pass."""
+    tile_batch: int = 0
+    """Upres nets: tiles in one call of the network; 0 takes what the device likes."""
+    layout: Layout = "sparse"
+    """Upres nets: where tiles lie: sparse (21 at 768 px), or dense, with one over the middle of every seam (25)."""
+    guide: str = ""
+    """Upres nets: another guide than the training's with as many channels: landmarks for a net trained on points."""
+    guide_file: str = ""
+    """Upres nets: what the guide reads; empty takes what the training took."""
+    long_side: int | None = None
+    """Longer side of the output; default the training's proportion of the low picture (768 for 128)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuidedOptions(Inputs, TileOptions):
+    """What an upres net honours."""
+
+    fixed_choices: bool = False
+    """Upres nets: keep for every picture the variants that were best for the first one, as for frames of a clip."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanesOptions(Inputs):
+    """What a net with label or class planes honours."""
+
+    labels: str = ""
+    """Nets trained with label maps: folder of the label maps of the pictures' names."""
+    class_name: str = ""
+    """Nets trained with classes: class of all pictures, by name or number."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(PlainOptions, GuidedOptions, PlanesOptions):
+    """All that can be asked of a model that takes a picture."""
+
+    precision: Precision = "auto"
+    """auto takes the machine's fastest for 8-bit pictures, and float32 for deeper ones."""
+    long_side: int | None = None
+    """Longer side of the output in pixels."""

@@ -1,0 +1,244 @@
+"""Runs models that take a picture: larger pictures and videos. The card says which of three ways a model is run.
+
+plain      a network over tiles, for any picture and video      files.py, video.py
+guided     an upres net with its guide, tile by tile            tiled.py
+planes     a net with label or class planes, whole pictures     conditioned.py
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ganvas.data.guides import Origin
+from ganvas.errors import UserError
+from ganvas.inference.open import Opened
+from ganvas.inference.options import part, refuse
+from ganvas.inference.picture.conditioned import Conditioned
+from ganvas.inference.picture.files import Output, upscale_files
+from ganvas.inference.picture.options import GuidedOptions, NetOptions, Options, PlainOptions, PlanesOptions, Running
+from ganvas.inference.picture.tiled import Choices, Upres
+from ganvas.inference.picture.upscale import Upscaler, target_size
+from ganvas.inference.picture.video import VideoOptions, upscale_video
+from ganvas.inference.result import Job, Progress, Result, Taken, report_problems, run_batch
+from ganvas.io.pictures import images
+from ganvas.io.pictures.tensors import from_tensor, to_tensor
+from ganvas.io.video.codecs import VIDEO_SUFFIXES
+from ganvas.io.video.frames import FramesReader, parse_pattern
+from ganvas.io.video.reader import read_header
+from ganvas.protocol import Card
+
+__all__ = ["Options", "run", "takes_guide", "way_of"]
+
+
+class Way(NamedTuple):
+    """One way to run a model that takes a picture."""
+
+    Options: type
+    """What it honours."""
+    why: str
+    """Why it honours nothing else."""
+    run: Callable[[Opened, Any, Progress], list[Result]]
+
+
+def run(opened: Opened, options: Options, progress: Progress) -> list[Result]:
+    """Enlarge pictures, folders, globs and videos; what fails is told in its result, and the others are still done.
+
+    Raises:
+        UserError: the model cannot be run so, or has no use for an option; nothing was written then.
+    """
+    way = way_of(opened.card)
+    check(opened, options)
+    return way.run(opened, part(options, way.Options), progress)
+
+
+def check(opened: Opened, options: Options) -> None:
+    """Refuse what the model, or a video among the inputs, cannot honour.
+
+    Raises:
+        UserError: an option means nothing here.
+    """
+    way = way_of(opened.card)
+    refuse(options, [way.Options], str(opened), way.why)
+    if way is PLAIN and (films := [name for name in options.inputs if is_video(name)]):
+        why = "A video is written by a codec, frame by frame, with its own depth and colours"
+        refuse(options, [NetOptions], films[0], why)
+
+
+def way_of(card: Card) -> Way:
+    """Return how a model is run."""
+    return GUIDED if takes_guide(card) else PLANES if "conditions" in card.extra else PLAIN
+
+
+def takes_guide(card: Card) -> bool:
+    """Tell whether a model is told more of each picture than its pixels: landmarks, labels, edges."""
+    return "upres" in card.extra
+
+
+# A plain network
+
+
+def _run_plain(opened: Opened, options: PlainOptions, progress: Progress) -> list[Result]:
+    up = upscaler(opened, options)
+    progress.say(f"{up.name}: {up.engine_for(np.dtype(np.uint8))}")
+    films = [name for name in options.inputs if is_video(name)]
+    pictures = [name for name in options.inputs if name not in films]
+    if options.report_seams:
+        _report_seams(up, pictures, progress)
+    results = _upscale_videos(up, films, options, progress)
+    if pictures and not progress.token.is_cancelled:
+        output = part(options, Output)
+        results += upscale_files(up, pictures, options.out, output, pattern=options.pattern, progress=progress)
+    return results
+
+
+def upscaler(opened: Opened, options: Running) -> Upscaler:
+    """Return a plain network made ready for pictures.
+
+    Raises:
+        UserError: as `Upscaler`.
+    """
+    return Upscaler(
+        opened, precision=options.precision, tile=options.tile, overlap_px=options.overlap_px, halo_px=options.halo_px,
+        border=options.border, seamless=options.seamless, ensemble=options.ensemble, faithful=options.faithful,
+        backend=options.backend, device=options.device,
+    )  # fmt: skip
+
+
+def _report_seams(up: Upscaler, pictures: Sequence[str], progress: Progress) -> None:
+    found, _ = images.find_pictures(list(pictures))
+    if found:
+        error = up.seam_error(images.read(found[0])[0])
+        progress.say(
+            f"Seams on {found[0]}, {error.crops} crops: at most {255 * error.maximum:.3f} and in the mean square "
+            f"{255 * error.rms:.4f} gray levels of 255 from the untiled network"
+        )
+
+
+def is_video(name: str) -> bool:
+    """Tell whether an input is a video file or a pattern of numbered frames (frames.####.exr, frame_%04d.png)."""
+    path = Path(name)
+    return path.suffix.lower() in VIDEO_SUFFIXES or (not path.exists() and parse_pattern(name) is not None)
+
+
+def _upscale_videos(up: Upscaler, names: Sequence[str], options: PlainOptions, progress: Progress) -> list[Result]:
+    out = options.out
+    is_file = len(names) == 1 and (bool(out.suffix) or parse_pattern(str(out)) is not None)
+    jobs = [Job(name, out if is_file else out / Path(name).name) for name in names]
+
+    def work(job: Job, progress: Progress) -> Result:
+        size = _video_size(up, str(job.source), options)
+        job.target.parent.mkdir(parents=True, exist_ok=True)
+        scale = up.scale if options.factor is None else options.factor
+
+        def grow(frame: np.ndarray) -> np.ndarray:
+            return up(frame, size=size) if size else up(frame, factor=scale)
+
+        result = upscale_video(
+            job.source, job.target, grow, scale=scale, size=size, settings=_identity(up),
+            options=VideoOptions(overwrite=options.overwrite), progress=progress,
+        )  # fmt: skip
+        return replace(result, precision=up.precision, tile=str(up.tile))
+
+    return run_batch(jobs, work, progress)
+
+
+def _video_size(up: Upscaler, name: str, options: PlainOptions) -> tuple[int, int] | None:
+    if options.size is not None and 0 in options.size:
+        raise UserError("--size with a 0 is for pictures", do="Give both sides of the video, or --factor")
+    if options.long_side is None:
+        return options.size
+    pattern = None if Path(name).is_file() else parse_pattern(name)
+    header = read_header(name, count=False) if pattern is None else FramesReader(pattern).header
+    high, wide = target_size(header.height, header.width, up.scale, long_side=options.long_side)
+    return wide, high
+
+
+def _identity(up: Upscaler) -> dict[str, Any]:
+    """Return all that decides the pictures, so that interrupted work is resumed only where it is the same."""
+    digest = hashlib.sha256()
+    for key, value in up.net.state_dict().items():
+        digest.update(key.encode())
+        digest.update(value.contiguous().flatten().view(-1).cpu().numpy().tobytes())
+    names = ("precision", "backend", "tile", "halo_px", "overlap_px", "border", "ensemble", "faithful")
+    return {"weights": digest.hexdigest(), **{name: getattr(up, name) for name in names}}
+
+
+# An upres net with its guide
+
+
+def _run_guided(opened: Opened, options: GuidedOptions, progress: Progress) -> list[Result]:
+    upres = Upres(opened, options)
+    choices: Choices = {}
+
+    def work(job: Job, progress: Progress) -> Result:
+        return _upres_file(upres, job, choices if options.fixed_choices else {}, options.overwrite, progress)
+
+    return _each_file(work, options, progress)
+
+
+def _upres_file(upres: Upres, job: Job, choices: Choices, overwrite: bool, progress: Progress) -> Result:
+    began = time.perf_counter()
+    path, target = Path(job.source), job.target
+    rows, header = images.read(path)
+    low = to_tensor(rows)
+    height, width = upres.size_for(low.shape[-2], low.shape[-1])
+    plain = images.Header(width, height, 3, "uint8", "png")
+    seen = len(upres.report.without_guide)
+    strips = upres.strips(low, Origin(path, 0, 0, header.width, header.height), choices)
+    if target.exists() and not overwrite:
+        raise UserError(f"{target} exists already", do="Choose another folder, or allow overwriting")
+    first, done = next(strips), 0  # what the guide objects to is told before a file is begun
+    with images.Writer(target, plain, width, height, overwrite) as writer:
+        for strip in itertools.chain([first], strips):
+            writer.write_rows(from_tensor(strip))
+            done += strip.shape[1]
+            progress(done, height)
+    unguided = "no guide was found for it" if len(upres.report.without_guide) > seen else ""
+    return Result(
+        input=str(path), output=str(target), width=width, height=height, seconds=round(time.perf_counter() - began, 3),
+        precision=str(upres.dtype).removeprefix("torch."), tile=f"{upres.tile_px}x{upres.tile_px}", note=unguided,
+    )  # fmt: skip
+
+
+# A net with label or class planes
+
+
+def _run_planes(opened: Opened, options: PlanesOptions, progress: Progress) -> list[Result]:
+    if options.precision not in ("auto", "float32"):
+        why = "Its planes were trained beside the picture in float32"
+        raise UserError(f"{opened} does not compute in {options.precision}", why, "Use float32")
+    net = Conditioned(opened, options.labels, options.class_name, options.device)
+    return _each_file(
+        lambda job, _: net.enlarge_file(Path(job.source), job.target, options.overwrite), options, progress
+    )
+
+
+def _each_file(
+    work: Callable[[Job, Progress], Result], options: GuidedOptions | PlanesOptions, progress: Progress
+) -> list[Result]:
+    """Make a PNG of its name below `out`, or the file `out` of a single one, of each picture."""
+    found, problems = images.find_pictures(list(options.inputs))
+    out = options.out
+    is_file = len(found) == 1 and out.suffix and not out.is_dir()
+    taken = Taken("Rename one of them")
+
+    def claimed(job: Job, progress: Progress) -> Result:
+        taken.claim(job)
+        job.target.parent.mkdir(parents=True, exist_ok=True)
+        return work(job, progress)
+
+    jobs = [Job(path, out if is_file else out / f"{path.stem}.png") for path in found]
+    return [*report_problems(problems, progress), *run_batch(jobs, claimed, progress)]
+
+
+PLAIN = Way(PlainOptions, "It is run by its pixels alone", _run_plain)
+GUIDED = Way(GuidedOptions, "It is run tile by tile with its guide, to 8-bit PNG of its own proportion", _run_guided)
+PLANES = Way(PlanesOptions, "It sees whole pictures with their labels or class, to 8-bit PNG of its scale", _run_planes)
