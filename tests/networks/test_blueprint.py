@@ -70,7 +70,7 @@ def test_looking_at_shapes_leaves_chance_and_building_as_they_were():
 
 
 def test_what_networks_cache_while_only_shapes_are_asked_for_is_real(monkeypatch):
-    rrdb._interpolation.cache_clear()
+    rrdb.base_kernel.cache_clear()
     for card in (SMALL, Card(network="compact", settings={"width": 4, "convs": 1, "scale": 3, "base": "bilinear"})):
         found = shapes_of_meta(card)
         network = networks.build(card)
