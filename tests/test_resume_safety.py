@@ -130,3 +130,66 @@ def test_ranks_import_nothing_from_the_working_folder(tmp_path, monkeypatch):
         cwd=tmp_path, env=environment, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert "CODE RAN" not in ran.stdout
+
+
+# The data of a run
+
+
+@pytest.fixture
+def moving(tmp_path):
+    """Photographs that a test may change."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(3):
+        values = np.random.default_rng(number).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+        images.write(folder / f"{number}.png", values)
+    return folder
+
+
+def change(kind, folder):
+    if kind == "content":
+        values = images.read(folder / "1.png")[0]
+        images.write(folder / "1.png", np.ascontiguousarray(values[::-1]), overwrite=True)
+    elif kind == "name":
+        (folder / "1.png").rename(folder / "z.png")
+    else:
+        shutil.copy(folder / "1.png", folder / "more.png")
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"), [("content", "other contents"), ("name", "other names"), ("number", "3 files then, 4 now")]
+)
+def test_data_that_are_not_those_of_the_run_are_named(kind, said, moving, tmp_path, capsys):
+    run = train(ROOT / "examples/deblur.py", moving, tmp_path / "run")
+    change(kind, moving)
+    assert cli.main(["train", "--resume", str(run), "-q"]) == cli.USER_ERROR
+    assert f"the data: {'files of ' if 'other' in said else ''}" in (told := capsys.readouterr().err) and said in told
+    assert cli.main(["train", "--resume", str(run), "-q", "--steps", "2", "--allow-changes"]) == cli.DONE
+    assert cli.main(["train", "--resume", str(run), "-q"]) == cli.DONE
+
+
+def test_data_that_only_moved_are_found_by_their_new_place(moving, tmp_path):
+    run = train(ROOT / "examples/deblur.py", moving, tmp_path / "run")
+    moved = shutil.move(moving, tmp_path / "elsewhere")
+    assert cli.main(["train", "--resume", str(run), "-q", "--data", str(moved)]) == cli.DONE
+    # And the run remembers.
+    assert cli.main(["train", "--resume", str(run), "-q"]) == cli.DONE
+
+
+def test_a_relative_folder_is_found_from_any_other(moving, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    run = train(ROOT / "examples/deblur.py", "photos", tmp_path / "run")
+    monkeypatch.chdir("/")
+    assert cli.main(["train", "--resume", str(run)]) == cli.DONE
+    assert "kept as" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("val", ["photos", "./photos/../photos", "link", "photos/inner"])
+def test_a_validation_set_that_is_trained_on_is_refused(val, moving, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (moving / "inner").mkdir()
+    shutil.copy(moving / "1.png", moving / "inner" / "x.png")
+    (tmp_path / "link").symlink_to(moving)
+    arguments = ["--data", "photos", "--val", val, "--out", "run", "-q", "--crop-px", "32"]
+    assert cli.main(["train", str(ROOT / "examples/deblur.py"), *arguments]) == cli.USER_ERROR
+    assert "training data" in capsys.readouterr().err and not (tmp_path / "run").exists()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from ganvas.data import doctor
 from ganvas.data.pictures import split
 from ganvas.errors import UserError
 from ganvas.inference.open import resolve
-from ganvas.io import recipe_files, runs
+from ganvas.io import fingerprints, recipe_files, runs
 from ganvas.io.weights import files as weights
 from ganvas.recipes import base
 from ganvas.settings import check as check_settings
@@ -72,7 +72,7 @@ def reorder(run: str | Path, changes: Mapping[str, Any] | None = None, recipe: s
     said = runs.read_noted(run)
     recipe = _recipe_of(run, said.recipe, said.recipe_sha256, _named(recipe))
     try:
-        settings = from_json(base.find(recipe).Settings, said.settings)
+        settings = _found_again(from_json(base.find(recipe).Settings, said.settings), said.folder)
     except UserError as error:
         raise UserError(f"The settings of {run} cannot be used", error.what, error.do or error.why) from error
     return Order(
@@ -82,6 +82,26 @@ def reorder(run: str | Path, changes: Mapping[str, Any] | None = None, recipe: s
         said.init,
         said.freeze,
     )
+
+
+def _found_again(settings: Any, folder: str) -> Any:
+    """Return settings whose relative paths are those below the folder that a run was started in, where they exist."""
+    if not folder or not Path(folder).is_absolute():
+        return settings
+    texts = {f.name: getattr(settings, f.name) for f in fields(settings)}
+    found = {
+        name: str(Path(folder, text))
+        for name, text in texts.items()
+        if isinstance(text, str) and text and _exists(Path(folder, text)) and not Path(text).is_absolute()
+    }
+    return replace(settings, found)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def _recipe_of(run: Path, told: str, told_sha256: str, named: str) -> str:
@@ -138,6 +158,8 @@ def _plan(order: Order, fresh: bool) -> trainer.Plan:
     train, val = recipe.source(settings.data), None
     if settings.val:
         fraction = _fraction(settings.val)
+        if not fraction:
+            _require_apart(settings.data, settings.val, train)
         train, val = (
             split(train, fraction, settings.seed) if fraction else (train, recipe.held_out(settings.val, train))
         )
@@ -147,8 +169,24 @@ def _plan(order: Order, fresh: bool) -> trainer.Plan:
         init[network or "generator"] = _starting_weights(resolve(file), network or "generator")
     examination = doctor.examine(train)
     examination.require_healthy(settings.data)
+    known = {"data": fingerprints.of(settings.data), "val": fingerprints.of(settings.val)}
+    if order.recipe.endswith(".py"):
+        known["recipe"] = {"sha256": recipe_files.digest(order.recipe)}
     findings = tuple(examination.findings)
-    return trainer.Plan(order.recipe, recipe, train, val, init, order.init, order.freeze, findings)
+    return trainer.Plan(order.recipe, recipe, train, val, init, order.init, order.freeze, findings, known)
+
+
+def _require_apart(data: str, val: str, source: Any) -> None:
+    """Refuse a validation set that is trained on."""
+    paths = [Path(text) for text in (data, val)]
+    if not all(map(_exists, paths)):
+        return
+    first, second = (path.resolve() for path in paths)
+    if first == second:
+        raise UserError(f"--val {val} is the training data", "Scores on it say nothing", "Hold some out: --val 0.1")
+    if getattr(source, "takes_all_below", False) and second.is_relative_to(first):
+        why = f"It lies in {data}, all of which is trained on"
+        raise UserError(f"--val {val} is part of the training data", why, "Move it out, or hold some out: --val 0.1")
 
 
 def _starting_weights(path: Path, network: str) -> Mapping[str, Any]:

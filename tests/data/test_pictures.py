@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ganvas.data import pictures
+from ganvas.data import decoding, pictures
 from ganvas.data.pictures import PairedPictures, Pictures, split
 from ganvas.errors import UserError
 from ganvas.io.pictures import images
@@ -229,14 +229,14 @@ def test_whole_pictures_one_each_for_scoring(folder):
 
 def test_the_cache_stays_within_its_bytes_and_keeps_what_was_used_last(tmp_path):
     paths = [save(tmp_path / f"{number}.png", colours(10, 10, number)) for number in range(4)]
-    cache = pictures.PictureCache(limit_bytes=750)
+    cache = decoding.PictureCache(limit_bytes=750)
     first = cache.get(paths[0])
     cache.get(paths[1])
     assert cache.get(paths[0]) is first
     cache.get(paths[2])
     assert cache.held_bytes == 600
     assert cache.get(paths[0]) is first, "the one used last but one was dropped instead"
-    tiny = pictures.PictureCache(limit_bytes=10)
+    tiny = decoding.PictureCache(limit_bytes=10)
     tiny.get(paths[0])
     assert tiny.held_bytes == 0
 

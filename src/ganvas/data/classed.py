@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ganvas.data import doctor
+from ganvas.data.doctor import Examination
 from ganvas.errors import UserError
 from ganvas.protocol import Source
 
@@ -38,6 +40,17 @@ class Classed(Source):
     def report(self) -> Any:
         """What the other source reports."""
         return self.source.report
+
+    takes_all_below = True
+    """Every picture below the folder is trained on."""
+
+    def examine(self) -> Examination:
+        """Return what the other source's doctor says."""
+        return doctor.examine(self.source)
+
+    def classes(self) -> list[int]:
+        """Return the number of each sample's class."""
+        return [self._numbers[name.partition("/")[0]] for name in self.source.groups()]
 
     def groups(self) -> list[str]:
         """Return the groups of the other source."""

@@ -22,8 +22,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ganvas.data.decoding import check_cost, decode
 from ganvas.data.degrade import resize_bicubic
-from ganvas.data.pictures import Report, decode
+from ganvas.data.doctor import Examination
+from ganvas.data.pictures import CHECKED_BYTES, Report, in_threads
 from ganvas.errors import UserError, did_you_mean
 from ganvas.io.pictures import images
 from ganvas.io.pictures.archives import Folder, Shelf, open_shelf
@@ -119,6 +121,28 @@ class ClassPictures(Source):
         """The class of each sample: (N,)."""
         return torch.tensor([label for _, label in self._items])
 
+    def examine(self) -> Examination:
+        """Decode all pictures of a set of few bytes, and name those that are broken in the report."""
+        if self._shelf.num_bytes([name for name, _ in self._items]) <= CHECKED_BYTES:
+            for (name, _), error in zip(self._items, in_threads(self._fault, [name for name, _ in self._items])):
+                if error:
+                    self.report.skip(name, error, was_used=True)
+        return Examination()
+
+    def _fault(self, name: str) -> str:
+        try:
+            self._keep(name, self._make(name))
+        except UserError as error:
+            return str(error)
+        return ""
+
+    takes_all_below = True
+    """Every picture below the folder is trained on."""
+
+    def classes(self) -> list[int]:
+        """Return the number of each sample's class."""
+        return [label for _, label in self._items]
+
     def groups(self) -> list[str]:
         """Return the name of each sample's picture."""
         return [name for name, _ in self._items]
@@ -156,11 +180,14 @@ class ClassPictures(Source):
             except UserError as error:
                 self.report.skip(candidate, str(error), was_used=True)
                 continue
-            with self._lock:
-                if (len(self._squares) + 1) * made.numel() <= CACHE_BYTES:
-                    self._squares[name] = made
+            self._keep(name, made)
             return made
         raise UserError(f"No picture of the class {self.class_names[label]!r} can be read", self.report.text)
+
+    def _keep(self, name: str, made: Tensor) -> None:
+        with self._lock:
+            if (len(self._squares) + 1) * made.numel() <= CACHE_BYTES:
+                self._squares[name] = made
 
     def _make(self, name: str) -> Tensor:
         with self._shelf.file(name) as path:
@@ -179,6 +206,7 @@ class ClassPictures(Source):
 
 def _check_size(path: Path, size_px: int) -> None:
     header = images.read_header(path)
+    check_cost(path, header)
     if min(header.width, header.height) < size_px:
         raise UserError(f"too small: {header.width} x {header.height} px, at least {size_px} are needed")
 

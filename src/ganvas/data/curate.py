@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from ganvas.data.decoding import decode
 from ganvas.data.degrade import resize_bicubic
 from ganvas.data.landmarks import Detector
-from ganvas.data.pictures import decode
 from ganvas.errors import UserError
 from ganvas.io import runs
 from ganvas.io.pictures import images

@@ -6,7 +6,9 @@ from collections import Counter
 from pathlib import Path
 
 from ganvas.data import classes
-from ganvas.data.doctor import Examination, Finding
+from ganvas.data.decoding import decode
+from ganvas.data.doctor import Examination, Finding, broken
+from ganvas.data.pictures import in_threads
 from ganvas.errors import UserError
 from ganvas.io.pictures import images
 from ganvas.io.pictures.archives import Folder, Shelf, open_shelf
@@ -26,12 +28,9 @@ def examine(inputs: str | Path) -> Examination:
     problems = dict(images.find_pictures([shelf.path])[1]) if isinstance(shelf, Folder) else {}
     kinds: Counter[str] = Counter()
     sides: list[int] = []
-    for name in names:
-        try:
-            with shelf.file(name) as path:
-                header = images.read_header(path)
-        except UserError as error:
-            problems[str(Path(inputs) / name)] = str(error)
+    for name, header in zip(names, in_threads(lambda name: _header_of(shelf, name), names)):
+        if isinstance(header, UserError):
+            problems[str(Path(inputs) / name)] = " ".join(str(header).split())
             continue
         kinds[f"{header.format} {header.channels} x {header.dtype}"] += 1
         sides.append(min(header.width, header.height))
@@ -41,8 +40,20 @@ def examine(inputs: str | Path) -> Examination:
         "shorter_side_px": [min(sides), sorted(sides)[len(sides) // 2], max(sides)] if sides else [],
         "problems": problems,
     }
+    result.findings += broken(problems, "files")
     _examine_classes(shelf, inputs, result)
     return result
+
+
+def _header_of(shelf: Shelf, name: str) -> images.Header | UserError:
+    """Return the header of a picture that can be trained on, or why it cannot: all of it is decoded."""
+    try:
+        with shelf.file(name) as path:
+            header = images.read_header(path)
+            decode(path)
+    except UserError as error:
+        return error
+    return header
 
 
 def _examine_classes(shelf: Shelf, inputs: str | Path, result: Examination) -> None:

@@ -18,9 +18,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ganvas.data.decoding import CACHE_BYTES, decode
 from ganvas.data.degrade import resize_bicubic
 from ganvas.data.label_layouts import Scene, Scenes, find_scenes
-from ganvas.data.pictures import CACHE_BYTES, Report, decode
+from ganvas.data.pictures import Report
 from ganvas.errors import UserError
 from ganvas.io.labels.legends import read_legend
 from ganvas.io.labels.maps import check_ids, read_instance_map, read_label_map

@@ -11,28 +11,31 @@ import copy
 import hashlib
 import re
 import threading
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ganvas.data.decoding import CACHE_BYTES, PictureCache, check_cost
+from ganvas.data.doctor import Examination
 from ganvas.errors import UserError
 from ganvas.io.pictures import images
 from ganvas.io.runs import sha256
 from ganvas.protocol import Source
 
 Inputs = str | Path | Sequence[str | Path]
+A = TypeVar("A")
 T = TypeVar("T")
 
-CACHE_BYTES = 1 << 30
-BACKDROP = 0.5
-"""What transparent pixels are laid over: neither black nor white, so that they add the weakest possible edges."""
+CHECKED_BYTES = 1 << 28
+"""A set whose files have no more bytes is decoded whole before training; of a larger one, broken files show as they
+are met."""
 
 
 @dataclass
@@ -60,75 +63,6 @@ class Report:
         return "\n".join([f"{self.num_used} pictures, {len(lines)} skipped", *lines[:10], *more])
 
 
-class PictureCache:
-    """Decoded pictures, those used last kept up to a number of bytes; for use by many threads at once."""
-
-    def __init__(self, limit_bytes: int = CACHE_BYTES) -> None:
-        self.limit_bytes = limit_bytes
-        self.held_bytes = 0
-        self._held: OrderedDict[Path, np.ndarray | UserError] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, path: Path) -> np.ndarray:
-        """Return a picture (H, W, 1 or 3) in its file's dtype.
-
-        Raises:
-            UserError: it cannot be decoded, or cannot be used as a colour picture.
-        """
-        with self._lock:
-            found = self._held.get(path)
-            if found is not None:
-                self._held.move_to_end(path)
-        if found is None:
-            # Two threads may decode the same picture at once: rare, and cheaper than making everyone wait.
-            try:
-                found = decode(path)
-            except UserError as error:
-                found = error
-            self._keep(path, found)
-        if isinstance(found, UserError):
-            # A new error each time: one that is kept would gather the traceback of every raise.
-            raise UserError(found.what, found.why, found.do)
-        return found
-
-    def _keep(self, path: Path, picture: np.ndarray | UserError) -> None:
-        with self._lock:
-            if path in self._held or _num_bytes(picture) > self.limit_bytes:
-                return
-            self._held[path] = picture
-            self.held_bytes += _num_bytes(picture)
-            while self.held_bytes > self.limit_bytes:
-                _, dropped = self._held.popitem(last=False)
-                self.held_bytes -= _num_bytes(dropped)
-
-
-def _num_bytes(picture: np.ndarray | UserError) -> int:
-    return picture.nbytes if isinstance(picture, np.ndarray) else 0
-
-
-def decode(path: Path) -> np.ndarray:
-    """Return a picture as gray or RGB, (H, W, 1 or 3), in its file's dtype; transparency is laid over mid-gray.
-
-    Raises:
-        UserError: it cannot be decoded, has more than four channels, or holds values that are not finite.
-    """
-    picture, header = images.read(path)
-    channels = picture.shape[-1]
-    if channels > 4:
-        raise UserError(f"{path} is no colour picture", f"It has {channels} channels")
-    if picture.dtype.kind == "f" and not np.isfinite(picture).all():
-        raise UserError(f"{path} cannot be used", "Some of its values are not finite")
-    if channels in (1, 3):
-        return picture
-    colour, alpha = picture[..., :-1], picture[..., -1:]
-    opaque = np.iinfo(picture.dtype).max if picture.dtype.kind == "u" else 1
-    if (alpha == opaque).all():
-        return np.ascontiguousarray(colour)
-    alpha = alpha.astype(np.float32) / opaque
-    laid = (colour if header.associated_alpha else colour * alpha) + BACKDROP * opaque * (1 - alpha)
-    return (np.rint(laid) if picture.dtype.kind == "u" else laid).astype(picture.dtype)
-
-
 @dataclass(frozen=True)
 class Entry:
     """One picture of a source: what it is called, and its files by the name they have in a sample."""
@@ -141,6 +75,9 @@ class Entry:
 
 class Crops:
     """Random crops of pictures that may have several aligned versions; `Pictures` and `PairedPictures` say which."""
+
+    takes_all_below = True
+    """Every picture below the folder is trained on."""
 
     def __init__(
         self,
@@ -208,6 +145,23 @@ class Crops:
             height, width = (side // unit * unit for side in picture.shape[:2])
             result[name] = _to_tensor(picture[:height, :width])
         return result
+
+    def examine(self) -> Examination:
+        """Decode all pictures where they are few enough to be kept, and name those that are broken in the report."""
+        wanted = np.unique(self._samples).tolist()
+        paths = [path for number in wanted for path in self._entries[number].files.values()]
+        if sum(path.stat().st_size for path in paths) <= CHECKED_BYTES:
+            for number, error in zip(wanted, in_threads(self._fault, wanted)):
+                if error:
+                    self.report.skip(self._entries[number].group, error, was_used=True)
+        return Examination()
+
+    def _fault(self, number: int) -> str:
+        try:
+            self._decoded(self._entries[number])
+        except UserError as error:
+            return str(error)
+        return ""
 
     def _versions(self, index: int) -> dict[str, np.ndarray]:
         """Return the decoded versions of a sample's picture, or of the next usable picture of this source."""
@@ -347,7 +301,7 @@ def _indexed(inputs: Inputs, report: Report) -> Indexed:
         report.skip(str(what), str(why))
     names = _names(given, paths)
     result: Indexed = {}
-    for name, path, header in zip(names, paths, _in_threads(_header, paths)):
+    for name, path, header in zip(names, paths, in_threads(_header, paths)):
         if isinstance(header, UserError):
             report.skip(name, str(header))
         else:
@@ -369,16 +323,18 @@ def _names(inputs: Sequence[Path], paths: Sequence[Path]) -> list[str]:
 
 def _header(path: Path) -> images.Header | UserError:
     try:
-        return images.read_header(path)
+        header = images.read_header(path)
+        check_cost(path, header)
     except UserError as error:
         return error
+    return header
 
 
 def _unique(indexed: Indexed, report: Report) -> Indexed:
     """Leave out files whose bytes equal those of an earlier one; only files of equal length need to be read."""
     lengths = Counter(path.stat().st_size for path, _ in indexed.values())
     suspects = {path for path, _ in indexed.values() if lengths[path.stat().st_size] > 1}
-    digests = dict(zip(suspects, _in_threads(sha256, suspects)))
+    digests = dict(zip(suspects, in_threads(sha256, suspects)))
     first: dict[str, str] = {}
     result: Indexed = {}
     for name, (path, header) in indexed.items():
@@ -390,9 +346,10 @@ def _unique(indexed: Indexed, report: Report) -> Indexed:
     return result
 
 
-def _in_threads(function: Callable[[Path], T], paths: Iterable[Path]) -> list[T]:
+def in_threads(function: Callable[[A], T], items: Iterable[A]) -> list[T]:
+    """Return what a function returns for each item, several of them at once."""
     with ThreadPoolExecutor(max_workers=8) as pool:
-        return list(pool.map(function, paths))
+        return list(pool.map(function, items))
 
 
 def _by_stem(indexed: Indexed, report: Report) -> Indexed:
@@ -427,6 +384,15 @@ def _check_any(entries: Sequence[Entry], inputs: Sequence[str | Path], report: R
 S = TypeVar("S", bound=Source)
 
 
+def _last_of_their_class(source: Any, groups: Sequence[str], held: set[str]) -> set[str]:
+    """Return what must be trained on after all: one group of each class of which everything would be held out."""
+    classes = source.classes() if hasattr(source, "classes") else []
+    members: dict[int, set[str]] = {}
+    for group, label in zip(groups, classes):
+        members.setdefault(label, set()).add(group)
+    return {min(names) for names in members.values() if names <= held}
+
+
 def split(source: S, fraction: float, seed: int = 0) -> tuple[S, S]:
     """Return the samples to train on and those held out, split by group: no picture has crops in both.
 
@@ -445,6 +411,9 @@ def split(source: S, fraction: float, seed: int = 0) -> tuple[S, S]:
     if len(names) < 2:
         raise UserError("Nothing can be held out for validation", f"There is only {len(names)} picture, clip or scene")
     held = set(names[: min(max(1, round(fraction * len(names))), len(names) - 1)])
+    held -= _last_of_their_class(source, groups, held)
+    if not held:
+        raise UserError("Nothing can be held out for validation", "Each class would lose its only picture")
     train = [index for index, group in enumerate(groups) if group not in held]
     val = [index for index, group in enumerate(groups) if group in held]
     return source.subset(train), source.subset(val)  # pyright: ignore[reportReturnType]

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganvas.data.pictures import decode
+from ganvas.data.decoding import decode
 from ganvas.data.undistort import by_map, undistorted
 from ganvas.errors import UserError
 from ganvas.io.cameras.cameras import Camera

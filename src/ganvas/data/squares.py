@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ganvas.data.degrade import resize_bicubic
+from ganvas.data.doctor import Examination
 from ganvas.data.pictures import Inputs, Pictures, Report
 from ganvas.protocol import Source
 
@@ -25,6 +26,9 @@ class Squares(Source):
     Raises:
         UserError: no picture can be used; those below the size are passed over and named.
     """
+
+    takes_all_below = True
+    """Every picture below the folder is trained on."""
 
     def __init__(self, inputs: Inputs, size_px: int, mirror: bool = True) -> None:
         self.size_px, self.mirror = size_px, mirror
@@ -41,6 +45,10 @@ class Squares(Source):
     def report(self) -> Report:
         """Which pictures are used, and which are not and why."""
         return self._pictures.report
+
+    def examine(self) -> Examination:
+        """Name the pictures that are broken."""
+        return self._pictures.examine()
 
     def groups(self) -> list[str]:
         """Return the name of each sample's picture."""

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ganvas.data.pictures import decode
+from ganvas.data.decoding import decode
 from ganvas.io.pictures import images
 
 

@@ -17,7 +17,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from ganvas.data.pictures import decode
+from ganvas.data.decoding import decode
 from ganvas.errors import UserError, did_you_mean
 from ganvas.evaluation.results import Results, Score
 from ganvas.inference.result import Progress

@@ -49,12 +49,15 @@ def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 
 def _paths(text: str) -> list[Path]:
+    if not text:
+        return []
     try:
         if Path(text).exists():
             return [Path(text)]
     except (OSError, ValueError):
         return []
-    return [Path(part.partition("=")[2]) for part in text.split(",") if "=" in part]
+    named = [part.partition("=")[2] for part in text.split(",") if "=" in part]
+    return [Path(path) for path in named if path]
 
 
 def _facts(root: Path) -> list[tuple[str, int, str]]:

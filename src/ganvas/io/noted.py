@@ -18,6 +18,8 @@ class Noted:
     recipe: str
     settings: Mapping[str, Any]
     recipe_sha256: str = ""
+    folder: str = ""
+    """Where the run was started: what its settings name by a relative path lies there."""
     init: tuple[str, ...] = ()
     freeze: tuple[str, ...] = ()
     card: Mapping[str, Any] | None = None
@@ -44,10 +46,15 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str) and "\0" not in value
+
+
 _NOTED: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "recipe": ("a text", _is_text),
     "settings": ("a group of settings", _is_group),
     "recipe_sha256": ("a text", _is_text),
+    "folder": ("a folder", _is_path),
     "init": ("a list of texts", _is_texts),
     "freeze": ("a list of texts", _is_texts),
     "card": ("a card", _is_group),
@@ -64,7 +71,9 @@ def of(found: Mapping[str, Any], path: Path) -> Noted:
     _require(found, _NOTED, path, needed=("recipe", "settings"))
     if "\0" in found["recipe"]:
         raise _damaged(path, "Its recipe is no name and no path")
-    known = {key: tuple(value) if isinstance(value, list) else value for key, value in found.items() if key in _NOTED}
+    known: dict[str, Any] = {key: value for key, value in found.items() if key in _NOTED}
+    for key in known.keys() & {"init", "freeze"}:
+        known[key] = tuple(known[key])
     return Noted(**known)
 
 
@@ -109,6 +118,8 @@ _STATE: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "healthy": ("true or false", _is_flag),
     "regular": ("true or false", _is_flag),
     "facts": ("a group of values", _is_group),
+    "fingerprints": ("a group of fingerprints", _is_group),
+    "folder": ("a folder", _is_path),
     "scores": ("scores by name", _is_scores),
 }
 
@@ -128,7 +139,7 @@ def require_resumable(state: Mapping[str, Any], path: Path) -> None:
     Raises:
         UserError: something is missing.
     """
-    optional = ("regular", "healthy", "scores")
+    optional = ("regular", "healthy", "scores", "fingerprints", "folder")
     _require(state, _STATE, path, needed=tuple(name for name in _STATE if name not in optional))
 
 

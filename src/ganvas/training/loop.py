@@ -14,7 +14,7 @@ import numpy as np
 from ganvas import device as machine
 from ganvas import ranks
 from ganvas.errors import UserError
-from ganvas.io import leftovers, noted, recipe_files, run_lock, runs
+from ganvas.io import fingerprints, leftovers, noted, recipe_files, run_lock, runs
 from ganvas.settings import differences, from_json, is_runtime, to_json
 from ganvas.training import checkpoint, networks, parallel, ring, step
 from ganvas.training.feed import collate
@@ -24,6 +24,8 @@ from ganvas.training.sentinel import Observation
 from ganvas.training.trainer import Plan, Trainer
 
 STEPS_BETWEEN_WARNINGS = 100
+MOST_NAMED = 10
+"""Broken pictures that are named at once."""
 
 
 class Stopped(Exception):
@@ -49,6 +51,7 @@ def train(plan: Plan, folder: str | Path, *, as_json: bool = False, quiet: bool 
         Stopped: a signal ended the run after its state was saved.
     """
     run = Path(parallel.from_first(str(folder)))
+    _require_one_run(plan)
     with _held(run):
         trainer = Trainer(plan)
         parallel.on_first(lambda: runs.create(run, _noted(plan)))
@@ -65,6 +68,7 @@ def resume(
         Stopped: a signal ended the run after its state was saved.
     """
     run = Path(parallel.from_first(str(folder)))
+    _require_one_run(plan)
     leftovers.require_own(run)
     with _held(run) as left:
         return _resume(plan, run, [left] if left else [], as_json, quiet, allow_changes)
@@ -87,7 +91,7 @@ def _resume(plan: Plan, run: Path, notes: list[str], as_json: bool, quiet: bool,
         notes += told_changes(trainer, saved, changed)
     parallel.barrier()
     if ranks.rank() == 0:
-        if changed:
+        if changed or _has_moved(plan, saved):
             # What generates from the run builds its networks by these settings, and so does the next to resume it.
             notes.append(f"The settings until now are kept as {runs.renote(run, _noted(plan), trainer.step).name}.")
         moved = runs.set_aside(run, trainer.step)
@@ -99,11 +103,42 @@ def _resume(plan: Plan, run: Path, notes: list[str], as_json: bool, quiet: bool,
     return _play(trainer, run, as_json, quiet, notes)
 
 
+def _require_one_run(plan: Plan) -> None:
+    """Check that all ranks were given the same settings and the same data; where the data lie may differ."""
+    leaves = {
+        name: value for name, value in _leaves(to_json(plan.recipe.settings)) if name not in ("data", "val", "device")
+    }
+    prints = {f"the {name}": value for name, value in plan.fingerprints.items()}
+    parallel.require_same({**leaves, **prints, "samples in the data": len(plan.train)})
+
+
+def _leaves(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{above}{name}.")
+        else:
+            yield above + name, value
+
+
 @contextlib.contextmanager
 def _held(run: Path) -> Iterator[str]:
     """Hold the run's lock on the first rank for all of them; give a note about a holder that has died."""
     with contextlib.ExitStack() as stack:
         yield parallel.on_first(lambda: stack.enter_context(run_lock.held(run))) or ""
+
+
+def _has_moved(plan: Plan, saved: runs.Checkpoint | None) -> bool:
+    """Tell whether the same files now lie elsewhere."""
+    if saved is None:
+        return False
+    settings, folder = saved.state["settings"], saved.state.get("folder", "")
+    pairs = [(settings.get(name, ""), getattr(plan.recipe.settings, name)) for name in ("data", "val")]
+    return not all(_is_same_place(folder, old, new) for old, new in pairs)
+
+
+def _is_same_place(folder: str, old: Any, new: Any) -> bool:
+    """Tell whether a path as it was typed in a folder is another one under its full name."""
+    return old == new or (isinstance(old, str) and old != "" and str(Path(folder, old)) == str(new))
 
 
 def _require_restart(plan: Plan, run: Path, problems: Sequence[str]) -> None:
@@ -143,15 +178,19 @@ def require_unchanged(changed: Mapping[str, tuple[Any, Any]], allow_changes: boo
         UserError: something differs; it is listed.
     """
     if changed and not allow_changes:
+        only_settings = not changed.keys() & {*_FILES.values()}
         raise UserError(
-            "The settings are not those of the run",
+            f"The {'settings' if only_settings else 'settings or files'} are not those of the run",
             _listed(changed),
             "Leave them out to go on exactly, or add --allow-changes to go on all the same",
         )
 
 
 def _listed(changed: Mapping[str, tuple[Any, Any]]) -> str:
-    return "; ".join(f"{name} was {old!r}, is {new!r}" for name, (old, new) in changed.items())
+    return "; ".join(
+        f"{name}: {new}" if name in _FILES.values() else f"{name} was {old!r}, is {new!r}"
+        for name, (old, new) in changed.items()
+    )
 
 
 def told_changes(trainer: Trainer, saved: runs.Checkpoint, changed: Mapping[str, tuple[Any, Any]]) -> list[str]:
@@ -170,9 +209,21 @@ def _changes(plan: Plan, saved: runs.Checkpoint) -> dict[str, tuple[Any, Any]]:
     noted.require_resumable(saved.state, saved.folder / runs.STATE)
     changed = differences(from_json(kind, saved.state["settings"]), plan.recipe.settings)
     changed = {name: pair for name, pair in changed.items() if not is_runtime(kind, name)}
+    folder, before = saved.state.get("folder", ""), saved.state.get("fingerprints", {})
+    for name, (old, new) in list(changed.items()):
+        # The same place under its full name, or the same files in another place.
+        same_files = name in ("data", "val") and before.get(name) and before[name] == plan.fingerprints.get(name)
+        if same_files or _is_same_place(folder, old, new):
+            del changed[name]
     if saved.state["samples"] != len(plan.train):
         changed["samples in the data"] = (saved.state["samples"], len(plan.train))
+    for name, now in plan.fingerprints.items():
+        if name not in changed and (other := fingerprints.difference(before.get(name, {}), now)):
+            changed[_FILES[name]] = ("", other)
     return changed
+
+
+_FILES = {"data": "the data", "val": "the validation set", "recipe": "the recipe's file"}
 
 
 def _noted(plan: Plan) -> dict[str, Any]:
@@ -181,6 +232,7 @@ def _noted(plan: Plan) -> dict[str, Any]:
         "recipe": plan.name,
         "recipe_sha256": recipe_files.digest(plan.name) if plan.name.endswith(".py") else "",
         "settings": to_json(plan.recipe.settings),
+        "folder": str(Path.cwd()),
         "init": list(plan.init_from),
         "freeze": list(plan.freeze),
         "card": to_json(plan.recipe.card()),
@@ -208,6 +260,7 @@ class _Session:
         self.trainer, self.run, self.log, self.interruption = trainer, run, log, interruption
         self.settings = trainer.settings
         self.warned_at = -STEPS_BETWEEN_WARNINGS
+        self.num_skipped = len(_skipped(trainer.plan.train))
 
     def play(self) -> None:
         trainer, log = self.trainer, self.log
@@ -221,6 +274,7 @@ class _Session:
             self._watch(seen)
             if self._is_due(self.settings.log_every):
                 log.write()
+                self._tell_skipped()
             if self.settings.preview_every and self._is_due(self.settings.preview_every):
                 self._preview()
             is_scored = trainer.plan.val is not None and self._is_due(self.settings.score_every)
@@ -233,6 +287,17 @@ class _Session:
             if stopping and not trainer.finished:
                 log.say(f"Saved at step {trainer.step}. Go on with: {_resume_command(self.run)}")
                 raise Stopped(str(self.run))
+
+    def _tell_skipped(self) -> None:
+        """Name pictures that turned out to be broken since the last time: other ones stand in for them."""
+        found = _skipped(self.trainer.plan.train)
+        new = dict(list(found.items())[self.num_skipped :])
+        self.num_skipped = len(found)
+        if new:
+            named = "; ".join(f"{name} ({why})" for name, why in list(new.items())[:MOST_NAMED])
+            more = f"; and {len(new) - MOST_NAMED} more" if len(new) > MOST_NAMED else ""
+            self.log.say(f"{len(new)} more skipped, {len(found)} in all: {named}{more}")
+            self.log.record("skipped", new)
 
     def _is_due(self, every: int) -> bool:
         return self.trainer.finished or (every > 0 and self.trainer.step % every == 0)
@@ -308,6 +373,10 @@ class _Session:
             listed = ", ".join(f"{key} {value:.4g}" for key, value in scores.items())
             self.log.say(f"Step {trainer.step}, validation: {listed}")
         return scores
+
+
+def _skipped(source: Any) -> dict[str, str]:
+    return dict(getattr(getattr(source, "report", None), "skipped", {}))
 
 
 def _resume_command(run: Path) -> str:

@@ -8,6 +8,7 @@ import hashlib
 import random
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,8 @@ class Plan:
     """Patterns over `network.parameter` that no stage trains."""
     findings: tuple[Finding, ...] = ()
     """What the data's doctor found, short of errors."""
+    fingerprints: Mapping[str, Any] = field(default_factory=dict)
+    """Of the data, the validation set and a user's recipe file, as `io.fingerprints` gives them."""
 
     def __post_init__(self) -> None:
         # Stages, cards and networks may depend on the data: no plan has a recipe that has not seen them.
@@ -254,6 +257,8 @@ class Trainer:
             "recipe": self.plan.name,
             "settings": to_json(self.settings),
             "samples": len(self.plan.train),
+            "fingerprints": dict(self.plan.fingerprints),
+            "folder": str(Path.cwd()),
             "images_seen": self.images_seen,
             "stage": self.stage.name,
             "stage_index": self.stage_index,

@@ -21,8 +21,8 @@ from torch import Tensor
 from ganvas import device as machine
 from ganvas.data import label_layouts
 from ganvas.data.clips import as_tensors, condition_of, find_legend, read_condition, read_moves
+from ganvas.data.decoding import decode
 from ganvas.data.films import VIDEOS, Film
-from ganvas.data.pictures import decode
 from ganvas.data.sequences import Clip, find_clips, require_one_size
 from ganvas.errors import UserError
 from ganvas.inference.clips.painter import ClipPainter

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ganvas.data import label_layouts
-from ganvas.data.pictures import decode
+from ganvas.data.decoding import decode
 from ganvas.errors import UserError
 from ganvas.inference.labels.options import Options
 from ganvas.inference.labels.painter import Chosen, LabelPainter, MapFiles, Regions

@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ganvas import device as devices
+from ganvas.data.decoding import decode
 from ganvas.data.degrade import resize_bicubic
-from ganvas.data.pictures import decode
 from ganvas.errors import UserError, need
 from ganvas.io.pictures import images
 from ganvas.io.video.reader import VideoReader

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import json
+import lzma
+import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from ganvas.errors import UserError
-from ganvas.io import runs
+from ganvas.io import folders, runs
 from ganvas.io.pictures import images
 
-MOST_BYTES = 1 << 31
+MOST_BYTES = 1 << 29
 """A member of an archive that would unpack to more is no picture."""
+
+MOST_PACKED = 200
+"""Nor is one of some size that was packed to less than this part of it: pictures are compressed already."""
+
+
+_DAMAGE = (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, zlib.error, lzma.LZMAError)
 
 
 class Shelf(Protocol):
@@ -36,6 +45,10 @@ class Shelf(Protocol):
 
     def file(self, name: str) -> AbstractContextManager[Path]:
         """Give a picture as a file for as long as the context lasts."""
+        ...
+
+    def num_bytes(self, names: Sequence[str]) -> int:
+        """Return the bytes that pictures take as they lie there."""
         ...
 
 
@@ -67,11 +80,15 @@ class Folder:
 
     def folders(self) -> list[str]:
         """Return the folders directly below this one, hidden ones left out."""
-        return sorted(entry.name for entry in self.path.iterdir() if entry.is_dir() and entry.name[0] != ".")
+        return [entry.name for entry in folders.subfolders(self.path)]
 
     def read_json(self, name: str) -> dict[str, Any] | None:
         """Return a JSON object that lies directly in the folder."""
         return runs.read_json(self.path / name) if (self.path / name).is_file() else None
+
+    def num_bytes(self, names: Sequence[str]) -> int:
+        """Return the bytes of the pictures' files."""
+        return sum((self.path / name).stat().st_size for name in names)
 
     @contextlib.contextmanager
     def file(self, name: str) -> Iterator[Path]:
@@ -120,13 +137,21 @@ class Archive:
         """
         if name not in self._members:
             return None
+        size = self._zip.getinfo(self._members[name]).file_size
+        if size > runs.MOST_JSON_BYTES:
+            why = f"It would unpack to {size} bytes; at most {runs.MOST_JSON_BYTES} are read"
+            raise UserError(f"{name} in {self.path} cannot be read", why)
         try:
             value = json.loads(self._zip.read(self._members[name]))
-        except (ValueError, zipfile.BadZipFile, OSError) as error:
+        except (*_DAMAGE, ValueError, RecursionError) as error:
             raise UserError(f"{name} in {self.path} cannot be read", str(error)) from error
         if not isinstance(value, dict):
             raise UserError(f"{name} in {self.path} cannot be read", "It holds no JSON object")
         return value
+
+    def num_bytes(self, names: Sequence[str]) -> int:
+        """Return the bytes that the members take in the archive."""
+        return sum(self._zip.getinfo(self._members[name]).compress_size for name in names)
 
     @contextlib.contextmanager
     def file(self, name: str) -> Iterator[Path]:
@@ -136,16 +161,24 @@ class Archive:
             UserError: the member is damaged or too large.
         """
         info = self._zip.getinfo(self._members[name])
-        if info.file_size > MOST_BYTES:
-            raise UserError(f"{name} in {self.path} is no picture", f"It would unpack to {info.file_size} bytes")
+        packed_too_well = info.file_size > 1 << 24 and info.file_size > MOST_PACKED * info.compress_size
+        if info.file_size > MOST_BYTES or packed_too_well:
+            why = f"Its {info.compress_size} bytes would unpack to {info.file_size}"
+            raise UserError(f"{name} in {self.path} is no picture", why)
         with tempfile.TemporaryDirectory(prefix="ganvas-") as folder:
             copy = Path(folder) / f"picture{Path(name).suffix}"
             try:
-                copy.write_bytes(self._zip.read(info))
-            except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError) as error:
+                with self._zip.open(info) as member, copy.open("wb") as file:
+                    shutil.copyfileobj(member, file, 1 << 20)
+            except _DAMAGE as error:
                 raise UserError(f"{name} in {self.path} cannot be unpacked", str(error)) from error
-            yield copy
+            try:
+                yield copy
+            except UserError as error:
+                # Whoever reads it knows it by its name in the archive.
+                told = (part.replace(str(copy), f"{name} in {self.path}") for part in (error.what, error.why, error.do))
+                raise UserError(*told) from error
 
 
 def _is_hidden(name: str) -> bool:
-    return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
+    return any(not folders.is_data(part) for part in PurePosixPath(name).parts)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import glob
-import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from ganvas.io import folders
 from ganvas.io.pictures.formats import FOREIGN, READABLE, WRITABLE
 from ganvas.io.pictures.headers import Header, decoded_bytes, read_header
 from ganvas.io.pictures.samples import adapt_header, format_for, from_float, premultiply, to_float, unpremultiply
@@ -77,7 +77,8 @@ def write(
 def find_pictures(inputs: Sequence[str | Path], recursive: bool = True) -> tuple[list[Path], list[tuple[str, str]]]:
     """Return the pictures that files, folders and globs name, each once and in natural order, and (what, why) problems.
 
-    Hidden files are passed over; of a folder's other files only those that are pictures we cannot read are reported.
+    Hidden files are passed over, and so are runs and comparisons below a folder; of its other files only those that are
+    pictures we cannot read are reported.
     """
     found: dict[Path, None] = {}
     problems: list[tuple[str, str]] = []
@@ -101,7 +102,7 @@ def _expand(entry: str, recursive: bool) -> tuple[list[tuple[Path, bool]], str]:
     """Return the files of one input, each with whether it was named itself, and what is wrong with the input."""
     path = Path(entry)
     if path.is_dir():
-        files = sorted(_files_of(path, recursive), key=_natural)
+        files = sorted(folders.files(path, recursive), key=_natural)
         pictures = any(file.suffix.lower() in READABLE for file in files)
         return [(file, False) for file in files], "" if pictures else "the folder holds no pictures"
     # A file is taken at its name first, which may hold brackets.
@@ -112,12 +113,6 @@ def _expand(entry: str, recursive: bool) -> tuple[list[tuple[Path, bool]], str]:
     matches = sorted((Path(match) for match in glob.glob(entry, recursive=True)), key=_natural)  # noqa: PTH207 - absolute patterns
     files = [match for match in matches if match.is_file()]
     return [(file, False) for file in files], "" if files else "nothing matches"
-
-
-def _files_of(folder: Path, recursive: bool) -> Iterator[Path]:
-    for root, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith(".")) if recursive else []
-        yield from (Path(root) / name for name in names if not name.startswith("."))
 
 
 def _natural(path: Path) -> list[tuple[int, int, str]]:
