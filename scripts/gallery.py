@@ -166,8 +166,12 @@ def pack(name: str, entry: Entry, run: Path, scores: Mapping[str, float]) -> Pat
     if entry.gathers_styles and not runs.read_attachments(run):
         cli.run("styles", [str(run)])
     trained = weights.read_run(run)
+    extra = dict(trained.card.extra)
+    if trained.card.input == "seeds":
+        # The average's batch norms are measured anew: the stored statistics are those of the last weights.
+        extra["standing_batches"] = 4
     card = replace(
-        trained.card, purpose=entry.purpose, data=entry.source, licence=entry.licence, scores=dict(scores),
+        trained.card, extra=extra, purpose=entry.purpose, data=entry.source, licence=entry.licence, scores=dict(scores),
         data_licence=entry.data_licence, origin=f"scripts/gallery.py {name}; {trained.card.origin.split(', ')[-1]}",
     )  # fmt: skip
     path = weights.save(

@@ -101,9 +101,8 @@ def _lay_out(folders: list[Path], target: Path) -> None:
     from ganvas.io.pictures import images
 
     found = [sorted(folder.glob("*.png")) for folder in folders]
-    columns = [
-        [images.read(paths[len(paths) * row // ROWS])[0] for row in range(min(ROWS, len(paths)))] for paths in found
-    ]
+    count = min(ROWS, *map(len, found))
+    columns = [[images.read(paths[len(paths) * row // count])[0] for row in range(count)] for paths in found]
     height = columns[-1][0].shape[0]
     rows = []
     for pictures in zip(*columns):
@@ -121,7 +120,7 @@ def _enlarged(picture: np.ndarray, times: int) -> np.ndarray:
 
 
 def _faces(folder: Path) -> Commands:
-    return [["generate", "faces-relativistic", "--seeds", "0-31", "--grid", "--out", f"{folder}/faces.png"]]
+    return [["generate", "faces-relativistic", "--seeds", "0-35", "--grid", "--out", f"{folder}/faces.png"]]
 
 
 def _fashion(folder: Path) -> Commands:
@@ -154,7 +153,13 @@ def _unet(folder: Path) -> Commands:
 
 
 def _cascade(folder: Path) -> Commands:
-    return [["generate", "faces-relativistic", "--then", "faces-768", "--seeds", "0-3", "--out", f"{folder}/made"]]
+    noise = ["generate", "faces-relativistic", "--seeds", "0-1", "--then", "unet", "--then", "faces-768"]
+    single = ["--choose", "first", "--quiet"]  # a weight file holds no discriminator to choose by
+    return [
+        ["faces", f"{folder}/drawn", "--number", "2", "--size", "128", "--seed", SEED],
+        ["generate", f"{folder}/drawn", "--then", "faces-768", *single, "--out", f"{folder}/made"],
+        [*noise, *single, "--out", f"{folder}/from-noise"],
+    ]
 
 
 def _flight(folder: Path) -> Commands:
@@ -163,6 +168,9 @@ def _flight(folder: Path) -> Commands:
 
 
 METHODS = {
+    "relativistic": Method(_faces),
     "pix2pixhd": Method(_street, ("street/frames", "painted", "other-styles")),
+    "superres_unet": Method(_unet, ("drawn", "made/3-unet")),
+    "tiled_upres": Method(_cascade, ("drawn", "made/1-faces-768")),
     "reverse_matchmove": Method(_flight, ("flight",)),
 }
