@@ -1,10 +1,11 @@
 """Say which losses, weights and outputs two checkouts of Ganvas do not share to the bit.
 
-    python scripts/compare_checkouts.py OLD NEW [--only vid2vid --only pix2pixhd] [--no-verbs]
+    python scripts/compare_checkouts.py OLD NEW [--only vid2vid --only pix2pixhd] [--no-verbs] [--resume]
 
 OLD and NEW are working trees. Each runs the same command lines in one process of its own, on data that OLD has drawn,
 on one thread: every recipe through all of its stages, then the verbs of the README. Of a run its log, checkpoints and
-preview are compared, of a verb every file that it writes. Exits with 1 if anything differs.
+preview are compared, of a verb every file that it writes. With --resume NEW goes on with runs that OLD began, from
+the middle of them. Exits with 1 if anything differs.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ COMMON = (
     "--batch-size 2 --precision float32 --average-half-life 8 --log-every 1 --checkpoint-every 1000 "
     "--preview-every 1000 --score-every 1000 --quiet"
 )
+EVERY_STEP = "--checkpoint-every 1 --keep-last 100"
 AVERAGE = "--adversarial.pairing average"
 ESRGAN = (
     "esrgan --data faces --val 0.34 --preset preview --pixel-steps 2 --gan-steps 3 --crop-px 32 --pixel-crop-px 32 "
@@ -187,15 +189,32 @@ def prepare(old: Path, folder: Path) -> list[Path]:
 # Recipes
 
 
+def resume_lines(desks: list[Path], only: list[str]) -> list[str]:
+    """Copy OLD's runs as they stood halfway to NEW's desk, and return the command lines that resume them."""
+    lines = []
+    for name in chosen(only):
+        run = desks[1] / "runs" / slug(name)
+        shutil.copytree(desks[0] / "runs" / slug(name), run)
+        steps = sorted(path for path in (run / "checkpoints").iterdir() if path.is_dir())
+        for step in steps[len(steps) // 2 + 1 :]:
+            shutil.rmtree(step)
+        lines.append(f"train --resume runs/{slug(name)} --quiet")
+    return lines
+
+
 def slug(name: str) -> str:
     """Return the folder of a run."""
     return name.replace(" ", "-")
 
 
-def recipe_lines(only: list[str]) -> list[str]:
+def recipe_lines(only: list[str], more: str = "") -> list[str]:
     """Return the command lines that train every recipe, or those whose names begin with one of the words."""
-    chosen = {name: line for name, line in TRAINED.items() if not only or name.split()[0] in only or name in only}
-    return [f"train {line} --out runs/{slug(name)} {COMMON}" for name, line in chosen.items()]
+    return [f"train {line} --out runs/{slug(name)} {COMMON} {more}" for name, line in chosen(only).items()]
+
+
+def chosen(only: list[str]) -> dict[str, str]:
+    """Return the recipes and variants that are to be compared; none named means all."""
+    return {name: line for name, line in TRAINED.items() if not only or name.split()[0] in only or name in only}
 
 
 def compare_runs(desks: list[Path]) -> Iterator[str]:
@@ -295,6 +314,7 @@ def main() -> int:
     parser.add_argument("old", type=Path)
     parser.add_argument("new", type=Path)
     parser.add_argument("--only", action="append", default=[], help="a recipe, or a name of TRAINED; may be repeated")
+    parser.add_argument("--resume", action="store_true", help="let NEW resume OLD's runs from halfway")
     parser.add_argument("--no-verbs", action="store_true", help="compare the recipes alone")
     parser.add_argument("--folder", type=Path, default=None, help="an empty folder to keep everything in")
     options = parser.parse_args()
@@ -305,19 +325,20 @@ def main() -> int:
         logs = [folder / "old.log", folder / "new.log"]
         found: list[str] = []
         # The verbs need the runs.
-        for checkout, desk, log in zip(checkouts, desks, logs, strict=True):
-            play(checkout, desk, recipe_lines(options.only), log)
+        if options.resume:
+            play(checkouts[0], desks[0], recipe_lines(options.only, EVERY_STEP), logs[0])
+            play(checkouts[1], desks[1], resume_lines(desks, options.only), logs[1])
+        else:
+            for checkout, desk, log in zip(checkouts, desks, logs, strict=True):
+                play(checkout, desk, recipe_lines(options.only), log)
         found += compare_runs(desks)
-        if not options.no_verbs:
+        if not options.no_verbs and not options.resume:
             before = files_of(desks[0]) | files_of(desks[1])
             for checkout, desk, log in zip(checkouts, desks, logs, strict=True):
                 play(checkout, desk, list(VERBS), log)
             found += compare_verbs(desks, before)
-        codes = [exit_codes(log) for log in logs]
-        found += [f"{old}, but {new}" for old, new in zip(*codes, strict=True) if old != new]
-        found += [
-            f"failed in both: {old}" for old, new in zip(*codes, strict=True) if old == new and "exit 0" not in old
-        ]
+        codes = [[code for code in exit_codes(log) if not code.endswith("exit 0")] for log in logs]
+        found += [f"failed in {'OLD' if place == 0 else 'NEW'}: {code}" for place in (0, 1) for code in codes[place]]
     print("\n".join(found) if found else "Nothing differs.")
     return 1 if found else 0
 

@@ -46,7 +46,7 @@ from ganvas.metrics.labels import score_labels
 from ganvas.metrics.paired import luma
 from ganvas.networks.vid2vid import Known, next_frame, no_past
 from ganvas.networks.warping import warp
-from ganvas.recipes.vid2vid_settings import PRESETS
+from ganvas.recipes.vid2vid.settings import PRESETS
 from ganvas.training import loop, rehearsal
 
 SHOWN = (1, 8, 16, 24)

@@ -167,6 +167,16 @@ class Source(Protocol):
         ...
 
 
+class PartedSource(Source, Protocol):
+    """Samples of which each lasts for several batches in a row, as a window of video that is trained on in chunks."""
+
+    parts: int
+
+    def part(self, index: int, random: np.random.Generator, number: int) -> dict[str, Tensor]:
+        """Return one part of a sample, numbered from 0; the same chance gives the same sample."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Card:
     """What a weight file says of itself, so that nothing has to be guessed when it is used."""
@@ -235,6 +245,17 @@ class Recipe(ABC):
 
     def prepare(self, train: Source) -> None:
         """Learn what stages and cards need of the data; called once, with the training split, before either."""
+
+    def samples(self, source: Source, stage: Stage) -> Source:
+        """Return the samples of a stage, of its size or length, say; as many as the source has.
+
+        Where it is a `PartedSource`, the parts of a sample come in order, one a batch, from the stage's begin on.
+        """
+        return source
+
+    def previews(self, source: Source, stage: Stage) -> Source:
+        """Return the samples that previews show."""
+        return self.samples(source, stage)
 
     @abstractmethod
     def batch(self, raw: dict[str, Tensor], context: Context) -> Any:

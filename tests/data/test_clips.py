@@ -9,7 +9,7 @@ from drawn_clips import STEP_PX, draw_clip, square
 
 from ganvas.data import clips, sequences
 from ganvas.data.flow import warp
-from ganvas.data.windows import Place, Windows, shrunk
+from ganvas.data.windows import Cut, Windows, shrunk
 from ganvas.errors import UserError
 from ganvas.io.pictures import images
 
@@ -70,15 +70,15 @@ def test_a_teacher_takes_the_place_of_the_folders(root):
 
 
 def test_samples_are_addresses_that_fit_every_length(root):
-    source = clips.Clips(root, number=3)
+    source = clips.Clips(root)
     chance = np.random.default_rng(0)
     for _ in range(50):
         window = source.sample(1, chance)["window"].tolist()
-        assert window[:2] == [3, 1]
+        assert window[0] == 1
         for length in (1, 5, 8):
             assert 0 <= source.start_of(window, length) <= 8 - length
     # The validation half keeps the addresses of the whole.
-    assert source.subset([1]).sample(0, chance)["window"].tolist()[1] == 1
+    assert source.subset([1]).sample(0, chance)["window"].tolist()[0] == 1
 
 
 def test_sides_are_cut_to_multiples(root):
@@ -87,31 +87,60 @@ def test_sides_are_cut_to_multiples(root):
     assert all(tuple(plane.shape[-2:]) == (15, 30) for plane in planes.values())
 
 
+def cut(root, given_share=0.0, **changes):
+    values = {"length": 6, "frames": 3, "memory": 2, "given_share": given_share, **changes}
+    return Windows(clips.Clips(root), Cut(**values))
+
+
 def test_chunks_follow_each_other(root):
-    source = clips.Clips(root)
-    windows = Windows([source], 2, True, 2)
-    addresses = ((0, 0, 0, 0), (0, 1, clips.PLACES // 2, 0))
-    whole = windows.chunk(Place(addresses, 0, 6), 6, torch.tensor([True, False]), torch.device("cpu"))
-    later = windows.chunk(Place(addresses, 3, 6), 3, torch.tensor([True, False]), torch.device("cpu"))
-    for mine, theirs in ((whole.labels, later.labels), (whole.real, later.real), (whole.flow, later.flow)):
-        assert torch.equal(mine[:, 3:], theirs)
-    assert torch.equal(later.real_before[:, 0], whole.real[:, 2])
-    assert torch.equal(later.labels_before, whole.labels[:, 1:3])
-    # Before the first frame: the given one over and over, or the first that is made where none was given.
-    assert torch.equal(whole.labels_before[1], whole.labels[1, :1].expand(2, -1, -1, -1))
-    assert torch.equal(whole.labels_before[0, 0], whole.labels_before[0, 1])
-    assert not torch.equal(whole.labels_before[0, 0], whole.labels[0, 0])
+    address = (1, clips.PLACES // 2, 0)
+    whole = cut(root, frames=6).chunk(address)
+    windows = cut(root)
+    assert windows.parts == 2 and cut(root, length=7).parts == 3
+    first, later = (windows.chunk(address, number) for number in (0, 1))
+    assert [int(chunk["made"]) for chunk in (first, later)] == [0, 3]
+    for name in ("label_map", "instance_map"):
+        assert torch.equal(torch.cat([first[name], later[name]]), whole[name])
+    for name in ("picture", "flow", "trust"):
+        # Each begins with the frame before its own.
+        assert torch.equal(first[name], whole[name][:4]) and torch.equal(later[name], whole[name][3:])
+    assert torch.equal(later["before_label_map"], whole["label_map"][1:3])
+    assert len(cut(root, length=5).chunk(address, 1)["label_map"]) == 2
 
 
-def test_frames_a_stride_apart_and_the_flow_between_them(root):
-    windows = Windows([clips.Clips(root)], 2, True, 2)
-    place = Place(((0, 0, 0, 0),), 4, 7)
-    real, flow = windows.strided(place, last=5, stride=2, number=3, device=torch.device("cpu"))
-    everything = windows.chunk(Place(((0, 0, 0, 0),), 0, 7), 7, torch.tensor([True]), torch.device("cpu"))
-    assert torch.equal(real[0], everything.real[0, [1, 3, 5]])
-    inside = torch.from_numpy(square(6, 16, 32))  # the window's frame 5 is the file's 6
-    deep = inside & torch.from_numpy(square(4, 16, 32))
-    assert torch.allclose(flow[0, 1][:, deep], -2 * torch.tensor([STEP_PX]).float().T)
+def test_labels_before_the_first_frame(root):
+    chunk = cut(root).chunk((0, 0, 0))
+    # Where none was given the first that is generated stands in, and the given one where there is one.
+    assert not chunk["given"] and torch.equal(chunk["before_label_map"], chunk["label_map"][:1].expand(2, -1, -1, -1))
+    given = cut(root, 1.0).chunk((0, 0, 0))
+    assert given["given"] and torch.equal(given["before_label_map"][0], given["before_label_map"][1])
+    assert not torch.equal(given["before_label_map"][0], given["label_map"][0])
+    assert "before_picture" not in given
+    assert cut(root, with_styles=True).chunk((0, 0, 0))["before_picture"].shape == (2, 3, 16, 32)
+
+
+def test_a_share_of_the_windows_is_given_its_first_frame(root):
+    windows, half = cut(root, 0.5), clips.PLACES // 2
+    assert [bool(windows.chunk((0, 0, coin))["given"]) for coin in (0, half - 1, half, clips.PLACES - 1)] == [
+        True, True, False, False,
+    ]  # fmt: skip
+
+
+def test_real_frames_reach_back_as_far_as_clips_do(root):
+    whole = cut(root, length=7, frames=7).chunk((0, 0, 0))
+    for reach, behind in ((0, 0), (2, 1), (4, 3), (9, 4)):
+        chunk = cut(root, length=7, frames=2, reach=reach).chunk((0, 0, 0), 2)
+        for name in ("picture", "flow", "trust"):
+            assert torch.equal(chunk[name], whole[name][4 - behind : 7]), (reach, name)
+
+
+def test_a_window_s_parts_are_drawn_by_the_same_chance(root):
+    windows = cut(root)
+    for index in range(2):
+        chunks = [windows.part(index, np.random.default_rng(7), number) for number in (0, 1)]
+        assert torch.equal(chunks[0]["window"], chunks[1]["window"])
+    assert torch.equal(windows.sample(1, np.random.default_rng(7))["picture"], chunks[0]["picture"])
+    assert windows.subset([1]).groups() == windows.groups()[1:]
 
 
 def test_smaller_planes():

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
-from ganvas.recipes.vid2vid import Vid2VidRecipe
-from ganvas.recipes.vid2vid_settings import PREVIEW
+from ganvas.recipes.vid2vid.recipe import Vid2VidRecipe
+from ganvas.recipes.vid2vid.settings import PREVIEW
 from ganvas.training import loop, parallel
 from ganvas.training.trainer import Plan
 

@@ -13,16 +13,21 @@ import numpy as np
 import pytest
 import torch
 from assembled import networks_of
-from drawn_clips import draw_clip
+from drawn_clips import STEP_PX, draw_clip, square
 from tiny_runs import assert_same_bits, last
 
-from ganvas.data.clips import PLACES
+from ganvas.data.clips import PLACES, Clips
+from ganvas.data.windows import Cut, Windows
 from ganvas.errors import UserError
 from ganvas.networks.warping import warp
 from ganvas.protocol import Context
-from ganvas.recipes.vid2vid import Vid2VidRecipe
-from ganvas.recipes.vid2vid_settings import PRESETS, PREVIEW
+from ganvas.recipes.vid2vid import video
+from ganvas.recipes.vid2vid.batch import batch_of as batch_of_raw
+from ganvas.recipes.vid2vid.cards import Conditions
+from ganvas.recipes.vid2vid.recipe import Vid2VidRecipe
+from ganvas.recipes.vid2vid.settings import PRESETS, PREVIEW
 from ganvas.training import loop, step
+from ganvas.training.feed import collate
 from ganvas.training.trainer import Plan, Trainer
 
 TINY = replace(
@@ -54,7 +59,15 @@ def data(tmp_path_factory):
 
 def recipe_of(data, **changes):
     recipe = Vid2VidRecipe(replace(TINY, **{"data": str(data), **changes}))
-    return recipe, recipe.source(str(data))
+    source = recipe.source(str(data))
+    recipe.prepare(source)
+    return recipe, source
+
+
+def batch_of(recipe, source, context, part=0, indices=(0, 1)):
+    """Return one chunk of windows, as the feed gives it: part 0, 1 ... of the same ones."""
+    samples = recipe.samples(source, context.stage)
+    return recipe.batch(collate([samples.part(i, np.random.default_rng(i), part) for i in indices]), context)
 
 
 def plan_of(data, **changes):
@@ -63,17 +76,16 @@ def plan_of(data, **changes):
 
 
 def a_step(data, indices=(0, 1), **changes):
-    """Return recipe, networks, batch, context and what the first step makes."""
+    """Return recipe, networks, batch, context and what the first step generates."""
     recipe, source = recipe_of(data, **changes)
     torch.manual_seed(0)
     nets = networks_of(recipe)
     for parameter in nets.generator.parameters():
         parameter.data.mul_(5)
-    raw = {"window": torch.stack([source.sample(i, np.random.default_rng(i))["window"] for i in indices])}
     context = Context(
         step=0, stage_step=0, images_seen=0, stage=recipe.stages()[0], random=torch.Generator().manual_seed(5)
     )
-    batch = recipe.batch(raw, context)
+    batch = batch_of(recipe, source, context, indices=indices)
     outputs, carry = recipe.forward(nets, batch, {}, context)
     return recipe, nets, batch, context, outputs, carry
 
@@ -150,7 +162,7 @@ def test_finer_scales_begin_alone(data):
     alone = stages["scale 2 alone, 3 frames"]
     assert alone.steps == 4 and alone.frozen == ("generator.scale0.*",)
     assert stages["scale 2, 6 frames"].frozen == () and stages["scale 2, 6 frames"].optimizers["generator"].rate == 1e-4
-    trainer = Trainer(Plan("vid2vid", recipe, recipe.sources[0]))
+    trainer = Trainer(Plan("vid2vid", recipe, recipe.clips))
     trainer.skip_to(list(stages).index(alone.name))
     before = {k: v.clone() for k, v in trainer.nets.generator.state_dict().items()}
     step.advance(trainer)
@@ -175,20 +187,33 @@ def test_chunks_of_one_window_follow_each_other_and_then_a_new_one_begins(data):
 
 
 def test_the_carry_goes_on_as_one_long_chunk_would(data):
-    recipe, nets, batch, context, outputs, carry = a_step(data, first_length=6, lengths=1)
-    later, _ = recipe.forward(nets, batch, carry, context)
+    recipe, nets, _, context, outputs, carry = a_step(data, first_length=6, lengths=1)
+    later, _ = recipe.forward(nets, batch_of(recipe, recipe.clips, context, 1), carry, context)
     whole = Vid2VidRecipe(replace(recipe.settings, frames_a_step=6))
-    whole.source(str(data))
-    at_once, _ = whole.forward(nets, batch, {}, context)
+    whole.prepare(recipe.clips)
+    at_once, _ = whole.forward(nets, batch_of(whole, recipe.clips, context), {}, context)
     assert torch.allclose(torch.cat([outputs["fake"], later["fake"]], 1), at_once["fake"], atol=1e-6)
     assert torch.equal(carry["history"], outputs["fake"][:, -3:])
 
 
+def test_a_chunk_of_other_windows_than_the_carry_s_begins_anew(data):
+    recipe, nets, _, context, _, carry = a_step(data, first_length=6, lengths=1, given_share=0.0)
+    others = batch_of(recipe, recipe.clips, context, 1, indices=(2, 0))
+    assert others.made == carry["made"] == 3
+    outputs, after = recipe.forward(nets, others, carry, context)
+    assert outputs["has_before"].tolist() == [[False, True, True]] * 2
+    assert torch.equal(after["history"], outputs["fake"])
+    # Runs of old noted the number of a source, too.
+    old = {**carry, "windows": torch.cat([torch.zeros(2, 1, dtype=torch.long), carry["windows"]], 1)}
+    same, _ = recipe.forward(nets, batch_of(recipe, recipe.clips, context, 1), old, context)
+    assert bool(same["has_before"].all())
+
+
 def test_a_given_share_of_the_sequences_begins_with_its_first_frame(data):
-    recipe, nets, batch, context, *_ = a_step(data, given_share=0.5)
-    windows = batch.windows.clone()
-    windows[:, 3] = torch.tensor([PLACES // 2 - 1, PLACES // 2])
-    outputs, _ = recipe.forward(nets, batch._replace(windows=windows), {}, context)
+    recipe, nets, _, context, *_ = a_step(data, given_share=0.5)
+    samples = recipe.samples(recipe.clips, context.stage)
+    raw = [samples.chunk((number, 0, coin)) for number, coin in enumerate((PLACES // 2 - 1, PLACES // 2))]
+    outputs, _ = recipe.forward(nets, recipe.batch(collate(raw), context), {}, context)
     assert outputs["has_before"].tolist() == [[True, True, True], [False, True, True]]
     assert torch.equal(outputs["fake"][1, 0], outputs["raw"][1, 0])
     assert float(outputs["before"][1, 0].abs().max()) == 0 < float(outputs["before"][0, 0].abs().max())
@@ -209,13 +234,12 @@ def test_gradients_flow_back_through_as_many_frames_as_asked(data, reach, wanted
 def test_temporal_losses_equal_plain_arithmetic(data):
     recipe, nets, batch, context, outputs, _ = a_step(data, given_share=1.0, mask_from="exact")
     ledger = recipe.generator_losses(nets, batch, outputs, {}, context)
-    chunk = recipe.chunk(recipe.place(batch, {}, context), context)
-    real, before, flow = (part.double().flatten(0, 1) for part in (chunk.real, chunk.real_before, chunk.flow))
-    known = chunk.trust.double().flatten(0, 1)
+    real, before, flow = (part.double().flatten(0, 1) for part in (batch.target, batch.target_before, batch.flow))
+    known = batch.trust.double().flatten(0, 1)
     fake, raw, guess = (outputs[name].double().flatten(0, 1) for name in ("fake", "raw", "flow"))
     mask = outputs["mask"].double().flatten(0, 1)
     trust = known * (((real - warp(before, flow)) ** 2).sum(1, keepdim=True) < 0.02)
-    made_before = torch.cat([chunk.real_before[:, :1], outputs["fake"][:, :-1]], 1).double().flatten(0, 1)
+    made_before = torch.cat([batch.target_before[:, :1], outputs["fake"][:, :-1]], 1).double().flatten(0, 1)
     wanted = {
         "flow": 10 * ((guess - flow).abs() * trust).mean(),
         "flow_warp": 10 * ((warp(before, guess) - real).abs() * trust).mean(),
@@ -231,14 +255,13 @@ def test_temporal_losses_equal_plain_arithmetic(data):
 
 def test_adversarial_losses_see_labels_frames_and_clips(data):
     recipe, nets, batch, context, outputs, _ = a_step(data, image_frames="all", given_share=1.0)
-    chunk = recipe.chunk(recipe.place(batch, {}, context), context)
     ledger = recipe.discriminator_losses(nets, batch, outputs, {}, context)
 
     def score(picture):
-        seen = torch.cat([chunk.labels.flatten(0, 1), picture.flatten(0, 1)], 1)
+        seen = torch.cat([batch.labels.flatten(0, 1), picture.flatten(0, 1)], 1)
         return nets.discriminator(seen)[0].score
 
-    real = score(chunk.real)
+    real = score(batch.target)
     fakes = [score(outputs[name]) for name in ("fake", "raw")]
     wanted = sum(((real - 1) ** 2).mean() + (fake**2).mean() for fake in fakes) / 2 / 2
     assert abs(float(ledger["image"]) - float(wanted)) < 1e-5
@@ -248,10 +271,12 @@ def test_adversarial_losses_see_labels_frames_and_clips(data):
 def test_long_strides_join_in_when_the_clip_is_long_enough(data):
     recipe, nets, batch, context, outputs, carry = a_step(data, first_length=7, lengths=1, given_share=1.0)
     first = recipe.discriminator_losses(nets, batch, outputs, {}, context)
-    later, _ = recipe.forward(nets, batch, carry, context)
-    second = recipe.generator_losses(nets, batch, later, carry, context)
+    after = batch_of(recipe, recipe.clips, context, 1)
+    later, _ = recipe.forward(nets, after, carry, context)
+    second = recipe.generator_losses(nets, after, later, carry, context)
     assert "clip3" not in first and "clip3" in second
-    clips = recipe._drawn_clips(recipe.place(batch, carry, context), later, carry, context)
+    shown = video.shown(later, carry["history"])
+    clips = video.draw_clips(recipe.settings, after, 7, shown, context.random)
     everything = torch.cat([outputs["fake"], later["fake"]], 1)
     stride, real, made = clips[1]
     assert stride == 3 and real.shape == made.shape == (2, 8, 16, 32)
@@ -262,7 +287,8 @@ def test_long_strides_join_in_when_the_clip_is_long_enough(data):
 def test_repainting_compares_classes_and_neither_boundaries_nor_styles(data):
     recipe, *_ = a_step(data, repaint_relabelled=True, mask_slope=3.0, instance_features=3, encoder_width=2)
     settings = recipe.card().settings
-    assert settings["repainted_classes"] == recipe.num_labels < recipe.channels_label < settings["channels_label"]
+    told = Conditions(recipe.settings, recipe.clips)
+    assert settings["repainted_classes"] == told.num_labels < told.channels < settings["channels_label"]
     assert settings["mask_slope"] == 3.0 and recipe_of(data)[0].card().settings["repainted_classes"] == 0
 
 
@@ -270,8 +296,7 @@ def test_exact_flow_and_mask_instead_of_learned_ones(data):
     recipe, nets, batch, context, outputs, _ = a_step(
         data, flow_use="replace", mask_from="exact", mask_use="replace", given_share=1.0
     )
-    chunk = recipe.chunk(recipe.place(batch, {}, context), context)
-    assert torch.equal(outputs["flow"], chunk.flow) and torch.equal(outputs["mask"], 1 - chunk.trust)
+    assert torch.equal(outputs["flow"], batch.flow) and torch.equal(outputs["mask"], 1 - batch.trust)
     assert "flow" not in recipe.generator_losses(nets, batch, outputs, {}, context)
     assert recipe.card().extra["replaces"] == ["flow", "mask"]
 
@@ -297,10 +322,13 @@ def test_ablations_and_variants_train(data, changes):
 
 
 def test_previews_and_scores(data):
-    recipe, nets, batch, context, *_ = a_step(data)
-    strip = recipe.sample(nets, batch, context)
+    recipe, nets, _, context, *_ = a_step(data)
+    shown = recipe.previews(recipe.clips, context.stage)
+    raw = collate([shown.sample(i, np.random.default_rng(i)) for i in range(2)])
+    assert shown.parts == 1 and raw["picture"].shape[:2] == (2, 8)
+    strip = recipe.sample(nets, recipe.batch(raw, context), context)
     assert strip.shape == (2, 3, 16, 4 * 32) and 0 <= float(strip.min()) <= float(strip.max()) <= 1
-    scores = recipe.score(nets, recipe.sources[0], context)
+    scores = recipe.score(nets, recipe.clips, context)
     assert next(iter(scores)) == "minus_l1" and scores["warping_error_of_real"] < 1e-4 < scores["warping_error"]
 
 
@@ -352,7 +380,8 @@ def test_two_processes_train_as_one_does(tmp_path, data):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    folders = os.pathsep.join(str(Path(__file__).parents[1] / name) for name in ("recipes", "training", ""))
+    tests = Path(__file__).parents[1]
+    folders = os.pathsep.join(map(str, (tests / "recipes", tests / "training", tests, tests.parent / "src")))
     common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
     both = [
         subprocess.Popen(
@@ -390,8 +419,21 @@ def test_condition_pictures_take_the_place_of_label_maps(tmp_path):
     recipe, nets, batch, context, outputs, _ = a_step(
         tmp_path / "set", things_are_foreground=False, indices=(0, 0)
     )  # fmt: skip
-    chunk = recipe.chunk(recipe.place(batch, {}, context), context)
-    assert torch.equal(chunk.labels, chunk.real) and recipe.card().settings["channels_label"] == 3
+    assert torch.equal(batch.labels, batch.target) and recipe.card().settings["channels_label"] == 3
     assert all(torch.isfinite(loss) for loss in recipe.generator_losses(nets, batch, outputs, {}, context).values())
     with pytest.raises(UserError, match="no label maps"):
         recipe_of(tmp_path / "set", things_are_foreground=False, instance_features=3)
+
+
+def test_frames_a_stride_apart_and_the_flow_between_them(data):
+    clips = Clips(data)
+    cut = Cut(length=7, frames=3, reach=4, memory=2)
+    batch = batch_of_raw(collate([Windows(clips, cut).chunk((0, 0, 0), 1)]), clips.num_labels, True)
+    everything = clips.read(0, range(1, 8))["picture"] * 2 - 1
+    assert (batch.made, batch.num_frames) == (3, 3)
+    assert torch.equal(batch.target[0], everything[3:6]) and torch.equal(batch.target_before[0], everything[2:5])
+    for end in (4, 5):
+        real, flow = batch.strided(end, 2, 3)
+        assert torch.equal(real[0], everything[[end - 4, end - 2, end]])
+    inside, before = (torch.from_numpy(square(frame, 16, 32)) for frame in (6, 4))  # generated frame 5 is the file's 6
+    assert torch.allclose(flow[0, 1][:, inside & before], -2 * torch.tensor([STEP_PX]).float().T)

@@ -74,9 +74,8 @@ class ClipReport:
 class Clips(Source):
     """Sequences with their frames; a sample is the address of a window, not its pictures.
 
-    A sample is {"window": (4,) int64}: number of this source, number of the sequence, where the window begins, as a
-    share of the places where it can (in 2**20 steps), and a number below 2**20 to toss coins with. A recipe holds a
-    window for many steps and reads a few frames of it at each (`read`), so that nothing is read that is not used.
+    A sample is {"window": (3,) int64}: number of the sequence, where the window begins, as a share of the places where
+    it can (in 2**20 steps), and a number below 2**20 to toss coins with. `windows` reads the frames of such windows.
     """
 
     def __init__(
@@ -86,7 +85,6 @@ class Clips(Source):
         ignore: Sequence[int] = (255,),
         flow_from: str = "exact",
         multiple_of: int = 1,
-        number: int = 0,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         """Find the sequences, and check their frames, sizes and a few of their ids.
@@ -97,7 +95,6 @@ class Clips(Source):
             ignore: ids that stand for no class.
             flow_from: `exact` (the folders of flow), or a teacher as in `flow.teacher`.
             multiple_of: frames are cut at the right and at the bottom to multiples of this.
-            number: of this source among those of a recipe; it stands in the samples.
             cache_bytes: decoded frames that are kept in memory.
 
         Raises:
@@ -113,7 +110,7 @@ class Clips(Source):
         if flow_from == "exact" and still:
             why = "Exact flow was asked for, and it has no folder flow nor flow_back"
             raise UserError(f"The sequence {still[0]} has no flow", why, "Use --flow-from dis, or none")
-        self.folder, self.number, self.ignore, self.flow_from = Path(folder), number, tuple(ignore), flow_from
+        self.folder, self.ignore, self.flow_from = Path(folder), tuple(ignore), flow_from
         self._file_px = height, width = require_one_size(self.clips)
         self.size_px = height // multiple_of * multiple_of, width // multiple_of * multiple_of
         if min(self.size_px) < 1:
@@ -153,11 +150,11 @@ class Clips(Source):
     def sample(self, index: int, random: np.random.Generator) -> dict[str, Tensor]:
         """Return the address of a window that begins anywhere in a sequence."""
         chance = (int(number) for number in random.integers(PLACES, size=2))
-        return {"window": torch.tensor([self.number, self.indices[index], *chance])}
+        return {"window": torch.tensor([self.indices[index], *chance])}
 
     def start_of(self, window: Sequence[int], frames: int) -> int:
         """Return the first frame of a window of so many frames."""
-        return window[2] * (len(self.clips[window[1]]) - frames + 1) // PLACES
+        return window[1] * (len(self.clips[window[0]]) - frames + 1) // PLACES
 
     def read(self, sequence: int, frames: Sequence[int], with_flow: bool = True) -> Planes:
         """Return frames of a sequence, stacked along the first axis; the first frame of all moves from nowhere.

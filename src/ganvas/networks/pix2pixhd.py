@@ -348,6 +348,18 @@ def average_over_instances(features: Tensor, instance_map: Tensor) -> Tensor:
     return paint(table.features, rows, size).to(features.dtype)
 
 
+def styles_of_clip(encoder: nn.Module, shown: Tensor, regions: Tensor) -> Tensor:
+    """Return the style of each region at its pixels: an encoder's features, averaged over all frames that show it.
+
+    (B, T, 3, H, W), (B, T, 1, H, W) -> (B, T, F, H, W)
+    """
+    batch, frames, _, height, _ = shown.shape
+    features = encoder(shown.flatten(0, 1)).unflatten(0, (batch, frames))
+    # One tall picture of all frames, so that a region is the same in each of them.
+    tall, ids = (planes.transpose(1, 2).flatten(2, 3) for planes in (features, regions))
+    return average_over_instances(tall, ids).unflatten(2, (frames, height)).transpose(1, 2)
+
+
 def paint(features: Tensor, rows: Tensor, size: tuple[int, int, int]) -> Tensor:
     """Return feature maps in which each pixel has the features of its row of a table.
 

@@ -21,7 +21,7 @@ RECIPES = {
     "pix2pixhd": "ganvas.recipes.pix2pixhd:Pix2PixHD",
     "superres_unet": "ganvas.recipes.superres_unet:SuperResolvingUNets",
     "tiled_upres": "ganvas.recipes.tiled_upres:TiledUpres",
-    "vid2vid": "ganvas.recipes.vid2vid:Vid2VidRecipe",
+    "vid2vid": "ganvas.recipes.vid2vid.recipe:Vid2VidRecipe",
     "reverse_matchmove": "ganvas.recipes.reverse_matchmove:ReverseMatchmove",
 }
 """Every recipe: name -> `module:Class`."""

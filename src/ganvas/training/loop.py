@@ -354,7 +354,7 @@ class _Session:
             return
         context = trainer.resting_context("preview")
         # The same inputs at every preview, of the validation set where there is one, in the order they lie there.
-        source = trainer.plan.val or trainer.plan.train
+        source = trainer.recipe.previews(trainer.plan.val or trainer.plan.train, trainer.stage)
         generators = [np.random.default_rng([self.settings.seed, 3, index]) for index in range(min(4, len(source)))]
         raw = collate([source.sample(index, generator) for index, generator in enumerate(generators)])
         with trainer.resting() as nets, machine.autocast(trainer.device, trainer.precision):

@@ -15,7 +15,7 @@ from ganvas import device as machine
 from ganvas.errors import UserError
 from ganvas.losses import margin
 from ganvas.losses.passes import Passes
-from ganvas.protocol import Carry, Ledger, Outputs, Turn
+from ganvas.protocol import Carry, Ledger, Outputs, Stage, Turn
 from ganvas.training import checkpoint, parallel
 from ganvas.training.sentinel import Observation, spread
 from ganvas.training.trainer import Trainer
@@ -71,7 +71,8 @@ class _Step:
         trainer = self.trainer
         self.drawn = []
         for _ in range(number):
-            raw = trainer.to_device(trainer.feed.draw(trainer.batch_size))
+            done = trainer.stage_step * _batches_a_step(trainer.stage, trainer.settings.micro_batches)
+            raw = trainer.to_device(trainer.feed.draw(trainer.batch_size, done + self.num_drawn))
             seed = self._seed("batch", self.num_drawn)
             batch = self.recipe.batch(raw, trainer.context(None, seed))
             self.drawn.append(Drawn(self.num_drawn, batch, trainer.carry))
@@ -223,6 +224,16 @@ class _Step:
         values = dict(zip(names, parallel.average(means).tolist()))
         scale = self.trainer.scaler.get_scale() if self.trainer.scaler.is_enabled() else None
         return Observation(self.trainer.step, values, self.norms, scale)
+
+
+def _batches_a_step(stage: Stage, micro_batches: int) -> int:
+    """Return how many batches a step of a stage draws."""
+    total = held = 0
+    for turn in stage.turns:
+        number = turn.micro_batches * micro_batches
+        draws = turn.repeats if turn.fresh_batch or held != number else turn.repeats - 1
+        total, held = total + draws * number, number
+    return total
 
 
 def _generator_after(turn: Turn, later: Sequence[Turn]) -> Turn | None:

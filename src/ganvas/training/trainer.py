@@ -145,6 +145,7 @@ class Trainer:
     def enter(self, index: int, fresh: bool = True) -> None:
         """Enter a stage; `fresh` unless a resumption finds itself inside it."""
         self.stage_index = index
+        self.feed.serve(self.recipe.samples(self.plan.train, self.stage))
         self.optimizers.enter(self.stage)
         self._choose_trainable()
         if fresh:

@@ -7,9 +7,9 @@ from torch import nn
 
 from ganvas.data.conditions import segments
 from ganvas.data.styles import Observed, cluster
-from ganvas.data.windows import style_planes
 from ganvas.errors import UserError
 from ganvas.inference.clips.styles import Change, ClipStyles, fit_gaussians, parse_changes
+from ganvas.networks.pix2pixhd import styles_of_clip
 
 LEGEND = [{"id": 0, "name": "road"}, {"id": 1, "name": "car"}]
 
@@ -104,7 +104,7 @@ def test_planes_are_means_over_all_frames_of_a_region():
     shown = torch.rand(2, 3, 3, 4, 5, generator=random)
     labels = torch.randint(3, (2, 3, 1, 4, 5), generator=random)
     regions = segments(labels, labels)
-    planes = style_planes(nn.Identity(), shown, regions)
+    planes = styles_of_clip(nn.Identity(), shown, regions)
     for sample in range(2):
         for region in regions[sample].unique():
             inside = regions[sample, :, 0] == region

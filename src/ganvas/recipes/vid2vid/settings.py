@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from ganvas.errors import UserError
 from ganvas.losses.adversarial import AdversarialLoss
@@ -152,35 +152,6 @@ PRESETS = {
     "1024": PAPER_1024,
     "2048": PAPER_2048,
 }
-
-
-class Leg(NamedTuple):
-    """A stage as this recipe thinks of it."""
-
-    scales: int
-    length: int
-    rounds: int
-    begin: float
-    """Share of the scale's training that is done when it begins and ends."""
-    end: float
-    is_alone: bool
-
-
-def schedule(s: Settings, bound: float) -> dict[str, Leg]:
-    """Return the stages by name: for each scale every length, the finer scales alone first; none beyond a bound."""
-    legs: dict[str, Leg] = {}
-    if s.picture_rounds:
-        legs["scale 1, single frames"] = Leg(1, 1, s.picture_rounds, 0, 0, False)
-    for number in range(1, s.scales + 1):
-        for place in range(s.lengths):
-            length = int(min(bound, s.longest, s.first_length * 2**place))
-            name = f"scale {number}, {length} frames"
-            name += f" ({place + 1})" if name in legs else ""
-            if number > 1 and not place and s.alone_rounds:
-                legs[f"scale {number} alone, {length} frames"] = Leg(number, length, s.alone_rounds, 0, 0, True)
-            shares = place / s.lengths, (place + 1) / s.lengths
-            legs[name] = Leg(number, length, s.rounds[number - 1], *shares, False)
-    return legs
 
 
 def check(s: Settings) -> None:

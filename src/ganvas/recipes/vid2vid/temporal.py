@@ -5,32 +5,32 @@ from __future__ import annotations
 from torch import Tensor
 
 from ganvas.data.flow import is_inside, warp
-from ganvas.data.windows import Chunk
 from ganvas.losses import temporal
 from ganvas.losses.reconstruction import l1
 from ganvas.protocol import Outputs
-from ganvas.recipes.vid2vid_settings import Settings
+from ganvas.recipes.vid2vid.batch import Batch
+from ganvas.recipes.vid2vid.settings import Settings
 
 
-def temporal_losses(s: Settings, scales: int, chunk: Chunk, outputs: Outputs) -> dict[str, Tensor]:
+def temporal_losses(s: Settings, scales: int, batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
     """Return the losses of flow, mask, and of pictures fetched along a flow.
 
     Args:
         s: the settings.
         scales: how many of the scales are at work.
-        chunk: the real frames.
+        batch: the real frames.
         outputs: what was made of them.
     """
     losses: dict[str, Tensor] = {}
-    real, real_before = chunk.real.flatten(0, 1), chunk.real_before.flatten(0, 1)
+    real, real_before = batch.target.flatten(0, 1), batch.target_before.flatten(0, 1)
     fake, before = outputs["fake"].flatten(0, 1), outputs["before"].flatten(0, 1).detach()
     flow, mask = outputs["flow"].flatten(0, 1), outputs["mask"].flatten(0, 1)
     has_before = outputs["has_before"].flatten()[:, None, None, None].to(fake.dtype)
     learns_flow = s.with_flow and s.flow_use == "teach"
     trust: Tensor | None = None
-    if chunk.flow is not None and chunk.trust is not None:
-        target = chunk.flow.flatten(0, 1)
-        known = chunk.trust.flatten(0, 1)
+    if batch.flow is not None and batch.trust is not None:
+        target = batch.flow.flatten(0, 1)
+        known = batch.trust.flatten(0, 1)
         trust = known * temporal.confidence(real, warp(real_before, target))
         losses["made_warp"] = s.warp_weight * temporal.warp_loss(fake, warp(before, target), trust * has_before)
         if learns_flow:
@@ -46,13 +46,13 @@ def temporal_losses(s: Settings, scales: int, chunk: Chunk, outputs: Outputs) ->
     return losses
 
 
-def scores(chunk: Chunk, outputs: Outputs) -> dict[str, Tensor]:
+def scores(batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
     """Return the likeness to real frames, and what flows cost: of made frames, of real ones, of the flow itself."""
-    real, fake = chunk.real.flatten(0, 1), outputs["fake"].flatten(0, 1)
+    real, fake = batch.target.flatten(0, 1), outputs["fake"].flatten(0, 1)
     found = {"minus_l1": -l1(fake, real) / 2}
-    if chunk.flow is not None and chunk.trust is not None:
-        flow, trust = chunk.flow.flatten(0, 1), chunk.trust.flatten(0, 1)
-        before, real_before = outputs["before"].flatten(0, 1), chunk.real_before.flatten(0, 1)
+    if batch.flow is not None and batch.trust is not None:
+        flow, trust = batch.flow.flatten(0, 1), batch.trust.flatten(0, 1)
+        before, real_before = outputs["before"].flatten(0, 1), batch.target_before.flatten(0, 1)
         found["warping_error"] = temporal.warp_loss(fake, warp(before, flow), trust) / 2
         found["warping_error_of_real"] = temporal.warp_loss(real, warp(real_before, flow), trust) / 2
         found["flow_error_px"] = temporal.end_point_error(outputs["flow"].flatten(0, 1), flow, trust)
