@@ -36,13 +36,14 @@ def run(opened: Opened, options: Options, progress: Progress) -> list[Result]:
     flyer = suite.open_flyer(opened, options)
     flights = suite.find_flights(flyer, options, progress)
     held = HeldOut(flyer, options.film)
-    film = Film(flyer, held, flights, options.fps, options.burn_in)
+    rate = suite.rate_of(options, flights)
+    film = Film(flyer, held, flights, rate, options.burn_in)
     for note in held.notes:
         progress.warn(f"Note: {note}.")
     report = progress.of(str(options.out))
     numbers = range(1, len(film) + 1)
     try:
-        with Screen(options.out, film.size_px, numbers, options.fps, options.bits, options.overwrite) as screen:
+        with Screen(options.out, film.size_px, numbers, rate, options.bits, options.overwrite) as screen:
             for place, frame in enumerate(film.frames()):
                 screen.show(place, frame)
                 report(place + 1, len(film))

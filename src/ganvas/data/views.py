@@ -9,9 +9,9 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -193,6 +193,18 @@ class Views:
         mean, deviation = told.mean(0), told.std(0)
         deviation[deviation < FLAT * np.maximum(1.0, np.abs(mean))] = 1.0
         return mean.tolist(), deviation.tolist()
+
+    def plate(self) -> dict[str, Any] | None:
+        """Return size, centre and lens model of the plates, as plain values; None where they have none in common."""
+        first = self.views[0].camera
+        told = [(view.camera.lens, view.camera.size_px) for view in self.views]
+        if first.lens is None or any(one != told[0] for one in told):
+            return None
+        stretch = first.focal_px[1] / first.focal_px[0]
+        return {
+            "size_px": list(first.size_px), "centre_px": list(first.centre_px), "stretch": stretch,
+            "lens": asdict(first.lens),
+        }  # fmt: skip
 
     def centre(self) -> list[float] | None:
         """Return the point that the cameras look at, in metres; None where all stand in one place or look away from it.

@@ -417,7 +417,7 @@ class ReverseMatchmove(Recipe):
             "centre": [place / s.size_px for place in training.squares[0].centre_px],
             "crop": s.crop, "output_px": [round(width / 2) * 2, round(height / 2) * 2],
             "roll_degrees": s.roll_degrees, "zoom": list(s.zoom), "exposure": s.exposure,
-            "whole_film_back_mm": list(training.views[0].camera.film_back_mm),
+            "whole_film_back_mm": list(training.views[0].camera.film_back_mm), "plate": training.plate(),
         }  # fmt: skip
 
     def cards(self) -> Mapping[str, Card]:

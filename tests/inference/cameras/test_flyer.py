@@ -254,7 +254,15 @@ def test_questions_that_cannot_be_answered(options, text, model, tmp_path, capsy
 
 @pytest.mark.parametrize(
     ("format_", "names"),
-    [("colmap", ["images.txt", "cameras.txt", "points3D.txt"]), ("usda", []), ("ma", []), ("chan", []), ("csv", [])],
+    [
+        ("colmap", ["images.txt", "cameras.txt", "points3D.txt"]),
+        ("usda", []),
+        ("ma", []),
+        ("chan", []),
+        ("csv", []),
+        ("nk", []),
+        ("abc", []),
+    ],
 )
 def test_every_camera_format_can_be_asked_for(format_, names, model, tmp_path):
     asked = ["--through", "0,2", "--frames", "3", "--up", "-y", "--camera-format", format_, "--quiet"]
@@ -286,3 +294,41 @@ def test_what_a_run_was_told_of_its_cameras_fills_what_is_left_open(tmp_path):
     assert told_by(run) == cameras.Given(up="z", rotation_order="XYZ", film_back_mm=(24.0, 18.0))
     mixed = cameras.Given(up="-y").filled(told_by(run))
     assert (mixed.up, mixed.rotation_order, mixed.film_back_mm) == ("-y", "XYZ", (24.0, 18.0))
+
+
+def test_pictures_are_laid_onto_the_plates_that_were_trained_on(tmp_path):
+    """A view of a plate with a lens model, laid onto the plate again, is the plate."""
+    from ganvas.data.shots import View
+    from ganvas.data.undistort import distorted
+    from ganvas.inference.cameras.paths import plates_of
+    from ganvas.io.cameras.lens import Lens
+
+    y, x = np.mgrid[0:180, 0:320]
+    plate = torch.from_numpy(np.stack([np.sin(x / 25), np.cos(y / 19), np.sin((x + y) / 31)]) * 0.4 + 0.5).float()
+    lens = Lens(radial=(-0.12, 0.02), tangential=(1e-3, -2e-3))
+    taken = [dataclasses.replace(one, lens=lens, centre_px=(163.0, 88.0)) for one in shot()]
+    views = Views([View(one, plate) for one in taken], 512, 0.0, (1.0, 1.0))
+    film = taken[0].film_back_mm
+    extra = {"film_back_mm": views.film_back_mm, "output_px": (512, 512), "whole_film_back_mm": film,
+             "centre": [place / 512 for place in views.squares[0].centre_px], "plate": views.plate()}  # fmt: skip
+    geometry = Geometry.of(extra, 512)
+    made = views.plain(2)
+    (square,) = cameras_of(views.vectors()[2:3], geometry, [3])
+    (again,) = plates_of([square], geometry)
+    assert again.focal_px == pytest.approx(taken[2].focal_px) and again.size_px == (320, 180)
+    laid, known = distorted(made["picture"], square, again)
+    inner = known[0, 4:-4, 80:240]
+    assert inner.float().mean() > 0.95
+    np.testing.assert_allclose(
+        laid[:, 4:-4, 80:240][:, inner].numpy(), plate[:, 4:-4, 80:240][:, inner].numpy(), atol=0.02
+    )
+    with pytest.raises(UserError, match="--on-plate"):
+        plates_of([square], Geometry.of({**extra, "plate": None}, 512))
+
+
+def test_a_flight_has_the_rate_of_its_path(model, tmp_path):
+    cameras.write(tmp_path / "path.ma", shot()[1:4], cameras.Given(fps=25.0))
+    assert main(["generate", str(model), "--camera", str(tmp_path / "path.ma"), "--out", str(tmp_path / "a.mp4")]) == 0
+    with av.open(str(tmp_path / "a.mp4")) as film:
+        assert film.streams.video[0].average_rate == 25
+    assert cameras.read(tmp_path / "a.camera.json").fps == 25

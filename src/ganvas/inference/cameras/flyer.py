@@ -14,11 +14,12 @@ import torch.nn.functional as F
 from ganvas import device as machine
 from ganvas.data import camera_trust
 from ganvas.data.shots import Views, decode_light, read_footage
+from ganvas.data.undistort import distorted
 from ganvas.errors import UserError
 from ganvas.inference.cameras.paths import Geometry
 from ganvas.inference.open import Opened, open_model, resolve
 from ganvas.io import runs
-from ganvas.io.cameras.cameras import Given
+from ganvas.io.cameras.cameras import Camera, Given
 from ganvas.io.pictures import images
 from ganvas.io.video.frames import FramesWriter, parse_pattern
 from ganvas.io.video.headers import new_header
@@ -80,6 +81,8 @@ class Flight:
     frames: list[int]
     """The path's own frame numbers."""
     trust: Trust
+    fps: float | None = None
+    """Frames a second, where its file says it."""
 
 
 class Flyer:
@@ -269,15 +272,30 @@ class Screen:
 
 
 def fly(
-    flyer: Flyer, vectors: np.ndarray, trust: Trust, screen: Screen, burn_in: bool = False
-) -> Iterator[int]:  # fmt: skip
-    """Make and write a flight frame by frame, yielding how many are done; `burn_in` draws the trust strip on them."""
+    flyer: Flyer,
+    vectors: np.ndarray,
+    trust: Trust,
+    screen: Screen,
+    burn_in: bool = False,
+    laid: Sequence[tuple[Camera, Camera]] = (),
+) -> Iterator[int]:
+    """Make and write a flight frame by frame, yielding how many are done; `burn_in` draws the trust strip on them.
+
+    `laid` are the camera of each picture and that of the plate onto which it is laid, distorted as by its lens.
+    """
     for place, picture in enumerate(flyer.frames(vectors)):
+        if laid:
+            picture = _on_plate(picture, *laid[place])
         if burn_in:
             picture = picture.copy()
             picture[-STRIP_PX:] = trust.strip(picture.shape[1], place)
         screen.show(place, picture)
         yield place + 1
+
+
+def _on_plate(picture: np.ndarray, camera: Camera, plate: Camera) -> np.ndarray:
+    seen, known = distorted(torch.from_numpy(picture).permute(2, 0, 1), camera, plate)
+    return (seen.clamp(0, 1) * known).permute(1, 2, 0).numpy()
 
 
 def write_trust(folder: Path, stem: str, trust: Trust, frames: Sequence[int], overwrite: bool = False) -> list[Path]:

@@ -11,7 +11,7 @@ from ganvas.errors import UserError
 from ganvas.inference.options import CommonOptions, Millimetres, Size
 from ganvas.io.cameras.cameras import Given
 
-CameraFormat: TypeAlias = Literal["json", "csv", "chan", "ma", "usda", "colmap"]
+CameraFormat: TypeAlias = Literal["json", "csv", "chan", "ma", "nk", "usda", "usdc", "abc", "colmap"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class Options(CommonOptions):
     out: Path
     """A video (.mp4, .mov), numbered frames (shot.####.exr, shot.####.png), or a folder."""
     camera: Path | None = None
-    """Camera path: .csv, .chan, transforms.json, .ma, .usd, .abc, or a folder of COLMAP text."""
+    """Camera path: .ma, .nk, .chan, .fbx, .abc, .usd, .csv, transforms.json, COLMAP's model, a scanner's file."""
     through: str = ""
     """Instead of --camera, a smooth flight through training cameras, by number: 3,17,40."""
     frames: int = 240
@@ -48,10 +48,12 @@ class Options(CommonOptions):
     """Which camera, where a scene holds several."""
     camera_format: CameraFormat = "json"
     """Format of the camera written beside the pictures."""
-    fps: Fraction = Fraction(24)
-    """Frames a second of a video: 24, 24000/1001."""
+    fps: Fraction | None = None
+    """Frames a second of a video: 24, 24000/1001; default that of the camera path, or 24."""
     bits: Literal[8, 10, 16] = 8
     """Depth of a video or of PNG frames; .mov with 10 is ProRes, .exr is always half float."""
+    on_plate: bool = False
+    """Lay pictures onto the training plates: of their size, distorted as by their lens."""
     burn_in: bool = False
     """Draw the trust strip over the lower edge of the frames; captions below those of a film."""
     footage: str = ""

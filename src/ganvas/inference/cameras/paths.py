@@ -11,7 +11,8 @@ import numpy as np
 from ganvas.data.shots import vector, view_of
 from ganvas.errors import UserError
 from ganvas.io.cameras.cameras import Camera, plain_camera
-from ganvas.io.cameras.colmap import quaternion
+from ganvas.io.cameras.geometry import quaternion
+from ganvas.io.cameras.lens import Lens
 
 CENTRED = 0.01
 """Share of the picture by which a lens shift may differ from the training's before it is told of."""
@@ -30,6 +31,8 @@ class Geometry:
     """Principal point as shares of width and height."""
     whole_film_mm: tuple[float, float] | None = None
     """Film back of the training cameras, of which the square is a part."""
+    plate: Mapping[str, Any] | None = None
+    """Size, centre and lens model of the training plates, where they had one."""
 
     @staticmethod
     def of(extra: Mapping[str, Any], size_px: int) -> Geometry:
@@ -39,6 +42,7 @@ class Geometry:
         return Geometry(
             (float(film[0]), float(film[1])), (int(size[0]), int(size[1])), size_px, str(extra.get("crop", "square")),
             (float(centre[0]), float(centre[1])), (float(whole[0]), float(whole[1])) if whole else None,
+            extra.get("plate"),
         )  # fmt: skip
 
 
@@ -84,6 +88,30 @@ def cameras_of(
         name = names[place] if names else ""
         camera = plain_camera(matrix, float(values[12]), film, geometry.output_px, int(frame), name, shift)
         made.append(replace(camera, whole_film_mm=geometry.whole_film_mm))
+    return made
+
+
+def plates_of(shot: Sequence[Camera], geometry: Geometry) -> list[Camera]:
+    """Return the cameras of the training plates, with their lens, that stand as those of generated pictures do.
+
+    Raises:
+        UserError: the plates had no lens model.
+    """
+    plate, film = geometry.plate, geometry.whole_film_mm
+    if plate is None or film is None:
+        why = "It was trained on plates without a lens model, or a card of before"
+        raise UserError("There is no plate to lay pictures on", why, "Leave --on-plate out")
+    lens, (width, height) = Lens.of(plate["lens"]), plate["size_px"]
+    made = []
+    for camera in shot:
+        across = camera.focal_mm * width / film[0]
+        centre = (float(plate["centre_px"][0]), float(plate["centre_px"][1]))
+        made.append(
+            replace(
+                camera, focal_px=(across, across * plate["stretch"]), centre_px=centre, size_px=(width, height),
+                film_back_mm=film, lens=lens,
+            )
+        )  # fmt: skip
     return made
 
 

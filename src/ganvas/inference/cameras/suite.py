@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -32,24 +34,29 @@ def run(opened: Opened, options: Options, progress: Progress) -> list[Result]:
     began = time.perf_counter()
     flyer = open_flyer(opened, options)
     (flight,) = find_flights(flyer, options, progress)
+    rate = rate_of(options, [flight])
     folder, stem = _beside(options.out)
     # The world of the training footage, in which the place lies.
-    world = replace(flights.told(opened).filled(options.given), fps=float(options.fps))
+    world = replace(flights.told(opened).filled(options.given), fps=float(rate))
     kind = "colmap" if options.camera_format == "colmap" else ""
     match = folder / f"{stem}.camera{'' if kind else f'.{options.camera_format}'}"
     flights.check_free([folder / f"{stem}.trust.csv", folder / f"{stem}.trust.png"], options.overwrite)
     cameras.check_writable(match, world, options.overwrite, kind)
-    width, height = flyer.geometry.output_px
+    shot = paths.cameras_of(flight.vectors, flyer.geometry, flight.frames)
+    plates = paths.plates_of(shot, flyer.geometry) if options.on_plate else []
+    width, height = plates[0].size_px if plates else flyer.geometry.output_px
+    laid = list(zip(shot, plates))
     report = progress.of(str(options.out))
     try:
         with Screen(
-            options.out, (width, height), flight.frames, options.fps, options.bits, options.overwrite, flyer.exposure
+            options.out, (width, height), flight.frames, rate, options.bits, options.overwrite, flyer.exposure
         ) as screen:  # fmt: skip
-            for done in flights.fly(flyer, flight.vectors, flight.trust, screen, options.burn_in):
+            for done in flights.fly(flyer, flight.vectors, flight.trust, screen, options.burn_in, laid):
                 report(done, len(flight.vectors))
     except Cancelled:
         return []
-    shot = paths.cameras_of(flight.vectors, flyer.geometry, flight.frames, screen.names())
+    names = screen.names() or [""] * len(shot)
+    shot = [replace(camera, name=name) for camera, name in zip(plates or shot, names)]
     lost = cameras.write(match, shot, world, options.overwrite, kind)
     tables = flights.write_trust(folder, stem, flight.trust, flight.frames, options.overwrite)
     camera = "; ".join([f"{match} is the camera of these pictures", *lost])
@@ -79,24 +86,24 @@ def find_flights(flyer: Flyer, options: Options, progress: Progress) -> list[Fli
     Raises:
         UserError: a camera does not exist, or the file cannot be read.
     """
-    found: list[tuple[str, np.ndarray, list[int], list[str]]] = []
+    found: list[tuple[str, np.ndarray, list[int], list[str], float | None]] = []
     if options.through:
         vectors = paths.through(flyer.training, _places(options.through), options.frames)
         vectors[:, 12] *= options.zoom
-        found.append((f"through {options.through}", vectors, list(range(1, options.frames + 1)), []))
+        found.append((f"through {options.through}", vectors, list(range(1, options.frames + 1)), [], None))
     if options.camera is not None:
         found.append((options.camera.name, *_read(flyer, options.camera, options)))
     flown = []
-    for name, vectors, numbers, notes in found:
+    for name, vectors, numbers, notes, fps in found:
         trust = flyer.trust(vectors)
         for note in [*notes, *flyer.warnings(vectors, trust, numbers)]:
             progress.warn(f"Note: {name}: {note}.")
-        flown.append(Flight(name, vectors, numbers, trust))
+        flown.append(Flight(name, vectors, numbers, trust, fps))
     return flown
 
 
-def _read(flyer: Flyer, camera: Path, options: Options) -> tuple[np.ndarray, list[int], list[str]]:
-    """Return what the network is told of a file's cameras, the frame numbers, and notes."""
+def _read(flyer: Flyer, camera: Path, options: Options) -> tuple[np.ndarray, list[int], list[str], float | None]:
+    """Return what the network is told of a file's cameras, the frame numbers, notes, and the frame rate."""
     given, assumed = options.given, []
     if camera.suffix.lower() == ".csv" and not (given.film_back_mm or flyer.given.film_back_mm):
         # The table tells millimetres and no film: they are of the footage's, of which the network makes a part.
@@ -110,7 +117,13 @@ def _read(flyer: Flyer, camera: Path, options: Options) -> tuple[np.ndarray, lis
     if len(set(numbers)) != len(numbers) or sorted(numbers) != numbers:
         numbers = list(range(1, len(vectors) + 1))
         notes.append("The path's frame numbers repeat or go back, so frames are counted from 1")
-    return vectors, numbers, [*solve.notes, *notes]
+    return vectors, numbers, [*solve.notes, *notes], solve.fps
+
+
+def rate_of(options: Options, flown: Sequence[Flight]) -> Fraction:
+    """Return the frames a second that are asked for, or those of a path, or 24."""
+    told = next((flight.fps for flight in flown if flight.fps), 24.0)
+    return options.fps or Fraction(told).limit_denominator(1001)
 
 
 def _places(through: str) -> list[int]:

@@ -6,8 +6,9 @@ FULL_OPENCV), fisheyes whose angle is a polynomial (OpenCV's, COLMAP's), and the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -27,6 +28,12 @@ class Lens:
     """Thin prism: of r^2 in x and in y."""
     affine: tuple[float, float] = (0.0, 0.0)
     """Metashape's b1 and b2 as shares of the focal length: what x and y add to x."""
+
+    @staticmethod
+    def of(told: Mapping[str, Any]) -> Lens:
+        """Return a lens of its plain values."""
+        values: dict[str, Any] = {key: tuple(map(float, told[key])) for key in told if key != "model"}
+        return Lens(model=told["model"], **values)
 
     @property
     def is_plain(self) -> bool:
