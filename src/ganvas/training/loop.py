@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -275,18 +275,29 @@ class _Session:
             if self._is_due(self.settings.log_every):
                 log.write()
                 self._tell_skipped()
-            if self.settings.preview_every and self._is_due(self.settings.preview_every):
-                self._preview()
             is_scored = trainer.plan.val is not None and self._is_due(self.settings.score_every)
             scores = self._score() if is_scored else None
             is_regular = is_scored or self._is_due(self.settings.checkpoint_every)
             stopping = parallel.any_rank(self.interruption.asked)
             if is_regular or stopping:
                 ring.save(trainer, self.run, regular=is_regular, scores=scores)
-                log.plot()
+                self._try("plot", log.plot)
+            # After the checkpoint: nothing that goes wrong with a picture may cost the step.
+            if self.settings.preview_every and self._is_due(self.settings.preview_every):
+                self._try("preview", self._preview)
             if stopping and not trainer.finished:
                 log.say(f"Saved at step {trainer.step}. Go on with: {_resume_command(self.run)}")
                 raise Stopped(str(self.run))
+
+    def _try(self, what: str, action: Callable[[], None]) -> None:
+        """Do something that training can go on without; what goes wrong is a warning."""
+        try:
+            action()
+        except Exception as error:
+            if parallel.is_rank_lost(error):
+                raise
+            why = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}{_place(error)}"
+            self.log.say(f"Warning: no {what} at step {self.trainer.step}: {' '.join(why.split())}")
 
     def _tell_skipped(self) -> None:
         """Name pictures that turned out to be broken since the last time: other ones stand in for them."""
@@ -316,6 +327,7 @@ class _Session:
         trainer, watch = self.trainer, self.trainer.sentinel
         why = watch.observe(seen, trainer.nets)
         if why is None:
+            self._advise(seen, watch.advice)
             return
         if watch.mode == "stop":
             self._tell_trip(seen, why)
@@ -343,6 +355,17 @@ class _Session:
         factors = f"rates are now x {watch.response.rate_factor:g}, R1 x {watch.response.r1_factor:g}"
         self.log.say(f"Went back to the weights of step {saved.step}; step, data and chance go on; {factors}.")
         self.log.record("rollback", {"to": saved.step, "count": watch.response.rollbacks})
+
+    def _advise(self, seen: Observation, advice: str | None) -> None:
+        """Tell of what going back would not mend."""
+        if advice is None:
+            return
+        if self.trainer.sentinel.mode == "stop":
+            self._tell_trip(seen, advice)
+            raise UserError(f"Stopped at step {seen.step} by the sentinel", advice)
+        if seen.step - self.warned_at >= STEPS_BETWEEN_WARNINGS:
+            self.warned_at = seen.step
+            self._tell_trip(seen, advice)
 
     def _tell_trip(self, seen: Observation, why: str) -> None:
         self.log.say(f"Step {seen.step}: {why}.")
@@ -373,6 +396,12 @@ class _Session:
             listed = ", ".join(f"{key} {value:.4g}" for key, value in scores.items())
             self.log.say(f"Step {trainer.step}, validation: {listed}")
         return scores
+
+
+def _place(error: BaseException) -> str:
+    """Return the file and line that raised an error."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
 
 
 def _skipped(source: Any) -> dict[str, str]:

@@ -1,9 +1,9 @@
 """The collapse watch: it sees what a step saw, says when training has left the road, and what then changes.
 
-It trips on five things. A loss or gradient that is not a number trips at once. So does a loss scale that has fallen to
+It trips on six things. A loss or gradient that is not a number trips at once. So does a loss scale that has fallen to
 nothing. A gradient norm, the margin of D's scores, or the largest singular value of a spectrally normalised layer trips
 when it stays far above its own running mean. The spread of the fakes over a batch trips when it has once been a fair
-share of the reals' and stays below a small one.
+share of the reals' and stays below a small one. Training that no longer moves is seen by `stillness`.
 
 Everything it remembers stands in every checkpoint, so a resumed run trips where an uninterrupted one does.
 """
@@ -22,6 +22,7 @@ from torch import Tensor
 from ganvas.errors import UserError
 from ganvas.networks.blocks import spectral_sigmas
 from ganvas.protocol import Health, Networks
+from ganvas.training.stillness import DEAD, Stillness
 
 MOST_ROLLBACKS = 8
 LAG = 50
@@ -120,6 +121,8 @@ class Response:
     rollbacks: int = 0
     rate_factor: float = 1.0
     r1_factor: float = 1.0
+    dead: int = 0
+    """How many of the rollbacks were of training that stood still."""
     discarded: tuple[tuple[int, int], ...] = ()
     """Stretches of steps that were rolled back: from the checkpoint gone back to, to the trip."""
 
@@ -133,6 +136,9 @@ class Sentinel:
         self.response = Response()
         self.tracks: dict[str, Track] = {}
         self.diversity = Diversity()
+        self.stillness = Stillness()
+        self.advice: str | None = None
+        """What is worth telling of the last step although going back would not help."""
 
     def observe(self, seen: Observation, nets: Networks) -> str | None:
         """Look at a step; return why it trips, or None."""
@@ -141,8 +147,15 @@ class Sentinel:
         why = _not_finite(seen)
         if why is None:
             reasons = [self._track(name, value) for name, value in self._quantities(seen, nets).items()]
-            why = next((reason for reason in [*reasons, self._see_diversity(seen)] if reason), None)
-        suspicious = bool(why) or self.diversity.below > 0 or any(track.above for track in self.tracks.values())
+            reasons += [self._see_diversity(seen), self.stillness.observe(seen.gradient_norms, seen.values)]
+            why = next((reason for reason in reasons if reason), None)
+        self.advice = self.stillness.sleeping(seen.values)
+        suspicious = (
+            bool(why)
+            or self.stillness.suspicious
+            or self.diversity.below > 0
+            or any(track.above for track in self.tracks.values())
+        )
         self._tell(healthy=not suspicious, margin=seen.values.get("margin", self.health.margin))
         return why
 
@@ -184,6 +197,7 @@ class Sentinel:
         """Begin all running means anew: a new stage has losses and gradients of its own size."""
         self.tracks = {}
         self.diversity = Diversity()
+        self.stillness = Stillness()
 
     # Rollbacks
 
@@ -204,8 +218,12 @@ class Sentinel:
                 why,
                 "Lower the learning rates, strengthen the regularisation, or choose another loss",
             )
+        is_dead = why.startswith(DEAD)
+        if is_dead and before.dead:
+            raise UserError(f"Stopped at step {step}", f"{why}, for the second time", "Lower the learning rates")
         self.load(memory)
         self.response = Response(
+            dead=before.dead + is_dead,
             rollbacks=before.rollbacks + 1,
             rate_factor=before.rate_factor * (0.5 if self.action == "halve_rates" else 1.0),
             r1_factor=before.r1_factor * (2.0 if self.action == "strengthen_r1" else 1.0),
@@ -220,6 +238,7 @@ class Sentinel:
             "response": dataclasses.asdict(self.response),
             "tracks": {name: dataclasses.asdict(track) for name, track in self.tracks.items()},
             "diversity": dataclasses.asdict(self.diversity),
+            "stillness": dataclasses.asdict(self.stillness),
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
@@ -227,6 +246,7 @@ class Sentinel:
         self.health = Health(**state["health"])
         self.tracks = {name: Track(**values) for name, values in state["tracks"].items()}
         self.diversity = Diversity(**state["diversity"])
+        self.stillness = Stillness(**state.get("stillness", {}))
         discarded = tuple((first, last) for first, last in state["response"]["discarded"])
         self.response = Response(**{**state["response"], "discarded": discarded})
 

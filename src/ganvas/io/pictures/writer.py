@@ -272,7 +272,9 @@ class Writer:
 
     def _need_space(self, num_bytes: int) -> None:
         """Stop before the disk is full: on a failed write the JPEG encoder ends the process and the EXR one hangs."""
-        margin = _SPACE_MARGIN_BYTES
+        # What the encoder still holds, and the file's own structure: of a small picture next to nothing.
+        whole = self.target.height * self.target.width * self.target.channels * BYTES_PER_SAMPLE[self.target.dtype]
+        margin = min(_SPACE_MARGIN_BYTES, (1 << 16) + whole)
         free = shutil.disk_usage(self.path.parent).free
         limit = _largest_file()
         if limit is not None and not (self._written and self.target.format in _BOTTOM_UP):
