@@ -6,10 +6,15 @@ the functions that need it, so that help and lists answer at once.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
+import os
+import shlex
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 from ganvas import __version__
 from ganvas.errors import UserError, did_you_mean
@@ -57,18 +62,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
-    if not arguments or arguments[0] in ("-h", "--help", "help"):
-        print(_help())
-        return DONE if arguments else USAGE
-    if arguments[0] in ("-V", "--version"):
-        print(f"ganvas {__version__}")
-        return DONE
-    verb, rest = arguments[0], arguments[1:]
-    if verb not in VERBS:
-        print(f"ganvas: there is no verb {verb!r}. {did_you_mean(verb, VERBS)}", file=sys.stderr)
-        return USAGE
+    # Names of files need be no text.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="surrogateescape")
+    if arguments[:1] == ["help"] and len(arguments) == 2:
+        arguments = [arguments[1], "--help"]
     try:
-        return run(verb, rest)
+        code = _dispatch(arguments)
+        sys.stdout.flush()  # a reader who has gone is noticed here, not after the last line of Python
+        return code
     except UserError as error:
         if debug:
             traceback.print_exc()
@@ -78,7 +81,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("ganvas: stopped", file=sys.stderr)
         return STOPPED
     except BrokenPipeError:
-        sys.stderr.close()
+        # What is still buffered goes nowhere, so that Python's own flush at the end has nothing to complain of.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else USAGE
@@ -92,6 +97,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return USER_ERROR
 
 
+def _dispatch(arguments: Sequence[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_help())
+        return DONE if arguments else USAGE
+    if arguments[0] in ("-V", "--version"):
+        print(f"ganvas {__version__}")
+        return DONE
+    verb, rest = arguments[0], arguments[1:]
+    if verb in VERBS:
+        return run(verb, rest)
+    if Path(verb).exists() or Path(verb).suffix:
+        advice = f"To upscale {verb}: ganvas upscale {shlex.join(arguments)}"
+    else:
+        advice = did_you_mean(verb, VERBS)
+    print(f"ganvas: there is no verb {verb!r}. {advice}", file=sys.stderr)
+    return USAGE
+
+
 def run(verb: str, arguments: Sequence[str]) -> int:
     """Run a verb by name with its command line arguments and return the exit code."""
     function = getattr(importlib.import_module(f"ganvas.cli.{VERBS[verb][0]}"), verb)
@@ -99,6 +122,9 @@ def run(verb: str, arguments: Sequence[str]) -> int:
         return function(arguments)
     from ganvas.cli.arguments import parse
 
+    if verb == "upscale":
+        # As other upscalers name them: -i FILE is a plain FILE here.
+        arguments = [word for word in arguments if word not in ("-i", "--input")]
     return parse(function, arguments, f"ganvas {verb}")
 
 

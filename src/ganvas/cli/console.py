@@ -12,7 +12,7 @@ from ganvas.cli import DONE, USER_ERROR
 
 if TYPE_CHECKING:
     from ganvas.cli.arguments import Printing
-    from ganvas.inference.result import Event, Progress, Result
+    from ganvas.inference.result import Counted, Event, Progress, Result
 
 
 class Console:
@@ -29,6 +29,7 @@ class Console:
         self.progress: Progress = Progress(self.show)
         self._bar = Bar(printing.quiet)
         self._failed = False
+        self._skipped = 0
 
     def __enter__(self) -> Console:
         self._bar.__enter__()
@@ -36,6 +37,8 @@ class Console:
 
     def __exit__(self, *details: object) -> None:
         self._bar.__exit__(*details)
+        if self._skipped:
+            self.say(f"{self._skipped} exist already and were left as they are; --overwrite makes them anew")
 
     @property
     def code(self) -> int:
@@ -44,10 +47,12 @@ class Console:
 
     def show(self, event: Event) -> None:
         """Show an event of the work."""
-        from ganvas.inference.result import Moved, Said
+        from ganvas.inference.result import Counted, Moved, Said
 
         if isinstance(event, Moved):
             self._bar.move(event.name, event.done, event.total)
+        elif isinstance(event, Counted):
+            self._bar.count(counted(event))
         elif isinstance(event, Said):
             if event.is_warning or not self.quiet:
                 print(event.text, file=sys.stderr, flush=True)
@@ -61,11 +66,12 @@ class Console:
             print(text, file=sys.stderr, flush=True)
 
     def _show_result(self, result: Result) -> None:
+        self._skipped += result.skipped
         if self.as_json:
             print(json.dumps(result.row(), default=str), flush=True)
         elif result.error:
             print(f"ganvas: {result.error}", file=sys.stderr, flush=True)
-        elif not self.quiet:
+        elif not self.quiet and not result.skipped:
             print(line_of(result), flush=True)
 
 
@@ -83,6 +89,15 @@ def line_of(result: Result) -> str:
     parts += [", ".join(filter(None, (result.precision, result.tile and f"tiles {result.tile}")))]
     note = f"  ({result.note})" if result.note else ""
     return "  ".join(part for part in parts if part) + note
+
+
+def counted(event: Counted) -> str:
+    """Return how far a batch is: 12 of 500, 3 min left."""
+    if event.left_s is None:
+        return f"{event.done} of {event.total}"
+    seconds = round(event.left_s)
+    left = f"{seconds} s" if seconds < 90 else f"{round(seconds / 60)} min"
+    return f"{event.done} of {event.total}, {left if seconds < 5400 else f'{seconds / 3600:.1f} h'} left"
 
 
 class Bar:
@@ -105,6 +120,13 @@ class Bar:
     def __exit__(self, *details: object) -> None:
         if self._bar:
             self._bar.stop()
+
+    def count(self, text: str) -> None:
+        """Show how far the whole batch is."""
+        if self._bar:
+            if "" not in self._tasks:
+                self._tasks[""] = self._bar.add_task(text, total=None)
+            self._bar.update(self._tasks[""], description=text)
 
     def move(self, name: str, done: int, total: int | None) -> None:
         """Move the line of one part, or of one file, which goes when it is done."""

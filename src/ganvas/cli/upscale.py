@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from ganvas.cli import DONE
 from ganvas.cli.arguments import Printing
@@ -26,17 +27,17 @@ class Comparison(Inputs, Running):
 
     inputs: Positional[tuple[str, ...]]
     """Pictures, folders, globs or videos."""
-    out: Path
-    """File for a single input, otherwise a folder, in which names and sub-folders are kept."""
-    model: tuple[str, ...] = ("default",)
+    out: Annotated[Path | None, arg(aliases=("-o",))] = None
+    """File for a single input, or a folder, in which names and sub-folders are kept; default beside the input."""
+    model: Annotated[tuple[str, ...], arg(aliases=("-m",))] = ("default",)
     """Name (`ganvas models`), weight file, or run; several are compared with --crop."""
     blend: tuple[str, str] | None = None
-    """Two models of one network instead of --model, interpolated at --alpha."""
-    alpha: float = 0.5
+    """Two models of one network instead of --model, interpolated at --mix."""
+    mix: float = 0.5
     """0 is the first of --blend, 1 the second."""
     crop: Region | None = None
     """X,Y,W,H in pixels of the input: write this part by bicubic and every model side by side."""
-    factor: float | None = None
+    factor: Annotated[float | None, arg(aliases=("-s",))] = None
     """Sides of the output over sides of the input; default the model's scale."""
 
 
@@ -48,15 +49,19 @@ class Upscaling(Comparison, Options):
 def upscale(options: Upscaling, printing: Printing) -> int:
     """Upscale pictures, folders and video: same bit depth, channels, profile and metadata out."""
     if not options.inputs:
-        raise UserError("There is nothing to upscale", do="ganvas upscale photo.jpg --out photo-x4.png")
+        raise UserError("There is nothing to upscale", do="ganvas upscale photo.jpg")
     if len(options.model) > 1 and not options.crop:
         what = f"{len(options.model)} models are named"
         raise UserError(what, "One makes the output", "Name one, or compare them with --crop")
     from ganvas.inference.open import open_blend, open_model
     from ganvas.inference.picture import suite
 
+    if options.blend and options.model != ("default",):
+        raise UserError("--model means nothing beside --blend", "The two models are named there", "Leave it out")
+    if options.mix != Upscaling.mix and not options.blend:
+        raise UserError("--mix means nothing without --blend", do="Name two models: --blend A B --mix 0.3")
     if options.blend:
-        opened = [open_blend(*options.blend, options.alpha)]
+        opened = [open_blend(*options.blend, options.mix)]
     else:
         opened = [open_model(name) for name in options.model]
     with Console(printing) as console:
@@ -70,18 +75,26 @@ def _compare(opened: Sequence[Opened], options: Upscaling, crop: Region, console
     import numpy as np
 
     from ganvas.inference.picture import files, suite
+    from ganvas.inference.result import Result
     from ganvas.io.pictures import images
 
-    refuse(options, [Comparison], "a comparison", "It shows one part of one picture")
+    refuse(options, [Comparison], "a comparison", "It shows one part of one picture by all models, side by side")
+    if options.out is None:
+        raise UserError("It is not said where the comparison goes", do="Name a file: --out parts.png")
     if len(options.inputs) != 1:
         raise UserError(f"{len(options.inputs)} inputs are named beside --crop", do="Preview one picture at a time")
     ups = [suite.upscaler(one, options) for one in opened]
     for up in ups:
         console.say(f"{up.name}: {up.engine_for(np.dtype(np.uint8))}")
+    began = time.perf_counter()
     picture, names = files.preview(options.inputs[0], ups, crop, options.factor)
     path = images.write(options.out, picture, overwrite=options.overwrite)
-    console.say(" | ".join(names))
-    print(path)
+    console.progress.finish(
+        Result(
+            input=options.inputs[0], output=str(path), width=picture.shape[1], height=picture.shape[0],
+            seconds=round(time.perf_counter() - began, 3), note=" | ".join(names),
+        )
+    )  # fmt: skip
     return DONE
 
 

@@ -96,4 +96,8 @@ def narrow(options: Any, kind: type[Taken], model: str, why: str, do: str = "Lea
 
 def spelled(name: str) -> str:
     """Return an option as the user writes it."""
-    return "--" + name.replace("_", "-")
+    return "--" + _SPELLED.get(name, name).replace("_", "-")
+
+
+_SPELLED = {"begin": "from", "end": "to"}
+"""Options whose names are words of Python."""

@@ -9,6 +9,7 @@ the file at work is dropped, those before it stay.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +38,8 @@ class Result:
     """What the user should be told: metadata or channels left out, roundings, missing guides."""
     error: str = ""
     """Empty when all went well."""
+    skipped: bool = False
+    """The output was there already, and was left as it is."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What only this kind of work reports, as plain values."""
 
@@ -70,7 +73,17 @@ class Said:
     """To be shown to those, too, who want to see errors only."""
 
 
-Event: TypeAlias = Moved | Said | Result
+@dataclass(frozen=True)
+class Counted:
+    """So many inputs of a batch are done."""
+
+    done: int
+    total: int
+    left_s: float | None
+    """What the rest will take, if it goes on as fast; None where nothing was done yet."""
+
+
+Event: TypeAlias = Moved | Said | Counted | Result
 Reports: TypeAlias = Callable[[int, int], None]
 """What one piece of work is handed to report on: called with what is done and all there is; a `Progress` is one."""
 
@@ -135,6 +148,10 @@ class Progress:
         """Report what the user should know before the result is believed."""
         self._tell(Said(text, is_warning=True))
 
+    def count(self, done: int, total: int, left_s: float | None) -> None:
+        """Report how many inputs are done."""
+        self._tell(Counted(done, total, left_s))
+
     def finish(self, result: Result) -> None:
         """Report what became of one input."""
         self._tell(result)
@@ -165,7 +182,12 @@ def run_batch(
     """
     progress = progress or Progress()
     results: list[Result] = []
-    for job in jobs:
+    jobs = list(jobs)
+    begun, worked = time.monotonic(), 0
+    for number, job in enumerate(jobs):
+        if len(jobs) > 1:
+            left_s = (time.monotonic() - begun) / worked * (len(jobs) - number) if worked else None
+            progress.count(number, len(jobs), left_s)
         try:
             progress.check()
             result = work(job, progress.of(str(job.source)))
@@ -181,6 +203,7 @@ def run_batch(
             why = f"{type(error).__name__}: {error}"
             result = Result(input=str(job.source), output=str(job.target), error=why)
         results.append(result)
+        worked += not result.skipped
         progress.finish(result)
     return results
 

@@ -1,7 +1,9 @@
 """All that can be asked of models that take a picture; each way to run one takes the dataclass of what it can honour.
 
-NetOptions      a network over pictures or frames, in tiles        video
-PlainOptions    + what concerns picture files                      pictures
+NetOptions      a network over pictures or frames, in tiles
+PictureOptions  + what concerns picture files
+FilmOptions     + what concerns videos
+PlainOptions    all three
 GuidedOptions   an upres net with its guide, tile by tile
 PlanesOptions   a net with label or class planes, whole pictures
 Options         all of them: what the verbs offer
@@ -10,14 +12,18 @@ Options         all of them: what the verbs offer
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from ganvas.inference.options import Border, Common, CommonOptions, Precision, Size
+from ganvas.io.video.codecs import CodecName
 
 Choose: TypeAlias = Literal["discriminator", "contrast", "laplacian", "first"]
 Layout: TypeAlias = Literal["sparse", "dense"]
+Alpha: TypeAlias = Literal["auto", "keep-rgb", "separate", "ignore"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,13 +32,15 @@ class Inputs(CommonOptions):
 
     inputs: Positional[tuple[str, ...]]
     """Pictures, folders, globs or videos."""
+    out: Path | None = None  # pyright: ignore[reportIncompatibleVariableOverride]
+    """File for a single input, or a folder, in which names and sub-folders are kept; default beside the input."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sizing:
     """The size of the output; it is asked for in at most one way."""
 
-    factor: float | None = None
+    factor: Annotated[float | None, arg(aliases=("-s",))] = None
     """Sides of the output over sides of the input; default the model's scale."""
     size: Size | None = None
     """Output size as WxH in pixels; 0 keeps the proportions (3840x0)."""
@@ -41,17 +49,59 @@ class Sizing:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Writing:
+class Losing:
+    """How much of the output may be lost."""
+
+    quality: int = 95
+    """1 to 100, for formats and codecs that lose; at 100 WebP and JPEG XL lose nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Writing(Losing):
     """How a picture file is written."""
 
     overwrite: bool = False
     """Replace existing files."""
-    quality: int = 95
-    """1 to 100, for formats that lose."""
     allow_loss: bool = False
     """Permit fewer bits or no alpha where the output's format demands that."""
     scene_linear: bool | None = None
     """Treat floats as light, through a log curve, or not; default what the file says."""
+    alpha: Alpha = "auto"
+    """Transparency: auto (what is invisible has no say), keep-rgb (hidden colours are upscaled and kept, as in game
+    textures), separate (a picture NAME_alpha of its own) or ignore."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Naming:
+    """Names of the outputs, and what happens where one is taken."""
+
+    pattern: str = ""
+    """Names of the outputs without extension, of {name}, {ext} (the input's), {model}, {scale} and {size}; default
+    {name} in a folder, {name}_{size} beside the input (photo_x4.png)."""
+    format: str = ""
+    """Extension of all outputs: png, jpg, tif, webp, exr, jxl, avif, dds, mp4, mkv, webm ...; default the input's."""
+    skip_existing: bool = False
+    """Pass over outputs that exist; of folders and several inputs they always are, unless --overwrite is given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filming:
+    """How a video is read and written."""
+
+    codec: CodecName = "auto"
+    """h264, h265, av1, vp9, prores, prores4444 or ffv1 (lossless); auto by the extension, depth and alpha."""
+    crf: int | None = None
+    """Constant rate factor of h264 and h265 (0 best to 51), av1 and vp9 (to 63); in place of --quality."""
+    fps: Fraction | None = None
+    """Frames a second of numbered frames; default what lies beside them says, or 24. A video has its own."""
+    begin: Annotated[str, arg(name="from")] = ""
+    """Where in a video to begin: seconds, or 1:02:03.5."""
+    end: Annotated[str, arg(name="to")] = ""
+    """Where in a video to end."""
+    deinterlace: bool = False
+    """Make one whole frame of the two fields of each interlaced one."""
+    strict: bool = False
+    """Refuse a video with damaged or missing frames, instead of passing over them with a note."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,18 +127,26 @@ class Running(Common):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NetOptions(Inputs, Sizing, Running):
+class NetOptions(Inputs, Sizing, Losing, Naming, Running):
     """What a plain network honours for pictures and videos alike."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlainOptions(NetOptions, Writing):
+class FilmOptions(NetOptions, Filming):
+    """What a plain network honours for videos."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureOptions(NetOptions, Writing):
     """What a plain network honours for picture files."""
 
-    pattern: str = "{name}"
-    """Names of the outputs without extension; {name}, {model} and {scale} are filled in."""
     report_seams: bool = False
     """Measure on crops of the first picture how far tiles are from the untiled network."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlainOptions(PictureOptions, FilmOptions):
+    """What a plain network honours."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,18 +23,28 @@ from ganvas.data.guides import Origin
 from ganvas.errors import UserError
 from ganvas.inference.open import Opened
 from ganvas.inference.options import part, refuse
+from ganvas.inference.picture import jobs
 from ganvas.inference.picture.conditioned import Conditioned
-from ganvas.inference.picture.files import Output, upscale_files
-from ganvas.inference.picture.options import GuidedOptions, NetOptions, Options, PlainOptions, PlanesOptions, Running
+from ganvas.inference.picture.files import Output, make_folder, run_jobs
+from ganvas.inference.picture.options import (
+    FilmOptions,
+    GuidedOptions,
+    Losing,
+    Naming,
+    Options,
+    PictureOptions,
+    PlainOptions,
+    PlanesOptions,
+    Running,
+    Sizing,
+)
 from ganvas.inference.picture.tiled import Choices, Upres
 from ganvas.inference.picture.upscale import Upscaler, target_size
-from ganvas.inference.picture.video import VideoOptions, upscale_video
+from ganvas.inference.picture.video import VideoOptions, source_header, upscale_video
 from ganvas.inference.result import Job, Progress, Result, Taken, report_problems, run_batch
 from ganvas.io.pictures import images
 from ganvas.io.pictures.tensors import from_tensor, to_tensor
-from ganvas.io.video.codecs import VIDEO_SUFFIXES
-from ganvas.io.video.frames import FramesReader, parse_pattern
-from ganvas.io.video.reader import read_header
+from ganvas.io.video.headers import Cut
 from ganvas.protocol import Card
 
 __all__ = ["Options", "run", "takes_guide", "way_of"]
@@ -67,9 +79,6 @@ def check(opened: Opened, options: Options) -> None:
     """
     way = way_of(opened.card)
     refuse(options, [way.Options], str(opened), way.why)
-    if way is PLAIN and (films := [name for name in options.inputs if is_video(name)]):
-        why = "A video is written by a codec, frame by frame, with its own depth and colours"
-        refuse(options, [NetOptions], films[0], why)
 
 
 def way_of(card: Card) -> Way:
@@ -87,15 +96,22 @@ def takes_guide(card: Card) -> bool:
 
 def _run_plain(opened: Opened, options: PlainOptions, progress: Progress) -> list[Result]:
     up = upscaler(opened, options)
+    sizing, naming = part(options, Sizing), part(options, Naming)
+    plan = jobs.plan(options.inputs, options.out, naming, sizing, up.name, up.scale)
+    if not plan.videos:
+        why = "It is for videos and numbered frames, and there are none among the inputs"
+        refuse(options, [PictureOptions], "a picture", why)
+    if not plan.pictures:
+        why = "A video is written by a codec, frame by frame, with its own depth and colours"
+        refuse(options, [FilmOptions], str(plan.videos[0].source) if plan.videos else "a video", why)
     progress.say(f"{up.name}: {up.engine_for(np.dtype(np.uint8))}")
-    films = [name for name in options.inputs if is_video(name)]
-    pictures = [name for name in options.inputs if name not in films]
-    if options.report_seams:
-        _report_seams(up, pictures, progress)
-    results = _upscale_videos(up, films, options, progress)
-    if pictures and not progress.token.is_cancelled:
-        output = part(options, Output)
-        results += upscale_files(up, pictures, options.out, output, pattern=options.pattern, progress=progress)
+    if options.report_seams and plan.pictures:
+        _report_seams(up, Path(plan.pictures[0].source), progress)
+    skips = plan.many or options.skip_existing
+    results = report_problems(plan.problems, progress)
+    results += _upscale_videos(up, plan.videos, options, skips and not options.overwrite, progress)
+    if plan.pictures and not progress.token.is_cancelled:
+        results += run_jobs(up, plan.pictures, part(options, Output), skips, progress)
     return results
 
 
@@ -112,53 +128,79 @@ def upscaler(opened: Opened, options: Running) -> Upscaler:
     )  # fmt: skip
 
 
-def _report_seams(up: Upscaler, pictures: Sequence[str], progress: Progress) -> None:
-    found, _ = images.find_pictures(list(pictures))
-    if found:
-        error = up.seam_error(images.read(found[0])[0])
-        progress.say(
-            f"Seams on {found[0]}, {error.crops} crops: at most {255 * error.maximum:.3f} and in the mean square "
-            f"{255 * error.rms:.4f} gray levels of 255 from the untiled network"
-        )
+def _report_seams(up: Upscaler, picture: Path, progress: Progress) -> None:
+    error = up.seam_error(images.read(picture)[0])
+    progress.say(
+        f"Seams on {picture}, {error.crops} crops: at most {255 * error.maximum:.3f} and in the mean square "
+        f"{255 * error.rms:.4f} gray levels of 255 from the untiled network"
+    )
 
 
-def is_video(name: str) -> bool:
-    """Tell whether an input is a video file or a pattern of numbered frames (frames.####.exr, frame_%04d.png)."""
-    path = Path(name)
-    return path.suffix.lower() in VIDEO_SUFFIXES or (not path.exists() and parse_pattern(name) is not None)
-
-
-def _upscale_videos(up: Upscaler, names: Sequence[str], options: PlainOptions, progress: Progress) -> list[Result]:
-    out = options.out
-    is_file = len(names) == 1 and (bool(out.suffix) or parse_pattern(str(out)) is not None)
-    jobs = [Job(name, out if is_file else out / Path(name).name) for name in names]
+def _upscale_videos(
+    up: Upscaler, videos: Sequence[Job], options: PlainOptions, skips: bool, progress: Progress
+) -> list[Result]:
+    written = video_options(options)
+    taken = Taken("Name outputs apart, as --pattern '{name}-{ext}' does")
 
     def work(job: Job, progress: Progress) -> Result:
+        taken.claim(job)
+        if skips and job.target.exists():
+            return Result(input=str(job.source), output=str(job.target), skipped=True)
         size = _video_size(up, str(job.source), options)
-        job.target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(job.target.parent)
         scale = up.scale if options.factor is None else options.factor
 
         def grow(frame: np.ndarray) -> np.ndarray:
             return up(frame, size=size) if size else up(frame, factor=scale)
 
         result = upscale_video(
-            job.source, job.target, grow, scale=scale, size=size, settings=_identity(up),
-            options=VideoOptions(overwrite=options.overwrite), progress=progress,
+            job.source, job.target, grow, scale=scale, size=size, settings=_identity(up), options=written,
+            progress=progress,
         )  # fmt: skip
         return replace(result, precision=up.precision, tile=str(up.tile))
 
-    return run_batch(jobs, work, progress)
+    return run_batch(videos, work, progress)
+
+
+def video_options(options: PlainOptions) -> VideoOptions:
+    """Return what was asked for of videos.
+
+    Raises:
+        UserError: a time is written otherwise than it must be, or the end is not after the beginning.
+    """
+    begin, end = read_time(options.begin or "0"), read_time(options.end) if options.end else None
+    if end is not None and end <= begin:
+        raise UserError(f"--to {options.end} is not after --from {options.begin or 0}")
+    usual = options.quality == Losing.quality
+    return VideoOptions(
+        codec=options.codec, quality=options.crf, percent=None if usual else options.quality, fps=options.fps,
+        overwrite=options.overwrite, strict=options.strict, cut=Cut(begin, end), deinterlace=options.deinterlace,
+    )  # fmt: skip
+
+
+def read_time(text: str) -> Fraction:
+    """Return seconds, written as 83.5 or 1:23.5 or 0:01:23.5.
+
+    Raises:
+        UserError: the time is written otherwise.
+    """
+    seconds = Fraction(0)
+    for word in text.strip().split(":"):
+        if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", word):
+            raise UserError(f"{text!r} is no time", do="Write seconds, or hours:minutes:seconds as 1:02:03.5")
+        seconds = 60 * seconds + Fraction(word)
+    return seconds
 
 
 def _video_size(up: Upscaler, name: str, options: PlainOptions) -> tuple[int, int] | None:
-    if options.size is not None and 0 in options.size:
-        raise UserError("--size with a 0 is for pictures", do="Give both sides of the video, or --factor")
-    if options.long_side is None:
-        return options.size
-    pattern = None if Path(name).is_file() else parse_pattern(name)
-    header = read_header(name, count=False) if pattern is None else FramesReader(pattern).header
-    high, wide = target_size(header.height, header.width, up.scale, long_side=options.long_side)
-    return wide, high
+    if options.long_side is None and options.size is None:
+        return None
+    header = source_header(name)
+    sides = target_size(header.height, header.width, up.scale, size=options.size, long_side=options.long_side)
+    if options.size is None or 0 in options.size:
+        # What was not asked for to the pixel is made even, as most codecs keep one colour for two by two.
+        sides = (sides[0] + sides[0] % 2, sides[1] + sides[1] % 2)
+    return sides[1], sides[0]
 
 
 def _identity(up: Upscaler) -> dict[str, Any]:
@@ -226,6 +268,8 @@ def _each_file(
 ) -> list[Result]:
     """Make a PNG of its name below `out`, or the file `out` of a single one, of each picture."""
     found, problems = images.find_pictures(list(options.inputs))
+    if options.out is None:
+        raise UserError("It is not said where the pictures go", do="Name a folder: --out DIR")
     out = options.out
     is_file = len(found) == 1 and out.suffix and not out.is_dir()
     taken = Taken("Rename one of them")
@@ -235,8 +279,8 @@ def _each_file(
         job.target.parent.mkdir(parents=True, exist_ok=True)
         return work(job, progress)
 
-    jobs = [Job(path, out if is_file else out / f"{path.stem}.png") for path in found]
-    return [*report_problems(problems, progress), *run_batch(jobs, claimed, progress)]
+    work_list = [Job(path, out if is_file else out / f"{path.stem}.png") for path in found]
+    return [*report_problems(problems, progress), *run_batch(work_list, claimed, progress)]
 
 
 PLAIN = Way(PlainOptions, "It is run by its pixels alone", _run_plain)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -15,8 +15,9 @@ import numpy as np
 from ganvas.errors import UserError
 from ganvas.inference.result import Progress, Result
 from ganvas.io.video import segments
-from ganvas.io.video.codecs import choose
-from ganvas.io.video.frames import FramePattern, FramesReader, FramesWriter, parse_pattern
+from ganvas.io.video.animated import AnimationReader, is_animated
+from ganvas.io.video.frames import USUAL_FPS, FramePattern, FramesReader, FramesWriter, parse_pattern
+from ganvas.io.video.headers import WHOLE, Cut, VideoHeader
 from ganvas.io.video.reader import Frame, VideoReader, read_header
 from ganvas.io.video.segments import SegmentStore, Workroom
 from ganvas.io.video.writer import VideoWriter
@@ -33,15 +34,17 @@ class VideoOptions:
     """How a video is written and how work on it goes on."""
 
     codec: str = "auto"
-    """auto, h264, h265, prores, prores4444 or ffv1 (lossless)."""
+    """auto, h264, h265, av1, vp9, prores, prores4444 or ffv1 (lossless)."""
     quality: int | None = None
-    """Constant rate factor of h264 and h265: 0 (best) to 51; 17 or 18 when not given."""
+    """Constant rate factor: 0 (best) to 51 of h264 and h265, to 63 of av1 and vp9; 17, 18 or 22 when not given."""
+    percent: int | None = None
+    """Quality as pictures have it, 1 to 100, in place of the factor."""
     bits: int | None = None
     """Bits of a sample; those of the source when not given."""
     sampling: str = "auto"
     """Chroma: 420, 422 or 444; that of the source when auto."""
     fps: Fraction | None = None
-    """Frames in a second of numbered frames; 24 when not given. A video has its own."""
+    """Frames in a second of numbered frames; when not given, what they say themselves, or 24. A video has its own."""
     segment_frames: int = 48
     """Frames of one segment, the piece that is finished on disk; each begins with a picture that stands alone."""
     resume: bool = True
@@ -50,6 +53,10 @@ class VideoOptions:
     """Replace what stands under the target's name."""
     strict: bool = True
     """Refuse a source with missing or damaged frames instead of passing over them."""
+    cut: Cut = WHOLE
+    """The part of a video that is taken."""
+    deinterlace: bool = False
+    """Make one whole frame of the two fields of each interlaced one."""
 
 
 def upscale_video(
@@ -94,36 +101,76 @@ def upscale_video(
     )  # fmt: skip
 
 
+def source_header(name: str | Path) -> VideoHeader:
+    """Return what a video, numbered frames or an animated picture is, without counting its frames.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    path = Path(name)
+    pattern = None if path.is_file() else parse_pattern(name)
+    if pattern is not None:
+        return FramesReader(pattern, allow_gaps=True).header
+    return AnimationReader(path).header if is_animated(path) else read_header(path, count=False)
+
+
 class _Clip:
-    """A source: a video file or numbered frames."""
+    """A source: a video file, numbered frames or an animated picture."""
 
     def __init__(self, source: str | Path, options: VideoOptions) -> None:
         self.path = Path(source)
         self.options = options
         self.pattern = None if self.path.is_file() else parse_pattern(source)
+        self.is_animated = self.pattern is None and is_animated(self.path)
         self.notes: tuple[str, ...] = ()
         self.is_light = False
-        if self.pattern is None:
-            self.header = read_header(self.path, strict=options.strict)
+        self.first = 0
+        if self.pattern is None and not self.is_animated:
+            self.header = read_header(self.path, strict=options.strict, cut=options.cut)
+            if self.header.damage and options.cut.stop_s is None:
+                self.notes = (self.header.damage,)
+            if options.deinterlace:
+                self.notes += _fields_note(self.header)
+                self.header = replace(self.header, is_interlaced=False)
+            if options.fps is not None:
+                raise UserError(f"--fps means nothing for {self.path}", "A video has its own rate", "Leave it out")
+            return
+        if options.cut != WHOLE or options.deinterlace:
+            named = "--deinterlace" if options.deinterlace else "--from and --to"
+            raise UserError(f"{named} means nothing for {self.path}", "It is no video file", "Leave it out")
+        if self.is_animated:
+            self.header = AnimationReader(self.path).header
             return
         frames = self._frames()
         self.header, self.is_light, self.first = frames.header, frames.is_light, frames.first
-        if options.fps is None:
-            self.notes = ("numbered frames are taken as 24 a second",)
+        if options.fps is None and not frames.rate_is_told:
+            self.notes = (f"numbered frames are taken as {USUAL_FPS} a second; --fps says otherwise",)
 
     def _frames(self, start: int = 0) -> FramesReader:
         assert self.pattern is not None
-        return FramesReader(self.pattern, self.options.fps or 24, start, allow_gaps=not self.options.strict)
+        return FramesReader(self.pattern, self.options.fps, start, allow_gaps=not self.options.strict)
 
-    def reader(self, start: int) -> VideoReader | FramesReader:
+    def reader(self, start: int) -> VideoReader | FramesReader | AnimationReader:
         """Open the source at a frame."""
         if self.pattern is not None:
             return self._frames(start)
-        return VideoReader(self.path, start, self.options.strict)
+        if self.is_animated:
+            return AnimationReader(self.path, start)
+        options = self.options
+        return VideoReader(self.path, start, options.strict, options.cut, options.deinterlace)
 
     def fingerprint(self) -> dict[str, Any]:
         """Return what tells this source from another or from its changed self."""
-        return segments.fingerprint(self.path) if self.pattern is None else self._frames().fingerprint()
+        if self.pattern is not None:
+            return self._frames().fingerprint()
+        cut = [str(self.options.cut.start_s), str(self.options.cut.stop_s), self.options.deinterlace]
+        return {**segments.fingerprint(self.path), "part": cut}
+
+
+def _fields_note(header: VideoHeader) -> tuple[str, ...]:
+    if header.is_interlaced:
+        return ("its fields were made whole frames by bwdif, one of two",)
+    return ("it does not say that it is interlaced; bwdif was run on it as asked",)
 
 
 @dataclass
@@ -147,11 +194,11 @@ class _Job:
                 f"{self.clip.path} cannot become {target.name}", why, "Write numbered frames: NAME.####.exr"
             )
         # All that can be refused is refused now, not after a night of work: the codec, the sound, the name.
-        self._writer(target).abort()
-        options = self.options
-        encoding = choose(
-            target, self.clip.header, *self.size, options.codec, options.quality, options.bits, options.sampling
-        )
+        trial = self._writer(target)
+        trial.abort()
+        options, encoding = self.options, trial.encoding
+        if encoding.codec == "vp9" and self.clip.header.has_alpha:
+            return self._straight(target)
         whole = {**identity, "segment_frames": options.segment_frames}
         store = SegmentStore(target, self.clip.header, encoding, self.size, whole, options.resume)
         finished = False
@@ -167,11 +214,23 @@ class _Job:
             store.leave(finished)
         return writer.frames, resumed, writer.notes
 
+    def _straight(self, target: Path) -> tuple[int, int, tuple[str, ...]]:
+        """Write without segments: VP9's alpha stands beside its packets, which segments do not keep."""
+        with self._writer(target) as writer, self.clip.reader(0) as reader:
+            for frame in reader:
+                writer.write(_as_colour(self._made(frame)), frame.pts, reader.frame_duration)
+                self.progress(frame.number + 1, self.clip.header.frames)
+            self.lost = reader.lost
+        return writer.frames, 0, writer.notes
+
     def _writer(self, target: Path) -> VideoWriter:
         options, header = self.options, self.clip.header
-        audio_from = self.clip.path if self.clip.pattern is None else None
+        audio_from = self.clip.path if self.clip.pattern is None and not self.clip.is_animated else None
         look = options.codec, options.quality, options.bits, options.sampling
-        return VideoWriter(target, header, *self.size, *look, audio_from=audio_from, overwrite=options.overwrite)
+        return VideoWriter(
+            target, header, *self.size, *look, audio_from=audio_from, overwrite=options.overwrite,
+            percent=options.percent,
+        )  # fmt: skip
 
     def _encode(self, store: SegmentStore) -> None:
         with self.clip.reader(store.num_frames) as reader:

@@ -103,8 +103,11 @@ def write_animation(
     temporary = path.parent / f".ganvas-{secrets.token_hex(6)}.part"
     pictures = (Image.fromarray(frame) for frame in frames)
     try:
-        next(pictures).save(
-            temporary, name.upper(), save_all=True, append_images=pictures, duration=list(like.durations_ms),
+        first = next(pictures)
+        # Of a PNG's frames Pillow looks at the modes before it writes any.
+        others = list(pictures) if name == "png" else pictures
+        first.save(
+            temporary, name.upper(), save_all=True, append_images=others, duration=list(like.durations_ms),
             **_options(name, like, quality),
         )  # fmt: skip
         notes = list(_carried(temporary, name, like, size))

@@ -65,6 +65,8 @@ class Header:
     """What a reader of this file should be told: channels left out, a profile that could not be kept."""
     window: tuple[int, int, int, int, int, int] | None = None
     """OpenEXR's data origin (x, y) and display window (x, y, width, height), where they differ from the plain ones."""
+    unread: tuple[str, ...] = ()
+    """Names of channels that the file has beside those that are read."""
     path: Path | None = field(default=None, compare=False)
 
     @property
@@ -297,6 +299,7 @@ def _describe(
         associated_alpha=alpha and (name == "exr" or (name == "tiff" and not _unassociated(spec))),
         note="; ".join(text for text in (note, channels_note, type_note, "" if note else profile_note) if text),
         window=_window(spec) if name == "exr" else None,
+        unread=tuple(text for i, text in enumerate(spec.channelnames) if i not in indices) if name == "exr" else (),
         path=path,
     )
     layout = Layout(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -74,21 +74,24 @@ def write(
     return path
 
 
-def find_pictures(inputs: Sequence[str | Path], recursive: bool = True) -> tuple[list[Path], list[tuple[str, str]]]:
+def find_pictures(
+    inputs: Sequence[str | Path], recursive: bool = True, also: Collection[str] = ()
+) -> tuple[list[Path], list[tuple[str, str]]]:
     """Return the pictures that files, folders and globs name, each once and in natural order, and (what, why) problems.
 
     Hidden files are passed over, and so are runs and comparisons below a folder; of its other files only those that are
     pictures we cannot read are reported.
+    Files with an ending of `also` are found like pictures.
     """
     found: dict[Path, None] = {}
     problems: list[tuple[str, str]] = []
     for entry in map(str, inputs):
-        paths, problem = _expand(entry, recursive)
+        paths, problem = _expand(entry, recursive, also)
         if problem:
             problems.append((entry, problem))
         for path, named in paths:
             suffix = path.suffix.lower()
-            if suffix in READABLE:
+            if suffix in READABLE or suffix in also:
                 found.setdefault(path)
             elif suffix in FOREIGN:
                 why, advice = FOREIGN[suffix]
@@ -98,13 +101,14 @@ def find_pictures(inputs: Sequence[str | Path], recursive: bool = True) -> tuple
     return list(found), list(dict.fromkeys(problems))
 
 
-def _expand(entry: str, recursive: bool) -> tuple[list[tuple[Path, bool]], str]:
+def _expand(entry: str, recursive: bool, also: Collection[str]) -> tuple[list[tuple[Path, bool]], str]:
     """Return the files of one input, each with whether it was named itself, and what is wrong with the input."""
     path = Path(entry)
     if path.is_dir():
         files = sorted(folders.files(path, recursive), key=_natural)
-        pictures = any(file.suffix.lower() in READABLE for file in files)
-        return [(file, False) for file in files], "" if pictures else "the folder holds no pictures"
+        pictures = any(file.suffix.lower() in READABLE or file.suffix.lower() in also for file in files)
+        none = "the folder holds no pictures or videos" if also else "the folder holds no pictures"
+        return [(file, False) for file in files], "" if pictures else none
     # A file is taken at its name first, which may hold brackets.
     if path.exists():
         return [(path, True)], ""

@@ -91,6 +91,7 @@ _ABILITIES = {
 }
 _EVERYWHERE = {
     "ICCProfile", "oiio:ColorSpace", "compression", "PixelAspectRatio", "CICP", "FramesPerSecond", "ResolutionUnit",
+    "name", "screenWindowCenter", "screenWindowWidth", "textureformat",
 }  # fmt: skip
 _CARRIED = re.compile(r"(?!oiio:|dpx:|openexr:)[A-Za-z]+:|Keywords$")
 """Names of what exiv2 carries better, and what OpenImageIO makes of XMP."""

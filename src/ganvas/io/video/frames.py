@@ -21,8 +21,10 @@ from ganvas.errors import UserError
 from ganvas.io.pictures import images
 from ganvas.io.video.codecs import VIDEO_SUFFIXES
 from ganvas.io.video.headers import VideoHeader, new_header
+from ganvas.io.video.rates import rate_beside, rate_within
 from ganvas.io.video.reader import Frame
 
+USUAL_FPS = 24
 _MARKS = re.compile(r"(?P<hashes>#+)|%0?(?P<width>\d*)d|\[(?P<first>\d+)-(?P<last>\d+)\]")
 
 
@@ -96,6 +98,7 @@ def _gaps(numbers: list[int], first: int, last: int) -> str:
 class FramesReader:
     """Numbered pictures as a video: frame k has the time stamp (its number - the first) * `frame_step`.
 
+    The rate is `fps`, or what the pictures or `clip.json` beside them say, or 24.
     Pictures keep the type and channels of their files; `picture_header` is that of the picture last given.
 
     Raises:
@@ -105,7 +108,7 @@ class FramesReader:
     def __init__(
         self,
         pattern: FramePattern,
-        fps: Fraction | int = 24,
+        fps: Fraction | int | None = None,
         start: int = 0,
         allow_gaps: bool = False,
     ) -> None:
@@ -125,7 +128,10 @@ class FramesReader:
         self._like = images.read_header(pattern.path(self.numbers[0]))
         self.is_light = self._like.dtype.startswith("float")
         """The pictures hold light (floating point), not codes for a screen."""
-        self.header = self._header(Fraction(fps))
+        told = rate_within(self._like.metadata) or rate_beside(pattern.folder)
+        self.rate_is_told = told is not None
+        """The rate stands in the pictures or in a file beside them."""
+        self.header = self._header(Fraction(fps or told or USUAL_FPS))
         self.frame_duration = self.header.frame_step
 
     def _header(self, fps: Fraction) -> VideoHeader:

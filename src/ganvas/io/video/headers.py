@@ -88,6 +88,8 @@ class VideoHeader:
     frames: int | None = None
     frames_from: Literal["container", "packets", "unknown"] = "unknown"
     """Where the number of frames is from: told by the container, or counted in its packets."""
+    damage: str = ""
+    """What is missing of the file, as far as its packets tell; empty where it is whole."""
     bits: int = 8
     """Bits of a sample; 8-bit frames are read as uint8, deeper ones as full-scale uint16."""
     pixel_format: str = "yuv420p"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -48,12 +49,18 @@ def read_header(path: str | Path, count: bool = True, strict: bool = True, cut: 
     if not count:
         return header
     stamps, sound_is_short = survey(path)
-    if strict and is_held_to_its_numbers(header.container) and len(stamps) < (header.frames or 0):
-        raise ends_early(Path(path), len(stamps), header.frames)
-    if strict and is_cut_off(Path(path)):
-        raise ends_early(Path(path), len(stamps), None)
-    if strict and sound_is_short:
-        raise UserError(f"{path} ends early: a part of its sound is missing", do="Copy or export it anew")
+    damage = ""
+    if is_held_to_its_numbers(header.container) and len(stamps) < (header.frames or 0):
+        damage = f"it ends early: it promises {header.frames} frames and holds {len(stamps)}"
+    elif is_cut_off(Path(path)):
+        damage = "it ends early: it is shorter than the length it promises"
+    elif sound_is_short:
+        damage = "a part of its sound is missing"
+    if strict and damage.startswith("it ends early"):
+        raise ends_early(Path(path), len(stamps), header.frames if "promises" in damage and header.frames else None)
+    if strict and damage:
+        raise UserError(f"{path} ends early: {damage}", do="Copy or export it anew")
+    header = replace(header, damage=damage)
     return counted(header, [stamp for stamp in stamps if stamp.is_shown], cut)
 
 
