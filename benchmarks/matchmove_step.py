@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from ganvas import device as machine
-from ganvas.recipes.reverse_matchmove import IMAGENET_DEVIATION, PAPER, ReverseMatchmove
+from ganvas.recipes.reverse_matchmove.recipe import IMAGENET_DEVIATION, PAPER, ReverseMatchmove
 from ganvas.training import step
 from ganvas.training.trainer import Plan, Trainer
 

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganvas import device as machine
-from ganvas.recipes.pix2pixhd import PAPER, Pix2PixHD
+from ganvas.recipes.pix2pixhd.recipe import PAPER, Pix2PixHD
 from ganvas.training import step
 from ganvas.training.trainer import Plan, Trainer
 

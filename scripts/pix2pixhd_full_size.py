@@ -21,7 +21,7 @@ from ganvas import device as machine
 from ganvas.inference.labels.editing import Scene, scene_condition
 from ganvas.inference.rows.exact import run_exact
 from ganvas.networks import build
-from ganvas.recipes.pix2pixhd import PAPER, Pix2PixHD, Settings
+from ganvas.recipes.pix2pixhd.recipe import PAPER, Pix2PixHD, Settings
 from ganvas.training import step
 from ganvas.training.trainer import Plan, Trainer
 

@@ -137,20 +137,16 @@ class Points(relativistic.Relativistic):
         """Return a distribution by its name."""
         return points.source(path)
 
-    def generator(self) -> nn.Module:
-        """Return a new generator."""
-        s = self.settings
-        if self.is_digits:
-            return _digit_generator(s.latent, s.width)
-        return _point_generator(s.latent, s.width, s.hidden_layers, self.reach)
-
-    def discriminator(self) -> nn.Module:
-        """Return a new discriminator."""
+    def networks(self) -> dict[str, nn.Module]:
+        """Return a new generator and discriminator."""
         s = self.settings
         last_bias = not s.adversarial.is_shift_invariant
         if self.is_digits:
-            return DigitCritic(s.width, last_bias)
-        return PointCritic(s.width, s.hidden_layers, self.reach, last_bias)
+            return {"generator": _digit_generator(s.latent, s.width), "discriminator": DigitCritic(s.width, last_bias)}
+        return {
+            "generator": _point_generator(s.latent, s.width, s.hidden_layers, self.reach),
+            "discriminator": PointCritic(s.width, s.hidden_layers, self.reach, last_bias),
+        }
 
     def batch(self, raw: dict[str, Tensor], context: Context) -> relativistic.Batch:
         """Pour the clouds together and draw as many vectors of noise."""

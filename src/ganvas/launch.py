@@ -17,7 +17,7 @@ from ganvas.io import fingerprints, recipe_files, runs
 from ganvas.io.weights import files as weights
 from ganvas.recipes import base
 from ganvas.settings import check as check_settings
-from ganvas.settings import from_json, replace
+from ganvas.settings import from_json, renamed, replace
 from ganvas.training import loop, rehearsal, trainer
 
 
@@ -71,8 +71,9 @@ def reorder(run: str | Path, changes: Mapping[str, Any] | None = None, recipe: s
         )
     said = runs.read_noted(run)
     recipe = _recipe_of(run, said.recipe, said.recipe_sha256, _named(recipe))
+    kind = base.find(recipe).Settings
     try:
-        settings = _found_again(from_json(base.find(recipe).Settings, said.settings), said.folder)
+        settings = _found_again(from_json(kind, renamed(kind, said.settings)), said.folder)
     except UserError as error:
         raise UserError(f"The settings of {run} cannot be used", error.what, error.do or error.why) from error
     return Order(

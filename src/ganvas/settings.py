@@ -9,7 +9,7 @@ import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 from ganvas.errors import UserError, did_you_mean
 
@@ -29,6 +29,9 @@ def bounded(default: Any, least: float, most: float | None = None) -> Any:
 @dataclass(frozen=True, kw_only=True)
 class Training:
     """The settings that every recipe has. A recipe's own settings extend them."""
+
+    RENAMED: ClassVar[Mapping[str, Mapping[str, str]]] = {}
+    """By setting the values that have another name now: old -> new. Runs may still note the old one."""
 
     data: str = ""
     """Folder of pictures (searched in all its subfolders)."""
@@ -105,7 +108,19 @@ def from_json(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
     for f in dataclasses.fields(cls):  # pyright: ignore[reportArgumentType]
         if f.default is f.default_factory is dataclasses.MISSING and f.name not in values:
             raise UserError(f"Setting {where + f.name!r} is missing")
+    for key, value in values.items():
+        if (now := _renamed(cls, key, value)) != value:
+            raise UserError(f"Setting {where + key!r} is {value!r}", f"That is called {now!r} now", f"Use {now}")
     return cls(**{key: _typed(hints[key], value, where + key) for key, value in values.items()})
+
+
+def renamed(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a run notes of its settings, by the names of today."""
+    return {key: _renamed(cls, key, value) for key, value in values.items()}
+
+
+def _renamed(cls: type, key: str, value: Any) -> Any:
+    return getattr(cls, "RENAMED", {}).get(key, {}).get(value, value) if isinstance(value, str) else value
 
 
 def _typed(hint: Any, value: Any, where: str) -> Any:

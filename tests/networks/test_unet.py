@@ -37,7 +37,7 @@ def shapes(text: str, **sides: int) -> list[tuple[int, ...]]:
     ("network", "settings", "parameters"),
     [
         # Seed 004's generator (ngf 64, num_downs 4, which makes five halvings), counted on its own code.
-        ("super_resolving_unet", {"tail": "seed"}, 17_727_619),
+        ("super_resolving_unet", {"tail": "single"}, 17_727_619),
         # Seed 001's figure method2 with kernels of 4 and 3: equal widths, and the text's slim encoder.
         ("jnet", {"encoder_width_div": 1}, 10_169_155),
         ("jnet", {}, 5_773_939),
@@ -132,7 +132,7 @@ def test_impossible_networks_are_refused_with_what_is_possible() -> None:
     with pytest.raises(UserError, match="Use 1, 2, 4, 8, 16"):
         SuperResolvingUNet(scale=3)
     with pytest.raises(UserError, match="symmetric"):
-        SuperResolvingUNet(scale=4, tail="seed")
+        SuperResolvingUNet(scale=4, tail="single")
     with pytest.raises(UserError, match="no channels"):
         JNet(width=8, encoder_width_div=16)
     with pytest.raises(UserError, match="scale of 8"):

@@ -23,7 +23,7 @@ GENERATORS: dict[str, Callable[[Upsampling], nn.Module]] = {
     "vid2vid": lambda up: Vid2Vid(4, width=4, downs=2, blocks=2, scales=2, foreground=(1,), upsampling=up),
     "dcgan": lambda up: DCGANGenerator(8, 32, width=4, upsampling=up),
     "unet": lambda up: SuperResolvingUNet(width=4, downs=2, norm="none", upsampling=up),
-    "unet of the seed": lambda up: SuperResolvingUNet(width=4, downs=2, tail="seed", upsampling=up),
+    "unet of the seed": lambda up: SuperResolvingUNet(width=4, downs=2, tail="single", upsampling=up),
     "jnet": lambda up: JNet(3, width=4, encoder_width_div=2, scale=2, upsampling=up),
     "camera": lambda up: CameraGenerator(16, width=4, mean=[0.0] * 13, deviation=[1.0] * 13, upsampling=up),
 }

@@ -10,7 +10,8 @@ from ganvas.io.weights import files as weights
 from ganvas.io.weights import published
 from ganvas.networks import build
 from ganvas.networks.feature_sets import FeatureSet
-from ganvas.recipes import features, superres_unet, tiled_upres
+from ganvas.recipes import features, tiled_upres
+from ganvas.recipes.superres_unet import recipe as superres_unet
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from ganvas.io.pictures import images
 from ganvas.losses.adversarial import AdversarialLoss
 from ganvas.protocol import Context
 from ganvas.recipes.base import find
-from ganvas.recipes.pix2pixhd import PREVIEW, Pix2PixHD
+from ganvas.recipes.pix2pixhd.recipe import PREVIEW, Pix2PixHD
 from ganvas.training import loop, step
 from ganvas.training.trainer import Plan, Trainer
 

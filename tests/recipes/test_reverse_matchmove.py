@@ -21,7 +21,7 @@ from ganvas.io.weights import files as weights
 from ganvas.networks import build
 from ganvas.protocol import Context
 from ganvas.recipes import base
-from ganvas.recipes.reverse_matchmove import PAPER, Batch, ReverseMatchmove, Settings
+from ganvas.recipes.reverse_matchmove.recipe import PAPER, Batch, ReverseMatchmove, Settings
 from ganvas.settings import replace
 from ganvas.training import loop
 

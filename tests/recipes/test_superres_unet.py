@@ -15,17 +15,19 @@ from PIL import Image
 from torch import Tensor
 
 import ganvas
+from ganvas import settings as settings_room
 from ganvas.errors import UserError
 from ganvas.inference.picture.upscale import Upscaler
 from ganvas.io import runs
 from ganvas.io.weights import files as weights
 from ganvas.metrics.paired import luma
 from ganvas.metrics.sharpness import octave_energies
+from ganvas.networks import build
 from ganvas.networks.unet import DetailGain, enlarged
 from ganvas.protocol import Context, Health, Turn
 from ganvas.recipes import enlargement
 from ganvas.recipes.enlargement import lowered
-from ganvas.recipes.superres_unet import FADED, PAPER, PREVIEW, Batch, Settings, SuperResolvingUNets
+from ganvas.recipes.superres_unet.recipe import FADED, PAPER, PREVIEW, Batch, Settings, SuperResolvingUNets
 
 TINY: dict[str, Any] = {
     "width": 4, "downs": 2, "norm": "none", "base": "bicubic", "discriminator_width": 4, "low_px": 16, "grid": "4x4",
@@ -75,7 +77,7 @@ SEED_VALUES = {
     "width": (64, "ngf"),
     "downs": (5, "num_downs 4 makes five halvings"),
     "norm": ("batch", "pix2pix's U-Net"),
-    "tail": ("seed", "README: an extra deconv layer at the end"),
+    "tail": ("single", "README: an extra deconv layer at the end"),
     "base": ("none", "tanh"),
     "generator_std": (0.002, "init of G"),
     "grid": ("5x5", "D_Stage2 on 128 px"),
@@ -329,3 +331,14 @@ def test_every_preset_can_be_built() -> None:
         with torch.device("meta"):
             networks_of(SuperResolvingUNets(settings))
     assert SuperResolvingUNets(replace(PREVIEW, style="salimans")).stages()
+
+
+def test_the_old_name_of_the_single_tail_is_refused_with_the_new_one_but_not_in_runs_and_cards() -> None:
+    with pytest.raises(UserError, match=r"'seed'.*called 'single' now"):
+        settings_room.replace(PREVIEW, {"tail": "seed"})
+    noted = {**settings_room.to_json(PREVIEW), "tail": "seed"}
+    assert settings_room.from_json(Settings, settings_room.renamed(Settings, noted)) == replace(PREVIEW, tail="single")
+    card = SuperResolvingUNets(replace(PREVIEW, tail="single")).card()
+    nets = [build(replace(card, settings={**card.settings, "tail": tail})) for tail in ("seed", "single", "symmetric")]
+    shapes = [{key: value.shape for key, value in net.state_dict().items()} for net in nets]
+    assert shapes[0] == shapes[1] != shapes[2]

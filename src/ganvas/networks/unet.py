@@ -61,7 +61,7 @@ class SuperResolvingUNet(nn.Module):
         downs: int = 5,
         channels_in: int = 3,
         norm: Norm = "batch",
-        tail: Literal["symmetric", "seed"] = "symmetric",
+        tail: Literal["symmetric", "single", "seed"] = "symmetric",
         base: Base = "none",
         detail: float = 1.0,
         upsampling: Upsampling = "transposed",
@@ -70,8 +70,10 @@ class SuperResolvingUNet(nn.Module):
         if scale not in SCALES:
             why = "Each level of the tail doubles the sides"
             raise UserError(f"A U-Net cannot enlarge by {scale}", why, f"Use {', '.join(map(str, SCALES))}")
-        if tail == "seed" and scale != 2:
-            raise UserError(f"The tail 'seed' enlarges by 2, not by {scale}", do="Use the tail 'symmetric'")
+        # What cards of old call it.
+        tail = "single" if tail == "seed" else tail
+        if tail == "single" and scale != 2:
+            raise UserError(f"The tail 'single' enlarges by 2, not by {scale}", do="Use the tail 'symmetric'")
         if downs < 1:
             raise UserError(f"A U-Net of {downs} halvings has no bottom", do="Use 1 to 8")
         self.scale, self.downs, self.tail_kind = scale, downs, tail
@@ -88,7 +90,7 @@ class SuperResolvingUNet(nn.Module):
             for level in range(downs - 1, 0, -1)
         )
         joined = wide[0] * (2 if downs > 1 else 1)
-        if tail == "seed":
+        if tail == "single":
             self.outermost = doubling_conv(joined, SEED_TAIL_CHANNELS, upsampling)
             self.outermost_norm = norm_layer("batch", SEED_TAIL_CHANNELS)
             self.last: nn.Module = doubling_conv(SEED_TAIL_CHANNELS, 3, upsampling)
@@ -116,7 +118,7 @@ class SuperResolvingUNet(nn.Module):
         for layer in self.up:
             x = torch.cat([layer(F.relu(x)), skips.pop()], dim=1)
         x = self.outermost(F.relu(x))
-        if self.tail_kind == "seed":
+        if self.tail_kind == "single":
             return self.last(self.outermost_norm(x))
         for level in self.tail:
             x = level(x, picture)

@@ -18,11 +18,11 @@ RECIPES = {
     "esrgan": "ganvas.recipes.esrgan:ESRGAN",
     "relativistic": "ganvas.recipes.relativistic:Relativistic",
     "biggan": "ganvas.recipes.biggan:BigGAN",
-    "pix2pixhd": "ganvas.recipes.pix2pixhd:Pix2PixHD",
-    "superres_unet": "ganvas.recipes.superres_unet:SuperResolvingUNets",
+    "pix2pixhd": "ganvas.recipes.pix2pixhd.recipe:Pix2PixHD",
+    "superres_unet": "ganvas.recipes.superres_unet.recipe:SuperResolvingUNets",
     "tiled_upres": "ganvas.recipes.tiled_upres:TiledUpres",
     "vid2vid": "ganvas.recipes.vid2vid.recipe:Vid2VidRecipe",
-    "reverse_matchmove": "ganvas.recipes.reverse_matchmove:ReverseMatchmove",
+    "reverse_matchmove": "ganvas.recipes.reverse_matchmove.recipe:ReverseMatchmove",
 }
 """Every recipe: name -> `module:Class`."""
 

@@ -386,7 +386,7 @@ class Relativistic(Recipe):
         """Refuse a patch grid or a layer that does not exist, by building the discriminator without memory."""
         s = self.settings
         with torch.device("meta"):
-            critic: Any = build(self.cards()["discriminator"])
+            critic: Any = self.networks().get("discriminator") or build(self.cards()["discriminator"])
         layers = critic.num_layers if hasattr(critic, "num_layers") else len(critic.body) + 1
         if s.feature_matching_weight and not -layers <= s.feature_matching_layer < layers:
             what = f"The discriminator has no layer {s.feature_matching_layer}"

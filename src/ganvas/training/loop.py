@@ -15,7 +15,7 @@ from ganvas import device as machine
 from ganvas import ranks
 from ganvas.errors import UserError
 from ganvas.io import fingerprints, leftovers, noted, recipe_files, run_lock, runs
-from ganvas.settings import differences, from_json, is_runtime, to_json
+from ganvas.settings import differences, from_json, is_runtime, renamed, to_json
 from ganvas.training import checkpoint, networks, parallel, ring, step
 from ganvas.training.feed import collate
 from ganvas.training.interruption import Interruption
@@ -207,7 +207,7 @@ def _changes(plan: Plan, saved: runs.Checkpoint) -> dict[str, tuple[Any, Any]]:
     """Return what alters the weights and differs from a checkpoint's, each as it was and is."""
     kind = type(plan.recipe.settings)
     noted.require_resumable(saved.state, saved.folder / runs.STATE)
-    changed = differences(from_json(kind, saved.state["settings"]), plan.recipe.settings)
+    changed = differences(from_json(kind, renamed(kind, saved.state["settings"])), plan.recipe.settings)
     changed = {name: pair for name, pair in changed.items() if not is_runtime(kind, name)}
     folder, before = saved.state.get("folder", ""), saved.state.get("fingerprints", {})
     for name, (old, new) in list(changed.items()):

@@ -19,7 +19,7 @@ from ganvas.inference.styles import gather
 from ganvas.io import runs
 from ganvas.io.pictures import images
 from ganvas.io.weights import files as weights
-from ganvas.recipes.pix2pixhd import PREVIEW, Pix2PixHD
+from ganvas.recipes.pix2pixhd.recipe import PREVIEW, Pix2PixHD
 from ganvas.settings import from_json
 from ganvas.training import loop
 from ganvas.training.trainer import Plan

@@ -20,8 +20,8 @@ Expect L1 alone to be soft, and the styles to be sharper with errors of their ow
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, NamedTuple
+from dataclasses import replace
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -33,7 +33,6 @@ from ganvas.data.classed import Classed, class_planes, label_planes
 from ganvas.data.pictures import Crops, PairedPictures, Pictures
 from ganvas.data.squares import Squares
 from ganvas.losses import regularization
-from ganvas.losses.adversarial import AdversarialLoss
 from ganvas.losses.reconstruction import l1, learned_l2, mean_feature_matching
 from ganvas.networks import build
 from ganvas.networks.blocks import init_normal
@@ -41,8 +40,7 @@ from ganvas.networks.unet import detail_of
 from ganvas.protocol import Card, Carry, Context, Ledger, Networks, Optimizer, Outputs, Recipe, Source, Stage, Turn
 from ganvas.recipes import enlargement, features
 from ganvas.recipes.enlargement import lowered, middle, with_condition
-from ganvas.recipes.superres_checks import check
-from ganvas.settings import Training
+from ganvas.recipes.superres_unet.settings import LAPTOP, PAPER, PREVIEW, SHOW, Settings, check
 
 FADED = "content.faded"
 SCORED = 16
@@ -62,115 +60,6 @@ class Batch(NamedTuple):
     """(B, 3, scale h, scale w)."""
     condition: Tensor
     """Labels and classes, one channel each: (B, C, scale h, scale w)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings(Training):
-    """The settings of the U-Net super-resolver; the defaults are ours for photographs."""
-
-    scale: Literal[1, 2, 4, 8, 16] = 2
-    """Enlargement by one run of the network; 1 is an autoencoder, the check of the set-up."""
-    iterations: int = 1
-    """Stages of growing pictures for the one network: 3 with a scale of 2 goes 64 -> 128 -> 256 -> 512."""
-    low_px: int = 64
-    """Side of the low pictures of the first stage."""
-    framing: Literal["crops", "squares"] = "crops"
-    """Random crops of the pictures, or the largest square in the middle of each, made smaller (the seed's)."""
-    mirror: bool = True
-    """Mirror pictures at random; crops are turned, too."""
-    low: str = ""
-    """Folder of low pictures paired by name with those of `data`; empty makes them from the high ones."""
-    labels: str = ""
-    """Folder of label maps paired by name with the pictures, as further input channels."""
-    num_labels: int = 0
-    """Number of labels in them."""
-    num_classes: int = 0
-    """Number of classes, one folder each below the data; 0 for none."""
-
-    width: int = 64
-    """Channels of the U-Net's first layer."""
-    downs: int = 5
-    """Halvings of the U-Net (`num_downs` 4 in the seed's code makes five)."""
-    norm: Literal["batch", "instance", "none"] = "batch"
-    """Norm of the generator."""
-    tail: Literal["symmetric", "seed"] = "symmetric"
-    """How it goes beyond its input's size: levels with partners, or the seed's one more transposed convolution."""
-    upsampling: Literal["transposed", "resize"] = "transposed"
-    """How the sides are doubled: transposed convolutions (the seed's), or `resize`, which leaves no grid (ours)."""
-    base: Literal["none", "bicubic", "faithful"] = "none"
-    """What the network adds to: `bicubic` learns faster; `faithful`, ours, also makes the sum, shrunk, the input."""
-    detail: float = 1.0
-    """Gain of the finest detail at inference (ours), since L1 damps what it is unsure of; 0 is found in training."""
-    generator_std: float = 0.02
-    """Standard deviation of the generator's first weights."""
-    grid: str = "4x4"
-    """Scores of the discriminator on pictures of the first stage: `1x1`, `4x4`, or what a score sees, `70px`."""
-    discriminator_width: int = 64
-    """Channels of the discriminator's first layer."""
-    discriminator_norm: Literal["batch", "instance", "spectral", "none"] = "none"
-    """Norm of the discriminator."""
-    discriminator_sees_low: bool = False
-    """Show the discriminator the enlarged low picture, too, as pix2pix does."""
-    judged: Literal["picture", "detail"] = "picture"
-    """What the discriminator judges: pictures, or what the enlarged low ones lack of them, ten times as strong."""
-    minibatch: bool = False
-    """Minibatch discrimination (Salimans et al.); needs the grid 1x1, one iteration and 32 to 256 px."""
-
-    content_weight: float = 1.0
-    """Weight of the L1 content loss."""
-    perceptual: str = "none"
-    """Features of a perceptual loss (ours): `vgg16[:layers]`, `efficientnet-lite0`, joined by `+`, or `none`."""
-    perceptual_weight: float = 0.1
-    """Weight of that loss."""
-    content_off_step: int = 0
-    """Step from which the content loss fades, while the discriminator is healthy; 0 keeps it."""
-    content_fade_steps: int = 1000
-    """Healthy steps until it is gone; unhealthy ones bring it back at the same pace."""
-    style: Literal["none", "gan", "salimans", "vaegan"] = "gan"
-    """The style loss; `none` leaves L1 alone and trains no discriminator."""
-    style_weight: float = 0.1
-    """Weight of the style loss (lambda)."""
-    adversarial: AdversarialLoss = AdversarialLoss(base="least_squares", pairing="plain")
-    """The discriminator's loss, and the style `gan`'s."""
-    replay_size: int = 0
-    """Past fakes of which the discriminator is shown some in place of new ones; 0 for none, 50 is usual."""
-    history_weight: float = 0.0
-    """Weight of staying near the mean of one's past weights, for both players (historical averaging)."""
-
-    content_steps: int = 0
-    """Steps of each iteration with the content loss alone, before the style (ours)."""
-    content_schedule: Literal["constant", "cosine"] = "constant"
-    """How the generator's rate goes in them: `cosine` lets it fall to nothing."""
-    steps: int = 160_000
-    """Steps of each iteration with both networks."""
-    generator_rate: float = 2e-4
-    """Learning rate of the generator."""
-    discriminator_rate: float = 5e-5
-    """Learning rate of the discriminator."""
-    betas: tuple[float, float] = (0.5, 0.999)
-    """Adam's betas."""
-
-
-# Seed 004's train_stage2.py as last published: L1 + 0.01 x the learned L2 of VAEGAN, a least-squares discriminator of
-# 5 x 5 patches of 128 px, batch 32. Epochs are not stated; ours are ten of its 16,000 steps. Its discriminator has SELU
-# where this one has leaky ReLU.
-PAPER = Settings(
-    framing="squares", tail="seed", generator_std=0.002, grid="5x5", style="vaegan", style_weight=0.01, batch_size=32,
-)  # fmt: skip
-LAPTOP = Settings(
-    width=24, downs=3, norm="none", base="bicubic", discriminator_width=24, grid="34px", discriminator_sees_low=True,
-    style_weight=0.02, batch_size=8, content_steps=1000, steps=3000, generator_rate=5e-4, discriminator_rate=2e-4,
-    average_half_life=2000.0, precision="float32", checkpoint_every=500, preview_every=500, score_every=500,
-)  # fmt: skip
-PREVIEW = replace(
-    LAPTOP, width=12, discriminator_width=12, low_px=48, content_steps=300, steps=500, average_half_life=400.0,
-    checkpoint_every=200, preview_every=200, score_every=200,
-)  # fmt: skip
-# The gallery's: faithful L1 with a gain of detail that training finds, which is sharp at x2.
-SHOW = replace(
-    PREVIEW, low_px=32, width=16, base="faithful", style="none", content_steps=1000, steps=0, generator_rate=1e-3,
-    content_schedule="cosine", detail=0.0, upsampling="resize", precision="bfloat16",
-)  # fmt: skip
 
 
 class SuperResolvingUNets(Recipe):

@@ -42,7 +42,7 @@ from ganvas.metrics.probe import Probe, cache_folder, train_segmenter
 from ganvas.metrics.sliced import pyramid_distances
 from ganvas.protocol import Card, Carry, Context, Ledger, Networks, Optimizer, Outputs, Recipe, Source, Stage, Turn
 from ganvas.recipes import features
-from ganvas.recipes.pix2pixhd_settings import LAPTOP, PAPER, PICTURE, PREVIEW, SHOW, Settings, check
+from ganvas.recipes.pix2pixhd.settings import LAPTOP, PAPER, PICTURE, PREVIEW, SHOW, Settings, check
 
 SCORED = 16  # validation pictures that a score compares
 PROBED = 200  # training pictures that a score's segmenter learns from, about

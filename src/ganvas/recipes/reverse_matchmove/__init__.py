@@ -1,0 +1,1 @@
+"""Reverse matchmove (NeuralVFX 2018): `recipe` reads like the posts, `settings` holds their values."""

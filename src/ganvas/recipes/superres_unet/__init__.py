@@ -1,0 +1,1 @@
+"""SuperResGANUnet: `recipe` reads like its description, `settings` holds its values."""
