@@ -22,13 +22,14 @@ from skimage import data
 from torch import Tensor
 
 from ganvas.data.degrade import bicubic, resize_bicubic
-from ganvas.inference.open import BUNDLED, resolve
+from ganvas.inference.open import resolve
 from ganvas.inference.picture.upscale import Upscaler
 from ganvas.io.pictures import images
 from ganvas.io.weights import files as weights
 from ganvas.metrics.paired import brightness_error, luma, psnr, ssim
 from ganvas.metrics.sharpness import SharpnessReport, judge, mean_report
 
+SCORED = ["photo-x4", "photo-x2", "compact-x4", "compact-x4-gan", "compact-x2"]
 PHOTOGRAPHS = ("astronaut", "coffee", "chelsea", "rocket")
 
 
@@ -125,9 +126,7 @@ def write_into_card(found: Score) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "models", nargs="*", default=sorted(path.stem for path in BUNDLED.glob("compact-*.safetensors"))
-    )
+    parser.add_argument("models", nargs="*", default=SCORED)
     parser.add_argument("--json", type=Path, help="also write the numbers here")
     parser.add_argument("--card", action="store_true", help="write the scores into the cards of bundled files")
     options = parser.parse_args()

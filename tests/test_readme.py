@@ -106,7 +106,7 @@ def test_the_numbers_of_the_readme_are_those_of_the_cards():
 
     rows = re.search(r"<!-- models:begin -->\n(.*?)<!-- models:end -->", README, re.DOTALL)
     assert rows is not None
-    for path in BUNDLED.glob("compact-*.safetensors"):
+    for path in [*BUNDLED.glob("compact-*.safetensors"), *BUNDLED.glob("photo-x?.safetensors")]:
         (row,) = [line for line in rows[1].splitlines() if f"`{path.stem}`" in line]
         card = weights.read_card(path)
         assert f"{card.scores['psnr_y']:.2f} dB" in row

@@ -23,6 +23,7 @@ def bundled(tmp_path, monkeypatch):
     monkeypatch.setattr(loading, "BUNDLED", folder)
     for scale in (2, 4):
         save_compact(folder / f"compact-x{scale}.safetensors", scale)
+    save_compact(folder / "photo-x4.safetensors", 4)
     return folder
 
 
@@ -112,7 +113,7 @@ def test_half_precision_files_compute_in_full_precision(tmp_path):
 
 
 def test_names_lead_to_bundled_files(bundled, no_wheel):
-    assert loading.resolve("default") == bundled / "compact-x4.safetensors"
+    assert loading.resolve("default") == bundled / "photo-x4.safetensors"
     assert loading.resolve("compact-x2") == bundled / "compact-x2.safetensors"
     assert loading.load("compact-x2").card.scale == 2
     assert loading.load("default").card.scale == 4
@@ -137,7 +138,7 @@ def test_unknown_names_get_advice(bundled, no_wheel):
 
 def test_an_installation_without_weights_says_so(no_wheel, tmp_path, monkeypatch):
     monkeypatch.setattr(loading, "BUNDLED", tmp_path / "nowhere")
-    with pytest.raises(UserError, match="compact-x4 is not in this installation"):
+    with pytest.raises(UserError, match="photo-x4 is not in this installation"):
         loading.load("default")
 
 

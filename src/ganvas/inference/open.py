@@ -29,7 +29,7 @@ from ganvas.io.weights.foreign import UnknownNetwork
 from ganvas.networks import others
 from ganvas.protocol import Card
 
-DEFAULT = "compact-x4"
+DEFAULT = "photo-x4"
 BUNDLED = Path(__file__).parents[1] / "weights"
 """Folder of the weights that come with Ganvas."""
 
