@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint soak ladder benchmarks clean
+.PHONY: demo test test-studio lint soak ladder benchmarks clean
 
 $(READY): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed: $(PYTHON) was not found"; exit 1; }
@@ -21,6 +21,12 @@ demo: $(READY)
 test: $(READY)
 	@# One process a core, one thread each: torch gains little from a second thread on the tests' tiny networks.
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
+
+test-studio: $(READY)
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
+		{ apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || \
+		{ echo "Chromium is needed: install it, or name it by CHROMIUM=PATH"; exit 1; }
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests_browser
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -10,7 +10,8 @@ export class ApiError extends Error {
 async function ask(method, path, body, headers = {}) {
   let answer;
   try {
-    answer = await fetch(`/api/${path}`, {method, body, headers});
+    // Small requests outlive their page: a decision made just before it is closed is kept.
+    answer = await fetch(`/api/${path}`, {method, body, headers, keepalive: typeof body === 'string' && body.length < 60000});
   } catch {
     throw new ApiError(0, {what: 'The server does not answer', do: 'Is `ganvas studio` still running?'});
   }

@@ -31,8 +31,11 @@ export async function open(root, [wanted]) {
     };
   }
 
-  function add(tileSource, index) {
-    return new Promise((resolve, reject) => viewer.addTiledImage({
+  // Null where the view was closed or opened anew while the picture was looked up.
+  async function add(id, index) {
+    const mine = viewer, tileSource = await source(id);
+    if (!mine || viewer !== mine) return null;
+    return new Promise((resolve, reject) => mine.addTiledImage({
       tileSource, index, x: 0, y: 0, width: 1, success: event => resolve(event.item), error: reject}));
   }
 
@@ -45,7 +48,9 @@ export async function open(root, [wanted]) {
       element: place, showNavigationControl: false, animationTime: 0.3, maxZoomPixelRatio: 8, gestureSettingsMouse: {clickToZoom: false},
       imageSmoothingEnabled: true, crossOriginPolicy: 'Anonymous', drawer: 'canvas'});
     viewer.addHandler('animation-finish', () => preview());
-    low = await add(await source(state.picture), 0);
+    const added = await add(state.picture, 0);
+    if (!added) return;
+    low = added;
     viewer.addHandler('update-viewport', clip);
     await compare();
     preview();
@@ -67,7 +72,7 @@ export async function open(root, [wanted]) {
       state.pictures = await get('pictures');
       const name = job.results.find(each => /\.(png|jpe?g|webp|tiff?)$/i.test(each));
       const found = state.pictures.find(each => each.name === name?.split('/').at(-1));
-      if (found) { high = await add(await source(found.id), 1); hideLive(); clip(); }
+      if (found) { high = await add(found.id, 1); hideLive(); clip(); }
     }
     show();
   }
