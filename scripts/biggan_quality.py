@@ -181,7 +181,7 @@ def judge(
 
 
 def report(name: str, source: str, run: Path, train: Path, held: Path, options: argparse.Namespace) -> None:
-    """Judge a run and write and print what was found."""
+    """Score a run and write and print what was found."""
     judged, _ = runs.newest_checkpoint(run)
     settings = runs.read_json(run / runs.SETTINGS)["settings"]
     result = {

@@ -252,7 +252,7 @@ def score(results: Sequence[Tensor], pictures: Sequence[Scene]) -> Scores:
         distances.append(features_distance(result[inside], scene.high[inside]))
         brightness.append(abs(float(paired.brightness_error(result, scene.high, crop_px=SCALE))) * 255)
         ours, truth, bicubic = (paired.luma(p)[0, 0][inside] for p in (result, scene.high, scene.bicubic))
-        reports.append(sharpness.judge(ours, truth, bicubic))
+        reports.append(sharpness.compare_sharpness(ours, truth, bicubic))
     report = sharpness.mean_report(reports)
     return Scores(
         psnr_y=statistics.fmean(psnr),

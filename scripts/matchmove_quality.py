@@ -187,7 +187,7 @@ def _scores(run: Path, data: Path, kind: str) -> dict[str, Any]:
         low = degrade.resize_bicubic(real[None], 1 / 4)
         soft = degrade.resize_bicubic(low, size=(real.shape[-2], real.shape[-1])).clamp(0, 1)
         result, wanted, bicubic = (paired.luma(picture[None])[0, 0] for picture in (ours, real, soft[0]))
-        reports.append(sharpness.judge(result, wanted, bicubic))
+        reports.append(sharpness.compare_sharpness(result, wanted, bicubic))
     report = sharpness.mean_report(reports)
     base = [float(paired.psnr(a[None], b[None])) for a, b in zip(nearest, truth)]
     found = [float(paired.psnr(a[None], b[None])) for a, b in zip(made, truth)]

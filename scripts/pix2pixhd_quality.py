@@ -37,12 +37,13 @@ from ganvas.inference.labels.painter import LabelPainter, Regions
 from ganvas.inference.styles import gather
 from ganvas.io import runs
 from ganvas.io.pictures import images
+from ganvas.io.score_cache import default_cache
 from ganvas.metrics.distribution import squared_mmd
 from ganvas.metrics.labels import score_labels
 from ganvas.metrics.painted import instance_contrast, repetition, tile_features
 from ganvas.metrics.paired import luma
-from ganvas.metrics.probe import cache_folder, train_segmenter
-from ganvas.metrics.sharpness import RATIO_RANGE, judge, laplacian_variance, mean_report, octave_energies
+from ganvas.metrics.probe import train_segmenter
+from ganvas.metrics.sharpness import RATIO_RANGE, compare_sharpness, laplacian_variance, mean_report, octave_energies
 
 SIZE = (256, 128)
 TRAIN_SEED, TEST_SEED = 11, 77
@@ -166,7 +167,7 @@ def probe_of(real: list[tuple[list[Tensor], ...]], scenes: tuple[list[Tensor], .
     """Train the segmenter on real frames of streets; the test street is what it holds out."""
     pictures, maps = ([picture for street in [*real, scenes] for picture in street[place]] for place in (0, 1))
     held_out = range(len(pictures) - len(scenes[0]), len(pictures))
-    return train_segmenter(pictures, maps, num_labels, steps=PROBE_STEPS, held_out=held_out, cache=cache_folder())
+    return train_segmenter(pictures, maps, num_labels, steps=PROBE_STEPS, held_out=held_out, cache=default_cache())
 
 
 def score(
@@ -199,7 +200,7 @@ def detail(picture: Tensor) -> Tensor:
 
 
 def sharpness(sets: dict[str, list[Tensor]]) -> list[dict[str, Any]]:
-    """Judge the recipe against two cheats, an unsharp mask and noise of the same strength, on each of two soft bases.
+    """Compare the recipe with an unsharp mask and noise of the same strength, on each of two soft bases.
 
     The first is what every page's *sharp* is measured by, the real frame shrunk to a quarter and enlarged again; the
     second the L1-only pictures, which come from the label maps alone.
@@ -211,7 +212,7 @@ def sharpness(sets: dict[str, list[Tensor]]) -> list[dict[str, Any]]:
             planes = zip(
                 *([luma(picture[None])[0, 0] for picture in one] for one in (sets[name], real, soft)), strict=True
             )
-            report = mean_report([judge(*three) for three in planes])
+            report = mean_report([compare_sharpness(*three) for three in planes])
             rows = {"result": report.result, base: report.bicubic, f"{base} + unsharp mask": report.unsharp,
                     f"{base} + noise": report.noise}  # fmt: skip
             correlations = {row: one.correlation for row, one in rows.items()}

@@ -27,7 +27,7 @@ from ganvas.inference.picture.upscale import Upscaler
 from ganvas.io.pictures import images
 from ganvas.io.weights import files as weights
 from ganvas.metrics.paired import brightness_error, luma, psnr, ssim
-from ganvas.metrics.sharpness import SharpnessReport, judge, mean_report
+from ganvas.metrics.sharpness import SharpnessReport, compare_sharpness, mean_report
 
 SCORED = ["photo-x4", "photo-x2", "compact-x4", "compact-x4-gan", "compact-x2"]
 PHOTOGRAPHS = ("astronaut", "coffee", "chelsea", "rocket")
@@ -82,7 +82,7 @@ def score(model: str) -> Score:
             float(ssim(luma(ours), luma(wanted), scale)),
             float(brightness_error(ours, wanted, scale)),
         ))  # fmt: skip
-        reports.append(judge(*(luma(picture)[0, 0] for picture in (ours, wanted, plain))))
+        reports.append(compare_sharpness(*(luma(picture)[0, 0] for picture in (ours, wanted, plain))))
     means = np.mean(rows, axis=0).tolist()
     return Score(Path(model).stem, scale, *means, seconds / megapixels, mean_report(reports))
 

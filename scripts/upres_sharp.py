@@ -27,7 +27,7 @@ from ganvas.io import runs
 from ganvas.io.pictures import images
 from ganvas.losses.reconstruction import low_l1
 from ganvas.metrics.paired import luma
-from ganvas.metrics.sharpness import Row, SharpnessReport, judge, mean_report
+from ganvas.metrics.sharpness import Row, SharpnessReport, compare_sharpness, mean_report
 
 
 def main() -> None:
@@ -113,7 +113,7 @@ def judged(result: Tensor, truth: Tensor, scale: int) -> tuple[SharpnessReport, 
     enlarged = degrade.resize_bicubic(degrade.bicubic(truth, scale), size=size).clamp(0, 1)
     inner = [luma(picture)[0, 0, scale:-scale, scale:-scale] for picture in (result, truth, enlarged)]
     low = low_l1(result, truth, (size[0] // scale, size[1] // scale))
-    return judge(inner[0], inner[1], inner[2]), 255 * float(low)
+    return compare_sharpness(inner[0], inner[1], inner[2]), 255 * float(low)
 
 
 if __name__ == "__main__":

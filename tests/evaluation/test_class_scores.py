@@ -16,6 +16,7 @@ from ganvas.evaluation.classes import score_classes
 from ganvas.evaluation.confusion import svg
 from ganvas.evaluation.results import Confusion
 from ganvas.io.pictures import images
+from ganvas.io.score_cache import ScoreCache
 
 NAMES = ("disc", "ring", "stripes")
 STEPS = 120
@@ -38,7 +39,7 @@ def folders(tmp_path_factory):
     swapped = {"disc": "stripes", "stripes": "disc", "ring": "ring"}
     return {
         "real": write(root / "real", 30, 0), "like": write(root / "like", 12, 100),
-        "swapped": write(root / "swapped", 12, 100, of=swapped.__getitem__), "cache": root / "cache",
+        "swapped": write(root / "swapped", 12, 100, of=swapped.__getitem__), "cache": ScoreCache(root / "cache"),
     }  # fmt: skip
 
 

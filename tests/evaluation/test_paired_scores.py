@@ -73,10 +73,6 @@ def test_scores_know_no_directions_and_no_order_of_channels(seed, turns, mirrore
         assert float(score(a, a)) >= float(before)
 
 
-def test_perceptual_index_is_its_formula():
-    assert paired_scores.perceptual_index(8.0, 3.0) == 2.5
-
-
 def test_tables_have_means_intervals_and_hashes(folders):
     table = evaluate(folders / "results", folders / "truth", scores=["psnr_y", "ms_ssim_rgb"], crop_px=2)
     assert list(table.means) == ["psnr_y", "ms_ssim_rgb"] and len(table.rows) == 3

@@ -5,12 +5,13 @@ import pytest
 import torch
 
 from ganvas.errors import UserError
-from ganvas.evaluation import sets
+from ganvas.evaluation import extractors, sets
+from ganvas.evaluation.extractors import open_extractor
 from ganvas.evaluation.results import Score, warn_of_differences
 from ganvas.io.pictures import images
+from ganvas.io.score_cache import ScoreCache
 from ganvas.metrics import features
 from ganvas.metrics.distribution import Statistics, frechet_distance, squared_mmd
-from ganvas.metrics.features import open_judge
 
 
 def write(folder, num, seed, noise=0.0, size=32):
@@ -60,7 +61,7 @@ def test_noise_is_farther_away_than_more_of_the_same(scored):
 
 
 def test_numbers_are_those_of_the_judge_and_the_formula(folders, scored):
-    judge = open_judge("small")
+    judge = open_extractor("small")
     sides = [
         torch.cat([judge.features(sets.read_picture(path)) for path in sorted(folders[side].iterdir())])
         for side in ("real", "like")
@@ -91,18 +92,18 @@ def test_the_same_seed_gives_the_same_numbers(folders, scored):
 def test_real_features_are_kept_by_content(folders, tmp_path, monkeypatch):
     cache = tmp_path / "cache"
     asked = ["frechet_random"]
-    first = sets.score_sets(folders["real"], folders["like"], asked, cache=cache, resamples=0)
+    first = sets.score_sets(folders["real"], folders["like"], asked, cache=ScoreCache(cache), resamples=0)
     assert len(list(cache.iterdir())) == 1
     seen = []
     whole = sets._batches
     monkeypatch.setattr(
         sets, "_batches", lambda paths, problems: seen.append(paths[0].parent.name) or whole(paths, problems)
     )
-    again = sets.score_sets(folders["real"], folders["like"], asked, cache=cache, resamples=0)
+    again = sets.score_sets(folders["real"], folders["like"], asked, cache=ScoreCache(cache), resamples=0)
     assert seen == ["like"] and values(again) == values(first)
     changed = write(tmp_path / "real", 48, 1)
     write(changed, 1, 9)
-    sets.score_sets(changed, folders["like"], asked, cache=cache, resamples=0)
+    sets.score_sets(changed, folders["like"], asked, cache=ScoreCache(cache), resamples=0)
     assert len(list(cache.iterdir())) == 2
 
 
@@ -199,7 +200,7 @@ def test_the_default_judge_is_lite2_once_it_is_fetched(folders, tmp_path, monkey
             seen.append(net.embed(shown))
     assert values(found)["kernel[efficientnet-lite2]"] == pytest.approx(squared_mmd(*seen), rel=1e-3)
     # The hash is that of the published file, not of how this machine rounded it.
-    judge = open_judge("efficientnet-lite2")
+    judge = open_extractor("efficientnet-lite2")
     assert judge.preprocessing.weights == published.PUBLISHED["efficientnet-lite2"].sha256
 
 
@@ -224,11 +225,11 @@ def test_published_names_with_weights_given(folders, tmp_path, monkeypatch):
         for path in sorted(folders[side].iterdir())[:10]:
             (folder / path.name).write_bytes(path.read_bytes())
     # 299 px would cost fourteen times as much and show nothing more.
-    monkeypatch.setattr(features, "SIDE_PX", 80)
+    monkeypatch.setattr(extractors, "SIDE_PX", 80)
     asked = ["kid", "inception_score", "precision_clean"]
     found = sets.score_sets(few["like"], few["loud"], asked, inception=file, resamples=0)
     assert [score.name for score in found.scores] == ["kid_clean", "inception_score_clean", "precision_clean"]
-    judge = open_judge("clean", file)
+    judge = open_extractor("clean", file)
     seen = [
         torch.cat([judge.features(sets.read_picture(path)) for path in sorted(few[side].iterdir())]) for side in few
     ]

@@ -8,7 +8,8 @@ from scipy.special import gamma
 
 from ganvas.data.degrade import resize_bicubic
 from ganvas.errors import UserError
-from ganvas.metrics.niqe import PRISTINE, Niqe, niqe, patch_numbers, pristine_model
+from ganvas.evaluation.extractors import PRISTINE, open_niqe
+from ganvas.metrics.niqe import Niqe, niqe, patch_numbers
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +78,7 @@ def test_numbers_and_score_equal_a_plain_writing(photograph):
 
 
 def test_damages_are_found_by_our_own_model(photograph):
-    model = pristine_model()
+    model = open_niqe()
     assert PRISTINE.is_file()
     noise = 0.1 * torch.randn(photograph.shape, generator=torch.Generator().manual_seed(0))
     small = resize_bicubic(photograph, 0.25)
@@ -100,17 +101,17 @@ def test_models_are_read_from_the_published_names(tmp_path):
     model = some_model()
     path = tmp_path / "niqe.npz"
     np.savez(path, mu_prisparam=model.mean.numpy()[None], cov_prisparam=model.covariance.numpy())
-    read = Niqe.read(path)
+    read = open_niqe(path)
     assert torch.equal(read.mean, model.mean) and torch.equal(read.covariance, model.covariance)
     assert read.digest == model.digest != some_model(1).digest
     np.savez(path, mean=np.zeros(35), covariance=np.eye(36))
     with pytest.raises(UserError, match="no NIQE model"):
-        Niqe.read(path)
+        open_niqe(path)
     with pytest.raises(UserError, match=r"MATLAB.*scipy.io.loadmat"):
-        Niqe.read(tmp_path / "modelparameters.mat")
+        open_niqe(tmp_path / "modelparameters.mat")
     np.savez(path, mean=np.array([object()]))
     with pytest.raises(UserError, match="cannot be read"):
-        Niqe.read(path)
+        open_niqe(path)
 
 
 def test_fitting_takes_sharp_patches_only():

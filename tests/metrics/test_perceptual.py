@@ -8,8 +8,9 @@ import torch.nn.functional as F
 import torchmetrics.functional.image as torchmetrics_images
 
 from ganvas.errors import UserError
+from ganvas.evaluation.extractors import open_dists, open_lpips
 from ganvas.metrics import perceptual
-from ganvas.metrics.perceptual import DISTS, LPIPS, open_dists, open_lpips
+from ganvas.metrics.perceptual import DISTS, LPIPS
 from ganvas.networks.backbones import VGG16, AlexNet
 
 PUBLISHED = Path(torchmetrics_images.__file__).parent

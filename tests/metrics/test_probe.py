@@ -5,6 +5,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ganvas.errors import UserError
+from ganvas.io.score_cache import ScoreCache
 from ganvas.metrics.probe import SmallClassifier, SmallSegmenter, _label_weights, train_classifier, train_segmenter
 
 
@@ -123,16 +124,16 @@ def test_rare_labels_weigh_more_but_not_as_much_as_they_are_rare():
 @pytest.mark.parametrize("kind", ["classifier", "segmenter"])
 def test_a_kept_probe_is_that_which_was_trained(kind, tmp_path):
     make, given = {"classifier": (train_classifier, textures(12)), "segmenter": (train_segmenter, scenes(8))}[kind]
-    first = make(*given, 3, steps=3, cache=tmp_path)
+    first = make(*given, 3, steps=3, cache=ScoreCache(tmp_path))
     (kept,) = tmp_path.iterdir()
-    again, alone = make(*given, 3, steps=3, cache=tmp_path), make(*given, 3, steps=3)
+    again, alone = make(*given, 3, steps=3, cache=ScoreCache(tmp_path)), make(*given, 3, steps=3)
     for other in (again, alone):
         assert torch.equal(other.probabilities(given[0]), first.probabilities(given[0]))
         assert (other.trust, other.digest) == (first.trust, first.digest)
     # What is read is the file, not a second training.
     stored = load_file(kept)
     save_file({**stored, "held_out_accuracy": torch.tensor(0.5, dtype=torch.float64)}, kept)
-    assert make(*given, 3, steps=3, cache=tmp_path).held_out_accuracy == 0.5
+    assert make(*given, 3, steps=3, cache=ScoreCache(tmp_path)).held_out_accuracy == 0.5
     changed = given[0].clone()
     changed[0, 0, 0, 0] += 0.25
     digests = {make(changed, given[1], 3, steps=3).digest, make(*given, 3, steps=4).digest, first.digest}

@@ -93,18 +93,18 @@ def test_measures_take_batches():
 
 def test_truth_is_sharp_and_bicubic_is_not():
     truth = photo()
-    report = sharpness.judge(truth, truth, softened(truth))
+    report = sharpness.compare_sharpness(truth, truth, softened(truth))
     assert report.sharp
     assert report.result.octave_ratios == (1.0, 1.0, 1.0) and report.result.laplacian_ratio == 1.0
     assert report.result.correlation == pytest.approx(1.0)
-    assert not sharpness.judge(softened(truth), truth, softened(truth)).sharp
-    assert not sharpness.judge(softened(truth, 0.6), truth, softened(truth)).sharp
+    assert not sharpness.compare_sharpness(softened(truth), truth, softened(truth)).sharp
+    assert not sharpness.compare_sharpness(softened(truth, 0.6), truth, softened(truth)).sharp
 
 
 def test_cheats_have_the_results_variance():
     truth = photo()
     result = 0.4 * softened(truth) + 0.6 * truth
-    report = sharpness.judge(result, truth, softened(truth))
+    report = sharpness.compare_sharpness(result, truth, softened(truth))
     assert report.bicubic.laplacian_ratio < 0.1 * report.result.laplacian_ratio
     for cheat in (report.unsharp, report.noise):
         assert cheat.laplacian_ratio == pytest.approx(report.result.laplacian_ratio, rel=1e-9)
@@ -119,7 +119,7 @@ def test_noise_has_the_detail_but_not_in_its_place():
     missing = (truth - bicubic).numpy()
     phases = np.angle(np.fft.fft2(np.random.default_rng(0).normal(size=missing.shape)))
     shuffled = np.fft.ifft2(np.abs(np.fft.fft2(missing)) * np.exp(1j * phases)).real
-    report = sharpness.judge(bicubic + 1.1 * torch.from_numpy(shuffled), truth, bicubic)
+    report = sharpness.compare_sharpness(bicubic + 1.1 * torch.from_numpy(shuffled), truth, bicubic)
     assert report.result.is_detailed
     assert report.result.correlation < report.unsharp.correlation
     assert not report.sharp
@@ -127,15 +127,15 @@ def test_noise_has_the_detail_but_not_in_its_place():
 
 def test_detail_beyond_the_truths_is_not_sharp():
     truth = photo()
-    report = sharpness.judge(truth + 0.5 * (truth - softened(truth)), truth, softened(truth))
+    report = sharpness.compare_sharpness(truth + 0.5 * (truth - softened(truth)), truth, softened(truth))
     assert report.result.correlation > 0.9 and not report.result.is_detailed and not report.sharp
 
 
 def test_judgement_knows_no_gain_or_offset():
     truth = photo()
     result, bicubic = 0.7 * truth + 0.3 * softened(truth), softened(truth)
-    one = sharpness.judge(result, truth, bicubic)
-    two = sharpness.judge(0.5 * result + 0.25, 0.5 * truth + 0.25, 0.5 * bicubic + 0.25)
+    one = sharpness.compare_sharpness(result, truth, bicubic)
+    two = sharpness.compare_sharpness(0.5 * result + 0.25, 0.5 * truth + 0.25, 0.5 * bicubic + 0.25)
     for row, other in zip(one.rows()[:3], two.rows()[:3]):
         assert row.octave_ratios == pytest.approx(other.octave_ratios)
         assert (row.laplacian_ratio, row.correlation) == pytest.approx((other.laplacian_ratio, other.correlation))
@@ -144,15 +144,15 @@ def test_judgement_knows_no_gain_or_offset():
 
 def test_a_flat_truth_gives_a_verdict_and_no_error():
     flat = torch.full((32, 32), 0.5)
-    assert not sharpness.judge(flat, flat, flat).sharp
-    report = sharpness.judge(torch.rand(32, 32), flat, flat)
+    assert not sharpness.compare_sharpness(flat, flat, flat).sharp
+    report = sharpness.compare_sharpness(torch.rand(32, 32), flat, flat)
     assert report.result.laplacian_ratio == math.inf and not report.sharp
 
 
 def test_mean_report_is_the_mean_of_every_number():
     truth = photo()
     reports = [
-        sharpness.judge(weight * truth + (1 - weight) * softened(truth), truth, softened(truth))
+        sharpness.compare_sharpness(weight * truth + (1 - weight) * softened(truth), truth, softened(truth))
         for weight in (0.4, 1.0)
     ]
     mean = sharpness.mean_report(reports)
@@ -166,8 +166,8 @@ def test_mean_report_is_the_mean_of_every_number():
 def test_what_cannot_be_judged_is_named():
     y = torch.zeros(32, 32)
     with pytest.raises(UserError, match="three Y planes"):
-        sharpness.judge(y, y, torch.zeros(32, 33))
+        sharpness.compare_sharpness(y, y, torch.zeros(32, 33))
     with pytest.raises(UserError, match="three Y planes"):
-        sharpness.judge(y[None], y[None], y[None])
+        sharpness.compare_sharpness(y[None], y[None], y[None])
     with pytest.raises(UserError, match="16 px"):
         sharpness.octave_energies(torch.zeros(15, 40))

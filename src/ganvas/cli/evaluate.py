@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ganvas.evaluation.pairs import Parts
     from ganvas.evaluation.results import Results
     from ganvas.inference.result import Progress
+    from ganvas.io.score_cache import ScoreCache
 
 WAYS = (
     "--pairs RESULTS TRUTH, --real DIR --fake DIR, --clips RESULTS TRUTH, --labels DATA --fake DIR, "
@@ -74,7 +75,7 @@ def evaluate(
         per_class: with --real and --fake by class: accuracy, diversity, distance and confusion of each class.
         clips: results and truth: video files, folders of frames, or folders of these; or a model and truth, whose label
             maps it is given.
-        labels: labelled data from whose label maps the --fake pictures were made; a segmenter trained on it judges.
+        labels: labelled data from whose label maps the --fake pictures were made; a segmenter trained on it reads them.
         cameras: footage (pictures with a camera file) whose views the --fake run makes; those it was trained on are
             left out.
         footage: the footage that the --fake run was trained on, where it lies elsewhere now: for the gain over the
@@ -84,7 +85,7 @@ def evaluate(
         crop_px: pairs: pixels left out at each border; the custom is the scale factor.
         scale: pairs: how many times the results were enlarged, for consistency, detail and gain; a model tells its own.
         flow: clips: where motion comes from: `given` (files beside the real frames), `dis`, or a flow network's file.
-        probe_steps: per class and labels: steps on which the judge is trained; 0 takes the usual number.
+        probe_steps: per class and labels: steps on which the probe is trained; 0 takes the usual number.
         seed: of subsets and bootstrap, and of what a model makes; the same seed gives the same numbers.
         resamples: bootstrap samples for the intervals; 0 leaves them out.
         inception: weight file of FID's Inception; without it the published one is fetched when fid is asked for.
@@ -111,7 +112,7 @@ def evaluate(
     earlier = _earlier(against)
     if report and report.suffix.lower() not in (".html", ".htm"):
         raise UserError(f"--report {report} is no page", do="Name a file that ends in .html")
-    from ganvas.metrics.probe import cache_folder
+    from ganvas.io.score_cache import default_cache
 
     means: Mapping[str, float] = {}
     with Console(Printing(quiet=json)) as console, tempfile.TemporaryDirectory(prefix="ganvas-scores-") as room:
@@ -122,7 +123,7 @@ def evaluate(
             resamples,
             probe_steps,
             device,
-            cache_folder() if cache else None,
+            default_cache() if cache else None,
             Path(room),
             console.progress,
         )
@@ -162,7 +163,7 @@ class _Asked:
     resamples: int
     probe_steps: int
     device: str
-    cache: Path | None
+    cache: ScoreCache | None
     room: Path
     """Folder for what a model makes, for as long as it is needed."""
     progress: Progress
@@ -290,7 +291,7 @@ def _pairs(
     results = tables.results_of(table, ours, truth, resamples=asked.resamples, seed=asked.seed, parts=parts)
     named = {"results": str(pairs[0]), "truth": str(pairs[1])}
     if scored_pictures.is_model(pairs[0]):
-        partial = scored_pictures.partial_judges(pairs[0], tuple(table.means))
+        partial = scored_pictures.partial_extractors(pairs[0], tuple(table.means))
         results = replace(results, notes=[*results.notes, *partial])
     return replace(results, conditions={**results.conditions, **named}), table.means
 
@@ -306,7 +307,7 @@ def _sets(real: Path, fake: Path, asked: _Asked, inception: Path | None) -> Resu
         cache=asked.cache, device=asked.device, progress=asked.progress,
     )  # fmt: skip
     if scored_pictures.is_model(fake):
-        partial = scored_pictures.partial_judges(fake, [score.name for score in results.scores])
+        partial = scored_pictures.partial_extractors(fake, [score.name for score in results.scores])
         results = replace(results, notes=[*results.notes, *partial])
     return _named(results, fake, made)
 

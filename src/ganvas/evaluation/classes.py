@@ -1,7 +1,7 @@
 """Which classes a generator finds easy, and which it mixes up: scores class by class.
 
-A small classifier judges that was trained on real pictures only. A fifth of each class is held out: what the classifier
-says of those stands beside every score, and diversity and distance are measured against them.
+A small classifier that was trained on real pictures only names the class of each. A fifth of each class is held out:
+what the classifier says of those stands beside every score, and diversity and distance are measured against them.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from ganvas.errors import UserError, did_you_mean
 from ganvas.evaluation.results import Confusion, Results, Score
 from ganvas.inference.result import Progress
 from ganvas.io.pictures import images
+from ganvas.io.score_cache import ScoreCache
 from ganvas.metrics import distribution
 from ganvas.metrics.distribution import squared_mmd
 from ganvas.metrics.labels import confusion
@@ -33,12 +34,12 @@ NAMES = {
 STEPS = 6000
 """Of the classifier's training, eight pictures each."""
 MOST_PX = 128
-"""Larger pictures are shrunk before they are judged."""
+"""Larger pictures are shrunk before they are classified."""
 HELD_OUT = 0.2
 LEAST_REAL = 10
 """Real pictures that a class needs, so that two can be held out."""
 TRUSTED = 0.9
-"""Accuracy on held-out pictures below which a note warns of the judge."""
+"""Accuracy on held-out pictures below which a note warns of the classifier."""
 MOST_OF_A_CLASS = 1000
 """Pictures of a class between which distances are measured."""
 SHOWN = 6
@@ -92,7 +93,7 @@ def score_classes(
     steps: int = STEPS,
     seed: int = 0,
     resamples: int = distribution.RESAMPLES,
-    cache: Path | None = None,
+    cache: ScoreCache | None = None,
     device: str | torch.device = "cpu",
     progress: Progress | None = None,
 ) -> Results:
@@ -107,7 +108,7 @@ def score_classes(
         steps: on which the classifier is trained.
         seed: of the classifier, of what is held out, and of the bootstrap; equal seeds give equal numbers.
         resamples: bootstrap samples for the intervals.
-        cache: folder in which the trained classifier is kept; None keeps none.
+        cache: where the trained classifier is kept; None keeps none.
         device: where the classifier runs.
         progress: told how far the work is.
 

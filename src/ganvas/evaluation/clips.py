@@ -101,7 +101,7 @@ def score_clips(
 def _notes(asked: Sequence[str]) -> list[str]:
     if "warping_error" not in asked:
         return []
-    return ["A still picture has no warping error of its own: judge it beside that of the real clip"]
+    return ["A still picture has no warping error of its own: read it beside that of the real clip"]
 
 
 def _mean(name: str, values: Sequence[float], digits: str, resamples: int, seed: int) -> Score:

@@ -20,6 +20,7 @@ from ganvas.evaluation.results import Results, Score
 from ganvas.evaluation.sets import read_picture
 from ganvas.inference.result import Progress
 from ganvas.io.pictures import images
+from ganvas.io.score_cache import ScoreCache
 from ganvas.metrics import distribution
 from ganvas.metrics.labels import confusion, score_confusion
 from ganvas.metrics.probe import Probe, train_segmenter
@@ -27,7 +28,7 @@ from ganvas.metrics.probe import Probe, train_segmenter
 NAMES = {"miou": "higher", "pixel_accuracy": "higher", "miou_real": "", "pixel_accuracy_real": ""}
 STEPS = 600
 LONGEST_PX = 512
-"""Larger pictures are shrunk before they are judged."""
+"""Larger pictures are shrunk before they are read."""
 HELD_OUT = 0.2
 
 
@@ -40,7 +41,7 @@ def score_labelled(
     seed: int = 0,
     resamples: int = distribution.RESAMPLES,
     device: str | torch.device = "cpu",
-    cache: Path | None = None,
+    cache: ScoreCache | None = None,
     progress: Progress | None = None,
 ) -> Results:
     """Score pictures that were made from label maps by what a segmenter sees in them.
@@ -53,7 +54,7 @@ def score_labelled(
         seed: of the segmenter, and of the bootstrap over pictures.
         resamples: bootstrap samples.
         device: where the segmenter runs.
-        cache: folder in which the trained segmenter is kept for the next time; None keeps none.
+        cache: where the trained segmenter is kept for the next time; None keeps none.
         progress: told how far the work is.
 
     Raises:
@@ -88,7 +89,7 @@ def score_labelled(
     if not ours:
         raise UserError("None of the pictures can be used", next(iter(problems.values()), ""))
     real = [_read_off(probe, *scenes[number], source.num_labels) for number in held_out]
-    # One judge, one digest: numbers of two judges cannot be compared.
+    # One segmenter, one digest: numbers of two cannot be compared.
     scores = [
         _score(name, real if name.endswith("_real") else ours, resamples, seed, probe.digest[:8]) for name in asked
     ]

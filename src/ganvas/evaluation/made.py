@@ -49,11 +49,11 @@ def card_of(model: Path) -> Card:
     return open_model(str(model)).card
 
 
-def partial_judges(model: Path, judged_by: Sequence[str]) -> list[str]:
-    """Return a note on each network that judges what a model makes and also stood in the model's loss."""
+def partial_extractors(model: Path, scored_by: Sequence[str]) -> list[str]:
+    """Return a note on each network that scores what a model makes and also stood in the model's loss."""
     in_loss = [part.partition(":")[0] for part in str(card_of(model).extra.get("features_in_loss", "")).split("+")]
-    names = [name for name in dict.fromkeys(in_loss) if name and any(name in score for score in judged_by)]
-    return [f"{name} judges here, and stood in this model's loss: it is not independent" for name in names]
+    names = [name for name in dict.fromkeys(in_loss) if name and any(name in score for score in scored_by)]
+    return [f"{name} scores here, and stood in this model's loss: it is not independent" for name in names]
 
 
 def training_folder(model: Path) -> Path | None:

@@ -18,9 +18,10 @@ from torch import Tensor
 from ganvas.data.classes import ClassPictures
 from ganvas.data.squares import Squares
 from ganvas.errors import UserError
+from ganvas.evaluation.extractors import open_extractor
 from ganvas.inference.seeds.sampler import SeedSampler, Truncation
 from ganvas.io.pictures.sheets import contact_sheet
-from ganvas.metrics.features import Judge, open_judge
+from ganvas.metrics.features import Extractor
 
 THUMBNAIL_PX = 16
 FEATURES_PX = 64
@@ -111,14 +112,14 @@ def find_neighbours(
     further = [seed for seed in range(number + len(seeds)) if seed not in set(seeds)]
     asked = [*seeds, *further][: max(number, len(seeds))]
     made = (sampler.sample(asked, None, truncation) * 255).round().to(torch.uint8)
-    judge = open_judge("small", device=sampler.device)
+    extractor = open_extractor("small", device=sampler.device)
     nearest: dict[str, Tensor] = {}
     nearness: dict[str, Nearness] = {}
     for space in ("pixels", "features"):
-        bank = _seen(space, training, judge)
+        bank = _seen(space, training, extractor)
         # Samples are mirrored instead of the training pictures, of which there are many more.
-        far, places = _nearest([_seen(space, both, judge) for both in (made, made.flip(-1))], bank, shown)
-        held_far, _ = _nearest([_seen(space, both, judge) for both in (apart, apart.flip(-1))], bank, 1)
+        far, places = _nearest([_seen(space, both, extractor) for both in (made, made.flip(-1))], bank, shown)
+        held_far, _ = _nearest([_seen(space, both, extractor) for both in (apart, apart.flip(-1))], bank, 1)
         nearness[space] = Nearness(far[:, 0], held_far[:, 0])
         nearest[space] = training[places[: len(seeds)]].float() / 255
     return Found(made[: len(seeds)].float() / 255, nearest, nearness, len(training), len(apart))
@@ -133,20 +134,20 @@ def _squares(data: str | Path, size_px: int, sampler: SeedSampler) -> Tensor:
     return torch.stack([plain.sample(index, random)["picture"] for index in range(len(plain))])
 
 
-def _seen(space: str, pictures: Tensor, judge: Judge) -> Tensor:
+def _seen(space: str, pictures: Tensor, extractor: Extractor) -> Tensor:
     parts = pictures.split(CHUNK)
     if space == "pixels":
         return torch.cat([F.adaptive_avg_pool2d(part.float() / 255, THUMBNAIL_PX).flatten(1) for part in parts])
-    return torch.cat([_features(part.float() / 255, judge) for part in parts])
+    return torch.cat([_features(part.float() / 255, extractor) for part in parts])
 
 
 @torch.no_grad()
-def _features(pictures: Tensor, judge: Judge) -> Tensor:
-    # At their own size, up to 64 px: the judge's own would have many times the pixels, for all of the training set.
+def _features(pictures: Tensor, extractor: Extractor) -> Tensor:
+    # At their own size, up to 64 px: the extractor's own would have many times the pixels, for all of the training set.
     if pictures.shape[-1] > FEATURES_PX:
         pictures = F.interpolate(pictures, size=(FEATURES_PX, FEATURES_PX), mode="bilinear", antialias=True)
-    device = next(judge.network.parameters()).device
-    seen = judge.network(pictures.to(device)).values()
+    device = next(extractor.network.parameters()).device
+    seen = extractor.network(pictures.to(device)).values()
     # In quarters of the picture, so that where something is counts.
     return torch.cat([F.adaptive_avg_pool2d(activation, 2).flatten(1) for activation in seen], dim=1).cpu()
 

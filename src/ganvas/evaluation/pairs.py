@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from ganvas.errors import UserError, did_you_mean
+from ganvas.evaluation import extractors
 from ganvas.io.runs import sha256
 from ganvas.io.weights import published
-from ganvas.metrics import paired, perceptual
-from ganvas.metrics.niqe import Niqe, niqe, pristine_model
-from ganvas.metrics.sharpness import judge
+from ganvas.metrics import paired
+from ganvas.metrics.niqe import niqe
+from ganvas.metrics.sharpness import compare_sharpness
 from ganvas.resize import resize_bicubic
 
 NAMES = {
@@ -101,14 +102,14 @@ def _simple(crop_px: int, scale: int) -> dict[str, Callable[[Tensor, Tensor], Te
 
 def _with_weights(name: str, crop_px: int, parts: Parts) -> Callable[[Tensor, Tensor], Tensor]:
     if name in ("niqe", "niqe_truth"):
-        model = Niqe.read(parts.niqe_model) if parts.niqe_model else pristine_model()
+        model = extractors.open_niqe(parts.niqe_model)
         return lambda a, b: niqe(a if name == "niqe" else b, model, crop_px)
     if name == "lpips[vgg16]":
-        network = perceptual.open_lpips_vgg16().to(parts.device)
+        network = extractors.open_lpips_vgg16().to(parts.device)
     elif name == "lpips":
-        network = perceptual.open_lpips(parts.lpips_backbone, parts.lpips_heads, parts.backbone).to(parts.device)
+        network = extractors.open_lpips(parts.lpips_backbone, parts.lpips_heads, parts.backbone).to(parts.device)
     else:
-        network = perceptual.open_dists(parts.dists_weights, parts.backbone).to(parts.device)
+        network = extractors.open_dists(parts.dists_weights, parts.backbone).to(parts.device)
     return lambda a, b: network(_three(a, parts.device), _three(b, parts.device))
 
 
@@ -159,20 +160,11 @@ def sharpness_of(result: Tensor, truth: Tensor, scale: int, crop_px: int = 0) ->
     inside = slice(crop_px, -crop_px or None)
     pictures = (result, truth, small_copy_enlarged(truth, scale))
     ours, wanted, plain = (paired.luma(picture.double())[0, 0, inside, inside] for picture in pictures)
-    report = judge(ours, wanted, plain)
+    report = compare_sharpness(ours, wanted, plain)
     octaves = {f"octave_{place}": ratio for place, ratio in enumerate(report.result.octave_ratios, 1)}
     bar = max(report.unsharp.correlation, report.noise.correlation)
     found = {"detail": report.result.laplacian_ratio, "in_place": report.result.correlation, "in_place_bar": bar}
     return octaves | found
-
-
-def perceptual_index(ma: float, niqe_score: float) -> float:
-    """Return the Perceptual Index of the PIRM challenge 2018: ((10 - Ma) + NIQE) / 2; lower is better.
-
-    Ma's own score (Ma et al. 2017) needs regression forests that were published for MATLAB only and are not part of
-    Ganvas.
-    """
-    return ((10 - ma) + niqe_score) / 2
 
 
 def digest(name: str, crop_px: int, parts: Parts, scale: int = 0) -> str:
@@ -187,9 +179,9 @@ def digest(name: str, crop_px: int, parts: Parts, scale: int = 0) -> str:
 
 def _weights_of(name: str, parts: Parts) -> str:
     if name in ("niqe", "niqe_truth"):
-        return (Niqe.read(parts.niqe_model) if parts.niqe_model else pristine_model()).digest
+        return extractors.open_niqe(parts.niqe_model).digest
     if name == "lpips[vgg16]":
-        return " ".join(published.PUBLISHED[each].sha256 for each in ("vgg16", perceptual.HEADS))
+        return " ".join(published.PUBLISHED[each].sha256 for each in ("vgg16", extractors.HEADS))
     if name == "lpips" and parts.lpips_heads:
         return f"{parts.lpips_backbone} {sha256(parts.lpips_heads)}"
     return sha256(parts.dists_weights) if name == "dists" and parts.dists_weights else ""

@@ -60,13 +60,13 @@ class Results:
     rows: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """Scores of single pictures or clips by name, where there are such."""
     notes: Sequence[str] = ()
-    """Sentences that belong beside the numbers: what a judge's word is worth."""
+    """Sentences that belong beside the numbers: what a number is worth."""
     problems: Mapping[str, str] = field(default_factory=dict)
     """Pictures that could not be scored, and why."""
     shown: Sequence[tuple[str, Sequence[Path]]] = ()
     """Captions and pictures for the report page."""
     confusions: Mapping[str, Confusion] = field(default_factory=dict)
-    """Confusion matrices by what was judged."""
+    """Confusion matrices by what was classified."""
 
     def plain(self) -> dict[str, object]:
         """Return the results as plain values for JSON; an interval that is not there is left out."""

@@ -1,8 +1,8 @@
 """Scores of a set of pictures against a set of real ones: which there are, and how folders become numbers.
 
-A name is a score and its judge: `frechet[efficientnet-lite2]`, `precision_random`, `fid_clean`; without a judge the
-default one is meant. Only Inception's bear the published names. The features of the real set are kept on disk by
-content and preprocessing.
+A name is a score and its feature extractor: `frechet[efficientnet-lite2]`, `precision_random`, `fid_clean`; without one
+the default extractor is meant. Only Inception's bear the published names. The features of the real set are kept on disk
+by content and preprocessing.
 """
 
 from __future__ import annotations
@@ -13,21 +13,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import safetensors.torch
 import torch
 from torch import Tensor
 
 from ganvas.data.decoding import decode
 from ganvas.errors import UserError, did_you_mean
+from ganvas.evaluation.extractors import EXTRACTORS, LITE, default_extractor, open_extractor
 from ganvas.evaluation.results import Results, Score
 from ganvas.inference.result import Progress
-from ganvas.io import runs
 from ganvas.io.pictures import images
-from ganvas.io.weights import containers
+from ganvas.io.score_cache import ScoreCache
 from ganvas.io.weights.tensors import sha256
 from ganvas.metrics import distribution, manifold
 from ganvas.metrics.distribution import Reference, Statistics
-from ganvas.metrics.features import JUDGES, LITE, Judge, default_judge, open_judge
+from ganvas.metrics.features import Extractor
 from ganvas.metrics.grids import grid_energy
 from ganvas.metrics.sliced import SMALLEST_PX, pyramid_distances
 
@@ -40,7 +39,7 @@ BETTER = {
 LEAST = {"frechet": 2, "frechet_infinity": 40, "kernel": 4, "answers": 10, "precision": 4, "recall": 4, "density": 6,
          "coverage": 6, "swd": 2, "grid": 1}  # fmt: skip
 """Pictures of each side that a score needs."""
-WITHOUT_JUDGE = ("swd", "grid")
+WITHOUT_EXTRACTOR = ("swd", "grid")
 RANGES = {
     "frechet": (0.0, math.inf), "precision": (0.0, 1.0), "recall": (0.0, 1.0), "coverage": (0.0, 1.0),
     "density": (0.0, math.inf),
@@ -54,49 +53,49 @@ BATCH_SIZE = 16
 
 @dataclass(frozen=True)
 class Wanted:
-    """A score that was asked for: under which name, what it is, and who judges."""
+    """A score that was asked for: under which name, what it is, and by which extractor."""
 
     name: str
     what: str
-    judge: str
+    extractor: str
 
 
 def names() -> list[str]:
     """Return every name that a score of sets may be asked by."""
-    published = [f"{name}_{judge}" for judge in ("clean", "legacy") for name in _names_of(judge)]
-    own = [named(name, judge) for judge in (LITE, "small", "random") for name in _names_of(judge)]
-    return [*own, *published, *WITHOUT_JUDGE]
+    published = [f"{name}_{extractor}" for extractor in ("clean", "legacy") for name in _names_of(extractor)]
+    own = [named(name, extractor) for extractor in (LITE, "small", "random") for name in _names_of(extractor)]
+    return [*own, *published, *WITHOUT_EXTRACTOR]
 
 
-def named(score: str, judge: str) -> str:
-    """Return the name of a score by a judge."""
-    return f"{score}[{judge}]" if judge == LITE else f"{score}_{judge}"
+def named(score: str, extractor: str) -> str:
+    """Return the name of a score by an extractor."""
+    return f"{score}[{extractor}]" if extractor == LITE else f"{score}_{extractor}"
 
 
-def _names_of(judge: str) -> list[str]:
-    if judge in ("clean", "legacy"):
+def _names_of(extractor: str) -> list[str]:
+    if extractor in ("clean", "legacy"):
         return [*PUBLISHED, "precision", "recall", "density", "coverage"]
-    return [name for name in BETTER if name not in ("answers", *WITHOUT_JUDGE)]
+    return [name for name in BETTER if name not in ("answers", *WITHOUT_EXTRACTOR)]
 
 
 def parse(asked: Iterable[str]) -> list[Wanted]:
-    """Return what names mean; one without a judge is the default judge's, or Inception's where its name is published.
+    """Return what names mean; one without an extractor is the default's, or Inception's where that is published.
 
     Raises:
         UserError: a name is unknown, or would give another network's distance a published name.
     """
     found = []
     for name in dict.fromkeys(asked):
-        is_judged = name in BETTER and name not in WITHOUT_JUDGE
-        whole = f"{name}_clean" if name in PUBLISHED else named(name, default_judge()[0]) if is_judged else name
+        is_extracted = name in BETTER and name not in WITHOUT_EXTRACTOR
+        whole = f"{name}_clean" if name in PUBLISHED else named(name, default_extractor()[0]) if is_extracted else name
         if whole not in names():
-            base, _, judge = name.rpartition("_")
-            if base in PUBLISHED and judge in JUDGES:
-                why = f"Only Inception's features give {base}; those of the judge {judge!r} give something else"
-                raise UserError(f"There is no score {name!r}", why, f"Ask for {PUBLISHED[base]}_{judge}")
+            base, _, extractor = name.rpartition("_")
+            if base in PUBLISHED and extractor in EXTRACTORS:
+                why = f"Only Inception's features give {base}; those of the extractor {extractor!r} give something else"
+                raise UserError(f"There is no score {name!r}", why, f"Ask for {PUBLISHED[base]}_{extractor}")
             raise UserError(f"There is no score {name!r} of sets", do=did_you_mean(name, names()))
-        base, _, judge = whole.removesuffix("]").rpartition("[" if whole.endswith("]") else "_")
-        found.append(Wanted(whole, PUBLISHED.get(base, base), judge) if base else Wanted(whole, whole, ""))
+        base, _, extractor = whole.removesuffix("]").rpartition("[" if whole.endswith("]") else "_")
+        found.append(Wanted(whole, PUBLISHED.get(base, base), extractor) if base else Wanted(whole, whole, ""))
     return found
 
 
@@ -107,8 +106,8 @@ def check(real: Path, asked: Iterable[str], num_fake: int, inception: Path | Non
         UserError: as `score_sets`.
     """
     wanted, _ = _possible(parse(asked), {"real": len(_find(real)), "fake": num_fake})
-    for judge in dict.fromkeys(score.judge for score in wanted if score.judge):
-        open_judge(judge, inception)
+    for extractor in dict.fromkeys(score.extractor for score in wanted if score.extractor):
+        open_extractor(extractor, inception)
 
 
 def score_sets(
@@ -119,7 +118,7 @@ def score_sets(
     seed: int = 0,
     resamples: int = distribution.RESAMPLES,
     inception: Path | None = None,
-    cache: Path | None = None,
+    cache: ScoreCache | None = None,
     device: str | torch.device = "cpu",
     progress: Progress | None = None,
 ) -> Results:
@@ -132,8 +131,8 @@ def score_sets(
         seed: of subsets and bootstrap; equal seeds give equal numbers.
         resamples: bootstrap samples for the intervals; 0 leaves them out.
         inception: weight file of Inception for the published scores.
-        cache: folder in which the real set's features are kept; None keeps none.
-        device: where the judges run.
+        cache: where the real set's features are kept; None keeps none.
+        device: where the extractors run.
         progress: told how far the work is.
 
     Raises:
@@ -141,24 +140,25 @@ def score_sets(
     """
     sides = {"real": _find(real), "fake": _find(fake)}
     wanted, notes = _possible(parse(asked), {side: len(paths) for side, paths in sides.items()})
-    if any(name in BETTER and name not in WITHOUT_JUDGE for name in asked) and (told := default_judge()[1]):
+    if any(name in BETTER and name not in WITHOUT_EXTRACTOR for name in asked) and (told := default_extractor()[1]):
         notes.append(told)
-    judges = {
-        judge: open_judge(judge, inception, device) for judge in dict.fromkeys(w.judge for w in wanted if w.judge)
+    extractors = {
+        extractor: open_extractor(extractor, inception, device)
+        for extractor in dict.fromkeys(w.extractor for w in wanted if w.extractor)
     }
     problems: dict[str, str] = {}
     scores: list[Score] = []
     used = {side: len(paths) for side, paths in sides.items()}
-    for name, judge in judges.items():
+    for name, extractor in extractors.items():
         seen = {
-            side: _features(judge, paths, side, cache if side == "real" else None, problems, progress)
+            side: _features(extractor, paths, side, cache if side == "real" else None, problems, progress)
             for side, paths in sides.items()
         }
         used = {side: len(features) for side, features in seen.items()}
-        mine = [score for score in wanted if score.judge == name]
+        mine = [score for score in wanted if score.extractor == name]
         mine, left_out = _possible(mine, used)
-        notes += [*_notes(judge, mine, min(used.values()), seen["real"].shape[1]), *left_out]
-        scores += _judged(judge, seen["real"], seen["fake"], mine, seed, resamples, progress)
+        notes += [*_notes(extractor, mine, min(used.values()), seen["real"].shape[1]), *left_out]
+        scores += _of_features(extractor, seen["real"], seen["fake"], mine, seed, resamples, progress)
     if any(score.what == "swd" for score in wanted):
         scores += _sliced(sides, seed, problems)
     if any(score.what == "grid" for score in wanted):
@@ -175,8 +175,8 @@ def score_sets(
     )
 
 
-def _notes(judge: Judge, wanted: Sequence[Wanted], fewest: int, dimensions: int) -> list[str]:
-    notes = [f"{judge.name}: {judge.trust} (preprocessing {judge.preprocessing.hash})"]
+def _notes(extractor: Extractor, wanted: Sequence[Wanted], fewest: int, dimensions: int) -> list[str]:
+    notes = [f"{extractor.name}: {extractor.trust} (preprocessing {extractor.preprocessing.hash})"]
     if fewest < 10 * dimensions and any(score.what == "frechet" for score in wanted):
         notes.append(
             f"{fewest} pictures for {dimensions} dimensions: few pictures make Frechet distances too large, and "
@@ -220,8 +220,8 @@ def _require(score: Wanted, num: Mapping[str, int]) -> None:
     if num[side] >= least:
         return
     other = INSTEAD.get(score.what, "")
-    shown = {"kernel": "kid"}.get(other, other) if score.judge in ("clean", "legacy") else other
-    do = f"Give more pictures, or ask for {named(shown, score.judge)}" if shown else "Give more pictures"
+    shown = {"kernel": "kid"}.get(other, other) if score.extractor in ("clean", "legacy") else other
+    do = f"Give more pictures, or ask for {named(shown, score.extractor)}" if shown else "Give more pictures"
     raise UserError(f"{score.name} needs {least} pictures of each side", f"The {side} folder has {num[side]}", do)
 
 
@@ -245,36 +245,35 @@ def read_picture(path: Path) -> Tensor:
 
 
 def _features(
-    judge: Judge,
+    extractor: Extractor,
     paths: Sequence[Path],
     side: str,
-    cache: Path | None,
+    cache: ScoreCache | None,
     problems: dict[str, str],
     progress: Progress | None,
 ) -> Tensor:
-    kept = cache / f"{_key(paths, judge)}.safetensors" if cache else None
-    if kept and kept.is_file():
-        return containers.open_stored(kept)["features"]
+    kept = cache.get(_key(paths, extractor)) if cache else None
+    if kept is not None:
+        return kept["features"]
     before = len(problems)
     parts = []
     for done, batch in enumerate(_batches(paths, problems)):
-        parts.append(judge.features(batch.to(next(judge.network.parameters()).device)))
+        parts.append(extractor.features(batch.to(next(extractor.network.parameters()).device)))
         if progress:
-            progress.of(f"{side}, seen by {judge.name}")(min(len(paths), (done + 1) * BATCH_SIZE), len(paths))
+            progress.of(f"{side}, seen by {extractor.name}")(min(len(paths), (done + 1) * BATCH_SIZE), len(paths))
     if not parts:
         raise UserError(f"None of the {side} pictures can be used", next(iter(problems.values()), ""))
     features = torch.cat(parts)
-    if kept and len(problems) == before:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        runs.write_atomically(kept, safetensors.torch.save({"features": features.contiguous()}))
+    if cache and len(problems) == before:
+        cache.put(_key(paths, extractor), {"features": features})
     return features
 
 
-def _key(paths: Sequence[Path], judge: Judge) -> str:
+def _key(paths: Sequence[Path], extractor: Extractor) -> str:
     content = hashlib.sha256()
     for digest in sorted(sha256(path) for path in paths):
         content.update(digest.encode())
-    return f"{judge.name}-{judge.preprocessing.hash}-{content.hexdigest()[:16]}"
+    return f"{extractor.name}-{extractor.preprocessing.hash}-{content.hexdigest()[:16]}"
 
 
 def _batches(paths: Sequence[Path], problems: dict[str, str]) -> Iterator[Tensor]:
@@ -297,8 +296,8 @@ def _batches(paths: Sequence[Path], problems: dict[str, str]) -> Iterator[Tensor
 # Scores
 
 
-def _judged(
-    judge: Judge,
+def _of_features(
+    extractor: Extractor,
     real: Tensor,
     fake: Tensor,
     wanted: Sequence[Wanted],
@@ -319,7 +318,7 @@ def _judged(
         elif what == "kernel":
             found[what] = distribution.kid_estimate(real, fake, resamples, seed)
         elif what == "answers":
-            answers = judge.probabilities(fake)
+            answers = extractor.probabilities(fake)
             found[what] = distribution.estimate(
                 lambda rows, answers=answers: distribution.inception_score(answers[rows], seed=seed)[0],
                 len(fake),
@@ -327,17 +326,17 @@ def _judged(
                 seed,
             )
         if progress:
-            progress.of(f"scores by {judge.name}")(done + 1, len(asked))
+            progress.of(f"scores by {extractor.name}")(done + 1, len(asked))
     if asked & {"precision", "recall"}:
         pair = manifold.precision_recall(real, fake)
         found |= {n: distribution.mean_estimate(v, resamples, seed) for n, v in zip(("precision", "recall"), pair)}
     if asked & {"density", "coverage"}:
         pair = manifold.density_coverage(real, fake)
         found |= {n: distribution.mean_estimate(v, resamples, seed) for n, v in zip(("density", "coverage"), pair)}
-    return [_score(score, found[score.what], judge) for score in wanted]
+    return [_score(score, found[score.what], extractor) for score in wanted]
 
 
-def _score(wanted: Wanted, found: distribution.Estimate, judge: Judge) -> Score:
+def _score(wanted: Wanted, found: distribution.Estimate, extractor: Extractor) -> Score:
     least, most = RANGES.get(wanted.what, (-math.inf, math.inf))
     low, high = max(found.low, least), min(found.high, most)
     if math.isnan(found.low):
@@ -350,7 +349,7 @@ def _score(wanted: Wanted, found: distribution.Estimate, judge: Judge) -> Score:
         low=low,
         high=high,
         better=BETTER[wanted.what],
-        preprocessing=judge.preprocessing.hash,
+        preprocessing=extractor.preprocessing.hash,
     )
 
 

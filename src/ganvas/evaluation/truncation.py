@@ -12,9 +12,10 @@ from torch import Tensor
 
 from ganvas.data.classes import ClassPictures
 from ganvas.errors import UserError
+from ganvas.evaluation.extractors import open_extractor
 from ganvas.inference.seeds.sampler import SeedSampler, Truncation
 from ganvas.io import plots
-from ganvas.metrics.features import Judge, open_judge
+from ganvas.metrics.features import Extractor
 from ganvas.metrics.manifold import precision_recall
 
 THRESHOLDS = (0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.5, None)
@@ -29,7 +30,7 @@ class Point:
     threshold: float | None
     """None truncates nothing."""
     likeness: float
-    """Share of samples that lie among the real pictures: precision, k = 3, by the small judge's features."""
+    """Share of samples that lie among the real pictures: precision, k = 3, by the small extractor's features."""
     variety: float
     """Mean distance of samples of one class in these features, divided by that of real pictures of it."""
 
@@ -56,22 +57,22 @@ def curve(
     if not sampler.num_classes:
         raise UserError("The curve needs a generator of classes", "Variety is measured within each of them")
     wanted = list(range(sampler.num_classes)) if classes is None else sorted(set(classes))
-    judge = open_judge("small", device=sampler.device)
-    real, labels = real_features(data, sampler, wanted, number, judge)
+    extractor = open_extractor("small", device=sampler.device)
+    real, labels = real_features(data, sampler, wanted, number, extractor)
     spread = spread_within(real, labels)
     # As many of each class as the real pictures have.
     seeds = list(range(len(labels)))
     points = []
     for threshold in thresholds:
         made = sampler.sample(seeds, labels.tolist(), Truncation(threshold))
-        seen = torch.cat([judge.features(part) for part in made.split(32)])
+        seen = torch.cat([extractor.features(part) for part in made.split(32)])
         inside, _ = precision_recall(real, seen)
         points.append(Point(threshold, float(inside.mean()), spread_within(seen, labels) / spread))
     return points
 
 
 def real_features(
-    data: str | Path, sampler: SeedSampler, classes: Sequence[int], number: int, judge: Judge
+    data: str | Path, sampler: SeedSampler, classes: Sequence[int], number: int, extractor: Extractor
 ) -> tuple[Tensor, Tensor]:
     """Return features (N, D) and classes (N,) of real pictures, drawn at random from some classes.
 
@@ -85,7 +86,7 @@ def real_features(
     if len(places) < 8:
         raise UserError(f"{data} has {len(places)} pictures of these classes", "Eight are needed at least")
     squares = torch.stack([source.square(index) for index in places]).float() / 255
-    features = torch.cat([judge.features(part) for part in squares.split(32)])
+    features = torch.cat([extractor.features(part) for part in squares.split(32)])
     return features, source.labels[places]
 
 

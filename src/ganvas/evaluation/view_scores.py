@@ -27,7 +27,7 @@ NAMES = {
 WITH_NEAREST = ("gain", "psnr_nearest", "ssim_nearest")
 """Those that need the frames that were trained on."""
 SOFT = 4
-"""The cheats that sharpness is held against start from the truth shrunk to a quarter and enlarged again."""
+"""The baselines that sharpness is held against start from the truth shrunk to a quarter and enlarged again."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def score_view(view: HeldView) -> dict[str, float]:
     size = (truth.shape[-2], truth.shape[-1])
     soft = resize_bicubic(resize_bicubic(truth, 1 / SOFT), size=size).clamp(0, 1)
     ours, wanted, plain = (paired.luma(picture)[0, 0] for picture in (made, truth, soft))
-    report = sharpness.judge(ours, wanted, plain)
+    report = sharpness.compare_sharpness(ours, wanted, plain)
     row |= {
         "detail": report.result.laplacian_ratio, "in_place": report.result.correlation,
         "in_place_bar": max(report.unsharp.correlation, report.noise.correlation), "distance": view.distance,

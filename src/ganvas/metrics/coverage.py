@@ -26,7 +26,7 @@ class Coverage(NamedTuple):
     divergence: float
     """KL(distribution of the samples over modes || uniform) in nats: 0 when even, log(modes there are) at worst."""
     quality: float
-    """Share of the samples of high quality; 1 where quality is not judged."""
+    """Share of the samples of high quality; 1 where quality is not measured."""
 
 
 def divergence_from_uniform(counts: Tensor) -> float:

@@ -1,10 +1,10 @@
-"""Who looks at the pictures when sets are compared: a judge, its features, and exactly how pictures reach it.
+"""Feature extractors for set metrics: a network, its features, and exactly how pictures reach it.
 
 `clean` and `legacy` are FID's Inception under its two resize conventions; only their scores bear the published names.
 `efficientnet-lite2` is a classifier of ImageNet, the default where it has been fetched; `small` is the small classifier
-that comes with Ganvas, `random` a network of fixed random weights: good for comparing
-results with each other on one machine or many, and never called FID. Each judge's preprocessing has a hash; numbers of
-different hashes are not comparable.
+that comes with Ganvas, `random` a network of fixed random weights: good for comparing results with each other on one
+machine or many, and never called FID. Each extractor's preprocessing has a hash; numbers of different hashes are not
+comparable.
 """
 
 from __future__ import annotations
@@ -12,33 +12,23 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import asdict, dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganvas import networks
-from ganvas.errors import UserError, did_you_mean
-from ganvas.io.weights import files as weights
-from ganvas.io.weights import published
-from ganvas.networks.efficientnet import EfficientNetLite
+from ganvas.errors import UserError
 from ganvas.networks.features import SmallFeatures
-from ganvas.networks.inception import SIDE_PX, Inception2015
+from ganvas.networks.inception import Inception2015
 from ganvas.protocol import Card
 
-SMALL = Path(__file__).parents[1] / "weights" / "small-features.safetensors"
 SMALL_SIDE_PX = 128
 RANDOM_SEED = 0
-INCEPTION_NAME = "pt_inception-2015-12-05-6726825d.pth"
-INCEPTION_HASH = "6726825d"
-INCEPTION_URL = f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{INCEPTION_NAME}"
-LITE = "efficientnet-lite2"
-JUDGES = ("clean", "legacy", LITE, "small", "random")
 
 
-# How pictures reach the judge
+# How pictures reach the extractor
 
 
 @dataclass(frozen=True)
@@ -100,11 +90,11 @@ def _legacy_matrix(num_in: int, num_out: int) -> Tensor:
 RESIZES: dict[str, Callable[[Tensor, int], Tensor]] = {"clean": resize_clean, "legacy": resize_legacy}
 
 
-# The judges
+# The extractors
 
 
 @dataclass(frozen=True)
-class Judge:
+class Extractor:
     """A network that looks at pictures, and how they reach it."""
 
     name: str
@@ -131,89 +121,15 @@ class Judge:
         """Return the probabilities of its answers to features: (B, D) -> (B, answers), float64.
 
         Raises:
-            UserError: this judge gives no published answers.
+            UserError: this extractor gives no published answers.
         """
         if not isinstance(self.network, Inception2015):
-            raise UserError(f"The judge {self.name} gives no Inception score", do="Ask for inception_score_clean")
+            raise UserError(f"The extractor {self.name} gives no Inception score", do="Ask for inception_score_clean")
         return self.network.logits(features.to(self.network.fc.weight.device)).double().softmax(1).cpu()
 
 
-def open_judge(name: str, inception: str | Path | None = None, device: str | torch.device = "cpu") -> Judge:
-    """Return a judge by name.
-
-    Args:
-        name: `clean`, `legacy`, `efficientnet-lite2`, `small` or `random`.
-        inception: weight file for the first two; without it the published one is taken from the cache or fetched.
-        device: where it looks at pictures.
-
-    Raises:
-        UserError: no such judge, or its weights are not at hand and cannot be fetched.
-    """
-    if name in ("clean", "legacy"):
-        return _inception(name, inception, device)
-    if name == LITE:
-        return _lite(device)
-    if name == "small":
-        return _small(device)
-    if name == "random":
-        return _random(device)
-    raise UserError(f"There is no judge {name!r}", do=did_you_mean(name, JUDGES))
-
-
-def _inception(resize: str, path: str | Path | None, device: str | torch.device) -> Judge:
-    if path is None:
-        try:
-            path = weights.fetch(INCEPTION_URL, INCEPTION_NAME, INCEPTION_HASH)
-        except UserError as error:
-            do = f"{error.do}: --inception FILE; or ask for frechet_small, which needs no download"
-            raise UserError("FID needs the weights of Inception", f"{error.what}: {error.why}", do) from error
-    file = weights.read(path)
-    if file.card.network != "inception2015":
-        why = f"It holds the network {file.card.network}"
-        raise UserError(f"{path} is not FID's Inception", why, f"Fetch {INCEPTION_URL}")
-    network = Inception2015()
-    network.load_state_dict(dict(file.tensors))
-    preprocessing = Preprocessing("inception2015", file.sha256, SIDE_PX, resize)
-    published = file.sha256.startswith(INCEPTION_HASH)
-    trust = f"Features of {'the published' if published else 'an unknown'} Inception, {resize} resize to {SIDE_PX} px"
-    return Judge(resize, network.to(device), preprocessing, trust)
-
-
-def default_judge() -> tuple[str, str]:
-    """Return who judges unless another is named, and what is to be said of it: nothing is fetched unasked."""
-    if published.kept_at(LITE).is_file():
-        return LITE, ""
-    return "small", f"A better judge is had by `ganvas features fetch {LITE}`, once; `small` stood in for it"
-
-
-def _lite(device: str | torch.device) -> Judge:
-    file = weights.read(published.features_file(LITE))
-    network = networks.build(replace(file.card, settings={**file.card.settings, "layers": ["head"]}))
-    network.load_state_dict(dict(file.tensors))
-    assert isinstance(network, EfficientNetLite)
-    preprocessing = Preprocessing(LITE, published.PUBLISHED[LITE].sha256, network.side_px, "clean")
-    trust = "Features of EfficientNet-Lite2, a classifier of ImageNet. Not FID"
-    return Judge(LITE, network.eval().to(device), preprocessing, trust)
-
-
-def _small(device: str | torch.device) -> Judge:
-    file = weights.read(SMALL)
-    stages = int(file.card.settings["stages"])
-    settings = {**file.card.settings, "layers": [f"relu{stage}_2" for stage in range(1, stages + 1)]}
-    network = networks.build(replace(file.card, settings=settings))
-    network.load_state_dict(dict(file.tensors))
-    network = network.eval().requires_grad_(False).to(device)
-    accuracy = file.card.scores.get("photograph_accuracy", float("nan"))
-    classes = int(file.card.settings["classes"])
-    trust = (
-        f"Features of a small classifier of photographs and their damages; of {classes} classes it was right in "
-        f"{accuracy:.3f} (photograph) of held-out crops. Not FID"
-    )
-    preprocessing = Preprocessing("small_features", file.sha256, SMALL_SIDE_PX, "clean")
-    return Judge("small", network, preprocessing, trust)
-
-
-def _random(device: str | torch.device) -> Judge:
+def random_extractor(device: str | torch.device = "cpu") -> Extractor:
+    """Return the extractor of fixed random weights, which needs no file."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(RANDOM_SEED)
         card = Card(network="small_features", settings={"width": 16, "layers": [f"relu{n}_2" for n in range(1, 5)]})
@@ -222,4 +138,4 @@ def _random(device: str | torch.device) -> Judge:
     drawn = hashlib.sha256(b"".join(value.numpy().tobytes() for value in network.state_dict().values())).hexdigest()
     preprocessing = Preprocessing("small_features", f"seed {RANDOM_SEED}: {drawn}", SMALL_SIDE_PX, "clean")
     trust = "Features of a network of random weights. Not FID"
-    return Judge("random", network.eval().requires_grad_(False).to(device), preprocessing, trust)
+    return Extractor("random", network.eval().requires_grad_(False).to(device), preprocessing, trust)

@@ -1,6 +1,6 @@
 """Scores of label maps against label maps: pixel accuracy and mean intersection over union.
 
-A result is judged by a segmenter that reads labels off the picture; what it says counts only as far as it reads real
+A result is scored by a segmenter that reads labels off the picture; what it says counts only as far as it reads real
 pictures rightly, so its held-out accuracy stands beside every score (`probe.py`).
 """
 

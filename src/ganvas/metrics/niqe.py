@@ -12,7 +12,6 @@ import hashlib
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Self
 
 import torch
@@ -20,25 +19,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ganvas.errors import UserError
-from ganvas.io.weights import containers
-from ganvas.io.weights.arrays import read_arrays
 from ganvas.resize import resize_bicubic
 
-PRISTINE = Path(__file__).parents[1] / "weights" / "niqe-pristine.safetensors"
-"""Our own model, which scripts/fit_niqe.py makes."""
 PATCH_PX = 96
 NUMBERS = 36
 SHARP = 0.75
 """Patches of a pristine photograph count when they are at least this share as sharp as its sharpest."""
-NAMES = {
-    "mean": ("mean", "mu_prisparam", "mu_pris_param"),
-    "covariance": ("covariance", "cov_prisparam", "cov_pris_param"),
-}
-"""Ours, then what the published file and its copies call them."""
-CONVERT = (
-    "import numpy, scipy.io; m = scipy.io.loadmat('modelparameters.mat'); "
-    "numpy.savez('niqe.npz', mean=m['mu_prisparam'], covariance=m['cov_prisparam'])"
-)
 
 
 @dataclass(frozen=True)
@@ -65,40 +51,11 @@ class Niqe:
             raise UserError("These photographs are too few or too small for a model", why)
         return cls(patches.mean(0), patches.T.cov())
 
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read a model: .safetensors, or an .npz of the published MATLAB file.
-
-        Raises:
-            UserError: the file is missing or of something else.
-        """
-        if path.suffix == ".mat":
-            raise UserError(
-                f"{path} is a MATLAB file", "Ganvas does not read them", f'Convert it: python -c "{CONVERT}"'
-            )
-        npz = path.suffix == ".npz"
-        stored = {k: torch.from_numpy(v) for k, v in read_arrays(path).items()} if npz else containers.open_stored(path)
-        found = {ours: next((stored[n] for n in theirs if n in stored), None) for ours, theirs in NAMES.items()}
-        mean, covariance = found["mean"], found["covariance"]
-        if mean is None or covariance is None or mean.numel() != NUMBERS or covariance.numel() != NUMBERS**2:
-            why = f"`mean` of {NUMBERS} numbers and `covariance` of {NUMBERS} x {NUMBERS} are expected in it"
-            raise UserError(f"{path} is no NIQE model", why)
-        return cls(mean.double().reshape(NUMBERS), covariance.double().reshape(NUMBERS, NUMBERS))
-
     @property
     def digest(self) -> str:
         """Eight digits that tell models apart."""
         values = torch.cat([self.mean, self.covariance.flatten()]).double().numpy()
         return hashlib.sha256(values.tobytes()).hexdigest()[:8]
-
-
-def pristine_model() -> Niqe:
-    """Return our own model.
-
-    Raises:
-        UserError: it is not in this installation.
-    """
-    return Niqe.read(PRISTINE)
 
 
 def niqe(picture: Tensor, model: Niqe, crop_px: int = 0) -> Tensor:
@@ -125,7 +82,7 @@ def niqe(picture: Tensor, model: Niqe, crop_px: int = 0) -> Tensor:
 def _distance(numbers: Tensor, model: Niqe) -> Tensor:
     numbers = numbers[numbers.isfinite().all(1)]
     if len(numbers) < 2:
-        raise UserError("This picture is flat", "NIQE finds nothing in it to judge")
+        raise UserError("This picture is flat", "NIQE finds nothing in it to measure")
     difference = model.mean - numbers.mean(0)
     both = (model.covariance + numbers.T.cov()) / 2
     return (difference @ torch.linalg.pinv(both, hermitian=True) @ difference).clamp_min(0).sqrt()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ganvas.metrics.distribution import squared_mmd
-from ganvas.metrics.features import open_judge
+from ganvas.metrics.features import random_extractor
 from ganvas.metrics.paired import luma
 from ganvas.metrics.sharpness import high_pass
 
@@ -37,11 +37,11 @@ def repetition(picture: Tensor) -> float:
 
 def tile_features(pictures: Sequence[Tensor]) -> Tensor:
     """Return what a network of random weights sees in every whole tile of 64 px of pictures (3, H, W): (N, D)."""
-    judge, seen = open_judge("random"), []
+    extractor, seen = random_extractor(), []
     for picture in pictures:
         side = min(TILE_PX, *picture.shape[-2:])
         tiles = picture.unfold(1, side, side).unfold(2, side, side)
-        seen.append(judge.features(tiles.permute(1, 2, 0, 3, 4).reshape(-1, 3, side, side)))
+        seen.append(extractor.features(tiles.permute(1, 2, 0, 3, 4).reshape(-1, 3, side, side)))
     return torch.cat(seen)
 
 

@@ -8,31 +8,18 @@ unifying structure and texture similarity" (DISTS).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ganvas import networks
 from ganvas.errors import UserError
-from ganvas.io.weights import containers, published
-from ganvas.io.weights import files as weights
-from ganvas.networks.backbones import VGG16, AlexNet
+from ganvas.networks.backbones import VGG16
 from ganvas.networks.features import FeatureNetwork
 
-BACKBONES = {
-    "alex": ("alexnet-owt-7be5be79.pth", "7be5be79", AlexNet.CHANNELS),
-    "vgg": ("vgg16-397923af.pth", "397923af", (64, 128, 256, 512, 512)),
-}
-"""By LPIPS' name: the published file, the beginning of its SHA-256, and the channels of the five layers."""
-TORCH_URL = "https://download.pytorch.org/models/"
-HEADS_URL = "https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/master/lpips/weights/v0.1/"
 DISTS_CHANNELS = (3, 64, 128, 256, 512, 512)
 DISTS_SMALL = 1e-6
 MINIMUM_PX = 32
-HEADS = "lpips-vgg16-heads"
-"""LPIPS' published weights of VGG16's channels, by the name that `ganvas features` lists."""
 
 
 class LPIPS(nn.Module):
@@ -74,60 +61,6 @@ class LPIPS(nn.Module):
 
 def _unit(x: Tensor) -> Tensor:
     return x / (x.square().sum(1, keepdim=True).sqrt() + 1e-10)
-
-
-def open_lpips(backbone: str = "alex", heads: Path | None = None, network: Path | None = None) -> LPIPS:
-    """Return LPIPS with its published weights.
-
-    Args:
-        backbone: `alex` or `vgg`.
-        heads: the file `alex.pth` or `vgg.pth` of the authors' v0.1, about 10 kB.
-        network: torchvision's file of the backbone; fetched where it is not given.
-
-    Raises:
-        UserError: an unknown backbone, or weights that are missing or of something else.
-    """
-    if backbone not in BACKBONES:
-        raise UserError(f"LPIPS has no backbone {backbone!r}", do="Use alex or vgg")
-    if heads is None:
-        do = f"Fetch {HEADS_URL}{backbone}.pth and give its path: --lpips-heads FILE"
-        raise UserError("LPIPS needs the weights of its heads", "They are not part of Ganvas", do)
-    stored = containers.open_stored(heads)
-    found = [stored.get(f"lin{number}.model.1.weight") for number in range(5)]
-    shapes = [tuple(value.shape) if isinstance(value, Tensor) else None for value in found]
-    if shapes != [(1, channels, 1, 1) for channels in BACKBONES[backbone][2]]:
-        raise UserError(f"{heads} is not LPIPS' heads for {backbone}", "lin0.model.1.weight ... are expected in it")
-    return LPIPS(_backbone(backbone, network), [value.float() for value in found if isinstance(value, Tensor)]).eval()
-
-
-def open_lpips_vgg16() -> LPIPS:
-    """Return LPIPS' heads over Oxford's VGG16, both out of packages: it orders pictures, and is no published LPIPS.
-
-    The heads were fitted to torchvision's VGG16, which was trained anew.
-
-    Raises:
-        UserError: one of the two is not in the cache and cannot be fetched.
-    """
-    heads = weights.read(published.features_file(HEADS)).tensors
-    file = weights.read(published.features_file("vgg16"))
-    # Its own statistics stand in the place of the authors' shift and scale.
-    backbone = networks.build(file.card)
-    backbone.load_state_dict(dict(file.tensors))
-    return LPIPS(backbone, [heads[f"lin{number}"] for number in range(5)]).eval()
-
-
-def _backbone(name: str, path: Path | None) -> nn.Module:
-    file, digits, _ = BACKBONES[name]
-    if path is None:
-        path = weights.fetch(TORCH_URL + file, file, digits)
-    network = AlexNet() if name == "alex" else VGG16(normalize=False)
-    try:
-        network.load_state_dict(containers.open_stored(path))
-    except RuntimeError as error:
-        raise UserError(
-            f"{path} is not torchvision's {type(network).__name__}", do=f"Fetch {TORCH_URL}{file}"
-        ) from error
-    return network.eval()
 
 
 class DISTS(nn.Module):
@@ -188,31 +121,6 @@ def _stages(backbone: VGG16) -> nn.ModuleList:
         else:
             current.append(module)
     return stages
-
-
-def open_dists(path: Path | None = None, network: Path | None = None) -> DISTS:
-    """Return DISTS with its published weights.
-
-    Args:
-        path: the authors' `weights.pt`, which holds alpha and beta.
-        network: torchvision's file of VGG16; fetched where it is not given.
-
-    Raises:
-        UserError: weights that are missing or of something else.
-    """
-    if path is None:
-        do = "Fetch weights.pt of github.com/dingkeyan93/DISTS and give its path: --dists-weights FILE"
-        raise UserError("DISTS needs the weights of its channels", "They are not part of Ganvas", do)
-    stored = containers.open_stored(path)
-    sides = [stored.get(name) for name in ("alpha", "beta")]
-    for side in sides:
-        if not isinstance(side, Tensor) or side.numel() != sum(DISTS_CHANNELS):
-            why = f"alpha and beta of {sum(DISTS_CHANNELS)} numbers each are expected in it"
-            raise UserError(f"{path} is not DISTS' weights", why)
-    alpha, beta = (side.float() for side in sides if isinstance(side, Tensor))
-    backbone = _backbone("vgg", network)
-    assert isinstance(backbone, VGG16)
-    return DISTS(backbone, alpha, beta).eval()
 
 
 def _check_pair(a: Tensor, b: Tensor) -> None:

@@ -1,7 +1,7 @@
-"""A small segmenter and a small classifier, fixed and seeded: judges of pictures where no large one is at hand.
+"""A small segmenter and a small classifier, fixed and seeded, for pictures of a kind that no large one knows.
 
-Both are trained on real pictures only, hold a part of them out, and say how well they do there: a judge's word counts
-no more than that. They are no published judges; scores by them compare results of the same data with each other, and
+Both are trained on real pictures only, hold a part of them out, and say how well they do there: their answers count no
+more than that. They are no published networks; scores by them compare results of the same data with each other, and
 are never called by the names of scores that a published network gives.
 
 Rare labels count more in training than their few pixels, or a segmenter would leave them out. It reads as well as what
@@ -12,20 +12,15 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-import safetensors.torch
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganvas.errors import UserError
-from ganvas.io import runs
-from ganvas.io.weights import containers
 from ganvas.metrics.labels import confusion, score_confusion
 from ganvas.networks.blocks import init_kaiming
 
@@ -48,12 +43,20 @@ _VERSION = 4
 Network = TypeVar("Network", bound=nn.Module)
 
 
+class Cache(Protocol):
+    """Keeps tensors by name."""
+
+    def get(self, name: str) -> dict[str, Tensor] | None: ...
+
+    def put(self, name: str, tensors: Mapping[str, Tensor]) -> None: ...
+
+
 class SmallClassifier(nn.Module):
     """Four strided stages and a linear layer over the means of them all: textures count as much as shapes.
 
     (B, 3, H, W) -> (B, num_classes)
 
-    Pictures in [0, 1], from 16 px a side; each is judged by itself, whatever else is in its batch.
+    Pictures in [0, 1], from 16 px a side; each is seen by itself, whatever else is in its batch.
     """
 
     def __init__(self, num_classes: int, width: int = 16) -> None:
@@ -82,7 +85,7 @@ class SmallSegmenter(nn.Module):
 
     (B, 3, H, W) -> (B, num_labels, H, W)
 
-    Pictures in [0, 1] of any size from 16 px a side; each is judged by itself. Of equal time a network without
+    Pictures in [0, 1] of any size from 16 px a side; each is seen by itself. Of equal time a network without
     full-size maps takes three times the steps, and reads better for it.
     """
 
@@ -115,7 +118,7 @@ class SmallSegmenter(nn.Module):
 
 
 def _stage(channels_in: int, channels_out: int, stride: int) -> nn.Sequential:
-    # Group norm, because a judge's word on one picture must not depend on the others of its batch.
+    # Group norm, because the answer to one picture must not depend on the others of its batch.
     return nn.Sequential(
         nn.Conv2d(channels_in, channels_out, 3, stride, padding=1),
         nn.GroupNorm(_GROUPS, channels_out),
@@ -128,7 +131,7 @@ def _stage(channels_in: int, channels_out: int, stride: int) -> nn.Sequential:
 
 @dataclass(frozen=True)
 class Probe:
-    """A trained judge and how far it can be trusted."""
+    """A trained probe and how far it can be trusted."""
 
     network: SmallClassifier | SmallSegmenter
     held_out_accuracy: float
@@ -142,7 +145,7 @@ class Probe:
     num_answers: int
     """Classes or labels."""
     digest: str = ""
-    """Of the data and the settings that it was trained with; equal ones give equal judges."""
+    """Of the data and the settings that it was trained with; equal ones give equal probes."""
 
     @property
     def trust(self) -> str:
@@ -150,7 +153,7 @@ class Probe:
         kind = "segmenter" if isinstance(self.network, SmallSegmenter) else "classifier"
         iou = "" if self.held_out_miou is None else f", mean IoU {self.held_out_miou:.3f}"
         return (
-            f"Judged by a small {kind} trained on {self.num_trained_on} real pictures; on {self.num_held_out} held out "
+            f"Scored by a small {kind} trained on {self.num_trained_on} real pictures; on {self.num_held_out} held out "
             f"its accuracy is {self.held_out_accuracy:.3f}{iou} (always the commonest: {self.chance_accuracy:.3f})"
         )
 
@@ -189,7 +192,7 @@ def train_classifier(
     held_out: float | Sequence[int] = HELD_OUT,
     crop_px: int = 128,
     device: str | torch.device = "cpu",
-    cache: Path | None = None,
+    cache: Cache | None = None,
 ) -> Probe:
     """Train a classifier on real pictures and tell how well it does on those it has not seen.
 
@@ -200,9 +203,9 @@ def train_classifier(
         steps: optimiser steps of 8 pictures.
         seed: of weights, of what is held out and of the order; equal seeds give equal probes.
         held_out: share of the pictures held out at random, or the numbers of those to hold out.
-        crop_px: side of the random crops it is trained on; larger pictures are judged whole.
+        crop_px: side of the random crops it is trained on; larger pictures are seen whole.
         device: where it is trained and then asked.
-        cache: folder in which it is kept; the same data and settings are not trained on twice.
+        cache: where it is kept; the same data and settings are not trained on twice.
 
     Raises:
         UserError: counts differ, a class is out of range, or too few pictures to hold any out.
@@ -239,7 +242,7 @@ def train_segmenter(
     held_out: float | Sequence[int] = HELD_OUT,
     crop_px: int = 128,
     device: str | torch.device = "cpu",
-    cache: Path | None = None,
+    cache: Cache | None = None,
 ) -> Probe:
     """Train a segmenter on real pictures and tell how well it does on those it has not seen.
 
@@ -252,9 +255,9 @@ def train_segmenter(
         steps: optimiser steps of 4 crops.
         seed: of weights, of what is held out, of crops and order; equal seeds give equal probes.
         held_out: share of the pictures held out at random, or the numbers of those to hold out.
-        crop_px: side of the random crops it is trained on; pictures are judged whole.
+        crop_px: side of the random crops it is trained on; pictures are seen whole.
         device: where it is trained and then asked.
-        cache: folder in which it is kept; the same data and settings are not trained on twice.
+        cache: where it is kept; the same data and settings are not trained on twice.
 
     Raises:
         UserError: counts or sizes differ, a label is out of range, or too few pictures to hold any out.
@@ -305,12 +308,6 @@ def _label_weights(maps: Sequence[Tensor], num_labels: int) -> Tensor:
 # What is kept of a probe
 
 
-def cache_folder() -> Path:
-    """Return where scores keep what they need again: below $GANVAS_HOME or ~/.cache/ganvas."""
-    home = os.environ.get("GANVAS_HOME")
-    return (Path(home) if home else Path.home() / ".cache" / "ganvas") / "scores"
-
-
 def _digest(kind: str, pictures: Pictures, answers: Sequence[Tensor], *settings: Any) -> str:
     content = hashlib.sha256(f"{kind} {_VERSION} {torch.__version__} {settings}".encode())
     for tensor in (*pictures, *answers):
@@ -322,29 +319,27 @@ def _digest(kind: str, pictures: Pictures, answers: Sequence[Tensor], *settings:
 _TOLD = ("held_out_accuracy", "held_out_miou", "chance_accuracy")
 
 
-def _path(probe: Probe, cache: Path) -> Path:
-    return cache / f"probe-{probe.digest}.safetensors"
-
-
-def _kept(probe: Probe, cache: Path | None) -> Probe | None:
+def _kept(probe: Probe, cache: Cache | None) -> Probe | None:
     """Return the probe as it was kept, None where it was not."""
-    if cache is None or not _path(probe, cache).is_file():
+    stored = cache.get(_name(probe)) if cache else None
+    if stored is None:
         return None
-    stored = containers.open_stored(_path(probe, cache))
     told = {name: float(stored.pop(name)) for name in _TOLD if name in stored}
     probe.network.load_state_dict(stored)
     probe.network.eval().requires_grad_(False)
     return replace(probe, **told)
 
 
-def _keep(probe: Probe, cache: Path | None) -> Probe:
-    if cache is not None:
+def _keep(probe: Probe, cache: Cache | None) -> Probe:
+    if cache:
         told = {name: getattr(probe, name) for name in _TOLD}
         numbers = {name: torch.tensor(value, dtype=torch.float64) for name, value in told.items() if value is not None}
-        tensors = {name: value.cpu().contiguous() for name, value in probe.network.state_dict().items()}
-        cache.mkdir(parents=True, exist_ok=True)
-        runs.write_atomically(_path(probe, cache), safetensors.torch.save({**tensors, **numbers}))
+        cache.put(_name(probe), {**probe.network.state_dict(), **numbers})
     return probe
+
+
+def _name(probe: Probe) -> str:
+    return f"probe-{probe.digest}"
 
 
 # Training
@@ -421,7 +416,7 @@ def _crops(pictures: Sequence[Tensor], crop_px: int, random: torch.Generator) ->
 
 def _batches(pictures: Pictures) -> list[Tensor]:
     if not len(pictures):
-        raise UserError("There are no pictures to judge")
+        raise UserError("There are no pictures to score")
     if isinstance(pictures, Tensor):
         return [batch.float() for batch in pictures.split(BATCH_SIZE)]
     groups: list[list[Tensor]] = []

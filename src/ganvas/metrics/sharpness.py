@@ -2,7 +2,7 @@
 
 A result is sharp when the energy in each of the top three octaves of its radial spectrum and the variance of its
 Laplacian lie between 50 % and 150 % of the truth's, and its high-pass correlates with the truth's better than that of
-two cheats tuned to the same variance of the Laplacian: bicubic with an unsharp mask, and bicubic with added noise.
+two baselines tuned to the same variance of the Laplacian: bicubic with an unsharp mask, and bicubic with added noise.
 
 All functions take Y planes in [0, 1] (`paired.luma(picture)[0, 0]`), border already cropped, and compute in float64.
 """
@@ -123,7 +123,7 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class SharpnessReport:
-    """The verdict on one result, with the plain bicubic and the two cheats it is held against."""
+    """The verdict on one result, with the plain bicubic and the two baselines it is held against."""
 
     result: Row
     bicubic: Row
@@ -132,7 +132,7 @@ class SharpnessReport:
 
     @property
     def sharp(self) -> bool:
-        """Whether the result has the truth's detail, and in better places than both cheats."""
+        """Whether the result has the truth's detail, and in better places than both baselines."""
         bar = max(self.unsharp.correlation, self.noise.correlation)
         return self.result.is_detailed and self.result.correlation > bar
 
@@ -141,8 +141,8 @@ class SharpnessReport:
         return self.result, self.bicubic, self.unsharp, self.noise
 
 
-def judge(result: Tensor, truth: Tensor, bicubic: Tensor, seed: int = 0) -> SharpnessReport:
-    """Judge whether a result is sharp.
+def compare_sharpness(result: Tensor, truth: Tensor, bicubic: Tensor, seed: int = 0) -> SharpnessReport:
+    """Tell whether a result is sharp.
 
     (H, W), (H, W), (H, W) -> SharpnessReport
 
@@ -155,7 +155,7 @@ def judge(result: Tensor, truth: Tensor, bicubic: Tensor, seed: int = 0) -> Shar
     """
     if not result.shape == truth.shape == bicubic.shape or result.dim() != 2:
         shapes = ", ".join(str(tuple(y.shape)) for y in (result, truth, bicubic))
-        raise UserError("Sharpness cannot be judged", f"It takes three Y planes (H, W) of one size, not {shapes}")
+        raise UserError("Sharpness cannot be measured", f"It takes three Y planes (H, W) of one size, not {shapes}")
     result, truth, bicubic = (_checked(y) for y in (result, truth, bicubic))
     target = float(laplacian_variance(result))
     masks = [
@@ -180,7 +180,7 @@ def mean_report(reports: Sequence[SharpnessReport]) -> SharpnessReport:
         UserError: there are no reports.
     """
     if not reports:
-        raise UserError("Sharpness cannot be judged", "There is no picture")
+        raise UserError("Sharpness cannot be measured", "There is no picture")
     result, bicubic, unsharp, noise = (_mean_row(rows) for rows in zip(*(report.rows() for report in reports)))
     return SharpnessReport(result=result, bicubic=bicubic, unsharp=unsharp, noise=noise)
 

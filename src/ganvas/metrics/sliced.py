@@ -2,7 +2,7 @@
 
 Both sets are taken apart into Laplacian pyramids; from each level small patches are drawn, brought to the real ones'
 mean and deviation of each channel, and compared by the sliced Wasserstein distance. Small values mean that colours,
-textures and edges of that size occur as often as in the real set; what a picture shows is not judged. Values are
+textures and edges of that size occur as often as in the real set; what a picture shows does not count. Values are
 comparable only at equal sizes, numbers of pictures and seeds. This is not FID, and is never called so.
 Source: Karras et al. 2018 (Progressive growing of GANs), section 5; Rabin et al. 2012 for the distance itself.
 """

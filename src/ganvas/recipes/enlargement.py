@@ -12,7 +12,7 @@ from ganvas.data.degrade import bicubic as reduced
 from ganvas.data.degrade import resize_bicubic
 from ganvas.losses.reconstruction import low_l1
 from ganvas.metrics.paired import luma, psnr
-from ganvas.metrics.sharpness import MINIMUM_PX, judge, octave_energies
+from ganvas.metrics.sharpness import MINIMUM_PX, compare_sharpness, octave_energies
 
 FINITE_DB = 99.0
 CALIBRATED_EVERY = 20
@@ -40,7 +40,7 @@ def score(made: Tensor, low: Tensor, high: Tensor) -> dict[str, float]:
     border = min(scale, (min(high.shape[-2:]) - MINIMUM_PX) // 2)
     inner = (slice(border, -border or None),) * 2
     planes = [plane[0, 0][inner] for plane in (ours, truth, bicubic)]
-    report = judge(planes[0], planes[1], planes[2])
+    report = compare_sharpness(planes[0], planes[1], planes[2])
     return {
         "psnr_y": decibels[0],
         "gain_over_bicubic": decibels[0] - decibels[1],

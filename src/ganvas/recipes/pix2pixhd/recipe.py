@@ -34,11 +34,12 @@ from ganvas.data import replay
 from ganvas.data.conditions import colorize, compose, pack, segments, shrink, unpack
 from ganvas.data.labels import LabelledPictures, boundaries
 from ganvas.errors import UserError
+from ganvas.io.score_cache import default_cache
 from ganvas.io.weights.foreign_pix2pixhd import discriminator_card, encoder_card, generator_card
 from ganvas.losses.reconstruction import feature_matching, l1
 from ganvas.metrics import painted
 from ganvas.metrics.labels import score_labels
-from ganvas.metrics.probe import Probe, cache_folder, train_segmenter
+from ganvas.metrics.probe import Probe, train_segmenter
 from ganvas.metrics.sliced import pyramid_distances
 from ganvas.protocol import Card, Carry, Context, Ledger, Networks, Optimizer, Outputs, Recipe, Source, Stage, Turn
 from ganvas.recipes import features
@@ -307,7 +308,7 @@ class Pix2PixHD(Recipe):
         pictures, maps = ([scene[key] for scene in scenes] for key in ("picture", "label_map"))
         return train_segmenter(
             pictures, maps, self._num_labels(), steps=self.settings.score_probe_steps, held_out=judged,
-            cache=cache_folder(),
+            cache=default_cache(),
         )  # fmt: skip
 
     # Cards

@@ -6,12 +6,12 @@ import torch.nn.functional as F
 
 from ganvas.evaluation import made, pairs
 from ganvas.evaluation.evaluate import evaluate, results_of
+from ganvas.evaluation.extractors import open_lpips_vgg16
 from ganvas.io import runs
 from ganvas.io.pictures import images
 from ganvas.io.weights import files as weights
 from ganvas.io.weights import published
 from ganvas.io.weights.foreign import compact_card
-from ganvas.metrics.perceptual import open_lpips_vgg16
 from ganvas.networks import build
 from ganvas.protocol import Card
 from ganvas.settings import to_json
@@ -69,6 +69,6 @@ def test_a_judge_that_stood_in_the_loss_is_told(tmp_path, perceptual, judges, na
     run.mkdir()
     card = to_json(compact_card(width=4, convs=1, scale=2))
     runs.write_json(run / runs.SETTINGS, {"recipe": "esrgan", "card": card, "settings": {"perceptual": perceptual}})
-    notes = made.partial_judges(run, judges)
+    notes = made.partial_extractors(run, judges)
     assert [note.partition(" ")[0] for note in notes] == named
     assert all("not independent" in note for note in notes)

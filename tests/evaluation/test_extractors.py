@@ -7,11 +7,13 @@ from PIL import Image
 
 from ganvas import networks
 from ganvas.errors import UserError
-from ganvas.evaluation import sets
+from ganvas.evaluation import extractors, sets
+from ganvas.evaluation.extractors import open_extractor
+from ganvas.io.score_cache import ScoreCache
 from ganvas.io.weights import files as weights
 from ganvas.io.weights import published
 from ganvas.metrics import features
-from ganvas.metrics.features import open_judge, quantize, resize_clean, resize_legacy
+from ganvas.metrics.features import quantize, resize_clean, resize_legacy
 from ganvas.networks.inception import Inception2015
 from ganvas.protocol import Card
 
@@ -63,7 +65,7 @@ def test_bytes_are_rounded_half_up_and_stay():
 def test_small_and_random_judges_see_each_picture_by_itself(picture):
     pictures = torch.cat([picture, picture.flip(-1), picture.flip(-2)])
     for name in ("small", "random"):
-        judge = open_judge(name)
+        judge = open_extractor(name)
         seen = judge.features(pictures)
         assert seen.shape == (3, 240) and seen.isfinite().all()
         torch.testing.assert_close(judge.features(pictures[1:2])[0], seen[1], rtol=1e-4, atol=1e-5)
@@ -75,9 +77,9 @@ def test_small_and_random_judges_see_each_picture_by_itself(picture):
 
 def test_random_judges_are_equal_whatever_the_callers_seed(picture):
     torch.manual_seed(1)
-    first = open_judge("random")
+    first = open_extractor("random")
     torch.manual_seed(2)
-    second = open_judge("random")
+    second = open_extractor("random")
     assert first.preprocessing == second.preprocessing
     assert torch.equal(first.features(picture), second.features(picture))
 
@@ -90,7 +92,7 @@ def inception_file(tmp_path_factory):
 
 
 def test_inception_under_both_conventions(picture, inception_file):
-    clean, legacy = (open_judge(name, inception_file) for name in ("clean", "legacy"))
+    clean, legacy = (open_extractor(name, inception_file) for name in ("clean", "legacy"))
     assert clean.preprocessing.hash != legacy.preprocessing.hash
     assert clean.is_published and "unknown Inception" in clean.trust
     seen = clean.features(picture)
@@ -103,18 +105,18 @@ def test_inception_under_both_conventions(picture, inception_file):
     assert float(answers.sum()) == pytest.approx(1)
 
 
-@pytest.mark.parametrize("name", features.JUDGES)
+@pytest.mark.parametrize("name", extractors.EXTRACTORS)
 def test_every_judge_keeps_what_it_saw_in_the_real_set(name, picture, inception_file, tmp_path, monkeypatch):
     monkeypatch.setenv("GANVAS_HOME", str(tmp_path / "home"))
-    if name == features.LITE:
+    if name == extractors.LITE:
         card = published.PUBLISHED[name].card
         torch.manual_seed(0)
         weights.save(published.kept_at(name), networks.build(card).state_dict(), card)
     path = tmp_path / "real.png"
     Image.fromarray((picture[0, :, :64, :64].permute(1, 2, 0) * 255).byte().numpy()).save(path)
-    asked = [path], "real", tmp_path / "cache", {}, None
-    seen = sets._features(open_judge(name, inception_file), *asked)
-    judge = open_judge(name, inception_file)
+    asked = [path], "real", ScoreCache(tmp_path / "cache"), {}, None
+    seen = sets._features(open_extractor(name, inception_file), *asked)
+    judge = open_extractor(name, inception_file)
     monkeypatch.setattr(judge.network, "forward", lambda *_: pytest.fail("it looked again"))
     assert torch.equal(sets._features(judge, *asked), seen)
     (kept,) = (tmp_path / "cache").iterdir()
@@ -125,11 +127,11 @@ def test_without_weights_and_network_the_way_out_is_named(monkeypatch, tmp_path)
     monkeypatch.setenv("GANVAS_OFFLINE", "1")
     monkeypatch.setenv("GANVAS_HOME", str(tmp_path))
     with pytest.raises(UserError, match=r"needs the weights of Inception.*--inception FILE.*frechet_small"):
-        open_judge("clean")
+        open_extractor("clean")
     with pytest.raises(UserError, match="not FID's Inception"):
-        open_judge("clean", features.SMALL)
+        open_extractor("clean", extractors.SMALL)
     with pytest.raises(UserError, match="Did you mean clean"):
-        open_judge("cleaan")
+        open_extractor("cleaan")
 
 
 def test_hashes_tell_every_difference():
