@@ -12,12 +12,17 @@ from ganvas import cli
 from ganvas.cli import demo
 from ganvas.inference.open import known_models
 from ganvas.io.pictures import images
+from ganvas.recipes.base import RECIPES
 
 
 def models_of(command: list[str]) -> list[str]:
     """Return what a command names as models."""
     named = [command[place + 1] for place, word in enumerate(command) if word == "--then"]
     return named + ([command[1]] if command[0] == "generate" and "/" not in command[1] else [])
+
+
+def test_every_method_has_a_demo() -> None:
+    assert set(demo.METHODS) == set(RECIPES) - {"esrgan"}
 
 
 @pytest.mark.parametrize("method", demo.METHODS)

@@ -18,7 +18,7 @@ from ganvas.errors import UserError, did_you_mean
 GAP_PX, ROWS = 4, 4
 SEED = "7"
 """Of all that is drawn: no model has seen it."""
-STREET = ["--size", "256x128", "--seed", SEED, "--quiet"]
+STREET = ["--seed", SEED, "--quiet", "--size"]
 Commands = list[list[str]]
 
 
@@ -131,7 +131,7 @@ def _fashion(folder: Path) -> Commands:
 def _street(folder: Path) -> Commands:
     paint = ["generate", "street-painter", "--labels", f"{folder}/street", "--quiet", "--out"]
     return [
-        ["world", f"{folder}/street", "--frames", "4", *STREET],
+        ["world", f"{folder}/street", "--frames", "4", *STREET, "256x128"],
         [*paint, f"{folder}/painted"],
         [*paint, f"{folder}/other-styles", "--seed", "5"],
     ]
@@ -139,7 +139,7 @@ def _street(folder: Path) -> Commands:
 
 def _clip(folder: Path) -> Commands:
     return [
-        ["world", f"{folder}/street", "--frames", "24", *STREET],
+        ["world", f"{folder}/street", "--frames", "24", *STREET, "128x64"],
         ["generate", "street-clip", "--labels", f"{folder}/street", "--out", f"{folder}/made", "--quiet"],
     ]
 
@@ -169,7 +169,9 @@ def _flight(folder: Path) -> Commands:
 
 METHODS = {
     "relativistic": Method(_faces),
+    "biggan": Method(_fashion),
     "pix2pixhd": Method(_street, ("street/frames", "painted", "other-styles")),
+    "vid2vid": Method(_clip, ("street/frames", "made")),
     "superres_unet": Method(_unet, ("drawn", "made/3-unet")),
     "tiled_upres": Method(_cascade, ("drawn", "made/1-faces-768")),
     "reverse_matchmove": Method(_flight, ("flight",)),
