@@ -321,6 +321,10 @@ class Recipe(ABC):
         """Return validation scores of the averaged networks; the first, higher is better, chooses the best."""
         return {}
 
+    def attachments(self) -> Mapping[str, Mapping[str, Tensor]]:
+        """Return tensors to keep beside the weights after each score, by name: what generation is told of it."""
+        return {}
+
     def notices(self) -> Sequence[str]:
         """Return what the user should read once before the first step."""
         return []

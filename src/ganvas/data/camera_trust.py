@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from torch import Tensor
 
+HELD = "held_views"
+"""Name of the tensors beside a run's weights that tell its held-out views: cameras, psnr and runs."""
+WIDTH = 2.0
+"""Standard deviations within which views are alike."""
+PULL = 0.1
+"""Weight of the mean of all views."""
 ROLLS, ZOOMS = 5, 3
 """Places of the training's rolls and zooms at which each training camera is looked at."""
 
@@ -69,3 +77,51 @@ def expected(found: np.ndarray, told: dict[str, float]) -> np.ndarray | None:
     known = [told[f"distance_{place}"] for place in places]
     quality = np.minimum.accumulate([told[f"psnr_{place}"] for place in places])
     return np.interp(found, known, quality)
+
+
+@dataclass(frozen=True, eq=False)
+class Promise:
+    """What PSNR to expect of a camera: that of held-out views like it, less the error of foretelling them so.
+
+    How hard a place is to make matters more than how far a camera is from those that were trained on. Views are weighed
+    by a Gaussian of their distance in standard deviations.
+    """
+
+    views: np.ndarray
+    """Held-out cameras in standard deviations, (N, 13)."""
+    quality: np.ndarray
+    """Their PSNR in dB, (N,)."""
+    error_db: float
+    """Root mean square of the error with which runs of held-out views are foretold from the others."""
+
+    @staticmethod
+    def fit(views: np.ndarray, quality: np.ndarray, runs: Sequence[object]) -> Promise:
+        """Return what held-out views say, of which those of one run are left out in foretelling each of it."""
+        own = np.array([[one == other for other in runs] for one in runs])
+        foretold = _mean(_likeness(views, views) * ~own, quality)
+        return Promise(views, quality, float(np.sqrt(np.mean((quality - foretold) ** 2))))
+
+    @staticmethod
+    def of(tensors: Mapping[str, Tensor], mean: np.ndarray, deviation: np.ndarray) -> Promise | None:
+        """Return the promise of what lies beside a run's weights; None where that tells of fewer than two runs."""
+        names = [f"{HELD}.{name}" for name in ("cameras", "psnr", "runs")]
+        if not all(name in tensors for name in names):
+            return None
+        cameras, quality, runs = (tensors[name].numpy() for name in names)
+        return (
+            Promise.fit((cameras - mean) / deviation, quality, runs.tolist()) if len(set(runs.tolist())) > 1 else None
+        )
+
+    def at(self, views: np.ndarray) -> np.ndarray:
+        """Return the PSNR in dB to be expected of cameras in standard deviations, (M, 13) -> (M,)."""
+        return _mean(_likeness(views, self.views), self.quality) - self.error_db
+
+
+def _likeness(views: np.ndarray, others: np.ndarray) -> np.ndarray:
+    square = (np.asarray(views)[:, None] - np.asarray(others)[None]) ** 2
+    return np.exp(-square.sum(-1) / WIDTH**2)
+
+
+def _mean(likeness: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return means weighed by likeness, drawn to the mean of all where nothing is alike."""
+    return (likeness @ values + PULL * values.mean()) / (likeness.sum(-1) + PULL)

@@ -393,6 +393,8 @@ class _Session:
             scores = trainer.recipe.score(nets, trainer.plan.val, trainer.resting_context("score"))
         if scores:
             self.log.record("scores", scores)
+            for name, tensors in trainer.recipe.attachments().items():
+                runs.write_attachment(self.run, name, tensors)
             listed = ", ".join(f"{key} {value:.4g}" for key, value in scores.items())
             self.log.say(f"Step {trainer.step}, validation: {listed}")
         return scores

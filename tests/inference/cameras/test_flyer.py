@@ -332,3 +332,30 @@ def test_a_flight_has_the_rate_of_its_path(model, tmp_path):
     with av.open(str(tmp_path / "a.mp4")) as film:
         assert film.streams.video[0].average_rate == 25
     assert cameras.read(tmp_path / "a.camera.json").fps == 25
+
+
+def test_a_promise_is_that_of_views_alike_less_its_error():
+    """Two places far apart: each camera is promised what its own place had, and runs are foretold from the others."""
+    views = np.zeros((8, 13))
+    views[4:, 3] = 100.0
+    quality = np.array([30.0, 30, 32, 32, 20, 20, 22, 22])
+    promise = camera_trust.Promise.fit(views, quality, [0, 0, 1, 1, 2, 2, 3, 3])
+    pull = camera_trust.PULL
+    # Of each place two views are alike; all eight pull a little.
+    foretold = [(2 * other + pull * 26) / (2 + pull) for other in (32, 32, 30, 30, 22, 22, 20, 20)]
+    assert promise.error_db == pytest.approx(np.sqrt(np.mean((quality - foretold) ** 2)))
+    expected = [(4 * mean + pull * 26) / (4 + pull) - promise.error_db for mean in (31, 21)]
+    assert promise.at(views[[0, 4]]) == pytest.approx(expected)
+    # Where nothing is alike the mean of all is promised.
+    far = np.full((1, 13), 1e3)
+    assert promise.at(far) == pytest.approx([26 - promise.error_db])
+
+
+def test_a_promise_lies_beside_the_weights():
+    tensors = {"cameras": torch.rand(4, 13, dtype=torch.float64), "psnr": torch.tensor([20.0, 21, 22, 23]).double()}
+    told = {f"{camera_trust.HELD}.{name}": values for name, values in tensors.items()}
+    runs = f"{camera_trust.HELD}.runs"
+    promise = camera_trust.Promise.of(told | {runs: torch.tensor([0, 0, 1, 1])}, np.zeros(13), np.ones(13))
+    assert promise is not None and promise.quality.tolist() == [20, 21, 22, 23]
+    assert camera_trust.Promise.of(told | {runs: torch.zeros(4)}, np.zeros(13), np.ones(13)) is None
+    assert camera_trust.Promise.of(told, np.zeros(13), np.ones(13)) is None

@@ -42,6 +42,8 @@ class Trust:
     limits: tuple[float, float]
     """Distances up to which a frame is `near`, and beyond which it is a `guess`."""
     is_calibrated: bool
+    error_db: float | None = None
+    """Root mean square of the error with which held-out views were foretold from others."""
 
     def levels(self) -> list[str]:
         """Return `near`, `between` or `guess` for each frame."""
@@ -53,11 +55,12 @@ class Trust:
         return ", ".join(f"{levels.count(level)} {level}" for level in LEVELS)
 
     def table(self, frames: Sequence[int]) -> str:
-        """Return frame, distance, expected PSNR and level as CSV."""
-        lines = ["frame,distance,expected_psnr_db,trust"]
+        """Return frame, distance, expected PSNR, its error and level as CSV."""
+        lines = ["frame,distance,expected_psnr_db,error_db,trust"]
+        off = "" if self.error_db is None else f"{self.error_db:.2f}"
         quality = self.expected_db if self.expected_db is not None else [None] * len(self.distance)
         for frame, distance, decibels, level in zip(frames, self.distance, quality, self.levels()):
-            lines.append(f"{frame},{distance:.4f},{'' if decibels is None else f'{decibels:.2f}'},{level}")
+            lines.append(f"{frame},{distance:.4f},{'' if decibels is None else f'{decibels:.2f}'},{off},{level}")
         return "\n".join(lines) + "\n"
 
     def strip(self, width_px: int, now: int | None = None) -> np.ndarray:
@@ -132,6 +135,7 @@ class Flyer:
         self.mean, self.deviation = np.array(mean), np.array(deviation)
         self.training = np.array(extra.get("cameras", np.empty((0, 13))), float).reshape(-1, 13)
         self.geometry = Geometry.of(extra, self.size_px)
+        self.promise = camera_trust.Promise.of(opened.attachments, self.mean, self.deviation)
         zoom = extra.get("zoom", (1.0, 1.0))
         self.exposure = float(extra.get("exposure", 0.0))
         self.roll_degrees, self.reach = float(extra.get("roll_degrees", 0.0)), float(zoom[1]) / float(zoom[0])
@@ -159,10 +163,13 @@ class Flyer:
             raise UserError("The training cameras of this model are not known", do="Name their folder: --footage DIR")
         found = self._distances(vectors)
         quality = camera_trust.expected(found, self.scores)
+        if self.promise is not None:
+            quality = self.promise.at((vectors - self.mean) / self.deviation)
         places = sorted(int(name.removeprefix("distance_")) for name in self.scores if name.startswith("distance_"))
         if quality is not None and len(places) > 1:
             known = [self.scores[f"distance_{place}"] for place in places]
-            return Trust(found, quality, (float(known[0]), float(known[-1])), True)
+            error = self.promise.error_db if self.promise else None
+            return Trust(found, quality, (float(known[0]), float(known[-1])), True, error)
         spacing = self._spacing()
         return Trust(found, None, (2 * spacing, 10 * spacing), False)
 

@@ -76,6 +76,7 @@ class ReverseMatchmove(Recipe):
     def __init__(self, settings: Any) -> None:
         super().__init__(settings)
         self._training: Views | None = None
+        self._held: dict[str, Tensor] = {}
         self._statistics: tuple[list[float] | None, list[float] | None] = (None, None)
         check(settings)
 
@@ -242,9 +243,17 @@ class ReverseMatchmove(Recipe):
             ours.append(float(psnr(made.clamp(0, 1), truth)))
             base.append(float(psnr(training.plain(nearest)["picture"][None], truth)))
             likeness.append(float(ssim(made.clamp(0, 1), truth)) if min(truth.shape[-2:]) >= 11 else 0.0)
+        self._held = {
+            "cameras": torch.from_numpy(asked), "psnr": torch.tensor(ours, dtype=torch.float64),
+            "runs": torch.from_numpy(np.unique(held.groups(), return_inverse=True)[1]),
+        }  # fmt: skip
         far = camera_trust.distances(asked, known, mean, deviation, training.roll_degrees, self._reach())
         scores = {"psnr": float(np.mean(ours)), "gain_over_nearest": float(np.mean(ours) - np.mean(base))}
         return scores | {"ssim": float(np.mean(likeness))} | camera_trust.calibrate(far, np.array(ours))
+
+    def attachments(self) -> Mapping[str, Mapping[str, Tensor]]:
+        """Return the held-out cameras with their PSNR, by which flights are judged."""
+        return {camera_trust.HELD: self._held} if self._held else {}
 
     def _reach(self) -> float:
         return self.settings.zoom[1] / self.settings.zoom[0]
