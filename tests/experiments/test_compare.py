@@ -6,13 +6,14 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from ganvas.errors import UserError
 from ganvas.experiments import compare as engine
 from ganvas.experiments.compare import compare, parse_vary, rows_of
-from ganvas.experiments.comparison import NO_DIFFERENCE, NOT_RUN, Comparison, Result, Row, verdict
+from ganvas.experiments.comparison import NO_DIFFERENCE, NOT_RUN, Comparison, Result, Row, differences, verdict
 from ganvas.io import runs
 from ganvas.io.pictures import images
 
@@ -35,17 +36,53 @@ def quick(monkeypatch):
 @pytest.mark.parametrize(
     ("values", "baseline", "expected"),
     [
-        ([1.0, 1.2], [1.1, 1.3], NO_DIFFERENCE),
-        ([2.0, 2.2], [1.1, 1.3], "better by 0.9"),
-        ([1.0, 1.1], [2.0, 2.5], "worse by 1.2"),
-        ([1.0, 1.1], [2.0, 4.0], NO_DIFFERENCE),  # the other row's own spread is 2
+        ([1.375, 1.125], [1.5, 1.25], "worse by 0.125 +- 0"),  # the same difference under both seeds, to the last bit
+        ([2.0, 2.2], [1.1, 1.5], NO_DIFFERENCE),  # two seeds tell little
+        ([2.0, 2.1, 2.2, 2.3], [1.1, 1.3, 1.2, 1.4], "better by 0.9 +- 0.13"),
+        ([1.1, 1.3, 1.2, 1.4], [2.0, 2.1, 2.2, 2.3], "worse by 0.9 +- 0.13"),
+        ([1.0, 1.1, 1.0], [2.0, 4.0, 1.0], NO_DIFFERENCE),
         ([1.0, 1.0], [1.0, 1.0], NO_DIFFERENCE),
         ([1.0], [2.0, 2.1], "cannot tell from one run"),
         ([], [1.0, 2.0], ""),
     ],
 )
-def test_a_difference_counts_only_beyond_what_seeds_do(values, baseline, expected):
+def test_a_difference_counts_only_beyond_chance(values, baseline, expected):
     assert verdict(values, baseline) == expected
+
+
+def told_apart(seeds, tables, rows=12, shift=0.0):
+    """Return the shares of tables, all but the second row equal, in which the second and in which any row is told."""
+    random = np.random.default_rng([seeds, rows])
+    second = anyone = 0
+    for _ in range(tables):
+        scores = random.standard_normal((rows, seeds))
+        scores[1] += shift
+        said = differences((scores[1:] - scores[0]).tolist())
+        second += said[0] != NO_DIFFERENCE
+        anyone += any(text != NO_DIFFERENCE for text in said)
+    return second / tables, anyone / tables
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5, 10, 20])
+def test_equal_rows_are_told_apart_in_at_most_five_percent_of_tables(seeds):
+    # Three standard errors of 800 tables above 5 %.
+    assert told_apart(seeds, 800)[1] <= 0.05 + 3 * (0.05 * 0.95 / 800) ** 0.5
+    assert told_apart(seeds, 800, rows=2)[1] <= 0.05 + 3 * (0.05 * 0.95 / 800) ** 0.5
+
+
+def test_a_true_difference_is_found_the_more_often_the_more_seeds_there_are():
+    found = [told_apart(seeds, 300, rows=2, shift=2.0)[0] for seeds in (2, 3, 5, 10, 20)]
+    assert found == sorted(found) and found[0] < 0.3 and found[-2] > 0.93 and found[-1] > 0.99
+
+
+def test_seeds_are_paired_by_number_and_rows_corrected_together():
+    rows = [Row(name, {}) for name in "abc"]
+    values = {"a": {0: 1.0, 1: 5.0, 2: 9.0}, "b": {0: 2.0, 1: 6.0, 2: 10.01}, "c": {1: 5.5, 2: 9.3, 7: 0.0}}
+    results = [result(row, seed, score) for row, scores in values.items() for seed, score in scores.items()]
+    said = Comparison(rows, results).verdicts("score")
+    assert said[0] == "" and said[1].startswith("better by 1.003 +- ") and said[2] == NO_DIFFERENCE
+    text = Comparison(rows, results).text()
+    assert "paired t-test over the seeds, with Holm's correction over the 2 rows" in text
 
 
 def result(row, seed, score=None, **details):
@@ -71,8 +108,8 @@ def test_the_table_tells_means_worst_spread_divergence_and_what_did_not_run():
     first = "score: mean"
     assert (table["plain"][first], table["plain"]["worst"], table["plain"]["spread"]) == ("1.5", "1", "1")
     assert table["plain"]["other"] == "15" and table["plain"]["seconds a run"] == "5"
-    assert table["average"]["against the first row"] == "better by 4"
-    assert table["average"]["other"] == "55 (better by 40)" and table["unstable"]["other"] == "15"
+    assert table["average"]["against the first row"] == "better by 4 +- 0"
+    assert table["average"]["other"] == "55" and table["unstable"]["other"] == "15"
     assert table["average"]["runs"] == "2 done, 2 rollbacks"
     assert table["broken"][first] == NOT_RUN and table["broken"]["runs"] == "2 not run"
     assert table["unstable"]["runs"] == "1 done, 1 diverged"

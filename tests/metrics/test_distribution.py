@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from scipy.linalg import sqrtm
 
 from ganvas.errors import UserError
@@ -109,14 +110,35 @@ def test_extrapolation_takes_the_bias_off():
         distribution.frechet_at_infinity(reference, fake[:39])
 
 
-def test_bootstrap_finds_the_standard_error():
-    values = torch.randn(400, generator=torch.Generator().manual_seed(0)) * 3 + 1
-    found = distribution.mean_estimate(values, resamples=1000)
-    error = 1.96 * float(values.std()) / 20
-    assert found.value == pytest.approx(float(values.mean()), abs=1e-6)
-    assert found.high - found.value == pytest.approx(error, rel=0.1)
-    assert found == distribution.mean_estimate(values, resamples=1000)
-    assert math.isnan(distribution.mean_estimate(values, resamples=0).low)
+def test_an_interval_holds_the_mean_in_95_percent_of_cases_whatever_the_number_of_pictures():
+    random = torch.Generator().manual_seed(5)
+    for num in (2, 3, 4, 5, 10, 30, 200):
+        found = [distribution.mean_estimate(torch.randn(num, generator=random) * 2 + 30) for _ in range(1500)]
+        held = sum(one.low <= 30 <= one.high for one in found) / len(found)
+        assert 0.935 < held < 0.965, num
+    assert math.isnan(distribution.mean_estimate(torch.ones(1)).low)
+    assert math.isnan(distribution.mean_estimate(torch.ones(9), resamples=0).low)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_an_interval_of_a_share_holds_it_and_is_never_without_width(share):
+    random = torch.Generator().manual_seed(6)
+    held = []
+    for num in (5, 10, 20, 40, 80, 160):
+        for _ in range(300):
+            found = distribution.mean_estimate((torch.rand(num, generator=random) < share).float())
+            assert 0 <= found.low <= found.value <= found.high <= 1 and found.high > found.low
+            held.append(found.low <= share <= found.high)
+    # Wilson's covers 95 % in the mean over numbers, not at each of them.
+    assert 0.93 < sum(held) / len(held) < 0.98
+
+
+def test_bootstrap_finds_the_standard_error_for_few_samples_too():
+    for num in (5, 50, 400):
+        values = torch.randn(num, generator=torch.Generator().manual_seed(num)).double() * 3 + 1
+        found = distribution.estimate(lambda rows, values=values: float(values[rows].mean()), num, resamples=3000)
+        wanted = stats.t.ppf(0.975, num - 1) * float(values.std()) / math.sqrt(num)
+        assert found.high - found.value == pytest.approx(wanted, rel=0.05)
 
 
 def test_bootstrapped_distances_cover_what_new_samples_give():

@@ -84,7 +84,7 @@ def _print_confusion(name: str, matrix: Confusion) -> None:
 
 
 def _print_scores(results: Results, earlier: Mapping[str, Mapping[str, Any]]) -> None:
-    from ganvas.evaluation.report import interval, number
+    from ganvas.evaluation.report import INTERVALS, interval, number
 
     lines = [("score", "value", "95 % interval", "better", "hash", *(("earlier",) if earlier else ()))]
     for score in results.scores:
@@ -97,6 +97,7 @@ def _print_scores(results: Results, earlier: Mapping[str, Mapping[str, Any]]) ->
         first, *rest = (cell.ljust(size) if not place else cell.rjust(size) for place, (cell, size) in
                         enumerate(zip(line, widths)))  # fmt: skip
         print("  ".join([first, *rest]))
+    print(INTERVALS)
 
 
 def page_of(results: Results) -> str:

@@ -135,7 +135,7 @@ def score_classes(
     parts = {names[n]: count / len(true) for n, count in enumerate(true.labels.bincount(minlength=len(names)).tolist())}
     rows = _rows(names, theirs, ours, shares or parts)
     matrices = {"generated": ours.matrix(names), "held-out real": theirs.matrix(names)}
-    found = (_score(name, ours, theirs, rows, resamples, seed, probe.digest[:8]) for name in asked)
+    found = (_score(name, ours, theirs, rows, resamples, probe.digest[:8]) for name in asked)
     return Results(
         kind="classes",
         scores=tuple(found),
@@ -230,12 +230,11 @@ def _score(
     theirs: _Seen,
     rows: Mapping[str, Mapping[str, float]],
     resamples: int,
-    seed: int,
     digest: str,
 ) -> Score:
     if name.startswith("class_accuracy"):
         right = (theirs if name.endswith("_real") else ours).right
-        found = distribution.mean_estimate(right, resamples if len(right) > 1 else 0, seed)
+        found = distribution.mean_estimate(right, resamples if len(right) > 1 else 0)
         low, high = max(0.0, found.low), min(1.0, found.high)
         if math.isnan(found.low):
             low = high = math.nan

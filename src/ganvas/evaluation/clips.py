@@ -86,7 +86,7 @@ def score_clips(
             "None of the clips could be scored", "; ".join(f"{k}: {v}" for k, v in list(problems.items())[:3])
         )
     digits = hashlib.sha256(f"whole frames, flow {flow}".encode()).hexdigest()[:8]
-    scores = [_mean(name, [row[name] for row in rows.values()], digits, resamples, seed) for name in asked]
+    scores = [_mean(name, [row[name] for row in rows.values()], digits, resamples) for name in asked]
     conditions: dict[str, str | int | float] = {
         "fake": str(fake), "real": str(real), "clips": len(rows), "flow": flow, "seed": seed,
         "bootstrap_samples": resamples,
@@ -104,9 +104,9 @@ def _notes(asked: Sequence[str]) -> list[str]:
     return ["A still picture has no warping error of its own: read it beside that of the real clip"]
 
 
-def _mean(name: str, values: Sequence[float], digits: str, resamples: int, seed: int) -> Score:
+def _mean(name: str, values: Sequence[float], digits: str, resamples: int) -> Score:
     resamples = resamples if len(values) > 1 else 0
-    found = distribution.mean_estimate(torch.tensor(values), resamples, seed)
+    found = distribution.mean_estimate(torch.tensor(values), resamples)
     return Score(name=name, better=NAMES[name], preprocessing=digits, **found._asdict())
 
 

@@ -97,7 +97,7 @@ def results_of(
     for name, mean in table.means.items():
         values = torch.tensor([row[name] for row in table.rows.values()], dtype=torch.float64)
         several = len(values) > 1 and bool(values.isfinite().all())
-        interval = mean_estimate(values, resamples, seed) if several else Estimate(mean, math.nan, math.nan)
+        interval = mean_estimate(values, resamples) if several else Estimate(mean, math.nan, math.nan)
         crop_px, scale = (int(table.conditions.get(key, 0)) for key in ("crop_px", "scale"))
         digits = paired_scores.digest(name, crop_px, parts or paired_scores.Parts(), scale)
         found.append(Score(name=name, better=paired_scores.NAMES[name], preprocessing=digits, **interval._asdict()))

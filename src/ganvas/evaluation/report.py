@@ -59,6 +59,12 @@ def page(results: Results, command: str = "") -> str:
     )
 
 
+INTERVALS = (
+    "Intervals of means are Student's t over pictures, of shares Wilson's; those of distances between sets are found "
+    "by bootstrap, which is too wide where the sets hardly differ. Each holds for one score by itself."
+)
+
+
 def _scores(scores: Sequence[Score]) -> str:
     head = "<tr><th>score<th>value<th>95 % interval<th>better<th>preprocessing</tr>"
     lines = [
@@ -66,7 +72,7 @@ def _scores(scores: Sequence[Score]) -> str:
         f"<td>{score.better}<td><code>{score.preprocessing}</code></tr>"
         for score in scores
     ]
-    return f'<div class="wide"><table>{head}{"".join(lines)}</table></div>'
+    return f'<div class="wide"><table>{head}{"".join(lines)}</table></div><p>{INTERVALS}</p>'
 
 
 def number(value: float) -> str:

@@ -329,10 +329,10 @@ def _of_features(
             progress.of(f"scores by {extractor.name}")(done + 1, len(asked))
     if asked & {"precision", "recall"}:
         pair = manifold.precision_recall(real, fake)
-        found |= {n: distribution.mean_estimate(v, resamples, seed) for n, v in zip(("precision", "recall"), pair)}
+        found |= {n: distribution.mean_estimate(v, resamples) for n, v in zip(("precision", "recall"), pair)}
     if asked & {"density", "coverage"}:
         pair = manifold.density_coverage(real, fake)
-        found |= {n: distribution.mean_estimate(v, resamples, seed) for n, v in zip(("density", "coverage"), pair)}
+        found |= {n: distribution.mean_estimate(v, resamples) for n, v in zip(("density", "coverage"), pair)}
     return [_score(score, found[score.what], extractor) for score in wanted]
 
 

@@ -88,7 +88,6 @@ def results_of(
     conditions: Mapping[str, str | int | float],
     *,
     how: str,
-    seed: int = 0,
     resamples: int = distribution.RESAMPLES,
     notes: Sequence[str] = (),
 ) -> Results:
@@ -99,7 +98,6 @@ def results_of(
         names: of the scores.
         conditions: what the numbers depend on.
         how: how the pictures reached the scores; part of their hash.
-        seed: of the bootstrap.
         resamples: bootstrap samples.
         notes: sentences that belong beside the numbers.
     """
@@ -108,6 +106,6 @@ def results_of(
     scores = []
     for name in names:
         values = torch.tensor([row[name] for row in kept.values()], dtype=torch.float64)
-        found = distribution.mean_estimate(values, resamples if len(values) > 1 else 0, seed)
+        found = distribution.mean_estimate(values, resamples if len(values) > 1 else 0)
         scores.append(Score(name=name, better=NAMES[name], preprocessing=digest, **found._asdict()))
     return Results(kind="cameras", scores=tuple(scores), conditions=dict(conditions), rows=kept, notes=list(notes))

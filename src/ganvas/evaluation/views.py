@@ -153,7 +153,7 @@ def score_flyer(
     }  # fmt: skip
     how = f"squares of {flyer.size_px} px, zoom {held.views.zoom[0]:g}, 8 bits"
     results = view_scores.results_of(
-        rows, names, conditions, how=how, seed=seed, resamples=resamples, notes=held.notes
+        rows, names, conditions, how=how, resamples=resamples, notes=held.notes
     )  # fmt: skip
     return replace(results, shown=_written(lines, room)) if room else results
 

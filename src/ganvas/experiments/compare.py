@@ -2,8 +2,8 @@
 
 Every combination and seed is a run folder of its own. Each result is written as it comes, so that an interrupted
 comparison goes on where it stood: finished runs are read, an unfinished one is resumed exactly. What could not be run
-says so with its reason, a run that diverged is counted as that, and a difference no larger than the seeds make by
-themselves is called 'no difference seen'.
+says so with its reason, a run that diverged is counted as that, and a difference that a paired t-test over the
+seeds does not tell from chance, with Holm's correction over all rows, is called 'no difference seen'.
 
     OUT/comparison.json     what is compared
     OUT/runs/ROW/seed-0/    the runs

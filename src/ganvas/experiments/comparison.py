@@ -8,6 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ganvas.metrics import students
+from ganvas.metrics.students import LEVEL
+
 NOT_RUN, NO_DIFFERENCE, ONE_RUN = "not run", "no difference seen", "cannot tell from one run"
 
 
@@ -73,14 +76,30 @@ class Comparison:
         if self.reach is not None:
             heads.append(f"steps to {self.reach:g}")
         heads += ["seconds a run", "runs"]
-        return heads, [self._cells(row, first, others) for row in self.rows]
+        against = self.verdicts(first)
+        return heads, [self._cells(row, first, others, said) for row, said in zip(self.rows, against)]
 
-    def _cells(self, row: Row, first: str, others: Sequence[str]) -> list[str]:
+    def verdicts(self, name: str) -> list[str]:
+        """Return for each row how its score differs from the first row's, all of them tested together."""
+        base = self.by_seed(self.rows[0].name, name) if self.rows else {}
+        found = [self.by_seed(row.name, name) for row in self.rows[1:]]
+        pairs = [[mine[seed] - base[seed] for seed in sorted(mine.keys() & base.keys())] for mine in found]
+        said = differences(pairs)
+        return ["", *(text if mine and base else "" for text, mine in zip(said, found))]
+
+    def by_seed(self, row: str, name: str) -> dict[int, float]:
+        """Return a score of each finished run of a row by its seed."""
+        return {
+            result.seed: float(result.scores[name])
+            for result in self.of(row)
+            if result.status == "done" and name in result.scores
+        }
+
+    def _cells(self, row: Row, first: str, others: Sequence[str], against: str) -> list[str]:
         values = self.scores(row.name, first)
         mine = self.of(row.name)
         cells = [row.name]
         if values:
-            against = "" if row is self.rows[0] else verdict(values, self.scores(self.rows[0].name, first))
             cells += [number(statistics.fmean(values)), number(min(values)), _spread_text(values), against]
             cells += [self._other(row, name) for name in others]
         else:
@@ -92,37 +111,54 @@ class Comparison:
         return cells
 
     def _other(self, row: Row, name: str) -> str:
-        """Return the mean of a score that does not decide, with its verdict where several seeds allow one."""
+        """Return the mean of a score that does not decide; it is not tested, so that it costs the first no power."""
         values = self.scores(row.name, name)
-        if not values:
-            return ""
-        said = "" if row is self.rows[0] else verdict(values, self.scores(self.rows[0].name, name))
-        return number(statistics.fmean(values)) + (f" ({said})" if said and said != ONE_RUN else "")
+        return number(statistics.fmean(values)) if values else ""
+
+    def rule(self) -> str:
+        """Return the sentence that says how rows are told apart."""
+        tests = len(self.rows) - 1
+        many = f", with Holm's correction over the {tests} rows" if tests > 1 else ""
+        return (
+            f"Rows are told from the first by a paired t-test over the seeds{many}: equal rows are told apart in at "
+            f"most {LEVEL:.0%} of tables. +- is the 95 % interval of one difference by itself."
+        )
 
     def markdown(self) -> str:
         """Return the table as Markdown, with the reasons of what did not run below it."""
         heads, cells = self.table()
         lines = ["| " + " | ".join(line) + " |" for line in [heads, ["---"] * len(heads), *cells]]
-        return "\n".join([*lines, *_below(self.results)]) + "\n"
+        return "\n".join([*lines, "", self.rule(), *_below(self.results)]) + "\n"
 
     def text(self) -> str:
         """Return the table for a terminal."""
         heads, cells = self.table()
         widths = [max(len(line[place]) for line in [heads, *cells]) for place in range(len(heads))]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in [heads, *cells]]
-        return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:], *_below(self.results)])
+        return "\n".join(
+            [lines[0], "  ".join("-" * width for width in widths), *lines[1:], "", self.rule(), *_below(self.results)]
+        )
 
 
 def verdict(values: Sequence[float], baseline: Sequence[float]) -> str:
-    """Return how a row's scores differ from another's in words, where they differ by more than their seeds do."""
-    if not values or not baseline:
-        return ""
-    if min(len(values), len(baseline)) < 2:
+    """Return how one row's scores differ from another's in words; both are in the order of the same seeds."""
+    return differences([[mine - theirs for mine, theirs in zip(values, baseline)]])[0] if values and baseline else ""
+
+
+def differences(pairs: Sequence[Sequence[float]]) -> list[str]:
+    """Say of several rows, each by its differences from one other over the seeds, which are more than chance."""
+    held = students.holm([students.paired(row) for row in pairs])
+    return [_difference(row, is_held) for row, is_held in zip(pairs, held)]
+
+
+def _difference(row: Sequence[float], is_held: bool) -> str:
+    if len(row) < 2:
         return ONE_RUN
-    difference = statistics.fmean(values) - statistics.fmean(baseline)
-    if abs(difference) <= max(max(group) - min(group) for group in (values, baseline)):
+    if not is_held:
         return NO_DIFFERENCE
-    return f"{'better' if difference > 0 else 'worse'} by {number(abs(difference))}"
+    mean = statistics.fmean(row)
+    reach = students.reach(len(row) - 1) * students.standard_error(row)
+    return f"{'better' if mean > 0 else 'worse'} by {number(abs(mean))} +- {reach:.2g}"
 
 
 def number(value: float) -> str:
