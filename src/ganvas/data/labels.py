@@ -10,6 +10,7 @@ import copy
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Self, TypeVar
 
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from ganvas.data.decoding import CACHE_BYTES, decode
 from ganvas.data.degrade import resize_bicubic
+from ganvas.data.input_ranges import Asked, InputRange, measure, read_input, spread
 from ganvas.data.label_layouts import Scene, Scenes, find_scenes
 from ganvas.data.pictures import Report
 from ganvas.errors import UserError
@@ -63,12 +65,24 @@ def boundaries(instance_map: Tensor) -> Tensor:
 Fit = Literal["crop", "cover", "resize", "whole"]
 
 
+@dataclass
+class LabelReport(Report):
+    """Which scenes are used, and what is to be told of the set."""
+
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """A summary with the notes."""
+        return "\n".join([super().text, *(f"  {note}" for note in self.notes)])
+
+
 class LabelledPictures(Source):
-    """Pictures with label and instance maps, or with an input picture: what a conditional generator is trained on.
+    """Pictures with label and instance maps, or an input picture, or both: what a conditional generator is trained on.
 
     A sample is {"picture": (3, H, W) float32 in [0, 1]} with {"label_map": (1, H, W) int64, "instance_map": (1, H, W)
-    int64}, or with {"input": (3, H, W) float32} where the data set has pictures as inputs. Without a folder of instance
-    maps the label map takes their place, so that boundaries are those between classes.
+    int64}, and with {"input": (3, H, W) float32} where the data set has pictures as inputs. Without a folder of
+    instance maps the label map takes their place, so that boundaries are those between classes.
     """
 
     def __init__(
@@ -80,6 +94,7 @@ class LabelledPictures(Source):
         mirror: bool = True,
         ignore: Sequence[int] = (255,),
         cache_bytes: int = CACHE_BYTES,
+        input_range: InputRange | Asked | None = Asked(),  # noqa: B008 - immutable
     ) -> None:
         """Find and pair the files, read their headers, and check the ids of label maps spread over the set.
 
@@ -92,6 +107,8 @@ class LabelledPictures(Source):
             mirror: flip samples left to right at random.
             ignore: ids that stand for no class.
             cache_bytes: decoded scenes that are kept in memory.
+            input_range: which values of the inputs become 0 to 1; by default those of pictures, and of anything else,
+                such as depth, what is measured.
 
         Raises:
             UserError: no layout is recognised, nothing can be paired or used, or an id has no label.
@@ -100,9 +117,19 @@ class LabelledPictures(Source):
         self.legend = read_legend(found.legend) if found.legend else ()
         self.size_px, self.fit, self.mirror, self.ignore = size_px, fit, mirror, tuple(ignore)
         self.has_labels, self.has_instances = found.has("labels"), found.has("instances")
-        self.report = Report(skipped=dict(found.unpaired))
+        self.has_inputs = found.has("input")
+        self.report = LabelReport(skipped=dict(found.unpaired), notes=found.notes)
         self._scenes = _usable(found, size_px if fit == "crop" else None, self.report)
         self._cache = _SceneCache(cache_bytes)
+        self.input_range: InputRange | None = None
+        if self.has_inputs:
+            paths = spread((scene.files["input"] for scene in self._scenes), NUM_CHECKED)
+            self.input_range = measure(paths, input_range) if isinstance(input_range, Asked) else input_range
+        if self.input_range is not None:
+            self.report.notes.append(f"Of the inputs, the values {self.input_range} become 0 to 1 (--input-range)")
+        if self.has_inputs and self.has_labels:
+            folder = found.folders[0]["input"]
+            self.report.notes.append(f"Pictures are made from the labels and, beside them, from {folder}")
         self.num_labels = (num_labels or self._count_labels()) if self.has_labels else 0
         for scene in self._scenes[:: max(1, len(self._scenes) // NUM_CHECKED)] if self.has_labels else ():
             self._label_map(scene)
@@ -172,7 +199,8 @@ class LabelledPictures(Source):
     def _read(self, scene: Scene) -> dict[str, np.ndarray]:
         arrays = {"picture": decode(scene.files["picture"])}
         if "input" in scene.files:
-            arrays["input"] = decode(scene.files["input"])
+            path = scene.files["input"]
+            arrays["input"] = decode(path) if self.input_range is None else read_input(path, self.input_range)
         if "labels" in scene.files:
             # Kept small in memory; -1 must fit.
             depth = np.int16 if self.num_labels < 1 << 15 else np.int32

@@ -20,7 +20,7 @@ from ganvas.io.pictures import images
 from ganvas.io.pictures.tensors import to_tensor
 
 
-def find_maps(labels: str | Path, instances: str | Path = "") -> list[MapFiles]:
+def find_maps(labels: str | Path, instances: str | Path = "", inputs: str | Path = "") -> list[MapFiles]:
     """Return the maps of a folder of label maps, of a data set that has such, of its clips, of a glob, or of one file.
 
     Instance maps and inputs lie in the folder given, or where they belong in the layout of the label maps' folder; they
@@ -30,9 +30,11 @@ def find_maps(labels: str | Path, instances: str | Path = "") -> list[MapFiles]:
         UserError: there are no label maps.
     """
     root = Path(labels)
-    if instances and not Path(instances).is_dir():
-        raise UserError(f"The folder of instance maps {instances} does not exist")
-    given = {"instances": Path(instances)} if instances else {}
+    given = {role: Path(place) for role, place in (("instances", instances), ("input", inputs)) if place}
+    for role, place in given.items():
+        if not place.is_dir():
+            kind = {"instances": "instance maps", "input": "inputs"}[role]
+            raise UserError(f"The folder of {kind} {place} does not exist")
     if root.is_file() or (glob.has_magic(str(root)) and not root.exists()):
         paths, problems = images.find_pictures([root])
         if not paths:
@@ -78,7 +80,7 @@ def make_pictures(painter: LabelPainter, options: Options, progress: Progress | 
     Raises:
         UserError: something is wrong that concerns all of them.
     """
-    files = find_maps(options.labels, options.instances)
+    files = find_maps(options.labels, options.instances, options.inputs)
     if options.num and len(files) > options.num:
         files = [files[place * len(files) // options.num] for place in range(options.num)]
     choose = _chooser(painter, options)
@@ -158,7 +160,7 @@ def make_style_sheets(painter: LabelPainter, options: Options, progress: Progres
     asked = None if options.styles == "all" else painter.class_named(options.styles)
     wanted = wanted_styles(painter, options.style)
     found: dict[Job, tuple[Regions, int]] = {}
-    for file in find_maps(options.labels, options.instances):
+    for file in find_maps(options.labels, options.instances, options.inputs):
         regions = painter.read(file)
         if asked is not None and asked not in regions.labels:
             raise UserError(f"{file.labels} shows no {painter.name_of(asked)}")

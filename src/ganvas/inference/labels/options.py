@@ -42,6 +42,8 @@ class Options(CommonOptions, Known):
     """Folder for the pictures, which keep the maps' names; for one label map also a file."""
     instances: str = ""
     """Folder of instance maps; default the one beside the label maps."""
+    inputs: str = ""
+    """Folder of the pictures that go in beside the label maps, where the model takes such; default the one there."""
     num: int = 0
     """Label maps at most, evenly spread; 0 for all."""
     seed: int = 0

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 
 from ganvas import device as machine
 from ganvas.data.conditions import class_of_segment, instance_of_segment, segments, shrink
+from ganvas.data.decoding import decode
+from ganvas.data.input_ranges import InputRange, read_input
 from ganvas.data.labels import resize
 from ganvas.data.styles import Styles, class_of
 from ganvas.errors import UserError
@@ -28,6 +30,7 @@ from ganvas.inference.rows.exact import Condition, ExactRun
 from ganvas.io import runs
 from ganvas.io.labels.legends import Label
 from ganvas.io.labels.maps import check_ids, read_instance_map, read_label_map
+from ganvas.io.pictures import images
 from ganvas.io.weights.foreign_pix2pixhd import assume
 from ganvas.networks.pix2pixhd import InstanceFeatureEncoder, tabulate
 from ganvas.protocol import Card
@@ -60,9 +63,11 @@ class Regions:
     """(1, 1, H, W) integers: an id for each pair of class and instance."""
     ids: Tensor
     """(N,) int64, the ids that occur, in order."""
+    input: Tensor | None = None
+    """(1, 3, H, W) in [-1, 1]: the picture that goes in beside the maps."""
 
     @classmethod
-    def of(cls, label_map: Tensor, instance_map: Tensor) -> Regions:
+    def of(cls, label_map: Tensor, instance_map: Tensor, picture: Tensor | None = None) -> Regions:
         """Return the regions of a label and an instance map (1, 1, H, W)."""
         # A large map in int64 would be most of what strips leave of memory; so would be its sorting whole.
         highest = int(segments(label_map.max(), instance_map.max()))
@@ -73,7 +78,7 @@ class Regions:
             band = segments(label_map[:, :, rows], instance_map[:, :, rows])
             region_map[:, :, rows] = band
             ids.append(band.unique())
-        return cls(label_map, region_map, torch.cat(ids).unique())
+        return cls(label_map, region_map, torch.cat(ids).unique(), picture)
 
     @property
     def labels(self) -> list[int]:
@@ -131,7 +136,7 @@ class LabelPainter:
         self.card, self.strips = self.opened.card, strips
         extra: Mapping[str, Any] = self.card.extra
         self.num_labels, self.num_features = int(extra["num_labels"]), int(extra["features"])
-        self.has_boundaries = bool(extra["boundaries"])
+        self.has_boundaries, self.has_input = bool(extra["boundaries"]), bool(extra.get("inputs"))
         self.legend = tuple(
             Label(int(entry["id"]), str(entry["name"]), tuple(entry["color"])) for entry in extra.get("legend", ())
         )
@@ -164,7 +169,21 @@ class LabelPainter:
             sizes = [f"{shape[1]} x {shape[0]}" for shape in (label_map.shape, instance_map.shape)]
             why = f"They measure {' and '.join(sizes)} px"
             raise UserError(f"{files.labels.name} and its instance map differ in size", why)
-        return Regions.of(*(torch.from_numpy(plane)[None, None] for plane in (label_map, instance_map)))
+        labels_in, instances_in = (torch.from_numpy(plane)[None, None] for plane in (label_map, instance_map))
+        picture = self._input(files, label_map.shape) if self.has_input else None
+        return Regions.of(labels_in, instances_in, picture)
+
+    def _input(self, files: MapFiles, size: tuple[int, ...]) -> Tensor:
+        if files.input is None or not files.input.is_file():
+            why = f"{files.input} does not exist" if files.input else "This generator takes one beside the label map"
+            do = "Put it into a folder edges/, renders/ or inputs/ beside the labels, or name the folder by --inputs"
+            raise UserError(f"{files.labels} has no input picture", why, do)
+        within = InputRange.from_note(self.card.extra.get("input_range"))
+        values = images.to_float(decode(files.input)) if within is None else read_input(files.input, within)
+        if values.shape[:2] != tuple(size):
+            why = f"They measure {size[1]} x {size[0]} and {values.shape[1]} x {values.shape[0]} px"
+            raise UserError(f"{files.labels.name} and its input picture differ in size", why)
+        return torch.from_numpy(values.astype(np.float32)).permute(2, 0, 1).expand(3, -1, -1)[None] * 2 - 1
 
     def _do_about(self, label_map: np.ndarray) -> str:
         highest = int(label_map.max(initial=0))
@@ -307,6 +326,8 @@ class LabelPainter:
         styles = dict(zip(regions.ids.tolist(), map(tuple, features.tolist()))) if self.num_features else {}
         scene = Scene(regions.label_map[0, 0], regions.region_map[0, 0], styles)
         condition = scene_condition(scene, self.num_labels, self.num_features, self.has_boundaries)
+        if regions.input is not None:
+            condition = _with_input(condition, regions.input, self.num_labels + self.has_boundaries)
         height, width = regions.size
         low, high = self.card.range
         if self.runs_in_strips(height, width):
@@ -340,6 +361,16 @@ class LabelPainter:
 
     def _budget(self) -> int:
         return machine.free_memory(self.device) // 2
+
+
+def _with_input(condition: Condition, picture: Tensor, place: int) -> Condition:
+    """Return rows of a condition with those of a picture behind its first planes, as in training."""
+
+    def provide(top: int, bottom: int) -> Tensor:
+        planes = condition(top, bottom)
+        return torch.cat([planes[:, :place], picture[:, :, top:bottom].to(planes), planes[:, place:]], dim=1)
+
+    return provide
 
 
 def _untrained(path: Path | None, enhancers: int) -> str:

@@ -107,7 +107,10 @@ def preview(
         columns = [_bicubic(reader, region, wanted)]
         for up in ups:
             columns.append(np.concatenate(list(upscaled(up, reader, Output(), wanted, None, region)[0])))
-    gap = np.ones((wanted[0], PREVIEW_GAP_PX, header.channels), columns[0].dtype)
+    # Of a gray sketch a network may paint colours.
+    channels = max(column.shape[-1] for column in columns)
+    columns = [np.broadcast_to(column, (*column.shape[:2], channels)) for column in columns]
+    gap = np.ones((wanted[0], PREVIEW_GAP_PX, channels), columns[0].dtype)
     gap *= 1 if header.dtype.startswith("float") else np.iinfo(header.dtype).max
     parts = [part for column in columns for part in (gap, column)][1:]
     return np.concatenate(parts, axis=1), ["bicubic", *(up.name for up in ups)]

@@ -14,6 +14,7 @@ import numpy as np
 from ganvas import device as devices
 from ganvas.errors import UserError
 from ganvas.inference.options import Region
+from ganvas.inference.picture import translation
 from ganvas.inference.picture.options import Alpha, Sizing, Writing
 from ganvas.inference.picture.upscale import Upscaler, target_size
 from ganvas.inference.result import Reports, Result
@@ -124,7 +125,7 @@ def _upscale_rows(
     header = reader.header
     region = check_crop(output.crop, header)
     wanted = target_size(region[3], region[2], up.scale, output.factor, output.size, output.long_side)
-    writer = writer_for(target, header, (wanted[1], wanted[0]), output)
+    writer = writer_for(target, translation.header_for(up, header), (wanted[1], wanted[0]), output)
     with writer:
         rows, hidden = upscaled(up, reader, output, wanted, progress, region)
         for strip in rows:
@@ -178,7 +179,8 @@ def upscaled(
     """
     header = reader.header
     scene_linear = header.scene_linear if output.scene_linear is None else output.scene_linear
-    pixels, hidden = pixels_of(reader, scene_linear)
+    translated = translation.pixels_for(up, header)
+    pixels, hidden = (translated, False) if translated else pixels_of(reader, scene_linear)
     if output.alpha == "keep-rgb":
         # Colours are given to the network as they are stored, as those of a file are that were multiplied before.
         pixels = replace(pixels, associated_alpha=True)

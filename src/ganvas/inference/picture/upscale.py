@@ -131,6 +131,11 @@ class Upscaler:
         """Of the newest picture, one for each pass: they know the tiles' size and whether memory ran out."""
         self.engine_for(np.dtype(np.uint8))  # an impossible choice must fail here, not at the first picture
 
+    @property
+    def translates(self) -> bool:
+        """Tell whether the network paints a picture of its own of a sketch, edges or depth, which are gray mostly."""
+        return self.card.network.startswith("pix2pixhd")
+
     def _tiling_of(self, tile: int | Literal["auto"]) -> Tiling:
         shared = {"halo_px": self.halo_px, "overlap_px": self.overlap_px, "multiple_of": self.multiple_of}
         if tile != "auto":
@@ -282,7 +287,8 @@ class Upscaler:
         run: tiles.Run = _whole(engine) if self.card.tiling == "internal" else engine
         if self.ensemble:
             run = dihedral_mean(run)
-        return without_tints(corrected(run, self.faithful) if self.faithful else run)
+        run = corrected(run, self.faithful) if self.faithful else run
+        return run if self.translates else without_tints(run)
 
     def seam_error(self, picture: np.ndarray, crops: int = 4) -> SeamError:
         """Return how far tiles are from the untiled network on random crops of a picture: (H, W, C), as for a call."""

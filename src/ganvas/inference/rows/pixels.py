@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ganvas.data.input_ranges import InputRange
 from ganvas.io.pictures.images import from_float, premultiply, to_float
 
 LARGEST_HALF = 65504.0
@@ -84,6 +85,10 @@ class Pixels:
     opaque: bool = False
     """Alpha is 1 everywhere, so it needs no network."""
     curve: LogCurve | Range | None = None
+    painted: str = ""
+    """Type of the samples of a picture of the network's own, in colour, made of what may be a sketch or a depth."""
+    within: InputRange | None = None
+    """Which values the network sees as 0 to 1, where these are no picture's."""
 
     @property
     def has_alpha(self) -> bool:
@@ -98,7 +103,13 @@ class Pixels:
     def to_net(self, rows: np.ndarray) -> Tensor:
         """Return rows of a file as a network sees them: (h, w, C) -> (B, 3, h, w)."""
         light = to_float(rows)
-        if self.dtype.kind == "f":
+        if self.painted and self.has_alpha:
+            # As in training.
+            alpha = light[..., -1:]
+            light = np.concatenate([light[..., :-1] * alpha + 0.5 * (1 - alpha), alpha], axis=-1)
+        if self.within is not None:
+            light = self.within.apply(light)
+        elif self.dtype.kind == "f":
             # One pixel that is no number would spoil all that the network sees around it.
             light = np.nan_to_num(light, nan=0.0, posinf=LARGEST_HALF, neginf=-LARGEST_HALF)
         if self.pictures == 2 and not self.associated_alpha:
@@ -113,10 +124,10 @@ class Pixels:
 
     def from_net(self, strip: Tensor) -> np.ndarray:
         """Return a network's strip as rows of a file: (B, 3, h, w) -> (h, w, C)."""
-        planes = strip[0].mean(0, keepdim=True) if self.channels < 3 else strip[0]
+        planes = strip[0].mean(0, keepdim=True) if self.channels < 3 and not self.painted else strip[0]
         colours = (self.curve.undo(planes) if self.curve else planes).permute(1, 2, 0).numpy()
-        if not self.has_alpha:
-            return from_float(colours, self.dtype)
+        if not self.has_alpha or self.painted:
+            return from_float(colours, self.painted or self.dtype)
         alpha = (
             strip[1].mean(0)[..., None].clamp(0, 1).numpy() if self.pictures == 2 else np.ones_like(colours[..., :1])
         )

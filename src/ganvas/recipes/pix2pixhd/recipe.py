@@ -32,6 +32,7 @@ from torch import Tensor, nn
 
 from ganvas.data import replay
 from ganvas.data.conditions import colorize, compose, pack, segments, shrink, unpack
+from ganvas.data.input_ranges import Asked, InputRange
 from ganvas.data.labels import LabelledPictures, boundaries
 from ganvas.errors import UserError
 from ganvas.io.score_cache import default_cache
@@ -53,7 +54,7 @@ class Batch(NamedTuple):
     """What one batch of a stage holds, all at the stage's size."""
 
     condition: Tensor
-    """(B, N, H, W): classes and boundaries as 0 and 1, or an input picture in [-1, 1]."""
+    """(B, N, H, W): classes and boundaries as 0 and 1, an input picture in [-1, 1], or the one before the other."""
     real: Tensor
     """(B, 3, H, W) in [-1, 1]."""
     label_map: Tensor | None = None
@@ -130,23 +131,25 @@ class Pix2PixHD(Recipe):
 
     def source(self, path: str) -> LabelledPictures:
         """Return the scenes of a folder at the finest size."""
-        return self._opened(path, self.settings.num_labels)
+        s = self.settings
+        return self._opened(path, s.num_labels, Asked(s.input_range, s.input_scale))
 
     def held_out(self, path: str, train: Source) -> LabelledPictures:
         """Return the scenes of a validation folder, with the labels of the training data."""
         assert isinstance(train, LabelledPictures)
-        return self._opened(path, self.settings.num_labels or train.num_labels)
+        return self._opened(path, self.settings.num_labels or train.num_labels, train.input_range)
 
     def prepare(self, train: Source) -> None:
         """Take over the labels of the data, and its scenes for a score's segmenter."""
         assert isinstance(train, LabelledPictures)
         self.data = train
 
-    def _opened(self, path: str, num_labels: int) -> LabelledPictures:
+    def _opened(self, path: str, num_labels: int, input_range: Asked | InputRange | None) -> LabelledPictures:
         s = self.settings
         source = LabelledPictures(
-            path, num_labels=num_labels, size_px=(s.height_px, s.width_px), fit=s.fit, mirror=s.mirror, ignore=s.ignore
-        )
+            path, num_labels=num_labels, size_px=(s.height_px, s.width_px), fit=s.fit, mirror=s.mirror, ignore=s.ignore,
+            input_range=input_range,
+        )  # fmt: skip
         if s.instance_features and not source.has_labels:
             why = "Instance features need label maps, and this data set has pictures as inputs"
             raise UserError(f"{path} has no instances", why, "Use --preset picture, or --instance-features 0")
@@ -157,12 +160,14 @@ class Pix2PixHD(Recipe):
         s = self.settings
         factor = 1 << (s.enhancers - self.level(context.stage))
         real = shrink(raw["picture"], factor) * 2 - 1
-        if "input" in raw:
-            return Batch(shrink(raw["input"], factor) * 2 - 1, real)
+        given = [shrink(raw["input"], factor) * 2 - 1] if "input" in raw else []
+        if "label_map" not in raw:
+            return Batch(given[0], real)
         label_map = shrink(raw["label_map"], factor)
         instance_map = segments(label_map, shrink(raw["instance_map"], factor))
         edges = boundaries(instance_map) if s.boundaries else None
-        return Batch(compose(label_map, edges, self._num_labels()), real, label_map, instance_map)
+        condition = torch.cat([compose(label_map, edges, self._num_labels()), *given], dim=1)
+        return Batch(condition, real, label_map, instance_map)
 
     def _num_labels(self) -> int:
         found = self.settings.num_labels or (self.data.num_labels if self.data else 0)
@@ -195,14 +200,17 @@ class Pix2PixHD(Recipe):
         self, outputs: Outputs, batch: Batch, carry: Carry, context: Context, level: int
     ) -> tuple[Outputs, Carry]:
         s, condition = self.settings, batch.condition
-        if batch.label_map is not None:
+        # Classes and edges are packed; an input picture beside them cannot be.
+        is_packed = batch.label_map is not None and not (self.data and self.data.has_inputs)
+        if is_packed:
+            assert batch.label_map is not None
             condition = pack(batch.label_map, condition[:, -1:] if s.boundaries else torch.zeros_like(condition[:, :1]))
         # Pictures of another size are another pool: the carry then forgets the smaller ones.
         fake, condition, pool = replay.exchange(
             carry, outputs["fake"], context.random, size=s.replay_size, condition=condition, prefix=f"replay{level}"
         )
         assert condition is not None
-        if batch.label_map is not None:
+        if is_packed:
             label_map, edges = unpack(condition)
             condition = compose(label_map, edges if s.boundaries else None, self._num_labels())
         return outputs | {"shown": fake, "shown_condition": condition}, pool
@@ -317,16 +325,20 @@ class Pix2PixHD(Recipe):
         """Return the card of the generator."""
         s, data = self.settings, self.data
         is_picture = data is not None and not data.has_labels
+        num_labels, edges = (0, False) if is_picture else (self._num_labels(), s.boundaries)
+        has_both = data is not None and data.has_labels and data.has_inputs
+        channels_in = num_labels + edges + s.instance_features + 3 if has_both else 0
         card = generator_card(
-            0 if is_picture else self._num_labels(), boundaries=s.boundaries and not is_picture,
-            features=s.instance_features, width=s.global_width >> s.enhancers, downs=s.downs, blocks=s.blocks,
-            enhancers=s.enhancers, local_blocks=s.local_blocks, upsampling=s.upsampling,
+            num_labels, edges, s.instance_features, channels_in, width=s.global_width >> s.enhancers, downs=s.downs,
+            blocks=s.blocks, enhancers=s.enhancers, local_blocks=s.local_blocks, upsampling=s.upsampling,
         )  # fmt: skip
         legend = [] if data is None else [{"id": e.id, "name": e.name, "color": list(e.color)} for e in data.legend]
         extra = {
             **card.extra, "legend": legend, "ignore": list(s.ignore), "size_px": [s.width_px, s.height_px],
-            "encoder_shrinks": 1 << s.enhancers, "fit": s.fit,
+            "encoder_shrinks": 1 << s.enhancers, "fit": s.fit, "inputs": 3 if has_both else 0,
         }  # fmt: skip
+        if data is not None and data.input_range is not None:
+            extra["input_range"] = data.input_range.note()
         what = "pictures from pictures" if is_picture else f"pictures from label maps of {self._num_labels()} classes"
         purpose = f"{what}, trained at {s.width_px} x {s.height_px} px"
         return replace(card, recipe="pix2pixhd", purpose=purpose, data=s.data, extra=extra)

@@ -32,6 +32,10 @@ class Settings(Training):
     """Classes of the label maps, whose ids are below it; 0 asks the legend or the data."""
     ignore: tuple[int, ...] = (255,)
     """Label ids that stand for no class."""
+    input_range: tuple[float, ...] = ()
+    """Values of the inputs that become 0 and 1, such as 0.5 80 metres of depth; empty measures what is no picture."""
+    input_scale: Literal["auto", "linear", "log", "inverse"] = "auto"
+    """How values between them are spread; `auto` takes log where one is more than 20 times the other."""
     boundaries: bool = True
     """Show the generator and the discriminator the boundaries of the instances."""
     instance_features: int = 0
