@@ -11,7 +11,8 @@ import ganvas
 from ganvas import cli
 from ganvas.io.pictures import images
 from ganvas.io.weights import files as weights
-from ganvas.recipes.pix2pixhd import PICTURE, PREVIEW, Pix2PixHD
+from ganvas.recipes.pix2pixhd.recipe import Pix2PixHD
+from ganvas.recipes.pix2pixhd.settings import PICTURE, PREVIEW
 from ganvas.training import loop
 from ganvas.training.trainer import Plan
 
