@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 Outputs: TypeAlias = dict[str, Tensor]
-"""What a recipe's `forward` made, by name; the loop detaches it for the discriminator's turn."""
+"""What a recipe's `forward` returns, by name; the loop detaches it for the discriminator's turn."""
 
 Carry: TypeAlias = dict[str, Any]
 """A flat dict of tensors and integers that outlives a step and stands in every checkpoint."""
@@ -61,7 +61,7 @@ class Turn:
 
     side: Literal["generator", "discriminator"]
     trains: tuple[str, ...]
-    """Names of the networks that this turn updates; all others are held still."""
+    """Names of the networks that this turn updates; all others are frozen."""
     repeats: int = 1
     """Optimiser steps in a row; each repeat after the first draws a fresh batch."""
     micro_batches: int = 1
@@ -150,7 +150,7 @@ class Context:
 
 
 class Source(Protocol):
-    """A set of samples on disk or made on the fly, addressed by number so that a run can be resumed anywhere."""
+    """A set of samples on disk or computed on the fly, addressed by number so that a run can be resumed anywhere."""
 
     def __len__(self) -> int: ...
 

@@ -1,6 +1,6 @@
 """BigGAN: pictures of many classes from noise, by scale (Brock, Donahue and Simonyan 2019, arXiv 1809.11096).
 
-A self-attention GAN made larger: batches of 2048, wider layers, the noise fed into every block (skip-z), one class
+A larger self-attention GAN: batches of 2048, wider layers, the noise fed into every block (skip-z), one class
 embedding shared by all conditional norms, orthogonal weights kept so by a penalty, two steps of the discriminator for
 one of the generator, and an average of the weights to sample from. At sampling, noise drawn from the middle of its
 distribution trades variety for quality (the truncation trick): `ganvas generate RUN --truncation 0.5`.
@@ -212,7 +212,7 @@ class BigGAN(Recipe):
         return Batch(real, raw["label"].to(real.device), latents.to(real.device))
 
     def forward(self, nets: Networks, batch: Batch, carry: Carry, context: Context) -> tuple[Outputs, Carry]:
-        """Make one fake of each real picture's class: fakes then have the classes in the data's proportions."""
+        """Generate one fake of each real picture's class: fakes then have the classes in the data's proportions."""
         return {"fake": nets.generator(batch.latents, batch.classes)}, carry
 
     def discriminator_losses(

@@ -1,4 +1,4 @@
-"""What the recipes of upres share: how low pictures are made, and how well they were enlarged."""
+"""What the recipes of upres share: how low pictures are computed, and how good an enlargement is."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ CALIBRATED_EVERY = 20
 """Steps between two looks at the gain of detail, where training finds it."""
 
 
-def score(made: Tensor, low: Tensor, high: Tensor) -> dict[str, float]:
-    """Return what an enlargement is worth; all pictures in [0, 1].
+def score(enlarged: Tensor, low: Tensor, high: Tensor) -> dict[str, float]:
+    """Return how good an enlargement is; all pictures in [0, 1].
 
     `psnr_y` in dB and `gain_over_bicubic`; `low_l1_255ths`: L1 after averaging both to the low size, in gray levels;
     `laplacian_ratio` and `finest_octave`: variance of the Laplacian and energy in the finest octave as shares of the
@@ -28,15 +28,15 @@ def score(made: Tensor, low: Tensor, high: Tensor) -> dict[str, float]:
     than that of bicubic with an unsharp mask or with noise. Sharp is 0.5 to 1.5 of the first two, and a gain above 0.
 
     Args:
-        made: (1, 3, H, W).
+        enlarged: (1, 3, H, W).
         low: (1, 3, h, w).
         high: the truth, (1, 3, H, W).
     """
-    scale, made = high.shape[-1] // low.shape[-1], made.detach().clamp(0, 1)
-    truth, ours = luma(high), luma(made)
+    scale, enlarged = high.shape[-1] // low.shape[-1], enlarged.detach().clamp(0, 1)
+    truth, ours = luma(high), luma(enlarged)
     bicubic = luma(resize_bicubic(low, size=(high.shape[-2], high.shape[-1])).clamp(0, 1))
     decibels = [min(FINITE_DB, float(psnr(picture, truth, crop_px=scale))) for picture in (ours, bicubic)]
-    # The cut border is the scale's, but small pictures must leave something to judge.
+    # The cut border is the scale's, but small pictures must leave something to measure.
     border = min(scale, (min(high.shape[-2:]) - MINIMUM_PX) // 2)
     inner = (slice(border, -border or None),) * 2
     planes = [plane[0, 0][inner] for plane in (ours, truth, bicubic)]
@@ -44,7 +44,7 @@ def score(made: Tensor, low: Tensor, high: Tensor) -> dict[str, float]:
     return {
         "psnr_y": decibels[0],
         "gain_over_bicubic": decibels[0] - decibels[1],
-        "low_l1_255ths": 255 * float(low_l1(made, high, (low.shape[-2], low.shape[-1]))),
+        "low_l1_255ths": 255 * float(low_l1(enlarged, high, (low.shape[-2], low.shape[-1]))),
         "laplacian_ratio": report.result.laplacian_ratio,
         "finest_octave": report.result.octave_ratios[0],
         "correlation_gain": report.result.correlation - max(report.unsharp.correlation, report.noise.correlation),
@@ -74,7 +74,7 @@ def mean(scores: list[dict[str, float]]) -> dict[str, float]:
 
 
 def lowered(high: Tensor, scale: int) -> Tensor:
-    """Return pictures in [0, 1] made smaller, to 8 bits as files are: (B, 3, scale h, scale w) -> (B, 3, h, w)."""
+    """Return pictures in [0, 1] shrunk, to 8 bits as files are: (B, 3, scale h, scale w) -> (B, 3, h, w)."""
     return reduced(high, scale) if scale > 1 else high
 
 

@@ -54,10 +54,10 @@ class Settings(Training):
     scale: Literal[1, 2, 4, 8] = 4
     """Output side divided by input side."""
     low: str = ""
-    """Folder of low pictures paired by name with those of `data`; empty makes them from the high ones."""
+    """Folder of low pictures paired by name with those of `data`; empty computes them from the high ones."""
     degradation: Literal["bicubic", "files", "second_order"] = "bicubic"
-    """How low pictures are made: MATLAB's antialiased bicubic, or by blur, noise and JPEG twice over, as `files` have
-    suffered or as hard as Real-ESRGAN does (`second_order`)."""
+    """How low pictures are computed: MATLAB's antialiased bicubic, or by blur, noise and JPEG twice over, as files have
+    suffered (`files`) or as hard as Real-ESRGAN does (`second_order`)."""
     crop_px: int = 128
     """Side of the high crops of the GAN stage."""
     pixel_crop_px: int = 192
@@ -190,7 +190,7 @@ class ESRGAN(Recipe):
         return Pictures(path, crop_px=crop_px, scale=s.scale)
 
     def batch(self, raw: dict[str, Tensor], context: Context) -> Batch:
-        """Cut the crops to the stage's size and make the low pictures that were not given."""
+        """Cut the crops to the stage's size and compute the low pictures that were not given."""
         s = self.settings
         side = context.stage.resolution
         high = raw["high"][..., :side, :side]
@@ -213,7 +213,7 @@ class ESRGAN(Recipe):
         self, nets: Networks, batch: Batch, outputs: Outputs, carry: Carry, context: Context
     ) -> Ledger:
         """Return the adversarial loss of real against generated pictures."""
-        real, fake = (nets.discriminator(self._judged(picture)) for picture in (batch.high, outputs["fake"]))
+        real, fake = (nets.discriminator(self._seen(picture)) for picture in (batch.high, outputs["fake"]))
         return Ledger({"gan": self.settings.adversarial.discriminator(real, fake)})
 
     def generator_losses(
@@ -228,8 +228,8 @@ class ESRGAN(Recipe):
         real_verdict: Any = None
         if s.adversarial.generator_needs_real or "features" not in nets:
             with torch.no_grad():
-                real_verdict = nets.discriminator(self._judged(batch.high))
-        fake_verdict = nets.discriminator(self._judged(fake))
+                real_verdict = nets.discriminator(self._seen(batch.high))
+        fake_verdict = nets.discriminator(self._seen(fake))
         ledger = Ledger({"gan": s.gan_weight * s.adversarial.generator(real_verdict, fake_verdict), **structure})
         if s.pixel_weight:
             ledger["pixel"] = s.pixel_weight * pixel
@@ -242,7 +242,7 @@ class ESRGAN(Recipe):
         ledger["perceptual"] = s.perceptual_weight * distance
         return ledger
 
-    def _judged(self, pictures: Tensor) -> Tensor:
+    def _seen(self, pictures: Tensor) -> Tensor:
         """Return what the discriminator sees of pictures."""
         return wavelet_details(pictures) if self.settings.judged == "wavelets" else pictures
 
@@ -339,7 +339,7 @@ def _check(s: Settings) -> None:
         if side < s.scale or side % s.scale:
             raise UserError(f"{name} is {side}", f"It must be a multiple of the scale {s.scale}")
     if s.low and s.degradation != "bicubic":
-        raise UserError("Low pictures are given and are to be made, too", do="Leave out --low or --degradation")
+        raise UserError("Low pictures are given and are to be computed, too", do="Leave out --low or --degradation")
     if s.scale == 1 and not s.low and s.degradation == "bicubic":
         why = "At x1 the bicubic low pictures are the high ones"
         raise UserError("There is nothing to learn", why, "Add --degradation files, or --low FOLDER")

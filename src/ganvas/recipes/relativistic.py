@@ -208,7 +208,7 @@ class Relativistic(Recipe):
         return torch.randn(number, self.settings.latent, generator=random)
 
     def forward(self, nets: Networks, batch: Batch, carry: Carry, context: Context) -> tuple[Outputs, Carry]:
-        """Make pictures of noise: (B, latent) -> (B, 3, S, S); keep what pool and history need."""
+        """Generate pictures from noise: (B, latent) -> (B, 3, S, S); keep what pool and history need."""
         s = self.settings
         outputs: Outputs = {"fake": nets.generator(batch.latents)}
         if context.turn is not None and context.turn.side == "generator":
@@ -395,7 +395,7 @@ class Relativistic(Recipe):
 
 @torch.no_grad()
 def spread(samples: Tensor) -> Tensor:
-    """Return how much the samples of a batch differ: the mean standard deviation over it, pictures made small first."""
+    """Return how much the samples of a batch differ: the mean standard deviation over it, pictures shrunk first."""
     samples = samples.float()
     if samples.ndim == 4 and min(samples.shape[-2:]) > SEEN_PX:
         samples = F.adaptive_avg_pool2d(samples, SEEN_PX)

@@ -1,8 +1,8 @@
 """Tiled upres: portraits of 768 px and more, tile by tile from a low picture and what is known of it (M. Tyka 2017).
 
-Stage 1 makes a low picture of 128 px from noise: `ganvas train relativistic --preset dcgan --size-px 128`. This recipe
-is stage 2: a J-net (slim encoder, rich decoder) that turns 32 px into 256, conditioned on a *semantic guide*: the
-features of the whole face, drawn in colour, which a crop of 32 px could not know. Its two losses are
+Stage 1 generates a low picture of 128 px from noise: `ganvas train relativistic --preset dcgan --size-px 128`. This
+recipe is stage 2: a J-net (slim encoder, rich decoder) that turns 32 px into 256, conditioned on a *semantic guide*:
+the features of the whole face, drawn in colour, which a crop of 32 px could not know. Its two losses are
 
     a conditional GAN on the 256 px (pix2pix's discriminator, which is given the 32 px, too), and
     lambda * L1 between both pictures averaged down to 32 px: right in the large, free in detail.
@@ -46,7 +46,7 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(Training):
-    """The settings of the tiled upres; the defaults are seed 001's."""
+    """The settings of the tiled upres; the defaults are the post's."""
 
     high_px: int = 768
     """Side of the high pictures, the largest square in the middle of each; smaller ones are passed over."""
@@ -84,7 +84,7 @@ class Settings(Training):
     discriminator_norm: Literal["batch", "instance", "none"] = "batch"
     """Norm of the discriminator."""
     judged: Literal["picture", "detail"] = "picture"
-    """What it judges: high tiles, or what the enlarged low ones lack of them, ten times as strong (ours)."""
+    """What it sees: high tiles, or what the enlarged low ones lack of them, ten times as strong (ours)."""
 
     l1_weight: float = 100.0
     """Weight of the L1 loss (lambda)."""
@@ -113,7 +113,7 @@ class Settings(Training):
     """Adam's betas."""
 
 
-# Seed 001 and its figure method2; what it leaves open (lambda, rate, betas, batch) is pix2pix's, and steps are ours.
+# The post and its figure method2; what it leaves open (lambda, rate, betas, batch) is pix2pix's, and steps are ours.
 PAPER = Settings(batch_size=1)
 LAPTOP = replace(
     PAPER, guide="edges", high_px=384, low_px=64, width=16, encoder_width_div=2, discriminator_width=16, batch_size=4,
@@ -124,7 +124,7 @@ PREVIEW = replace(
     LAPTOP, high_px=256, low_px=48, width=8, discriminator_width=8, pixel_steps=150, steps=450,
     average_half_life=200.0, checkpoint_every=150, preview_every=150, score_every=150,
 )  # fmt: skip
-# The gallery's: the detail that the guide and the low picture allow, judged apart from all that they tell.
+# The gallery's: the detail that the guide and the low picture allow, scored apart from all that they tell.
 SHOW = replace(
     PREVIEW, guide="edges", high_px=768, low_px=128, scale=8, width=16, base="faithful", upsampling="resize",
     judged="detail", pixel_steps=500, steps=500, generator_rate=1e-3, discriminator_rate=1e-3, precision="bfloat16",
@@ -150,7 +150,7 @@ class TiledUpres(Recipe):
 
     @property
     def guide(self) -> Guide:
-        """The guide, made when it is first needed: it may read files."""
+        """The guide, built when it is first needed: it may read files."""
         if self._guide is None:
             self._guide = guides.make(self._guide_settings())
         return self._guide
@@ -247,8 +247,8 @@ class TiledUpres(Recipe):
         low = whole["low"][None, :, at : at + s.tile_px, at : at + s.tile_px].to(context.device)
         part = slice(at * s.scale, (at + s.tile_px) * s.scale)
         high = whole["high"][None, :, part, part].to(context.device).float() / 255
-        made = nets.generator(low).float() * 0.5 + 0.5
-        return enlargement.score(made, low[:, :3] * 0.5 + 0.5, high)
+        fake = nets.generator(low).float() * 0.5 + 0.5
+        return enlargement.score(fake, low[:, :3] * 0.5 + 0.5, high)
 
     def card(self) -> Card:
         """Return the card of the J-net, with all that inference needs: guide, grid and tile."""
@@ -296,7 +296,7 @@ def _shown(guide: Tensor) -> Tensor:
 
 
 def laplacian_l1(fake: Tensor, real: Tensor, levels: int) -> Tensor:
-    """Return the mean L1 distance over the levels of Laplacian pyramids, made by averages of 2 x 2 px.
+    """Return the mean L1 distance over the levels of Laplacian pyramids of 2 x 2 averages.
 
     Source: Bojanowski et al. 2017 (GLO), section 3.2, whose weights of 2^(2j) on sums are equal ones on means.
     """

@@ -1,6 +1,6 @@
 """The endless stream of batches: which sample comes when is a function of (seed, position) alone.
 
-The stream is one global order of samples, cut into global batches, cut into ranks. So it can be gone on with at any
+The stream is one global order of samples, cut into global batches, cut into ranks. So it can be resumed at any
 position, and a run resumed on another number of ranks visits the same samples in the same order.
 """
 
@@ -39,7 +39,7 @@ class Feed:
         workers: int = 2,
         ahead: int = 3,
     ) -> None:
-        """Start at a position; with no workers every batch is made when it is drawn."""
+        """Start at a position; with no workers every batch is prepared when it is drawn."""
         if len(source) == 0:
             raise UserError("The data set is empty")
         self.source, self.seed, self.position = source, seed, position

@@ -23,7 +23,7 @@ from ganvas.training.trainer import Trainer
 
 @dataclass
 class Drawn:
-    """A batch of this step, and what `forward` made of it as long as a generator's turn can still use that."""
+    """A batch of this step, and what `forward` returned for it as long as a generator's turn can still use that."""
 
     number: int
     batch: Any

@@ -4,11 +4,11 @@ A label map goes in, one plane for each class and one for the boundaries of the 
 Training goes from coarse to fine in one command, as in section 3.2:
 
     global      G1 alone, at 1 / 2**enhancers of the size
-    enhancer N  the N-th enhancer around it, everything coarser held still, at twice the size of the stage before
+    enhancer N  the N-th enhancer around it, everything coarser frozen, at twice the size of the stage before
     joint       all together, at full size
 
 The same network is trained throughout, and each parameter keeps its optimiser's state from stage to stage. Coarse
-stages are judged by the coarse discriminators, which see the same sizes again in the pyramid of the finer stages. The
+stages have the coarse discriminators, which see the same sizes again in the pyramid of the finer stages. The
 loss is (equation 5, and the authors' code for its last term)
 
     generator = GAN + 10 * feature matching + 10 * VGG features,
@@ -80,7 +80,7 @@ class Pix2PixHD(Recipe):
     # What is trained
 
     def stages(self) -> list[Stage]:
-        """Return G1 alone, each enhancer around what is held still, and all together; those without steps left out."""
+        """Return G1 alone, each enhancer around what is frozen, and all together; those without steps left out."""
         s = self.settings
         stages = [self._stage("global", 0, s.global_steps, hold=s.global_hold)]
         for level in range(1, s.enhancers + 1):
@@ -92,7 +92,7 @@ class Pix2PixHD(Recipe):
 
     def _stage(self, name: str, level: int, steps: int, hold: float = 1.0, frozen: tuple[str, ...] = ()) -> Stage:
         s = self.settings
-        # While the generator's input from the encoder is held still, so must be the encoder.
+        # While the generator's input from the encoder is frozen, so must be the encoder.
         trained = ["generator", *(["encoder"] if s.instance_features and not frozen else [])]
         trained += ["heads"] if level < s.enhancers else []
         turns = [Turn(side="generator", trains=tuple(trained))]
@@ -116,7 +116,7 @@ class Pix2PixHD(Recipe):
         return int(digits) if digits.isdigit() else 0 if stage.name == "global" else self.settings.enhancers
 
     def num_scales(self, level: int) -> int:
-        """Return how many discriminators judge the pictures of a level, the finest having all."""
+        """Return how many discriminators see the pictures of a level, the finest having all."""
         return max(1, self.settings.discriminator_scales - (self.settings.enhancers - level))
 
     def fixed(self) -> dict[str, nn.Module]:
@@ -178,7 +178,7 @@ class Pix2PixHD(Recipe):
     # One step
 
     def forward(self, nets: Networks, batch: Batch, carry: Carry, context: Context) -> tuple[Outputs, Carry]:
-        """Make the pictures of a stage's size, and exchange some for past ones where there is a replay pool."""
+        """Generate the pictures of a stage's size, and exchange some for past ones where there is a replay pool."""
         s, level = self.settings, self.level(context.stage)
         given = batch.condition
         if s.instance_features:
@@ -311,11 +311,11 @@ class Pix2PixHD(Recipe):
         assert self.data is not None
         numbers = range(0, len(self.data), 1 + len(self.data) // PROBED)
         scenes = [self.data.sample(number, np.random.default_rng(number)) for number in numbers]
-        judged = range(len(scenes), len(scenes) + min(SCORED, len(held_out)))
-        scenes += [held_out.sample(index, np.random.default_rng(index)) for index in range(len(judged))]
+        probed = range(len(scenes), len(scenes) + min(SCORED, len(held_out)))
+        scenes += [held_out.sample(index, np.random.default_rng(index)) for index in range(len(probed))]
         pictures, maps = ([scene[key] for scene in scenes] for key in ("picture", "label_map"))
         return train_segmenter(
-            pictures, maps, self._num_labels(), steps=self.settings.score_probe_steps, held_out=judged,
+            pictures, maps, self._num_labels(), steps=self.settings.score_probe_steps, held_out=probed,
             cache=default_cache(),
         )  # fmt: skip
 

@@ -58,7 +58,7 @@ class Settings(Training):
     discriminator_width: int = 64
     """Channels of the discriminator's first layer."""
     discriminator_scales: int = 3
-    """Sizes at which the finest stage is judged; each coarser stage has one fewer, at least one."""
+    """Sizes at which discriminators see the finest stage; each coarser stage has one fewer, at least one."""
     discriminator_layers: int = 3
     """Halvings of each discriminator; a score of 3 sees 70 px."""
 
@@ -89,7 +89,7 @@ class Settings(Training):
     global_steps: int = 595_000
     """Steps of G1 alone (200 epochs of Cityscapes' 2975 pictures)."""
     enhancer_steps: int = 29_750
-    """Steps of each enhancer with all that is coarser held still (10 epochs)."""
+    """Steps of each enhancer with all that is coarser frozen (10 epochs)."""
     joint_steps: int = 267_750
     """Steps of all together (90 epochs); 0 leaves the last stage out."""
     rate: float = 2e-4
@@ -160,7 +160,7 @@ def check(s: Settings) -> None:
 
 
 def _check_sizes(s: Settings) -> None:
-    """Refuse pictures that a stage's discriminator or the score cannot judge, by building it without memory."""
+    """Refuse pictures that a stage's discriminator or the score cannot take, by building it without memory."""
     with torch.device("meta"):
         critic = MultiScaleDiscriminator(4, 1, s.discriminator_scales, s.discriminator_layers)
     for level in range(s.enhancers + 1):

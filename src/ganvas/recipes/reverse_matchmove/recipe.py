@@ -6,8 +6,8 @@ can be looked at along a new path. The network has to learn one place by heart. 
     generator = 3 L1 + 1.25 VGG19 features + 31.25 discriminator features + 0.001 adversarial.
 
 The third term dominates: the discriminator is used as a *learned perceptual loss*, the distance of its features between
-the true and the made picture, and so learns what the fixed features miss. It has spectral norm in place of batch norm
-and the hinge loss. Footage is rolled and zoomed together with its cameras, which multiplies the views.
+the true and the generated picture, and so learns what the fixed features miss. It has spectral norm in place of batch
+norm and the hinge loss. Footage is rolled and zoomed together with its cameras, which multiplies the views.
 
 Expect sharp pictures near the training cameras and smears where none looked; a score says how much better they are than
 the nearest training frame.
@@ -81,7 +81,7 @@ class ReverseMatchmove(Recipe):
         check(settings)
 
     @property
-    def judged(self) -> bool:
+    def has_discriminator(self) -> bool:
         """Whether there is a discriminator."""
         return bool(self.settings.steps and (self.settings.learned_weight or self.settings.gan_weight))
 
@@ -89,7 +89,11 @@ class ReverseMatchmove(Recipe):
         """Return the coarse, the pixel and the last stage, each if it has steps."""
         s = self.settings
         generator = Turn(side="generator", trains=("generator",))
-        turns = (Turn(side="discriminator", trains=("discriminator",)), generator) if self.judged else (generator,)
+        turns = (
+            (Turn(side="discriminator", trains=("discriminator",)), generator)
+            if self.has_discriminator
+            else (generator,)
+        )
         milestones = tuple(0.2 + 0.8 * place / s.halvings for place in range(s.halvings))
         rates = {"generator": s.rate, "discriminator": s.discriminator_rate}
         decays = {"generator": 0.0, "discriminator": s.discriminator_decay}
@@ -104,11 +108,11 @@ class ReverseMatchmove(Recipe):
                 warmup_steps=s.warmup_steps,
             )
             for name in rates
-            if name == "generator" or self.judged
+            if name == "generator" or self.has_discriminator
         }
         # The rate is whole until the last stage begins, which starts from there.
         still = {"generator": Optimizer(rate=s.rate, betas=betas["generator"], warmup_steps=s.warmup_steps)}
-        first = adams if self.judged else still
+        first = adams if self.has_discriminator else still
         stages = [
             Stage(name="coarse", steps=s.coarse_steps, turns=turns, optimizers=first, resolution=s.coarse_px),
             Stage(name="pixel", steps=s.pixel_steps, turns=(generator,), optimizers=still, resolution=s.size_px),
@@ -167,26 +171,26 @@ class ReverseMatchmove(Recipe):
         return Batch(raw["camera"].float(), real, mask)
 
     def forward(self, nets: Networks, batch: Batch, carry: Carry, context: Context) -> tuple[Outputs, Carry]:
-        """Make what the cameras see; where that is unknown, the real picture's repeated border stands in."""
-        made = self._made(nets, batch, context)
-        return {"fake": batch.mask * made.to(batch.real.dtype) + (1 - batch.mask) * batch.real}, carry
+        """Generate what the cameras see; where that is unknown, the real picture's repeated border stands in."""
+        fake = self._generated(nets, batch, context)
+        return {"fake": batch.mask * fake.to(batch.real.dtype) + (1 - batch.mask) * batch.real}, carry
 
-    def _made(self, nets: Networks, batch: Batch, context: Context) -> Tensor:
+    def _generated(self, nets: Networks, batch: Batch, context: Context) -> Tensor:
         if context.stage.name == "coarse":
             return nets.generator(batch.camera, coarse=True)
         return nets.generator(batch.camera)
 
-    def _judge(self, nets: Networks, pictures: Tensor, batch: Batch) -> Any:
+    def _verdict(self, nets: Networks, pictures: Tensor, batch: Batch) -> Any:
         return nets.discriminator(pictures, batch.camera) if self.settings.conditional else nets.discriminator(pictures)
 
     def discriminator_losses(
         self, nets: Networks, batch: Batch, outputs: Outputs, carry: Carry, context: Context
     ) -> Ledger:
-        """Return the adversarial loss of real against made pictures."""
+        """Return the adversarial loss of real against generated pictures."""
         s = self.settings
         if s.weight_clip:
             regularization.clip_weights(nets.discriminator.parameters(), s.weight_clip)
-        real, fake = self._judge(nets, batch.real, batch), self._judge(nets, outputs["fake"], batch)
+        real, fake = self._verdict(nets, batch.real, batch), self._verdict(nets, outputs["fake"], batch)
         return Ledger({"gan": s.adversarial.discriminator(real, fake)})
 
     def generator_losses(
@@ -204,16 +208,16 @@ class ReverseMatchmove(Recipe):
             pictures = (fake * 0.5 + 0.5, real * 0.5 + 0.5)
             ledger["perceptual"] = s.perceptual_weight * features.distance(nets.features, *pictures, layers)
         if "discriminator" in nets and context.stage.name != "pixel":
-            ledger.update(self._judged_losses(nets, batch, fake))
+            ledger.update(self._learned_losses(nets, batch, fake))
         return ledger
 
-    def _judged_losses(self, nets: Networks, batch: Batch, fake: Tensor) -> dict[str, Tensor]:
+    def _learned_losses(self, nets: Networks, batch: Batch, fake: Tensor) -> dict[str, Tensor]:
         s = self.settings
         if s.weight_clip:
             regularization.clip_weights(nets.discriminator.parameters(), s.weight_clip)
         with torch.no_grad():
-            real_verdict = self._judge(nets, batch.real, batch)
-        fake_verdict = self._judge(nets, fake, batch)
+            real_verdict = self._verdict(nets, batch.real, batch)
+        fake_verdict = self._verdict(nets, fake, batch)
         losses: dict[str, Tensor] = {}
         if s.learned_weight:
             losses["learned"] = s.learned_weight * learned_perceptual(fake_verdict, real_verdict, s.learned_layers)
@@ -222,9 +226,9 @@ class ReverseMatchmove(Recipe):
         return losses
 
     def sample(self, nets: Networks, batch: Batch, context: Context) -> Tensor:
-        """Return made and true views side by side: (B, 3, S, 2 S)."""
-        made = self._made(nets, batch, context).float()
-        return (torch.cat([made, batch.real.float()], dim=-1) * 0.5 + 0.5).clamp(0, 1)
+        """Return generated and true views side by side: (B, 3, S, 2 S)."""
+        fake = self._generated(nets, batch, context).float()
+        return (torch.cat([fake, batch.real.float()], dim=-1) * 0.5 + 0.5).clamp(0, 1)
 
     def score(self, nets: Networks, source: Source, context: Context) -> dict[str, float]:
         """Return PSNR in dB, its gain over the nearest training frame, SSIM, and the PSNR by distance."""
@@ -237,12 +241,12 @@ class ReverseMatchmove(Recipe):
         ours, base, likeness = [], [], []
         for place in range(len(held)):
             view = held.plain(place)
-            made = nets.generator(view["camera"][None].to(context.device)).float().cpu() * 0.5 + 0.5
+            fake = nets.generator(view["camera"][None].to(context.device)).float().cpu() * 0.5 + 0.5
             truth = view["picture"][None]
             nearest = int(np.argmin(np.linalg.norm((known - asked[place]) / deviation, axis=1)))
-            ours.append(float(psnr(made.clamp(0, 1), truth)))
+            ours.append(float(psnr(fake.clamp(0, 1), truth)))
             base.append(float(psnr(training.plain(nearest)["picture"][None], truth)))
-            likeness.append(float(ssim(made.clamp(0, 1), truth)) if min(truth.shape[-2:]) >= 11 else 0.0)
+            likeness.append(float(ssim(fake.clamp(0, 1), truth)) if min(truth.shape[-2:]) >= 11 else 0.0)
         self._held = {
             "cameras": torch.from_numpy(asked), "psnr": torch.tensor(ours, dtype=torch.float64),
             "runs": torch.from_numpy(np.unique(held.groups(), return_inverse=True)[1]),
@@ -301,7 +305,7 @@ class ReverseMatchmove(Recipe):
 
     def cards(self) -> Mapping[str, Card]:
         """Return the cards of the generator and, if a loss needs it, of the discriminator."""
-        if not self.judged:
+        if not self.has_discriminator:
             return {"generator": self.card()}
         s = self.settings
         mean, deviation = self._statistics
@@ -313,6 +317,6 @@ class ReverseMatchmove(Recipe):
         }  # fmt: skip
         card = Card(
             network="camera_discriminator", settings=settings, input="other", range=(-1.0, 1.0), channels_out=1,
-            tiling="discouraged", recipe="reverse_matchmove", purpose="tells views from made ones", data=s.data,
+            tiling="discouraged", recipe="reverse_matchmove", purpose="tells views from generated ones", data=s.data,
         )  # fmt: skip
         return {"generator": self.card(), "discriminator": card}

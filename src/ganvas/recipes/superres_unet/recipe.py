@@ -1,10 +1,10 @@
-"""From low to high by a U-Net, a doubling at a time, with the GAN as a style loss (SuperResGANUnet, seed 004).
+"""From low to high by a U-Net, a doubling at a time, with the GAN as a style loss (SuperResGANUnet).
 
 A low picture that a GAN can make is enlarged by a network that is conditioned on it, and that again, 64 -> 128 -> 256
 -> 512 px. The generator's loss is
 
-    content: L1 between made and true picture, plus
-    style:   lambda times one of  gan        any adversarial loss (the seed: least squares),
+    content: L1 between generated and true picture, plus
+    style:   lambda times one of  gan        any adversarial loss (the original: least squares),
                                   salimans   the distance of the batches' mean features in the discriminator,
                                   vaegan     the squared distance of the features of each pair, a learned L2.
 
@@ -12,8 +12,8 @@ A low picture that a GAN can make is enlarged by a network that is conditioned o
 
 One network serves all doublings: `iterations` stages of growing pictures train the same weights, and from the second
 on a share of the inputs are the network's own results, which is what it will be given when it is iterated. The result
-is one weight file, of which `ganvas upscale --factor 8` runs as many passes as it takes. `--scale 1` is the seed's
-check of the set-up: an autoencoder from 64 to 64 px.
+is one weight file, of which `ganvas upscale --factor 8` runs as many passes as it takes. `--scale 1` is the
+original's check of the set-up: an autoencoder from 64 to 64 px.
 
 Expect L1 alone to be soft, and the styles to be sharper with errors of their own.
 """
@@ -55,7 +55,7 @@ class Batch(NamedTuple):
     low: Tensor
     """(B, 3, h, w)."""
     lower: Tensor | None
-    """The first samples at half of that again, from which the network makes its own input: (B', 3, h / 2, w / 2)."""
+    """The first samples at half of that again, from which the network computes its own input: (B', 3, h / 2, w / 2)."""
     high: Tensor
     """(B, 3, scale h, scale w)."""
     condition: Tensor
@@ -141,7 +141,7 @@ class SuperResolvingUNets(Recipe):
         self.class_names = train.names if isinstance(train, Classed) else []
 
     def batch(self, raw: dict[str, Tensor], context: Context) -> Batch:
-        """Bring pictures to the stage's size and to [-1, 1], and make the low ones that were not given."""
+        """Bring pictures to the stage's size and to [-1, 1], and compute the low ones that were not given."""
         s, side = self.settings, context.stage.resolution
         high = self._fitted(raw["picture"] if "picture" in raw else raw["high"], side)
         low = raw["low"][..., : side // s.scale, : side // s.scale] if s.low else lowered(high, s.scale)
@@ -182,7 +182,7 @@ class SuperResolvingUNets(Recipe):
         if s.replay_size:
             # Sizes grow with the stages, and a pool holds pictures of one size.
             replayed = replay.exchange(
-                carry, self._judged(fake, batch), context.random, size=s.replay_size,
+                carry, self._seen(fake, batch), context.random, size=s.replay_size,
                 condition=self._shown_beside(batch), prefix=f"replay{context.stage.resolution}",
             )  # fmt: skip
             assert replayed.condition is not None
@@ -204,8 +204,8 @@ class SuperResolvingUNets(Recipe):
         """Return how much of the content loss is left, 1 to 0."""
         return 1.0 - int(carry.get(FADED, 0)) / self.settings.content_fade_steps
 
-    def _judged(self, pictures: Tensor, batch: Batch) -> Tensor:
-        """Return what the discriminator judges of pictures: (B, 3, H, W) -> (B, 3, H, W)."""
+    def _seen(self, pictures: Tensor, batch: Batch) -> Tensor:
+        """Return what the discriminator sees of pictures: (B, 3, H, W) -> (B, 3, H, W)."""
         is_whole = self.settings.judged == "picture"
         return pictures if is_whole else detail_of(pictures, batch.low, self.settings.scale)
 
@@ -221,8 +221,8 @@ class SuperResolvingUNets(Recipe):
     ) -> Ledger:
         """Return the adversarial loss of real against generated pictures."""
         beside = self._shown_beside(batch)
-        real = nets.discriminator(torch.cat([self._judged(batch.high, batch), beside], dim=1))
-        shown = outputs["shown"] if "shown" in outputs else self._judged(outputs["fake"], batch)
+        real = nets.discriminator(torch.cat([self._seen(batch.high, batch), beside], dim=1))
+        shown = outputs["shown"] if "shown" in outputs else self._seen(outputs["fake"], batch)
         fake = nets.discriminator(torch.cat([shown, outputs.get("shown_beside", beside)], dim=1))
         ledger = Ledger({"gan": self.settings.adversarial.discriminator(real, fake)})
         self._add_history(ledger, nets, carry, "discriminator")
@@ -247,13 +247,13 @@ class SuperResolvingUNets(Recipe):
             self._add_history(ledger, nets, carry, "generator")
         return ledger
 
-    def _style(self, judge: nn.Module, batch: Batch, fake: Tensor) -> Tensor:
+    def _style(self, critic: nn.Module, batch: Batch, fake: Tensor) -> Tensor:
         s, beside = self.settings, self._shown_beside(batch)
         real_verdict: Any = None
         if s.style != "gan" or s.adversarial.generator_needs_real:
             with torch.no_grad():
-                real_verdict = judge(torch.cat([self._judged(batch.high, batch), beside], dim=1))
-        fake_verdict = judge(torch.cat([self._judged(fake, batch), beside], dim=1))
+                real_verdict = critic(torch.cat([self._seen(batch.high, batch), beside], dim=1))
+        fake_verdict = critic(torch.cat([self._seen(fake, batch), beside], dim=1))
         if s.style == "gan":
             return s.adversarial.generator(real_verdict, fake_verdict)
         layers = fake_verdict.features[-2], real_verdict.features[-2]
@@ -267,8 +267,8 @@ class SuperResolvingUNets(Recipe):
     def sample(self, nets: Networks, batch: Batch, context: Context) -> Tensor:
         """Return low (bicubic), generated and true picture side by side: (B, 3, H, 3 W)."""
         bicubic = degrade.resize_bicubic(batch.low, size=(batch.high.shape[-2], batch.high.shape[-1]))
-        made = nets.generator(with_condition(batch.low, batch.condition)).float()
-        return (torch.cat([bicubic, made, batch.high], dim=-1) * 0.5 + 0.5).clamp(0, 1)
+        fake = nets.generator(with_condition(batch.low, batch.condition)).float()
+        return (torch.cat([bicubic, fake, batch.high], dim=-1) * 0.5 + 0.5).clamp(0, 1)
 
     def score(self, nets: Networks, source: Source, context: Context) -> dict[str, float]:
         """Return PSNR on Y in dB, its gain over bicubic, the low L1 in 255ths, and the share of the truth's detail.
@@ -291,8 +291,8 @@ class SuperResolvingUNets(Recipe):
         low = middle(raw["low"], SCORED_PX // s.scale) if s.low else lowered(high, s.scale)
         if s.labels:
             raw["low"] = middle(raw["low"], SCORED_PX, s.scale)
-        made = nets.generator(with_condition(_to_range(low), self.condition(raw, high))).float()
-        return enlargement.score(made * 0.5 + 0.5, low, high)
+        fake = nets.generator(with_condition(_to_range(low), self.condition(raw, high))).float()
+        return enlargement.score(fake * 0.5 + 0.5, low, high)
 
     def card(self) -> Card:
         """Return the card of the U-Net."""

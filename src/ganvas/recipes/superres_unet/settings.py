@@ -24,11 +24,11 @@ class Settings(Training):
     low_px: int = 64
     """Side of the low pictures of the first stage."""
     framing: Literal["crops", "squares"] = "crops"
-    """Random crops of the pictures, or the largest square in the middle of each, made smaller (the seed's)."""
+    """Random crops of the pictures, or the largest square in the middle of each, shrunk (the original's)."""
     mirror: bool = True
     """Mirror pictures at random; crops are turned, too."""
     low: str = ""
-    """Folder of low pictures paired by name with those of `data`; empty makes them from the high ones."""
+    """Folder of low pictures paired by name with those of `data`; empty computes them from the high ones."""
     labels: str = ""
     """Folder of label maps paired by name with the pictures, as further input channels."""
     num_labels: int = 0
@@ -39,13 +39,13 @@ class Settings(Training):
     width: int = 64
     """Channels of the U-Net's first layer."""
     downs: int = 5
-    """Halvings of the U-Net (`num_downs` 4 in the seed's code makes five)."""
+    """Halvings of the U-Net (`num_downs` 4 in the original code is five)."""
     norm: Literal["batch", "instance", "none"] = "batch"
     """Norm of the generator."""
     tail: Literal["symmetric", "single"] = "symmetric"
     """How it grows beyond its input's size: by levels with skip connections, or by one more layer (the original)."""
     upsampling: Literal["transposed", "resize"] = "transposed"
-    """How the sides are doubled: transposed convolutions (the seed's), or `resize`, which leaves no grid (ours)."""
+    """How the sides are doubled: transposed convolutions (the original's), or `resize`, which leaves no grid (ours)."""
     base: Literal["none", "bicubic", "faithful"] = "none"
     """What the network adds to: `bicubic` learns faster; `faithful`, ours, also makes the sum, shrunk, the input."""
     detail: float = 1.0
@@ -61,7 +61,7 @@ class Settings(Training):
     discriminator_sees_low: bool = False
     """Show the discriminator the enlarged low picture, too, as pix2pix does."""
     judged: Literal["picture", "detail"] = "picture"
-    """What the discriminator judges: pictures, or what the enlarged low ones lack of them, ten times as strong."""
+    """What the discriminator sees: pictures, or what the enlarged low ones lack of them, ten times as strong."""
     minibatch: bool = False
     """Minibatch discrimination (Salimans et al.); needs the grid 1x1, one iteration and 32 to 256 px."""
 
@@ -100,9 +100,9 @@ class Settings(Training):
     """Adam's betas."""
 
 
-# Seed 004's train_stage2.py as last published: L1 + 0.01 x the learned L2 of VAEGAN, a least-squares discriminator of
-# 5 x 5 patches of 128 px, batch 32. Epochs are not stated; ours are ten of its 16,000 steps. Its discriminator has SELU
-# where this one has leaky ReLU.
+# SuperResGANUnet's train_stage2.py as last published: L1 + 0.01 x the learned L2 of VAEGAN, a least-squares
+# discriminator of 5 x 5 patches of 128 px, batch 32. Epochs are not stated; ours are ten of its 16,000 steps. Its
+# discriminator has SELU where this one has leaky ReLU.
 PAPER = Settings(
     framing="squares", tail="single", generator_std=0.002, grid="5x5", style="vaegan", style_weight=0.01, batch_size=32,
 )  # fmt: skip
@@ -135,7 +135,7 @@ def check(s: Settings) -> None:
     if not s.content_weight and (s.style == "none" or s.content_steps):
         raise UserError("The generator has nothing to learn from", "content_weight is 0", "Give it a weight")
     if s.content_off_step and s.style == "none":
-        raise UserError("The content loss cannot be shut off", "There is no style to go on with", "Choose a --style")
+        raise UserError("The content loss cannot be shut off", "There is no style to continue with", "Choose a --style")
     if s.content_fade_steps < 1:
         raise UserError(f"content_fade_steps is {s.content_fade_steps}", do="Use 1 or more")
     if s.style != "none":
@@ -158,7 +158,7 @@ def _check_sources(s: Settings) -> None:
         raise UserError("Both --low and --labels are given", "Pairs of three are not read yet", "Leave one of them out")
     if s.low and s.iterations > 1:
         why = "Low pictures are given for one enlargement only"
-        raise UserError("--low does not go with several iterations", why, "Leave it out: low ones are then made")
+        raise UserError("--low does not go with several iterations", why, "Leave it out, and they are computed")
     if (s.low or s.labels) and s.framing == "squares":
         raise UserError("Pairs of files are cut in crops", do="Use --framing crops")
     if bool(s.labels) != bool(s.num_labels):

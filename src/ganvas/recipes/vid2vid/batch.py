@@ -109,7 +109,7 @@ def _regions(planes: dict[str, Tensor]) -> Tensor:
 
 
 def follows(batch: Batch, carry: Carry, stage: str) -> bool:
-    """Tell whether a chunk goes on where the carry's pictures end."""
+    """Tell whether a chunk continues where the carry's pictures end."""
     return (
         batch.made > 0
         and carry.get("stage") == stage

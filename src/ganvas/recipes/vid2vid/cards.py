@@ -1,4 +1,4 @@
-"""The cards of vid2vid's networks: what a sampler must know of the generator's conditions, and of its judges."""
+"""The cards of vid2vid's networks; the generator's tells what a sampler must know of its conditions."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ def generator_card(s: Settings, conditions: Conditions) -> Card:
 def cards_of(s: Settings, conditions: Conditions) -> dict[str, Card]:
     """Return the cards of the generator, of the image and video discriminators, and of the encoder of styles."""
 
-    def judge(channels_in: int) -> Card:
+    def discriminator(channels_in: int) -> Card:
         card = discriminator_card(channels_in, s.discriminator_width, s.discriminator_scales)
         return replace(card, settings={**card.settings, "norm": s.norm})
 
-    cards = {"generator": generator_card(s, conditions), "discriminator": judge(conditions.channels + 3)}
+    cards = {"generator": generator_card(s, conditions), "discriminator": discriminator(conditions.channels + 3)}
     if s.instance_features:
         cards["encoder"] = encoder_card(s.instance_features, s.encoder_width, s.downs)
     channels = 3 * s.clip_frames + (0 if s.flow_from == "none" else 2 * (s.clip_frames - 1))
-    cards |= {f"clip_discriminator_{stride}": judge(channels) for stride in s.clip_strides}
+    cards |= {f"clip_discriminator_{stride}": discriminator(channels) for stride in s.clip_strides}
     return {name: replace(card, recipe="vid2vid", data=s.data) for name, card in cards.items()}

@@ -1,6 +1,6 @@
 """The conditional image discriminator (section 3.2): single frames with their labels, and what frames should look like.
 
-Where there is a flow two pictures of each frame are judged, the blended one and the hallucinated one, and both count.
+Where there is a flow the discriminator sees two pictures of each frame, the blended and the hallucinated one.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ def generator_losses(
     with torch.no_grad():
         real_verdicts = nets.discriminator(torch.cat([labels, real], 1))
     verdicts = [nets.discriminator(torch.cat([labels, fake], 1)) for fake in fakes]
-    judged = [s.adversarial.generator(real_verdicts, verdict) for verdict in verdicts]
+    fooled = [s.adversarial.generator(real_verdicts, verdict) for verdict in verdicts]
     matched = [feature_matching(verdict, real_verdicts, "pix2pixhd") for verdict in verdicts]
     # One picture that stands for both counts twice.
     kinds = 2 if s.with_flow else 1
     losses = {
-        "image": kinds * s.gan_weight * s.discriminator_scales * torch.stack(judged).mean(),
+        "image": kinds * s.gan_weight * s.discriminator_scales * torch.stack(fooled).mean(),
         "matching": kinds * s.matching_weight * torch.stack(matched).mean(),
     }
     everything = [outputs[name].flatten(0, 1) for name in _kinds(s, outputs)]
@@ -60,7 +60,7 @@ def _perceptual(s: Settings, nets: Networks, fakes: list[Tensor], target: Tensor
 
 
 def _kinds(s: Settings, outputs: Outputs) -> tuple[str, ...]:
-    """Return which pictures are judged: where nothing came before, the blended one is the hallucinated one."""
+    """Return which pictures the discriminator sees: where nothing came before, both are one."""
     has_blended = s.with_flow and bool(outputs["has_before"].any())
     return ("fake", "raw") if has_blended else ("fake",)
 

@@ -1,12 +1,12 @@
 """Video from label maps that stays the same thing from frame to frame (Wang et al. 2018, arXiv 1808.06601).
 
-A generator makes the next frame from the label maps of this one and of those before, and from the pictures that it
-made before: it moves the last picture along a flow that it estimates, and paints what the flow cannot tell. One
-discriminator judges single frames with their labels, others judge several frames at once, some far apart in time.
+A generator predicts the next frame from the label maps of this one and of those before, and from the pictures that it
+generated before: it moves the last picture along a flow that it estimates, and paints what the flow cannot tell. One
+discriminator sees single frames with their labels, others see several frames at once, some far apart in time.
 
-A batch is a chunk of consecutive frames, a step trains on it, and the next step goes on where it ended; gradients flow
-back through the frames of a chunk. Sequences get longer from stage to stage, and pictures get larger from scale to
-scale: all of that is data in `stages`.
+A batch is a chunk of consecutive frames, a step trains on it, and the next step continues where it ended; gradients
+flow back through the frames of a chunk. Sequences get longer from stage to stage, and pictures get larger from scale
+to scale: all of that is data in `stages`.
 
     --data       a folder of sequences: NAME/labels/000000.png, NAME/frames/000000.png, ... (`ganvas world` makes such)
     --flow-from  what teaches flow: exact (folders `flow`), dis (OpenCV), a TorchScript or ONNX file, none
@@ -41,7 +41,7 @@ PREVIEWED_FRAMES = 8
 
 
 class Vid2VidRecipe(Recipe):
-    """Video synthesis frame by frame with flow, mask and hallucination, judged frame by frame and clip by clip."""
+    """Video synthesis frame by frame with flow, mask and hallucination, under discriminators of frames and of clips."""
 
     Settings: ClassVar = Settings
     PRESETS: ClassVar = PRESETS
@@ -172,14 +172,14 @@ class Vid2VidRecipe(Recipe):
 
     @torch.no_grad()
     def sample(self, nets: Networks, batch: Batch, context: Context) -> Tensor:
-        """Return the real and the made frame, the hallucinated one and the mask after some frames: (B, 3, H, 4 W)."""
+        """Return real, generated and hallucinated frame and the mask after some frames: (B, 3, H, 4 W)."""
         outputs = roll(self.settings, nets, batch, None, self.legs()[context.stage.name].scales)
         frames = [(part[:, -1].float() + 1) / 2 for part in (batch.target, outputs["fake"], outputs["raw"])]
         return torch.cat([*frames, outputs["mask"][:, -1].float().repeat(1, 3, 1, 1)], dim=-1).clamp(0, 1)
 
     @torch.no_grad()
     def score(self, nets: Networks, source: Source, context: Context) -> dict[str, float]:
-        """Return the likeness to real frames, and what flows cost: of made frames, of real ones, of the flow itself."""
+        """Return the likeness to real frames, the warping errors of generated and real ones, and the flow's error."""
         s, found = self.settings, dict[str, list[Tensor]]()
         windows = self._first_frames(source, context.stage, SCORED_FRAMES, given_share=1.0)
         for index in windows.clips.indices[:SCORED]:

@@ -41,7 +41,7 @@ def legs_of(s: Settings, bound: float) -> dict[str, Leg]:
 
 def stage_of(s: Settings, name: str, leg: Leg) -> Stage:
     """Return the stage of a leg: whole sequences, in chunks, one chunk a step."""
-    judges = ("discriminator", *(f"clip_discriminator_{stride}" for stride in s.clip_strides))
+    critics = ("discriminator", *(f"clip_discriminator_{stride}" for stride in s.clip_strides))
     makers = ("generator", "encoder") if s.instance_features else ("generator",)
     rate = s.rates[leg.scales - 1]
     # At the full rate for the first half of the scale, then down to nothing at its end.
@@ -53,8 +53,8 @@ def stage_of(s: Settings, name: str, leg: Leg) -> Stage:
     return Stage(
         name=name,
         steps=leg.rounds * math.ceil(leg.length / s.frames_a_step),
-        turns=(Turn(side="discriminator", trains=judges), Turn(side="generator", trains=makers)),
-        optimizers=dict.fromkeys((*makers, *judges), adam),
+        turns=(Turn(side="discriminator", trains=critics), Turn(side="generator", trains=makers)),
+        optimizers=dict.fromkeys((*makers, *critics), adam),
         frozen=tuple(f"generator.scale{number}.*" for number in range(leg.scales - 1)) if leg.is_alone else (),
         averaged=makers,
         clip_length=leg.length,

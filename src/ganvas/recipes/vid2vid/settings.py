@@ -109,7 +109,7 @@ class Settings(Training):
     flow_weight: float = 10.0
     """Weight of the flow's distance to its teacher."""
     warp_weight: float = 10.0
-    """Weight of both warp losses: of the made frames along the teacher's flow, of the real ones along the made flow."""
+    """Weight of both warp losses: of generated frames along the teacher's flow, of real ones along the estimated."""
     mask_weight: float = 0.0
     """Weight that keeps the mask from hallucinating what could be fetched."""
 
@@ -171,7 +171,7 @@ def check(s: Settings) -> None:
     replaces = [name for name, use in (("flow", s.flow_use), ("mask", s.mask_use)) if use == "replace"]
     if replaces and s.flow_from != "exact":
         why = f"The learned {' and '.join(replaces)} cannot be replaced by {s.flow_from!r}"
-        raise UserError(why, "When frames are made there are no pictures to look at", "Use --flow-from exact")
+        raise UserError(why, "When frames are generated there are no pictures to look at", "Use --flow-from exact")
     if s.mask_from == "exact" and s.flow_from != "exact":
         raise UserError("The exact mask comes with the exact flow", do="Use --flow-from exact, or --mask-from none")
     if "mask" in replaces and s.mask_from != "exact":

@@ -1,4 +1,4 @@
-"""What the recipe vid2vid asks of flows, of warped pictures and of masks, and how it scores a made sequence."""
+"""What the recipe vid2vid asks of flows, of warped pictures and of masks, and how it scores a generated sequence."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def temporal_losses(s: Settings, scales: int, batch: Batch, outputs: Outputs) ->
         s: the settings.
         scales: how many of the scales are at work.
         batch: the real frames.
-        outputs: what was made of them.
+        outputs: what was generated for them.
     """
     losses: dict[str, Tensor] = {}
     real, real_before = batch.target.flatten(0, 1), batch.target_before.flatten(0, 1)
@@ -47,7 +47,7 @@ def temporal_losses(s: Settings, scales: int, batch: Batch, outputs: Outputs) ->
 
 
 def scores(batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
-    """Return the likeness to real frames, and what flows cost: of made frames, of real ones, of the flow itself."""
+    """Return the likeness to real frames, the warping errors of generated and real ones, and the flow's error."""
     real, fake = batch.target.flatten(0, 1), outputs["fake"].flatten(0, 1)
     found = {"minus_l1": -l1(fake, real) / 2}
     if batch.flow is not None and batch.trust is not None:

@@ -17,12 +17,12 @@ Clip = tuple[int, Tensor, Tensor]
 
 
 def discriminator_losses(s: Settings, nets: Networks, clips: list[Clip]) -> dict[str, Tensor]:
-    """Return the loss of each video discriminator that has a clip to judge."""
+    """Return the loss of each video discriminator that has a clip to look at."""
     factor = s.gan_weight * s.discriminator_scales / 2
     losses = {}
     for stride, real, fake in clips:
-        judge = nets[f"clip_discriminator_{stride}"]
-        losses[f"clip{stride}"] = factor * s.adversarial.discriminator(judge(real), judge(fake))
+        critic = nets[f"clip_discriminator_{stride}"]
+        losses[f"clip{stride}"] = factor * s.adversarial.discriminator(critic(real), critic(fake))
     return losses
 
 
@@ -30,12 +30,12 @@ def generator_losses(s: Settings, nets: Networks, clips: list[Clip]) -> dict[str
     """Return the generator's loss by each of them, feature matching included."""
     losses = {}
     for stride, real, fake in clips:
-        judge = nets[f"clip_discriminator_{stride}"]
+        critic = nets[f"clip_discriminator_{stride}"]
         with torch.no_grad():
-            real_verdicts = judge(real)
-        verdicts = judge(fake)
-        judged = s.gan_weight * s.discriminator_scales * s.adversarial.generator(real_verdicts, verdicts)
-        losses[f"clip{stride}"] = judged + s.matching_weight * feature_matching(verdicts, real_verdicts, "pix2pixhd")
+            real_verdicts = critic(real)
+        verdicts = critic(fake)
+        fooled = s.gan_weight * s.discriminator_scales * s.adversarial.generator(real_verdicts, verdicts)
+        losses[f"clip{stride}"] = fooled + s.matching_weight * feature_matching(verdicts, real_verdicts, "pix2pixhd")
     return losses
 
 
