@@ -1,4 +1,4 @@
-"""Names of outputs, and what a batch does: nothing shares a name, nothing is overwritten, what is done is passed over."""
+"""Names of outputs, and what a batch does: nothing shares a name, and what is done is passed over."""
 
 from __future__ import annotations
 

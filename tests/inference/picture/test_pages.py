@@ -38,10 +38,10 @@ def run(up, source: Path, target: Path, **options):
 def animation(path: Path, alpha: bool = False) -> Path:
     frames = [Image.new("RGBA" if alpha else "RGB", (32, 24), colour) for colour in COLOURS]
     if alpha:
-        frames = [
-            Image.fromarray(np.where(np.arange(32)[:, None] < 16, f, 0).astype(np.uint8))
-            for f in map(np.asarray, frames)
-        ]
+        # Half of it glass: what is wholly clear libwebp leaves out, and with it the sign that there is alpha.
+        clear = Image.fromarray(np.tile(np.where(np.arange(32) < 16, 255, 90).astype(np.uint8), (24, 1)))
+        for frame in frames:
+            frame.putalpha(clear)
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=[100, 200, 300], loop=0, lossless=True)
     return path
 
@@ -64,7 +64,7 @@ def test_alpha_of_animations_is_kept(tmp_path, up, suffix):
     with Image.open(result.output) as copy:
         copy.seek(2)
         pixels = np.asarray(copy.convert("RGBA"))
-    assert (pixels[:, :31, 3] == 255).all() and not pixels[:, 33:, 3].any()
+    assert (pixels[:, :31, 3] == 255).all() and np.abs(pixels[:, 33:, 3].astype(int) - 90).max() <= 1
 
 
 def test_an_animation_becomes_a_video(tmp_path, up):

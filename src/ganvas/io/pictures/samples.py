@@ -264,4 +264,4 @@ def _join(*notes: str) -> str:
 
 def _loss(path: Path, header: Header, why: str) -> UserError:
     better = ".exr or .tif" if header.dtype.startswith("float") else ".png or .tif"
-    return UserError(f"Cannot write {path}", why, f"Choose {better}, or allow the loss")
+    return UserError(f"Cannot write {path}", why, f"Choose {better}, or give --allow-loss")
