@@ -30,7 +30,8 @@ class Comparison(Inputs, Running):
     out: Annotated[Path | None, arg(aliases=("-o",))] = None
     """File for a single input, or a folder, in which names and sub-folders are kept; default beside the input."""
     model: Annotated[tuple[str, ...], arg(aliases=("-m",))] = ("default",)
-    """Name (`ganvas models`), weight file, or run; several are compared with --crop."""
+    """Name (`ganvas models`), weight file, or run; several are compared with --crop. Unless one is named, pictures that
+    are noisy or strongly compressed are restored."""
     blend: tuple[str, str] | None = None
     """Two models of one network instead of --model, interpolated at --mix."""
     mix: float = 0.5
@@ -60,15 +61,29 @@ def upscale(options: Upscaling, printing: Printing) -> int:
         raise UserError("--model means nothing beside --blend", "The two models are named there", "Leave it out")
     if options.mix != Upscaling.mix and not options.blend:
         raise UserError("--mix means nothing without --blend", do="Name two models: --blend A B --mix 0.3")
+    told = ""
     if options.blend:
         opened = [open_blend(*options.blend, options.mix)]
     else:
-        opened = [open_model(name) for name in options.model]
+        chosen, told = (options.model, "") if options.crop else _chosen(options)
+        opened = [open_model(name) for name in chosen]
     with Console(printing) as console:
+        if told:
+            console.say(told)
         if options.crop:
             return _compare(opened, options, options.crop, console)
         suite.run(opened[0], part(options, Options), console.progress)
     return console.code
+
+
+def _chosen(options: Upscaling) -> tuple[tuple[str, ...], str]:
+    """Return the models to be used, and why another than the default was taken where none was named."""
+    if options.model != ("default",):
+        return options.model, ""
+    from ganvas.inference.picture.condition import model_for
+
+    name, told = model_for(options.inputs)
+    return (name,), told
 
 
 def _compare(opened: Sequence[Opened], options: Upscaling, crop: Region, console: Console) -> int:

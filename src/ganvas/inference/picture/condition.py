@@ -1,0 +1,100 @@
+"""What state a picture file is in: how strongly it was compressed and how noisy it is, and which model suits it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ganvas.errors import UserError
+from ganvas.inference.open import BUNDLED, DEFAULT
+from ganvas.io.pictures import images
+from ganvas.io.pictures.jpeg_quality import jpeg_quality
+
+RESTORE = "restore-x4"
+POOR_QUALITY = 80.0
+"""JPEGs of at most this are better for the restoring model: measured, the two cross between 75 and 85."""
+NOISY = 7.0
+"""Noise, in 8-bit levels, from which they are; measured, the two cross between 4 and 8."""
+BLOCK_PX = 16
+FLATTEST = 0.1
+"""The share of a picture's blocks that is taken for flat, so that what varies in them is noise."""
+LOOKED_AT = 12
+"""Pictures of a batch that are looked at."""
+LARGEST_PX = 40_000_000
+"""Pictures beyond this are not read for their noise alone."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """The state of one file."""
+
+    quality: float | None
+    """JPEG quality by the tables, 1 to 100; None for other files."""
+    noise: float
+    """Standard deviation of the noise in 8-bit levels, as far as flat parts show it."""
+
+    @property
+    def is_poor(self) -> bool:
+        """Tell whether the restoring model suits it better."""
+        return (self.quality is not None and self.quality <= POOR_QUALITY) or self.noise >= NOISY
+
+    def __str__(self) -> str:
+        found = [f"JPEG of quality {self.quality:.0f}"] if self.quality is not None else []
+        return ", ".join([*found, *([f"noise of {self.noise:.0f} levels"] if self.noise >= NOISY else [])])
+
+
+def examine(path: Path) -> Condition:
+    """Return the state of a picture file.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    quality = jpeg_quality(path)
+    header = images.read_header(path)
+    if header.width * header.height > LARGEST_PX or np.dtype(header.dtype).kind != "u":
+        return Condition(quality, 0.0)
+    picture, _ = images.read(path)
+    return Condition(quality, noise_of(images.to_float(picture)[..., :3]))
+
+
+def noise_of(picture: np.ndarray) -> float:
+    """Return the noise of a picture (H, W, C) in [0, 1], in 8-bit levels: the mean of its channels.
+
+    It is what a Laplacian of a Laplacian finds in the flattest blocks. Source: Immerkaer 1996, "Fast noise variance
+    estimation", here by blocks.
+    """
+    if min(picture.shape[:2]) < 2 * BLOCK_PX:
+        return 0.0
+    rows = picture[:-2] - 2 * picture[1:-1] + picture[2:]
+    response = np.abs(rows[:, :-2] - 2 * rows[:, 1:-1] + rows[:, 2:])
+    high, wide = (side // BLOCK_PX for side in response.shape[:2])
+    blocks = response[: high * BLOCK_PX, : wide * BLOCK_PX].reshape(high, BLOCK_PX, wide, BLOCK_PX, -1).mean((1, 3))
+    return float(np.quantile(blocks, FLATTEST, axis=(0, 1)).mean() * np.sqrt(np.pi / 2) / 6 * 255)
+
+
+def model_for(inputs: Sequence[str]) -> tuple[str, str]:
+    """Return the model that suits pictures where none was named, and one line on why it is not the default one.
+
+    Of a batch some pictures are looked at, and the batch is run by one model: the restoring one where most are poor.
+    """
+    if not (BUNDLED / f"{RESTORE}.safetensors").is_file():
+        return DEFAULT, ""
+    try:
+        found, _ = images.find_pictures(list(inputs))
+    except UserError:  # told where the work is done
+        return DEFAULT, ""
+    shown = [found[place * len(found) // LOOKED_AT] for place in range(LOOKED_AT)] if len(found) > LOOKED_AT else found
+    states = []
+    for path in shown:
+        try:
+            states.append(examine(path))
+        except (UserError, OSError):
+            continue
+    poor = [state for state in states if state.is_poor]
+    if 2 * len(poor) <= len(states):
+        return DEFAULT, ""
+    what = f"{shown[0]}: {poor[0]}" if len(states) == 1 else f"{len(poor)} of {len(states)} pictures looked at are poor"
+    return RESTORE, f"{what}; {RESTORE} was taken, which removes that (--model {DEFAULT} takes the other)"
