@@ -167,7 +167,9 @@ class Opened:
             return self._read
         assert self.path is not None
         read = weights.read(self.path)
-        self.card = replace(self.card, origin=read.card.origin, scores=read.card.scores)
+        # The settings, too: what a run hands out may be another form of what it trains (SPAN's branches are fused).
+        told = read.card
+        self.card = replace(self.card, settings=told.settings, origin=told.origin, scores=told.scores)
         return read
 
     def with_card(self, card: Card) -> Opened:
