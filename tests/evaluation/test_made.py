@@ -131,7 +131,7 @@ def test_a_maker_of_clips_makes_every_sequence(world, tmp_path, capsys):
         (("--pairs", "compact-x4", "truth", "--scores", "psnr_y,lpips"), "--lpips-heads"),
         (("--real", "truth", "--fake", "camera.safetensors"), "--cameras FOOTAGE"),
         (("--labels", "truth", "--fake", "camera.safetensors"), "--cameras FOOTAGE"),
-        (("--clips", "camera.safetensors", "truth"), "makes no clips"),
+        (("--clips", "camera.safetensors", "truth"), "results from clip"),
         (("--real", "truth", "--fake", "nowhere"), "nowhere does not exist"),
         (("--pairs", "truth", "truth", "--per-class"), "--per-class needs real"),
     ],

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganvas.cli import DONE
-from ganvas.cli.console import print_json
+from ganvas.cli.console import print_columns, print_json
 from ganvas.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,21 +21,14 @@ MOST_CLASSES = 16
 
 def print_names() -> int:
     """Print every name of every kind of scores."""
-    from ganvas.evaluation import classes, clips, sets
-    from ganvas.evaluation import labels as labelled
-    from ganvas.evaluation import pairs as paired_scores
-    from ganvas.evaluation import view_scores as views
+    from ganvas.evaluation.scoring import KINDS
 
-    kinds = {
-        "pairs": paired_scores.NAMES, "sets": sets.names(), "classes": classes.NAMES, "clips": clips.NAMES,
-        "labels": labelled.NAMES, "cameras": views.NAMES,
-    }  # fmt: skip
-    for kind, names in kinds.items():
-        print(f"{kind.ljust(7)}", ", ".join(names))
+    for name, kind in KINDS.items():
+        print(f"{name.ljust(7)}", ", ".join(kind.names()))
     return DONE
 
 
-def tell(results: Results, means: Mapping[str, float], earlier: Mapping[str, Mapping[str, Any]], as_json: bool) -> None:
+def print_results(results: Results, earlier: Mapping[str, Mapping[str, Any]], as_json: bool) -> None:
     """Print results, and on the error stream what could not be scored or compared."""
     from ganvas.evaluation.results import warn_of_differences
 
@@ -44,7 +37,8 @@ def tell(results: Results, means: Mapping[str, float], earlier: Mapping[str, Map
     for warning in warn_of_differences(results.scores, earlier):
         print(f"Warning: {warning}", file=sys.stderr)
     if as_json:
-        print_json({**results.plain(), **({"means": dict(means)} if means else {})})
+        means = {"means": _means(results)} if results.kind == "pairs" else {}
+        print_json({**results.plain(), **means})
         return
     _print_rows(results)
     _print_scores(results, earlier)
@@ -54,6 +48,11 @@ def tell(results: Results, means: Mapping[str, float], earlier: Mapping[str, Map
         print(f"{note}.")
     if results.kind == "pairs":
         print(f"{results.conditions['crop_px']} px left out at each border; Y as in MATLAB's rgb2ycbcr.")
+
+
+def _means(results: Results) -> dict[str, float]:
+    rows = list(results.rows.values())
+    return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
 
 
 def _print_rows(results: Results) -> None:
@@ -92,11 +91,7 @@ def _print_scores(results: Results, earlier: Mapping[str, Mapping[str, Any]]) ->
         comparable = before.get("preprocessing") == score.preprocessing
         then = (number(float(before["value"])) if comparable else "-",) if earlier else ()
         lines.append((score.name, number(score.value), interval(score), score.better, score.preprocessing, *then))
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    for line in lines:
-        first, *rest = (cell.ljust(size) if not place else cell.rjust(size) for place, (cell, size) in
-                        enumerate(zip(line, widths)))  # fmt: skip
-        print("  ".join([first, *rest]))
+    print_columns(lines)
     print(INTERVALS)
 
 
