@@ -370,7 +370,7 @@ def _sliced(sides: Mapping[str, Sequence[Path]], seed: int, problems: dict[str, 
 def _grids(sides: Mapping[str, Sequence[Path]], problems: dict[str, str]) -> list[Score]:
     """Return the energy of grids of both sides, in dB, of up to 512 pictures each: read the fakes' beside the real."""
     scores: list[Score] = []
-    for side, paths in reversed(sides.items()):
+    for side, paths in reversed(list(sides.items())):
         pictures: list[Tensor] = []
         for path in _spread(paths, 512):
             try:

@@ -8,11 +8,13 @@ import importlib.util
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ganvas.errors import UserError, did_you_mean
-from ganvas.protocol import Recipe
 from ganvas.settings import Training
+
+if TYPE_CHECKING:
+    from ganvas.protocol import Recipe
 
 RECIPES = {
     "esrgan": "ganvas.recipes.esrgan:ESRGAN",
@@ -84,6 +86,8 @@ def _from_file(path: Path) -> type[Recipe]:
 
 def _is_recipe(cls: type) -> bool:
     """Tell whether a class is meant as a recipe: it extends `Recipe`, or has settings and stages like one."""
+    from ganvas.protocol import Recipe
+
     return issubclass(cls, Recipe) or hasattr(cls, "PRESETS") or (hasattr(cls, "Settings") and hasattr(cls, "stages"))
 
 
@@ -93,6 +97,8 @@ def complete(cls: type, where: str) -> type[Recipe]:
     Raises:
         UserError: parts are missing; all of them are named.
     """
+    from ganvas.protocol import Recipe  # with torch, which lists of recipes do without
+
     # A class that merely looks like a recipe is given the defaults of the parts that it leaves out.
     recipe: Any = cls if issubclass(cls, Recipe) else type(cls.__name__, (cls, Recipe), {"__module__": cls.__module__})
     missing = [part for part in ("Settings", "PRESETS") if getattr(recipe, part, None) is None]
