@@ -57,7 +57,7 @@ def parallax(views: int, side: int) -> Shot:
     place, made = world.World(0), []
     for own in world.orbit(views, 0, 0, (24.0, 24.0)):
         camera = plain_camera(own.matrix, own.focal_mm, own.film_back_mm, (side, side), 0)
-        made.append((camera, place.render(own, 0.0, side, side).picture))
+        made.append((camera, place.render(own, 0.0, side, side).picture.transpose(1, 2, 0)))
     return made
 
 

@@ -33,6 +33,7 @@ def inspect(
     metres_per_unit: float | None = None,
     camera_name: str = "",
     first_frame: int | None = None,
+    size: str = "",
     json: bool = False,
 ) -> int:
     """Say what a weight file, a run or a data set is, and what is wrong with it.
@@ -55,6 +56,7 @@ def inspect(
         metres_per_unit: of cameras: their unit, where their file does not say it.
         camera_name: of cameras: which, where a scene holds several.
         first_frame: of a movie with cameras: the number of its first frame.
+        size: of a camera file alone: size of its pictures in pixels, where it does not say it: 1920x1080.
         json: print JSON.
     """
     from ganvas.io import runs
@@ -62,7 +64,7 @@ def inspect(
 
     if "=" in path and not Path(path).exists():
         return _inspect_labels(path, num_labels, ignore, write_legend, json)
-    told = _told(film_back, rotation_order, focal, up, metres_per_unit, camera_name, first_frame)
+    told = _told(film_back, rotation_order, focal, up, metres_per_unit, camera_name, first_frame, size)
     if _is_camera_file(Path(path)):
         return _inspect_cameras(Path(path), cameras, told, plan, json)
     if Path(path).is_dir() and not runs.is_run(path):
@@ -106,20 +108,25 @@ def _told(
     metres_per_unit: float | None,
     camera_name: str,
     first_frame: int | None,
+    size: str,
 ) -> Given:
     from ganvas.io.cameras.cameras import Given
 
-    film = None
-    if film_back:
-        try:
-            width, height = map(float, film_back.lower().split("x"))
-        except ValueError as error:
-            raise UserError(f"--film-back is {film_back!r}", do="Give width and height: 36x24") from error
-        film = (width, height)
+    film, pixels = _pair(film_back, "--film-back", "36x24"), _pair(size, "--size", "1920x1080")
     return Given(
         film_back_mm=film, rotation_order=rotation_order, focal_mm=focal, up=up, metres_per_unit=metres_per_unit,
-        camera=camera_name, first_frame=first_frame,
+        camera=camera_name, first_frame=first_frame, size_px=(round(pixels[0]), round(pixels[1])) if pixels else None,
     )  # fmt: skip
+
+
+def _pair(text: str, option: str, example: str) -> tuple[float, float] | None:
+    if not text:
+        return None
+    try:
+        width, height = map(float, text.lower().split("x"))
+    except ValueError as error:
+        raise UserError(f"{option} is {text!r}", do=f"Give width and height: {example}") from error
+    return width, height
 
 
 def _inspect_cameras(folder: Path, cameras: str, told: Given, plan: Path | None, json: bool) -> int:

@@ -91,6 +91,8 @@ def read_footage(folder: str | Path, camera_file: str | Path = "", given: Given 
             of its shape.
     """
     folder, given = Path(folder), given or Given()
+    if given.file and Path(given.footage).resolve() == folder.resolve() and Path(given.file).exists():
+        camera_file = camera_file or given.file
     path = find_cameras(camera_file or folder)
     root = folder if folder.is_dir() else folder.parent
     if is_movie(folder):
@@ -98,7 +100,7 @@ def read_footage(folder: str | Path, camera_file: str | Path = "", given: Given 
     files = pairing.plates_of(images.find_pictures([root])[0], root)
     movies = sorted(file for file in root.glob("*") if is_movie(file))
     if not files and not movies:
-        raise UserError(f"{root} holds no pictures", f"{path.name} needs the pictures of its cameras")
+        raise UserError(f"{root} holds no pictures", f"{path} needs the pictures of its cameras")
     if not files:
         return _of_movie(_only_movie(movies, root), path, given)
     solve = _read(path, given, files[0])
@@ -160,6 +162,9 @@ def _footage(
     for (orientation, as_stored), count in sorted(turned.items()):
         how = "are kept as stored, as they were solved" if as_stored else "are turned upright"
         notes.append(f"{count} pictures with EXIF orientation {orientation} {how}")
+    windows = [view for view in views if isinstance(view.picture, Path) and _has_window(view.picture)]
+    if windows:
+        notes.append(f"{len(windows)} pictures have a data window of their own: the film is their display window")
     if logs:
         notes.append(
             f"{len(logs)} plates hold logarithms of light ({logs[0]}): they are taken as they are, so what is "
@@ -197,6 +202,11 @@ def _above_one(views: Sequence[View], exposure: float) -> list[str]:
     if most <= 1.0:
         return []
     return [f"Light above 1 is clipped (up to {most:.3g} was seen): --exposure -{_stops(most)} keeps it"]
+
+
+def _has_window(file: Path) -> bool:
+    told = plates.film(file)
+    return told.size_px != told.stored_px or told.origin != (0, 0)
 
 
 def _is_light(file: Path) -> bool:

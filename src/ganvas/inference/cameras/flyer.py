@@ -332,11 +332,12 @@ def check_free(paths: Sequence[Path], overwrite: bool) -> None:
 
 
 def told(model: str | Path | Opened) -> Given:
-    """Return what a run was told of its cameras beside their file; nothing for other models."""
+    """Return what a run was told of its cameras beside their file, as it or the card of a packed one says."""
     run = model.run if isinstance(model, Opened) else resolve(model)
-    if run is None or not runs.is_run(run):
-        return Given()
-    known = runs.read_json(run / runs.SETTINGS).get("settings", {})
+    if run is not None and runs.is_run(run):
+        known = runs.read_json(run / runs.SETTINGS).get("settings", {})
+    else:
+        known = dict(model.card.extra).get("told", {}) if isinstance(model, Opened) else {}
     film = known.get("film_back_mm")
     return Given(
         film_back_mm=(float(film[0]), float(film[1])) if film else None, up=known.get("up", ""),
@@ -344,4 +345,5 @@ def told(model: str | Path | Opened) -> Given:
         focal_mm=known.get("focal_mm"), camera=known.get("camera_name", ""),
         first_frame=known.get("first_frame"), exposure=known.get("exposure"),
         stmap=Path(known["stmap"]) if known.get("stmap") else None,
+        footage=str(known.get("data", "")), file=str(known.get("cameras", "")),
     )  # fmt: skip

@@ -124,6 +124,9 @@ class Given:
     """Number of a movie's first frame."""
     stmap: Path | None = None
     """STMap that undistorts the pictures."""
+    footage: str = ""
+    """Folder of the footage that a run was trained on, and below its camera file, if that was named."""
+    file: str = ""
     exposure: float | None = None
     """Stops by which light is exposed up before it is clipped at 1."""
 

@@ -25,6 +25,7 @@ from ganvas.io.cameras.cameras import (
 )
 from ganvas.io.cameras.geometry import angles_from_rotation, into_metres, out_of_metres, rotation_from_angles
 
+DO = "Give the focal length in millimetres: --focal 35 (in training: --focal-mm 35)"
 USUAL_MM = (12, 14, 16, 18, 20, 21, 24, 25, 27, 28, 32, 35, 40, 50, 65, 75, 85, 100, 105, 135)
 """Focal lengths of common lenses."""
 
@@ -40,7 +41,11 @@ def read(path: Path, given: Given) -> Solve:
         raise UserError(f"{path} needs a rotation order", why, "Give it: --rotation-order ZXY is Nuke's default")
     if given.film_back_mm is None:
         why = "A .chan file holds a field of view and no film back"
-        raise UserError(f"{path} needs a film back", why, "Give it in millimetres: --film-back 36x24")
+        raise UserError(
+            f"{path} needs a film back",
+            why,
+            "Give it in millimetres: --film-back 36x24 (in training: --film-back-mm 36 24)",
+        )
     film, size = film_and_size(given, [])
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
@@ -91,7 +96,7 @@ def _check_views(rows: Sequence[_Row], given: Given, path: Path) -> None:
     for where, values in rows:
         if len(values) == 8 and not given.focal_mm and not 0 < values[7] < 180:
             why = "Some programs write a focal length in millimetres there"
-            raise UserError(f"{where} has a field of view of {values[7]:g} degrees", why, "Give it: --focal 35")
+            raise UserError(f"{where} has a field of view of {values[7]:g} degrees", why, DO)
 
 
 def _told(rows: Sequence[_Row], cameras: Sequence[Camera], given: Given) -> list[str]:
@@ -100,11 +105,11 @@ def _told(rows: Sequence[_Row], cameras: Sequence[Camera], given: Given) -> list
         return []
     column = [values[7] for _, values in rows]
     if given.focal_mm:
-        return [f"--focal {given.focal_mm:g} mm goes before column 8, which says {column[0]:g}"]
+        return [f"The focal length given, {given.focal_mm:g} mm, goes before column 8, which says {column[0]:g}"]
     focal = [camera.focal_mm for camera in cameras]
     note = f"Column 8 ({column[0]:g}) is taken for the vertical field of view in degrees: {focal[0]:.1f} mm"
     if max(column) == min(column) and column[0] in USUAL_MM:
-        note += f" (if it is a focal length in mm, as some programs write it: --focal {column[0]:g})"
+        note += f" (if some program wrote a focal length in mm there: --focal {column[0]:g}, in training --focal-mm)"
     return [note]
 
 
@@ -116,7 +121,7 @@ def _camera(values: list[float], path: Path, given: Given, film: tuple[float, fl
         height = (given.film_back_mm or film)[1]
         focal = height / (2 * np.tan(np.radians(values[7]) / 2))
     else:
-        raise UserError(f"{path} holds no field of view", do="Give the focal length in millimetres: --focal 35")
+        raise UserError(f"{path} holds no field of view", do=DO)
     matrix = np.eye(4)
     matrix[:3, :3] = rotation_from_angles(values[4:7], given.rotation_order)
     matrix[:3, 3] = values[1:4]

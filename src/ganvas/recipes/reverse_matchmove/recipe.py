@@ -301,6 +301,11 @@ class ReverseMatchmove(Recipe):
             "crop": s.crop, "output_px": [round(width / 2) * 2, round(height / 2) * 2],
             "roll_degrees": s.roll_degrees, "zoom": list(s.zoom), "exposure": s.exposure,
             "whole_film_back_mm": list(training.views[0].camera.film_back_mm), "plate": training.plate(),
+            "told": {
+                "film_back_mm": s.film_back_mm, "up": s.up, "rotation_order": s.rotation_order, "data": s.data,
+                "metres_per_unit": s.metres_per_unit, "focal_mm": s.focal_mm, "camera_name": s.camera_name,
+                "first_frame": s.first_frame, "exposure": s.exposure, "stmap": s.stmap, "cameras": s.cameras,
+            },
         }  # fmt: skip
 
     def cards(self) -> Mapping[str, Card]:
