@@ -79,8 +79,17 @@ def inspect(
         return _inspect_pictures(Path(path), mosaic, json)
     if Path(path).suffix.lower() == ".zip" and Path(path).is_file():
         return _inspect_pictures(Path(path), mosaic, json)
-    (print_json if json else print_facts)(weights.describe(path))
+    (print_json if json else print_facts)(weights.describe(_resolved(path)))
     return DONE
+
+
+def _resolved(name: str | Path) -> Path:
+    """Return the file that a name means: that of a model that `ganvas models` lists, or its own."""
+    if Path(name).exists():
+        return Path(name)
+    from ganvas.inference.open import resolve
+
+    return resolve(name)
 
 
 def _has_cameras(folder: Path) -> bool:
@@ -210,7 +219,7 @@ def convert(
     """
     from ganvas.io.weights import files as weights
 
-    card = None
+    source, card = _resolved(source), None
     if num_labels or no_boundaries:
         from ganvas.io.weights.foreign_pix2pixhd import assume
 

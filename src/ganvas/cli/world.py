@@ -36,6 +36,7 @@ def world(
     from ganvas.drawn.world import world as worlds
     from ganvas.drawn.world.files import write_clip
     from ganvas.io.labels import world_layout
+    from ganvas.io.video.rates import write_rate
 
     width, height = parse_size(size)
     if frames < 1 or clips < 1:
@@ -50,6 +51,8 @@ def world(
                 bar.move("frames", before + done, clips * frames)
 
             write_clip(folder, street, shots, width, height, move)
+            if path != "survey":
+                write_rate(folder, round(worlds.FRAMES_PER_SECOND))
     if not quiet:
         print(f"{out}: {clips} x {frames} frames of {width} x {height} px, {worlds.NUM_LABELS} labels, seed {seed}")
     return DONE

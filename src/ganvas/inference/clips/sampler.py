@@ -33,8 +33,9 @@ from ganvas.inference.result import Job, Progress, Result, run_batch
 from ganvas.inference.styles import gather
 from ganvas.io.labels.legends import Label
 from ganvas.io.pictures import images
-from ganvas.io.video.frames import FramePattern, FramesWriter, parse_pattern
+from ganvas.io.video.frames import USUAL_FPS, FramePattern, FramesWriter, parse_pattern
 from ganvas.io.video.headers import new_header
+from ganvas.io.video.rates import rate_of
 from ganvas.io.video.segments import Workroom
 from ganvas.io.video.writer import VideoWriter
 from ganvas.networks.vid2vid import Known, Past, Vid2Vid, next_frame, no_past, past_of
@@ -64,7 +65,7 @@ class ClipOptions(Common):
     """Above 0 more is painted anew, which is sharper and less steady; below 0 less. 1.6 is much."""
     instances: str = ""
     """Folder or video of instance maps, where they do not lie beside the labels."""
-    fps: Fraction = Fraction(24)
+    fps: Fraction | None = None
     """Frames a second of a video: 24, or 30000/1001."""
     bits: int = 8
     """8; in a video also 10, in frames 16."""
@@ -331,7 +332,7 @@ def _generate(
     began = time.monotonic()
     sampler = ClipSampler(opened, clip, options, find_legend(labels))
     if target.suffix.lower() in VIDEOS:
-        drift, resumed, notes = _into_video(sampler, target, progress)
+        drift, resumed, notes = _into_video(sampler, target, rate_of(labels, clip.name) or USUAL_FPS, progress)
     else:
         drift, resumed, notes = _into_frames(sampler, target, _identity(sampler, labels), progress)
     note = "; ".join((*clip.notes, *notes, *_by_quarters(drift)))
@@ -356,9 +357,11 @@ def _size_of(card: Card) -> tuple[int, int] | None:
     return (height, width) if width and height else None
 
 
-def _into_video(sampler: ClipSampler, target: Path, progress: Progress) -> tuple[list[float], int, tuple[str, ...]]:
+def _into_video(
+    sampler: ClipSampler, target: Path, fps: Fraction | int, progress: Progress
+) -> tuple[list[float], int, tuple[str, ...]]:
     options = sampler.options
-    header = new_header(sampler.width, sampler.height, options.fps, options.bits)
+    header = new_header(sampler.width, sampler.height, options.fps or fps, options.bits)
     drift = []
     with VideoWriter(
         target, header, quality=options.quality, bits=options.bits, overwrite=options.overwrite

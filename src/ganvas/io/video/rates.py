@@ -8,7 +8,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from ganvas.errors import UserError
 from ganvas.io.runs import write_json
+from ganvas.io.video.reader import read_header
 
 FILE = "clip.json"
 """Name of the file that says the rate of the frames in its folder, or in those below it: {"fps": "12"}."""
@@ -27,6 +29,16 @@ def rate_beside(folder: Path) -> Fraction | None:
             rate = Fraction(str(noted))
             return rate if rate > 0 else None
     return None
+
+
+def rate_of(place: Path, name: str = "") -> Fraction | None:
+    """Return the rate of a source of frames: that of a video, or what is noted beside a folder or its part `name`."""
+    if place.is_file():
+        try:
+            return read_header(place, count=False).fps
+        except UserError:
+            return None
+    return rate_beside(place / name if name and (place / name).is_dir() else place)
 
 
 def rate_within(metadata: tuple[tuple[str, str, Any], ...]) -> Fraction | None:
