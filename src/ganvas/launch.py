@@ -35,15 +35,13 @@ class Order:
 
 
 def order(recipe: str, preset: str = "", changes: Mapping[str, Any] | None = None) -> Order:
-    """Return the order for a new run of a recipe: a preset (empty: the machine's choice), changed.
+    """Return the order for a new run of a recipe: a preset (empty: the smallest), changed.
 
     Raises:
         UserError: the recipe, the preset or a setting is unknown.
     """
-    import torch
-
     recipe = _named(recipe)
-    chosen = base.preset(base.find(recipe), preset, gpu=torch.cuda.is_available())
+    chosen = base.preset(base.find(recipe), preset)
     return Order(recipe, replace(chosen.settings, changes or {}), chosen)
 
 
@@ -268,7 +266,7 @@ def train(
         recipe: a name that `ganvas recipes` lists, or the path of your own file.
         data: folder of training data.
         out: the run's folder; the next free one below `runs/` when empty.
-        preset: `laptop`, `preview`, `paper`; chosen for this machine when empty.
+        preset: `laptop`, `preview`, `paper`; the first that there is when empty.
         settings: changes by dotted name: `{"batch_size": 8, "adversarial.base": "hinge"}`.
         val: validation folder, or the fraction to hold out.
         init: weight files to start from.

@@ -37,7 +37,7 @@ def evaluate(asked: Asked) -> int:
     """Score pictures against truth, sets, classes, clips, results of label maps, or views of cameras.
 
     A run or weight file in the place of results generates them itself. Each number is printed with its interval of 95 %
-    by bootstrap, where there is one, and with a hash of how the pictures reached it: numbers of different hashes are
+    where there is one, and with a hash of how the pictures reached it: numbers of different hashes are
     not comparable. Only the features of FID's Inception give FID; without its weights a distance is called by the
     network that it was measured with.
     """

@@ -57,7 +57,7 @@ def _train_parser() -> argparse.ArgumentParser:
         description="RECIPE is a name that `ganvas recipes` lists, or the path of your own recipe.py.",
     )
     parser.add_argument("--out", default="", help="folder of the run (default: the next free one below runs/)")
-    parser.add_argument("--preset", default="", help="laptop, preview, paper ... (default: chosen for this machine)")
+    parser.add_argument("--preset", default="", help="laptop, preview, paper ... (default: the first of them)")
     parser.add_argument("--resume", default="", metavar="RUN", help="go on with a run, exactly where it stood")
     parser.add_argument(
         "--allow-changes", action="store_true", help="resume although settings that alter the weights differ"
@@ -127,14 +127,31 @@ def _train(options: argparse.Namespace, rest: Sequence[str], arguments: Sequence
             if options.resume:
                 loop.resume(plan, out, as_json=options.json, quiet=options.quiet, allow_changes=options.allow_changes)
             else:
+                pace = _rehearsed(plan, order, say, options.quiet)
                 say(f"Run: {out}  Preview: {out / 'latest.png'}")
-                loop.train(plan, out, as_json=options.json, quiet=options.quiet)
+                loop.train(plan, out, as_json=options.json, quiet=options.quiet, pace=pace)
     except loop.Stopped:
         return STOPPED
     except loop.OutOfMemory as error:
         raise launch.advise(order, error) from error
     say(f"Done: {out}")
     return DONE
+
+
+def _rehearsed(plan: Any, order: Any, say: Callable[[str], None], quiet: bool) -> dict[str, float]:
+    """Return the seconds that a step of each stage takes; of the paper's values, say first what they will cost."""
+    from ganvas.training import rehearsal
+
+    is_paper = order.preset is not None and order.preset.name == "paper"
+    if quiet or not (is_paper or sum(bool(stage.steps) for stage in plan.recipe.stages()) > 1):
+        return {}
+    stages = rehearsal.rehearse(plan, steps=2)
+    if is_paper:
+        hours = sum(stage.seconds_a_step * stage.steps for stage in stages) / 3600
+        peak = max(stage.peak_bytes for stage in stages)
+        steps = sum(stage.steps for stage in stages)
+        say(f"The paper's values need {peak / 2**30:.1f} GB of memory and {hours:.3g} hours here, for {steps} steps.")
+    return {stage.stage: stage.seconds_a_step for stage in stages}
 
 
 def _without_gpus(arguments: Sequence[str]) -> list[str]:

@@ -26,8 +26,8 @@ class Common:
     """Bootstrap samples for the intervals; 0 leaves them out."""
     cache: bool = True
     """Keep what was seen in the real set for the next time, in $GANVAS_HOME or ~/.cache/ganvas."""
-    device: str = "cpu"
-    """Where networks run: cpu, cuda."""
+    device: str = "auto"
+    """Where networks run: auto, cpu, cuda, cuda:1."""
 
     @property
     def names(self) -> tuple[str, ...]:

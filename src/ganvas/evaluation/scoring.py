@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ganvas import device as machine
 from ganvas.errors import UserError, did_you_mean
 from ganvas.evaluation import classes, clips, labels, made, pairs, sets, view_scores
 from ganvas.evaluation import evaluate as tables
@@ -69,6 +70,7 @@ def score(options: Options, progress: Progress, use: Callable[[Results], None] =
     refuse(options, [kind.Options], f"scores of {name}", f"{kind.usage} asks for them")
     cache = default_cache() if options.cache else None
     with tempfile.TemporaryDirectory(prefix="ganvas-scores-") as folder:
+        options = replace(options, device=str(machine.pick(options.device)))
         results = kind.score(part(options, kind.Options), _Room(Path(folder), progress, cache))
         use(results)
     return results

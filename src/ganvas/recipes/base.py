@@ -120,18 +120,18 @@ class Preset:
     reason: str
 
 
-def preset(recipe: type[Recipe], name: str, gpu: bool = False) -> Preset:
-    """Return a recipe's preset by name; an empty name lets the machine decide: `laptop` without a GPU, else `paper`.
+def preset(recipe: type[Recipe], name: str) -> Preset:
+    """Return a recipe's preset by name; an empty name is `laptop`, or `preview` where there is none.
+
+    The paper's values take days of a large machine: they are used only when they are asked for.
 
     Raises:
         UserError: the recipe has no such preset.
     """
     known = recipe.PRESETS
     if not name:
-        name = (
-            "paper" if gpu and "paper" in known else next(key for key in ("laptop", "preview", *known) if key in known)
-        )
-        return Preset(name, known[name], "chosen because there is a GPU" if gpu else "chosen because there is no GPU")
+        name = next(key for key in ("laptop", "preview", *known) if key in known)
+        return Preset(name, known[name], f"the default; there are {', '.join(known)}")
     if name not in known:
         raise UserError(f"This recipe has no preset {name!r}", do=did_you_mean(name, known))
     return Preset(name, known[name], "as asked")

@@ -35,6 +35,8 @@ class Logbook:
         self._sums: dict[str, float] = defaultdict(float)
         self._counts: dict[str, int] = defaultdict(int)
         self._since = (time.perf_counter(), trainer.step, trainer.images_seen)
+        self.pace: dict[str, float] = {}
+        """Seconds that a step of each stage takes, as a rehearsal has found."""
         self._writer: Any = None
         if writes and trainer.settings.tensorboard:
             tensorboard = need("torch.utils.tensorboard", "track")
@@ -103,13 +105,13 @@ class Logbook:
 
     def _show(self, entry: Mapping[str, Any]) -> None:
         total = self.trainer.total_steps
-        left = (total - entry["step"]) * entry["seconds_a_step"]
+        left = self._left(entry["seconds_a_step"])
         losses = "  ".join(
             f"{key} {math.nan if value is None else value:.4g}" for key, value in entry["losses"].items()
         )
         line = (
             f"{entry['stage']}  step {entry['step']}/{total}  {entry['images_a_second']:.1f} images/s  "
-            f"{duration(left)} left  {entry['memory_mb']} MB  {losses}"
+            f"{left}  {entry['memory_mb']} MB  {losses}"
         )
         if self.as_json:
             print(json.dumps(entry), flush=True)
@@ -117,6 +119,18 @@ class Logbook:
             self.live.update(Text(line, overflow="fold"))
         else:
             print(line, flush=True)
+
+    def _left(self, seconds_a_step: float) -> str:
+        """Say how long the run will still take: later stages at the pace of their rehearsal, if there was one."""
+        trainer = self.trainer
+        seconds = (trainer.stage.steps - trainer.stage_step) * seconds_a_step
+        later = [stage for stage in trainer.stages[trainer.stage_index + 1 :] if stage.steps]
+        if not all(stage.name in self.pace for stage in later):
+            return f"{duration(seconds)} left of this stage"
+        # As much faster or slower than rehearsed as the present stage is.
+        rehearsed = self.pace.get(trainer.stage.name, 0)
+        factor = seconds_a_step / rehearsed if rehearsed else 1.0
+        return f"{duration(seconds + factor * sum(self.pace[stage.name] * stage.steps for stage in later))} left"
 
     def record(self, kind: str, values: Mapping[str, Any]) -> None:
         """Write an event of the present step (a score, a rollback, a note) into the log."""

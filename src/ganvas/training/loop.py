@@ -43,8 +43,17 @@ class OutOfMemory(UserError):
         )
 
 
-def train(plan: Plan, folder: str | Path, *, as_json: bool = False, quiet: bool = False) -> Path:
+def train(
+    plan: Plan,
+    folder: str | Path,
+    *,
+    as_json: bool = False,
+    quiet: bool = False,
+    pace: Mapping[str, float] | None = None,
+) -> Path:
     """Train a new run into a folder and return the folder.
+
+    `pace` tells the seconds that a step of each stage takes, as a rehearsal has found, for the time that is left.
 
     Raises:
         UserError: the folder holds something already, or the settings do not fit.
@@ -55,7 +64,7 @@ def train(plan: Plan, folder: str | Path, *, as_json: bool = False, quiet: bool 
     with _held(run):
         trainer = Trainer(plan)
         parallel.on_first(lambda: runs.create(run, _noted(plan)))
-        return _play(trainer, run, as_json, quiet, trainer.notices())
+        return _play(trainer, run, as_json, quiet, trainer.notices(), pace)
 
 
 def resume(
@@ -240,9 +249,17 @@ def _noted(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _play(trainer: Trainer, run: Path, as_json: bool, quiet: bool, notes: Sequence[str]) -> Path:
+def _play(
+    trainer: Trainer,
+    run: Path,
+    as_json: bool,
+    quiet: bool,
+    notes: Sequence[str],
+    pace: Mapping[str, float] | None = None,
+) -> Path:
     is_main = ranks.rank() == 0
     log = Logbook(run, trainer, as_json=as_json, quiet=quiet or not is_main, writes=is_main)
+    log.pace = dict(pace or {})
     try:
         with Interruption() as interruption, machine.deterministic(trainer.device), log:
             for note in notes:
