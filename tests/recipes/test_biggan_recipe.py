@@ -186,9 +186,18 @@ def test_stopped_and_resumed_training_is_bit_equal(tmp_path):
 ])  # fmt: skip
 def test_variants_train_and_are_loaded_by_their_cards(tmp_path, settings):
     run = loop.train(plan(**settings, steps=1, checkpoint_every=1), tmp_path / "run", quiet=True)
+    begin, end = (runs.read_checkpoint(folder).groups["networks"] for folder in runs.checkpoints(run))
+    still = {key for key in begin if torch.equal(begin[key], end[key])}
+    for network in ("generator", "discriminator"):
+        weights = {key for key in begin if key.startswith(network) and key.endswith(("weight", "weight.original"))}
+        # Attention begins with a factor of 0, so its weights have no gradient yet.
+        assert not {key for key in weights & still if "attention" not in key}, network
     assert SeedSampler(run).sample([0, 1]).shape == (2, 3, 32, 32)
-    verdict = load(run, network="discriminator")(torch.zeros(1, 3, 32, 32), torch.tensor([2]))
-    assert verdict.score.shape == (1, 1)
+    judge = load(run, network="discriminator")
+    assert all(torch.equal(value, end[f"discriminator/{key}"]) for key, value in judge.state_dict().items())
+    with torch.no_grad():
+        scores = [judge(torch.zeros(1, 3, 32, 32), torch.tensor([number])).score for number in (2, 3)]
+    assert not torch.equal(*scores)  # it looks at the class
 
 
 def test_accumulation_has_the_gradients_of_the_large_batch_where_no_norm_couples_samples():
@@ -221,6 +230,7 @@ def test_previews_and_scores_do_not_touch_the_networks():
     before = {key: value.clone() for key, value in nets.generator.state_dict().items()}
     with torch.no_grad():
         preview = recipe.sample(nets, None, context(recipe))
+        assert torch.equal(recipe.sample(nets, None, context(recipe)), preview)
         scores = recipe.score(nets, Shapes(32, 1), context(recipe))
     assert preview.shape == (64, 3, 32, 32) and next(iter(scores)) == "minus_swd"
     assert all(torch.equal(value, before[key]) for key, value in nets.generator.state_dict().items())
