@@ -171,7 +171,7 @@ def _plan(order: Order, fresh: bool) -> trainer.Plan:
     known = {"data": fingerprints.of(settings.data), "val": fingerprints.of(settings.val)}
     if order.recipe.endswith(".py"):
         known["recipe"] = {"sha256": recipe_files.digest(order.recipe)}
-    findings = tuple(examination.findings)
+    findings = (*examination.findings, *doctor.few(train, val is not None))
     return trainer.Plan(order.recipe, recipe, train, val, init, order.init, order.freeze, findings, known)
 
 

@@ -30,7 +30,10 @@ VERBS = {
     ),
     "styles": ("styles", "Gather the styles of every class from a run's data, to choose from when generating"),
     "compare": ("compare", "Train variants of a recipe with equal budgets, and tell which differ beyond chance"),
-    "label": ("label", "Make label and instance maps of pictures or clips by a segmenter of your own"),
+    "label": (
+        "label",
+        "Make label maps by a segmenter or of annotations; remap them, split A|B pictures, list legends",
+    ),
     "world": ("world", "Write the embedded sample world: a street with labels, instances, depth, flow and cameras"),
     "recipes": ("train", "List the methods that can be trained"),
     "neighbours": ("neighbours", "Show samples beside the training pictures nearest to them: is it memory?"),
@@ -118,7 +121,7 @@ def _dispatch(arguments: Sequence[str]) -> int:
 def run(verb: str, arguments: Sequence[str]) -> int:
     """Run a verb by name with its command line arguments and return the exit code."""
     function = getattr(importlib.import_module(f"ganvas.cli.{VERBS[verb][0]}"), verb)
-    if verb in ("train", "generate"):  # their options depend on the recipe and on the model
+    if verb in ("train", "generate", "label"):  # their options depend on the recipe, on the model, on what is wanted
         return function(arguments)
     from ganvas.cli.arguments import parse
 

@@ -1,8 +1,9 @@
-"""The verb `label`: label and instance maps for pictures and clips that have none."""
+"""The verb `label`: label and instance maps for pictures and clips that have none, and maps made usable."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,8 +13,137 @@ from tyro.conf import Positional
 from ganvas.cli import DONE, USER_ERROR
 from ganvas.errors import UserError
 
+PARTS = ("remap", "split", "import", "legend")
 
-def label(
+
+def label(arguments: Sequence[str]) -> int:
+    """Run one of the parts named first, or else a segmenter over pictures."""
+    from ganvas.cli.arguments import parse
+
+    part = arguments[0] if arguments else ""
+    # A picture or folder of such a name is given as ./remap.
+    if part not in PARTS:
+        return parse(segment, arguments, "ganvas label")
+    function = {"remap": remap, "split": split, "import": import_, "legend": legend}[part]
+    return parse(function, arguments[1:], f"ganvas label {part}")
+
+
+def remap(
+    maps: Positional[Path],
+    out: Path,
+    legend: str = "",
+    map: tuple[str, ...] = (),
+    ids: tuple[int, ...] = (),
+    ignore: tuple[int, ...] = (255,),
+    overwrite: bool = False,
+) -> int:
+    """Write label maps anew as ids in PNGs: gaps of ids closed, smoothed edges and JPEG's noise snapped to the classes.
+
+    Args:
+        maps: data set or folder of label maps, as ids or as colours.
+        out: folder; labels/ and legend.json are written into it.
+        legend: legend of maps in colours, a file or a ready one (`ganvas label legend`); default the one beside them.
+        map: changes of ids, as in 40=0 7=1; only these are changed then.
+        ids: the ids that are classes, where they are known, as in 0 7 24; default those that have regions of their own.
+        ignore: ids that stay what they are.
+        overwrite: replace existing maps.
+    """
+    from ganvas.data import remap as remapping
+    from ganvas.io.labels.legends import READY, read_legend, ready
+
+    changes = {}
+    for text in map:
+        old, _, new = text.partition("=")
+        if not (old.isdecimal() and new.isdecimal()):
+            raise UserError(f"--map is {text!r}", do="Write OLD=NEW, such as 40=0")
+        changes[int(old)] = int(new)
+    labels = () if not legend else ready(legend) if legend in READY else read_legend(legend)
+    found = remapping.remap(maps, out, labels, changes, ids, ignore, overwrite)
+    for error in found.errors.values():
+        print(f"ganvas: {error}", file=sys.stderr)
+    listed = ", ".join(f"{each.id} {each.name}" for each in found.labels[:12])
+    print(f"{len(found.written)} maps in {out / 'labels'}, {len(found.labels)} classes: {listed}")
+    if found.snapped:
+        print(f"{found.snapped:,} pixels were of no class and took that beside them")
+    print(f"Train on them with --data labels={out / 'labels'},picture=PICTURES")
+    return USER_ERROR if found.errors else DONE
+
+
+def split(pictures: Positional[Path], out: Path, overwrite: bool = False) -> int:
+    """Split pictures that show a pair side by side (A|B, as pix2pix has them) into the folders A and B.
+
+    Args:
+        pictures: folder of them.
+        out: folder; A/ gets the left halves and B/ the right ones, as PNGs.
+        overwrite: replace existing files.
+    """
+    from ganvas.data.side_by_side import split_pairs
+
+    failed = done = 0
+    for name, error in split_pairs(pictures, out, overwrite):
+        failed, done = failed + bool(error), done + (not error)
+        if error:
+            print(f"ganvas: {name}: {error}", file=sys.stderr)
+    print(f"{done} pairs in {out}" + (f", {failed} failed" if failed else ""))
+    if done:
+        print(f"Train A -> B with --preset picture --data {out}, B -> A with --data input={out}/B,picture={out}/A")
+    return USER_ERROR if failed else DONE
+
+
+def import_(
+    annotations: Positional[Path], out: Path, pictures: Path | None = None, legend: str = "", overwrite: bool = False
+) -> int:
+    """Write label and instance maps of annotations: labelme, COCO, CVAT and VOC files, Cryptomattes, CelebAMask-HQ.
+
+    Args:
+        annotations: file or folder of them.
+        out: folder; labels/, instances/ and legend.json are written into it.
+        pictures: folder of the pictures, where the annotations do not tell their sizes.
+        legend: legend whose ids are used, a file or a ready one; default: the classes in the order of their names.
+        overwrite: replace existing maps.
+    """
+    from ganvas.data.annotations import write_maps
+    from ganvas.io.labels.legends import READY, read_legend, ready
+
+    labels = () if not legend else ready(legend) if legend in READY else read_legend(legend)
+    done = write_maps(annotations, out, pictures, labels, overwrite)
+    for note in done.notes:
+        print(note)
+    for error in done.errors:
+        print(f"ganvas: {error}", file=sys.stderr)
+    print(f"{done.count} pairs of maps in {out}, {len(done.labels)} classes")
+    if done.count:
+        print(f"Train on them with --data labels={out / 'labels'},instances={out / 'instances'},picture=PICTURES")
+    return USER_ERROR if done.errors else DONE
+
+
+def legend(name: Positional[str] = "", out: Path | None = None) -> int:
+    """List the legends of known data sets, or write one.
+
+    Args:
+        name: such as cityscapes; empty lists all.
+        out: the file to write, legend.json beside the label maps; default prints it.
+    """
+    from ganvas.io import runs
+    from ganvas.io.labels.legends import READY, ready
+
+    if not name:
+        for each, path in READY.items():
+            print(f"{each.ljust(18)} {runs.read_json(path)['about']}")
+        return DONE
+    ready(name)
+    text = READY[name].read_bytes()
+    if out is None:
+        print(text.decode())
+        return DONE
+    if out.exists():
+        raise UserError(f"{out} exists already", do="Choose another name")
+    runs.write_atomically(out, text)
+    print(out)
+    return DONE
+
+
+def segment(
     inputs: Positional[tuple[str, ...]],
     segmenter: Annotated[Path, tyro.conf.arg(name="with")],
     out: Path,

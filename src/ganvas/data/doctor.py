@@ -67,6 +67,21 @@ def examine(source: Any) -> Examination:
     return own() if own is not None else Examination()
 
 
+FEW = 200
+"""Pictures below which a discriminator rather learns them by heart than what they have in common."""
+
+
+def few(source: Any, has_val: bool) -> list[Finding]:
+    """Return a warning where a source has few pictures, and a hint where nothing is held out."""
+    clips = getattr(source, "clips", None)
+    count = sum(map(len, clips)) if clips else len(set(source.groups()))
+    if count >= FEW:
+        return []
+    hint = "" if has_val else "; hold some out (--val 0.1), so that learning by heart is seen"
+    mend = f"Add pictures, or stop early and look at the previews{hint}"
+    return [Finding("warning", f"{count} pictures are few for a GAN, which may learn them by heart", mend)]
+
+
 def broken(skipped: dict[str, str], kind: str = "pictures") -> list[Finding]:
     """Return a finding for files that cannot be used and are left out: counted, and the first ten named."""
     if not skipped:

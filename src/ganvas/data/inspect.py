@@ -15,15 +15,15 @@ import numpy as np
 
 from ganvas.data.doctor import Examination, Finding
 from ganvas.data.label_layouts import Scene, Scenes, find_scenes
+from ganvas.data.smears import Census, color_codes, colors_of
 from ganvas.errors import UserError
 from ganvas.io import runs
 from ganvas.io.labels.legends import Label, read_legend
-from ganvas.io.labels.maps import read_instance_map, read_label_map
+from ganvas.io.labels.maps import is_lossy, read_instance_map, read_label_map
 from ganvas.io.pictures import images, palettes
 
 NUM_READ = 200
 """Label maps whose pixels are read, spread over the set."""
-_LOSSY = ("jpeg", "webp")
 _FEW = 3
 
 
@@ -31,13 +31,18 @@ _FEW = 3
 class _Ids:
     """What the label maps that were read hold."""
 
-    pixels: collections.Counter[int] = field(default_factory=collections.Counter)
+    census: Census = field(default_factory=Census)
     first_seen: dict[int, tuple[Path, int, int]] = field(default_factory=dict)
     """Id -> file, x and y of one pixel that has it."""
     unreadable: dict[Path, UserError] = field(default_factory=dict)
     colored: list[Path] = field(default_factory=list)
     """Colour pictures where ids were expected."""
     lossy: list[Path] = field(default_factory=list)
+
+    @property
+    def pixels(self) -> collections.Counter[int]:
+        """Return how many pixels each id has."""
+        return self.census.pixels
 
 
 def examine(
@@ -67,6 +72,22 @@ def examine(
     return result
 
 
+def examine_ids(
+    found: Scenes, legend: Sequence[Label], num_labels: int, ignore: Sequence[int], most: int
+) -> Examination:
+    """Return what is wrong with the pixels of label and instance maps, `most` of them spread over the set.
+
+    Args:
+        num_labels: labels that it is to be used with, as the user says; 0 where that is left to the data.
+    """
+    result = Examination()
+    chosen = found.scenes[:: max(1, -(-len(found.scenes) // most))]
+    ids = _read_ids(chosen, legend)
+    result.findings += _ids(ids, found, legend, num_labels, ignore, result.facts)
+    result.findings += _instances(chosen, ids, legend, found, result.facts)
+    return result
+
+
 def write_legend(inputs: str | Path | Mapping[str, str | Path]) -> Path:
     """Write a legend.json for label maps in colours, a class for each colour by falling area, and return its path.
 
@@ -76,24 +97,26 @@ def write_legend(inputs: str | Path | Mapping[str, str | Path]) -> Path:
     found = find_scenes(inputs)
     if found.legend is not None:
         raise UserError(f"{found.legend} exists already", "It is not overwritten")
-    areas: collections.Counter[tuple[int, ...]] = collections.Counter()
+    census = Census()
     for scene in found.scenes:
         if "labels" in scene.files:
             pixels, _ = images.read(scene.files["labels"])
             if pixels.shape[-1] < 3 or pixels.dtype != np.uint8:
                 raise UserError(f"{scene.files['labels']} holds ids already", do="It needs no legend to be read")
-            colors, counts = np.unique(pixels[..., :3].reshape(-1, 3), axis=0, return_counts=True)
-            areas.update({tuple(color): int(count) for color, count in zip(colors.tolist(), counts)})
-            if len(areas) > 255:
-                raise UserError(
-                    f"{scene.files['labels']} is no label map", "The maps hold more than 255 colours",
-                    "Export them again without smoothing and not as JPEG",
-                )  # fmt: skip
+            census.add(color_codes(pixels))
+    folder = found.folders[0]["labels"]
+    mixed, count = census.mixtures(colored=True), len(census.pixels)
+    do = f"Take the nearest of the main colours: ganvas label remap {folder.parent} --out DIR"
+    if mixed:
+        what = f"{len(mixed)} of {count} colours in {folder} are rare mixtures, all at edges"
+        raise UserError(what, "The maps were smoothed or resized", do)
+    if count > 255:
+        raise UserError(f"{folder} holds no label maps", f"They have {count} colours", do)
     entries = [
-        {"id": number, "name": f"class {number}", "color": list(color), "thing": False}
-        for number, (color, _) in enumerate(areas.most_common())
+        {"id": number, "name": f"class {number}", "color": colors_of(np.array(code)).tolist(), "thing": False}
+        for number, (code, _) in enumerate(census.pixels.most_common())
     ]
-    path = found.folders[0]["labels"].parent / "legend.json"
+    path = folder.parent / "legend.json"
     runs.write_json(path, {"labels": entries})
     return path
 
@@ -156,8 +179,9 @@ def _read_ids(scenes: Sequence[Scene], legend: Sequence[Label]) -> _Ids:
     ids = _Ids()
     for path in (scene.files["labels"] for scene in scenes):
         try:
-            if images.read_header(path).format in _LOSSY:
+            if is_lossy(path):
                 ids.lossy.append(path)
+                continue
             label_map = read_label_map(path, legend)
         except UserError as error:
             if "no label map" in error.what and "colour" in error.why:
@@ -165,9 +189,9 @@ def _read_ids(scenes: Sequence[Scene], legend: Sequence[Label]) -> _Ids:
             else:
                 ids.unreadable[path] = error
             continue
-        values, first, counts = np.unique(label_map, return_index=True, return_counts=True)
-        for value, place, count in zip(values.tolist(), first.tolist(), counts.tolist()):
-            ids.pixels[value] += count
+        ids.census.add(label_map)
+        values, first = np.unique(label_map, return_index=True)
+        for value, place in zip(values.tolist(), first.tolist()):
             ids.first_seen.setdefault(value, (path, place % label_map.shape[1], place // label_map.shape[1]))
     return ids
 
@@ -198,7 +222,19 @@ def _ids(
         what = f"{share:.2%} of the pixels have the ignored id {', '.join(map(str, ignored))} and belong to no class"
         kind = "warning" if share > 0.5 else "note"
         yield Finding(kind, what, "To use them, name another: --ignore -1" if kind == "warning" else "")
-    yield from _suspicious(used, ignored, facts["num_labels"], bool(legend))
+    mixed = [] if legend else ids.census.mixtures()
+    if mixed:
+        yield Finding(
+            "error", f"{len(mixed)} of {len(ids.pixels)} ids are rare and lie at edges only: the maps were smoothed, "
+            "resized or stored with loss", f"Give each pixel the id of the nearest class: {_remap(found)}",
+        )  # fmt: skip
+    elif not legend and not num_labels and max(used, default=0) >= 1000:
+        yield Finding(
+            "error", f"The ids go to {max(used)}, and {len(used)} of them occur: instance maps in place of label maps?",
+            f"Give label maps; or number what occurs 0, 1, 2 ...: {_remap(found)}; or say --num-labels {max(used) + 1}",
+        )  # fmt: skip
+    else:
+        yield from _suspicious(used, ignored, facts["num_labels"], bool(legend), _remap(found))
     missing = [label.name for label in legend if label.id not in ids.pixels]
     if missing:
         yield Finding("note", f"In the maps that were read, the legend's {', '.join(missing[:8])} does not occur")
@@ -208,7 +244,7 @@ def _files(ids: _Ids, found: Scenes) -> Iterator[Finding]:
     if ids.lossy:
         yield Finding(
             "error", f"{len(ids.lossy)} label maps are stored with loss, which changes ids: {ids.lossy[0]}",
-            "Export them again as PNG; ids once smeared cannot be had back",
+            f"Export them again as PNG, or restore them: {_remap(found)}",
         )  # fmt: skip
     if ids.colored:
         yield Finding(
@@ -220,7 +256,13 @@ def _files(ids: _Ids, found: Scenes) -> Iterator[Finding]:
         yield Finding("error", str(error), f"Correct {path.name}, or add what it holds to the legend")
 
 
-def _suspicious(used: Sequence[int], ignored: Sequence[int], num_labels: int, has_legend: bool) -> Iterator[Finding]:
+def _remap(found: Scenes) -> str:
+    return f"ganvas label remap {found.folders[0]['labels']} --out DIR"
+
+
+def _suspicious(
+    used: Sequence[int], ignored: Sequence[int], num_labels: int, has_legend: bool, remap: str
+) -> Iterator[Finding]:
     if has_legend or not used:
         return
     if set(used) <= {0} and 255 in ignored:
@@ -235,7 +277,7 @@ def _suspicious(used: Sequence[int], ignored: Sequence[int], num_labels: int, ha
         yield Finding(
             "warning", f"Only {len(used)} of {num_labels} ids occur ({some} ...): gray values of a palette, not its "
             "indices?",
-            "Export the maps as palette PNGs, as ids 0, 1, 2 ..., or in colour with a legend.json",
+            f"Number them 0, 1, 2 ...: {remap}; or export palette PNGs, or colours with a legend.json",
         )  # fmt: skip
 
 
@@ -308,5 +350,8 @@ def _mixed(label_map: np.ndarray, instance_map: np.ndarray) -> int | None:
 
 
 def _disagrees(label_map: np.ndarray, instance_map: np.ndarray) -> bool:
+    """Tell whether ids of the form class * 1000 + k are of other classes; other tools leave room for more things."""
     things = instance_map >= 1000
-    return bool((instance_map[things] // 1000 != label_map[things]).mean() > 0.05)
+    told = [instance_map[things] // base for base in (1000, 10_000, 100_000, 1 << 16)]
+    is_of_the_form = instance_map.max() // 1000 <= 255
+    return is_of_the_form and all(bool((classes != label_map[things]).mean() > 0.05) for classes in told)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from ganvas.data import classes
+from ganvas.data import classes, label_layouts
 from ganvas.data.decoding import decode
 from ganvas.data.doctor import Examination, Finding, broken
 from ganvas.data.pictures import in_threads
@@ -41,6 +41,12 @@ def examine(inputs: str | Path) -> Examination:
         "problems": problems,
     }
     result.findings += broken(problems, "files")
+    folders = [Path(inputs), *(Path(inputs) / name for name in label_layouts.PHASES)]
+    pairs = next((folder for folder in folders if label_layouts.are_side_by_side(folder)), None)
+    if pairs is not None:
+        what = "All pictures are twice as wide as high: do they show pairs side by side (A|B)?"
+        mend = f"To learn one from the other, split them: ganvas label split {pairs} --out DIR"
+        result.findings.append(Finding("note", what.removesuffix("?"), mend))
     _examine_classes(shelf, inputs, result)
     return result
 

@@ -19,8 +19,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ganvas.data import inspect
 from ganvas.data.decoding import CACHE_BYTES, decode
 from ganvas.data.degrade import resize_bicubic
+from ganvas.data.doctor import Examination
 from ganvas.data.input_ranges import Asked, InputRange, measure, read_input, spread
 from ganvas.data.label_layouts import Scene, Scenes, find_scenes
 from ganvas.data.pictures import Report
@@ -113,13 +115,14 @@ class LabelledPictures(Source):
         Raises:
             UserError: no layout is recognised, nothing can be paired or used, or an id has no label.
         """
-        found = find_scenes(inputs)
+        self._found, self._told_labels = find_scenes(inputs), num_labels
+        found = self._found
         self.legend = read_legend(found.legend) if found.legend else ()
         self.size_px, self.fit, self.mirror, self.ignore = size_px, fit, mirror, tuple(ignore)
         self.has_labels, self.has_instances = found.has("labels"), found.has("instances")
         self.has_inputs = found.has("input")
         self.report = LabelReport(skipped=dict(found.unpaired), notes=found.notes)
-        self._scenes = _usable(found, size_px if fit == "crop" else None, self.report)
+        self._scenes = found.scenes = _usable(found, size_px if fit == "crop" else None, self.report)
         self._cache = _SceneCache(cache_bytes)
         self.input_range: InputRange | None = None
         if self.has_inputs:
@@ -136,6 +139,12 @@ class LabelledPictures(Source):
 
     def __len__(self) -> int:
         return len(self._scenes)
+
+    def examine(self) -> Examination:
+        """Return what the doctor says of the ids in maps spread over the set; files left out stand in the report."""
+        if not self.has_labels:
+            return Examination()
+        return inspect.examine_ids(self._found, self.legend, self._told_labels, self.ignore, NUM_CHECKED)
 
     def groups(self) -> list[str]:
         """Return for each sample its clip or city where the set has several, else its own name."""
