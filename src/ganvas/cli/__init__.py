@@ -49,6 +49,7 @@ VERBS = {
     "features": ("features", "List or fetch the pretrained networks of perceptual losses and scores"),
     "convert": ("weights", "Turn other projects' checkpoints into ours, or ours into theirs"),
     "pack": ("weights", "Make one weight file, with its card, of a run"),
+    "export": ("export", "Write a model for ONNX Runtime, OpenVINO, TorchScript or ncnn, compared there with torch"),
     "blend": ("weights", "Interpolate between two models of one network"),
     "demo": (
         "demo",

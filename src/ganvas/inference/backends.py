@@ -11,7 +11,7 @@ import copy
 import logging
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -163,7 +163,7 @@ class _Half:
         return self.call(picture)
 
 
-class _Unpadded(nn.Module):
+class Unpadded(nn.Module):
     """The part of a network that takes whole units: how far a picture is extended cannot stand in a fixed graph."""
 
     def __init__(self, net: nn.Module) -> None:
@@ -176,7 +176,7 @@ class _Unpadded(nn.Module):
 
 def _convert(net: nn.Module, backend: str, precision: str, multiple_of: int) -> Callable[[Tensor], Tensor]:
     unit = int(getattr(net, "unit_px", 1))
-    inner, sides = (net, multiple_of) if unit == 1 else (_Unpadded(net), math.lcm(unit, multiple_of))
+    inner, sides = (net, multiple_of) if unit == 1 else (Unpadded(net), math.lcm(unit, multiple_of))
     run = _openvino(inner, precision, sides) if backend == "openvino" else _onnx(inner, sides)
     if unit == 1:
         return run
@@ -193,10 +193,7 @@ def _convert(net: nn.Module, backend: str, precision: str, multiple_of: int) -> 
 def _openvino(net: nn.Module, precision: str, multiple_of: int) -> Callable[[Tensor], Tensor]:
     import openvino
 
-    with _quiet(), torch.inference_mode():
-        graph = openvino.convert_model(
-            net, example_input=_probe(PROBE_PX[0], multiple_of), input=[openvino.PartialShape([-1, 3, -1, -1])]
-        )
+    graph = openvino_graph(net, _probe(PROBE_PX[0], multiple_of), [-1, 3, -1, -1])
     hint = {"float32": "f32", "bfloat16": "bf16"}[precision]
     options = {
         "INFERENCE_PRECISION_HINT": hint,
@@ -215,13 +212,7 @@ def _openvino(net: nn.Module, precision: str, multiple_of: int) -> Callable[[Ten
 def _onnx(net: nn.Module, multiple_of: int) -> Callable[[Tensor], Tensor]:
     import onnxruntime as runtime
 
-    free = torch.export.Dim.DYNAMIC
-    with _quiet(), torch.no_grad():
-        example = _probe(PROBE_PX[0], multiple_of).expand(2, -1, -1, -1).contiguous()
-        program = torch.onnx.export(
-            net, (example,), dynamo=True, dynamic_shapes=({0: free, 2: free, 3: free},), verbose=False
-        )
-    assert program is not None
+    program = onnx_program(net, _probe(PROBE_PX[0], multiple_of), free=(0, 2, 3))
     options = runtime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     session = runtime.InferenceSession(
@@ -233,6 +224,25 @@ def _onnx(net: nn.Module, multiple_of: int) -> Callable[[Tensor], Tensor]:
         return torch.from_numpy(session.run(None, {name: picture.contiguous().numpy()})[0])
 
     return call
+
+
+def openvino_graph(net: nn.Module, example: Tensor, shape: Sequence[int]) -> Any:
+    """Return a network as an OpenVINO graph; -1 in the `shape` of its input is any size."""
+    import openvino
+
+    with _quiet(), torch.inference_mode():
+        return openvino.convert_model(net, example_input=example, input=[openvino.PartialShape(list(shape))])
+
+
+def onnx_program(net: nn.Module, example: Tensor, free: Sequence[int]) -> Any:
+    """Return a network as an ONNX program whose input is of any size along the `free` axes."""
+    dynamic = dict.fromkeys(free, torch.export.Dim.DYNAMIC)
+    with _quiet(), torch.no_grad():
+        # A batch of one would be taken for a constant.
+        several = example.expand(2, *([-1] * (example.dim() - 1))).contiguous()
+        program = torch.onnx.export(net, (several,), dynamo=True, dynamic_shapes=(dynamic,), verbose=False)
+    assert program is not None
+    return program
 
 
 @contextlib.contextmanager

@@ -1,0 +1,43 @@
+"""The verb `export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from tyro.conf import Positional
+
+from ganvas.cli import DONE
+from ganvas.cli.console import print_json
+
+
+def export(
+    model: Positional[str],
+    out: Path,
+    to: Literal["onnx", "torchscript", "openvino", "ncnn"] = "onnx",
+    overwrite: bool = False,
+    json: bool = False,
+) -> int:
+    """Write a model for another engine, and compare it there with torch at two sizes.
+
+    One tensor goes in and one comes out, with values in [0, 1]; sizes stay free where the format allows.
+
+    Args:
+        model: name (`ganvas models`), weight file, or run.
+        out: file; its ending is added where it is missing. OpenVINO and ncnn write a .bin beside it.
+        to: format.
+        overwrite: replace existing files.
+        json: print JSON.
+    """
+    from ganvas.inference.export import export as write
+    from ganvas.inference.open import open_model
+
+    made = write(open_model(model), out, to, overwrite)
+    if json:
+        print_json({"files": [str(path) for path in made.files], "error": made.error, "sizes": made.sizes})
+        return DONE
+    sizes = " and ".join(" x ".join(map(str, size)) for size in made.sizes)
+    print(f"{', '.join(map(str, made.files))}: differs from torch by at most {made.error:.2g} (inputs {sizes})")
+    if made.note:
+        print(made.note)
+    return DONE
