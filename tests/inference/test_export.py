@@ -22,8 +22,8 @@ CARDS = {
         range=(-1.0, 1.0), channels_in=5,
     ),
     "seeds": Card(
-        network="biggan_generator", settings={"size_px": 32, "width": 4, "num_classes": 3, "latent": 20, "attention_px": 0},
-        input="seeds", range=(-1.0, 1.0), channels_in=20,
+        network="biggan_generator",
+        settings={"size_px": 32, "width": 4, "num_classes": 3, "latent": 20, "attention_px": 0}, input="seeds", range=(-1.0, 1.0), channels_in=20,
     ),
 }  # fmt: skip
 
