@@ -16,16 +16,12 @@ from ganvas.protocol import Card
 
 has_ncnn = pytest.mark.skipif(importlib.util.find_spec("pnnx") is None, reason="needs the extra ncnn")
 
+PAINTER = {"channels_in": 5, "width": 4, "downs": 1, "blocks": 1}
+SAMPLER = {"size_px": 32, "width": 4, "num_classes": 3, "latent": 20, "attention_px": 0}
 CARDS = {
-    "labels": Card(
-        network="pix2pixhd_global", settings={"channels_in": 5, "width": 4, "downs": 1, "blocks": 1}, input="labels",
-        range=(-1.0, 1.0), channels_in=5,
-    ),
-    "seeds": Card(
-        network="biggan_generator",
-        settings={"size_px": 32, "width": 4, "num_classes": 3, "latent": 20, "attention_px": 0}, input="seeds", range=(-1.0, 1.0), channels_in=20,
-    ),
-}  # fmt: skip
+    "labels": Card(network="pix2pixhd_global", settings=PAINTER, input="labels", range=(-1.0, 1.0), channels_in=5),
+    "seeds": Card(network="biggan_generator", settings=SAMPLER, input="seeds", range=(-1.0, 1.0), channels_in=20),
+}
 
 
 def model_of(kind: str) -> Opened:
