@@ -365,3 +365,72 @@ def test_what_of_nuke_is_not_evaluated_is_refused(old, new, match, tmp_path):
     (tmp_path / "a.nk").write_text(NUKE.replace(old, new))
     with pytest.raises(UserError, match=match):
         cameras.read(tmp_path / "a.nk")
+
+
+FBX = """; FBX 7.4.0 project file
+FBXHeaderExtension:  {
+	FBXHeaderVersion: 1003
+	FBXVersion: 7400
+}
+GlobalSettings:  {
+	Version: 1000
+	Properties70:  {
+		P: "UpAxis", "int", "Integer", "",1
+		P: "UpAxisSign", "int", "Integer", "",1
+		P: "FrontAxis", "int", "Integer", "",2
+		P: "FrontAxisSign", "int", "Integer", "",1
+		P: "CoordAxis", "int", "Integer", "",0
+		P: "CoordAxisSign", "int", "Integer", "",1
+		P: "UnitScaleFactor", "double", "Number", "",1
+		P: "TimeMode", "enum", "", "",11
+	}
+}
+Definitions:  {
+	Version: 100
+	Count: 3
+}
+Objects:  {
+	NodeAttribute: 11, "NodeAttribute::", "Camera" {
+		Properties70:  {
+			P: "FilmWidth", "double", "Number", "",1.41732283464567
+			P: "FilmHeight", "double", "Number", "",0.94488188976378
+			P: "ApertureMode", "enum", "", "",3
+			P: "FilmOffsetX", "Number", "", "A",0.1
+			P: "FocalLength", "Number", "", "A",35
+			P: "GateFit", "enum", "", "",GATE
+			P: "CameraProjectionType", "enum", "", "",PROJECTION
+		}
+		TypeFlags: "Camera"
+	}
+	Model: 12, "Model::shot", "Camera" {
+		Version: 232
+		Properties70:  {
+			P: "PreRotation", "Vector3D", "Vector", "",0,90,0
+			P: "RotationActive", "bool", "", "",1
+			P: "Lcl Translation", "Lcl Translation", "", "A",100,200,300
+			P: "Lcl Rotation", "Lcl Rotation", "", "A",0,0,30
+		}
+	}
+}
+Connections:  {
+	C: "OO",12,0
+	C: "OO",11,12
+}
+"""
+
+
+@pytest.mark.parametrize(("gate", "width"), [(2, 36.0), (1, 48.0), (3, 36.0), (4, 48.0)])
+def test_ascii_fbx_with_a_rotation_before_its_own(gate, width, tmp_path):
+    """An FBX camera looks along X; its rotation is that before its own times its own."""
+    (tmp_path / "a.fbx").write_text(FBX.replace("GATE", str(gate)).replace("PROJECTION", "0"))
+    (one,) = cameras.read(tmp_path / "a.fbx", Given(size_px=(2000, 1000))).cameras
+    turn = Rotation.from_euler("Y", 90, degrees=True) * Rotation.from_euler("Z", 30, degrees=True)
+    np.testing.assert_allclose(-one.matrix[:3, 2], turn.apply([1, 0, 0]), atol=1e-9)
+    np.testing.assert_allclose(one.matrix[:3, 1], turn.apply([0, 1, 0]), atol=1e-9)
+    np.testing.assert_allclose(one.matrix[:3, 3], [1, 2, 3], atol=1e-9)
+    # Gate fits: 2 horizontal, 1 vertical, 3 fill (a wide picture is cropped above), 4 overscan.
+    assert one.film_back_mm[0] == pytest.approx(width) and one.focal_mm == pytest.approx(35)
+    assert one.shift_mm[0] == pytest.approx(2.54)
+    (tmp_path / "a.fbx").write_text(FBX.replace("GATE", "2").replace("PROJECTION", "1"))
+    with pytest.raises(UserError, match="orthographic"):
+        cameras.read(tmp_path / "a.fbx")

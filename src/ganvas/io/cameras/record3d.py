@@ -30,6 +30,7 @@ def read(path: Path, given: Given) -> Solve:
         for place, (pose, lens) in enumerate(zip(told["poses"], lenses)):
             x, y, z, w, *centre = (float(one) for one in pose)
             turn = rotation_of(np.array([w, x, y, z]) / np.linalg.norm([w, x, y, z]))
+            lens = [lens[index] for index in (0, 4, 6, 7)] if len(lens) == 9 else lens
             fx, fy, cx, cy = (float(one) for one in lens[:4])
             shots.append(Shot(f"{place}.jpg", placed(turn, centre) @ FLIP, Sensor(size, (fx, fy), (cx, cy))))
     except (KeyError, TypeError, ValueError) as error:
