@@ -132,3 +132,17 @@ def test_cameras_are_numbered_in_the_order_of_time(tmp_path):
     cameras.write(tmp_path / "a.csv", shot(*names))
     solve = cameras.read(tmp_path / "a.csv")
     assert sorted((one.frame, one.name) for one in solve.cameras) == [(0, names[1]), (1, names[0]), (2, names[2])]
+
+
+def test_the_camera_file_that_a_run_named_is_read_for_its_footage_again(tmp_path):
+    picture(tmp_path / "plates" / "a.1001.png")
+    for name in ("first.ma", "second.ma"):
+        cameras.write(tmp_path / "plates" / name, shot("", frames=[1001]))
+    with pytest.raises(UserError, match="2 camera files"):
+        read_footage(tmp_path / "plates")
+    told = Given(footage=str(tmp_path / "plates"), file=str(tmp_path / "plates" / "second.ma"))
+    assert len(read_footage(tmp_path / "plates", given=told).views) == 1
+    # Other footage has its own.
+    picture(tmp_path / "other" / "a.1001.png")
+    with pytest.raises(UserError, match="no camera file"):
+        read_footage(tmp_path / "other", given=told)

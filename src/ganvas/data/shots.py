@@ -145,11 +145,12 @@ def _footage(
 ) -> Footage:  # fmt: skip
     exposure = given.exposure or 0.0
     views, lost, turned, logs = [], [], Counter[tuple[int, bool]](), []
+    films: dict[Path, plates.Film] = {}
     for camera, file in zip(solve.cameras, found):
         if file is None:
             lost.append(camera.name or f"frame {camera.frame}")
             continue
-        told = plates.film(file)
+        told = films[file] = plates.film(file)
         as_stored = _as_stored(camera, told, solve.as_stored, file)
         if told.orientation != 1:
             turned[told.orientation, as_stored] += 1
@@ -162,15 +163,15 @@ def _footage(
     for (orientation, as_stored), count in sorted(turned.items()):
         how = "are kept as stored, as they were solved" if as_stored else "are turned upright"
         notes.append(f"{count} pictures with EXIF orientation {orientation} {how}")
-    windows = [view for view in views if isinstance(view.picture, Path) and _has_window(view.picture)]
+    windows = sum(told.size_px != told.stored_px or told.origin != (0, 0) for told in films.values())
     if windows:
-        notes.append(f"{len(windows)} pictures have a data window of their own: the film is their display window")
+        notes.append(f"{windows} pictures have a data window of their own: the film is their display window")
     if logs:
         notes.append(
             f"{len(logs)} plates hold logarithms of light ({logs[0]}): they are taken as they are, so what is "
             "generated is logarithmic, too"
         )
-    notes += _above_one([view for view in views if isinstance(view.picture, Path)], exposure)
+    notes += _above_one([file for file, told in films.items() if told.header.scene_linear], exposure)
     for names, what in ((lost, "cameras have no picture"), (idle, "pictures have no camera")):
         if names:
             notes.append(f"{len(names)} {what}: {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}")
@@ -195,22 +196,13 @@ def _as_stored(camera: Camera, told: plates.Film, solved_so: bool | None, file: 
     return bool(solved_so) and told.orientation != 1
 
 
-def _above_one(views: Sequence[View], exposure: float) -> list[str]:
-    light = [view.picture for view in views if isinstance(view.picture, Path) and _is_light(view.picture)]
+def _above_one(light: Sequence[Path], exposure: float) -> list[str]:
+    """Return what is to be said of floating-point pictures, of which the first, middle and last are looked at."""
     some = {light[place] for place in (0, len(light) // 2, len(light) - 1)} if light else set()
     most = max((plates.brightest(file, exposure) for file in some), default=0.0)
     if most <= 1.0:
         return []
-    return [f"Light above 1 is clipped (up to {most:.3g} was seen): --exposure -{_stops(most)} keeps it"]
-
-
-def _has_window(file: Path) -> bool:
-    told = plates.film(file)
-    return told.size_px != told.stored_px or told.origin != (0, 0)
-
-
-def _is_light(file: Path) -> bool:
-    return file.suffix.lower() in (".exr", ".hdr", ".tif", ".tiff", ".pfm") and images.read_header(file).scene_linear
+    return [f"Light above 1 is clipped (up to {most:.3g} was seen): --exposure {exposure - _stops(most):g} keeps it"]
 
 
 def _stops(value: float) -> int:

@@ -359,3 +359,16 @@ def test_a_promise_lies_beside_the_weights():
     assert promise is not None and promise.quality.tolist() == [20, 21, 22, 23]
     assert camera_trust.Promise.of(told | {runs: torch.zeros(4)}, np.zeros(13), np.ones(13)) is None
     assert camera_trust.Promise.of(told, np.zeros(13), np.ones(13)) is None
+
+
+def test_a_packed_model_knows_what_its_run_was_told(model, tmp_path):
+    from ganvas.inference.cameras.flyer import told as told_by
+    from ganvas.inference.open import open_model
+
+    read = weights.read(model)
+    said = {"up": "z", "rotation_order": "XYZ", "film_back_mm": [24.0, 18.0], "exposure": -2.0, "data": "shot"}
+    card = dataclasses.replace(read.card, extra={**read.card.extra, "told": said})
+    packed = weights.save(tmp_path / "packed.safetensors", read.tensors, card)
+    found = told_by(open_model(packed))
+    assert (found.up, found.rotation_order, found.film_back_mm) == ("z", "XYZ", (24.0, 18.0))
+    assert Flyer(packed, device="cpu").given.exposure == -2.0
