@@ -8,7 +8,7 @@ import torch
 
 from ganvas.errors import UserError
 from ganvas.losses import regularization as reg
-from ganvas.protocol import Optimizer, Verdict
+from ganvas.protocol import Verdict
 
 
 def seeded(seed=0):
@@ -114,22 +114,10 @@ class TestLazy:
         assert [reg.lazy_factor(step, 4) for step in range(6)] == [4, 0, 0, 0, 4, 0]
         assert sum(reg.lazy_factor(step, 16) for step in range(160)) == 160
 
-    def test_rate_and_memory_are_corrected_for_the_additional_step(self):
-        corrected = reg.lazy_optimizer(Optimizer(rate=2e-3, final_rate=1e-4, betas=(0.0, 0.99), epsilon=1e-7), 16)
-        assert corrected.rate == pytest.approx(2e-3 * 16 / 17)
-        assert corrected.final_rate == pytest.approx(1e-4 * 16 / 17)
-        assert corrected.betas == (0.0, pytest.approx(0.99 ** (16 / 17)))
-        assert corrected.epsilon == 1e-7
-        # The purpose: 17 steps of the corrected optimiser forget as much as 16 of the original.
-        assert corrected.betas[1] ** 17 == pytest.approx(0.99**16)
-        assert reg.lazy_optimizer(Optimizer(rate=1.0), 1) == Optimizer(rate=1.0)
-
     @pytest.mark.parametrize("interval", [0, -3])
     def test_impossible_intervals_are_refused(self, interval):
         with pytest.raises(UserError):
             reg.lazy_factor(0, interval)
-        with pytest.raises(UserError):
-            reg.lazy_optimizer(Optimizer(), interval)
 
 
 class TestDragan:

@@ -11,11 +11,6 @@ COLOURS = ("#1f6fb4", "#d95f02", "#2a9d54", "#c2257a", "#6a51a3", "#8c6d31", "#0
 Curve = tuple[Sequence[float], Sequence[float]]
 
 
-WIDTH, HEIGHT = 900, 480
-LEFT, RIGHT, TOP, BOTTOM = 70, 210, 40, 50
-"""Margins around the plot in pixels; the right one holds the legend."""
-
-
 MOST_POINTS = 500
 """A curve of more points is drawn through the means of equal stretches of it."""
 LEFT, RIGHT, TOP, BOTTOM = 70, 210, 40, 50

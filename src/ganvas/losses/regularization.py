@@ -9,7 +9,6 @@ of one sample's score leaks into the others, and the penalties lose their meanin
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
@@ -19,7 +18,6 @@ from torch import Tensor
 from ganvas import ranks
 from ganvas.errors import UserError
 from ganvas.losses.adversarial import Verdicts, scores_of
-from ganvas.protocol import Optimizer
 
 Critic: TypeAlias = Callable[[Tensor], Verdicts]
 """Pictures to raw scores."""
@@ -100,29 +98,6 @@ def lazy_factor(step: int, interval: int) -> float:
     """
     _require_interval(interval)
     return float(interval) if step % interval == 0 else 0.0
-
-
-def lazy_optimizer(optimizer: Optimizer, interval: int) -> Optimizer:
-    """Return Adam's settings for a regulariser that takes an optimiser step of its own every `interval` steps.
-
-    Adam then makes k + 1 steps where it made k: with c = k / (k + 1) the rate becomes c * rate and each beta beta^c, so
-    that distance and memory per interval stay the same. A regulariser that is added to a loss in the same step needs
-    no correction, nor does one that runs each step. Source: Karras et al. 2020 (StyleGAN2), appendix B.
-
-    Raises:
-        UserError: the interval is not positive.
-    """
-    _require_interval(interval)
-    if interval == 1:
-        return optimizer
-    share = interval / (interval + 1)
-    first, second = optimizer.betas
-    return dataclasses.replace(
-        optimizer,
-        rate=optimizer.rate * share,
-        final_rate=optimizer.final_rate * share,
-        betas=(first**share, second**share),
-    )
 
 
 @torch.no_grad()

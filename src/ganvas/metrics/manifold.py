@@ -8,7 +8,6 @@ recall, k = 3); Naeem et al. 2020 (density and coverage, k = 5).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,19 +15,6 @@ from torch import Tensor
 from ganvas.errors import UserError
 
 CHUNK = 1024
-
-
-class Manifold(NamedTuple):
-    """One value for each sample, float64; the scores are their means."""
-
-    precision: Tensor
-    """(fakes,): 1 where a fake lies in the ball of a real sample."""
-    recall: Tensor
-    """(reals,): 1 where a real sample lies in the ball of a fake."""
-    density: Tensor
-    """(fakes,): balls of real samples that a fake lies in, over k; its mean is 1 for equal distributions."""
-    coverage: Tensor
-    """(reals,): 1 where a fake lies in the ball of a real sample."""
 
 
 def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[Tensor, Tensor]:
@@ -57,15 +43,6 @@ def density_coverage(real: Tensor, fake: Tensor, k: int = 5) -> tuple[Tensor, Te
     density = [(far < radii).sum(1) / k for far in _distances(fake, real)]
     nearest = torch.cat([far.amin(1) for far in _distances(real, fake)])
     return torch.cat(density).double(), (nearest < radii).double()
-
-
-def compare_manifolds(real: Tensor, fake: Tensor) -> Manifold:
-    """Return precision, recall (k = 3), density and coverage (k = 5) of features (M, D) and (N, D).
-
-    Raises:
-        UserError: a side has fewer than six samples, or the dimensions differ.
-    """
-    return Manifold(*precision_recall(real, fake), *density_coverage(real, fake))
 
 
 def _radii(real: Tensor, fake: Tensor, k: int) -> tuple[Tensor, Tensor]:
