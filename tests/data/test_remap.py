@@ -135,11 +135,7 @@ def test_thin_classes_are_no_mixtures():
         ids[:, 4 * pole + 1] = pole
     census = Census()
     census.add(ids)
-    assert len(census.mixtures()) <= 12 and census.pixels[5] == census.edges[5] == 64
-    ids[:, 5:9], ids[:, 45:60] = 0, 0  # as many as may be thin things
-    census = Census()
-    census.add(ids)
-    assert census.mixtures() == []
+    assert census.pixels[5] == census.edges[5] == 64 and census.mixtures() == []
 
 
 def test_filling_takes_the_nearest():

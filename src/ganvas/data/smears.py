@@ -51,10 +51,11 @@ class Census:
         }  # fmt: skip
         main = [value for value in self.pixels if value not in rare]
         often = OUTSTANDING * float(np.median(list(rare.values()))) if rare else 0.0
+        large = list(main)
         for value, count in list(rare.items()):
             # A thin thing has a value of its own, which is none between those of others. Three colours that meet make
             # such, too, but seldom.
-            if (count > often or not colored) and not _is_between(value, main, colored):
+            if (count > often or not colored) and not _is_between(value, main if colored else large, colored):
                 main.append(value)
                 del rare[value]
         return sorted(rare) if len(rare) > max(FEWEST, 2 * len(main)) else []
