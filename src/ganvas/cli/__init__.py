@@ -45,7 +45,7 @@ VERBS = {
     ),
     "curate": ("curate", "Rank a folder of pictures by quality: a report page, and a list of those to keep"),
     "faces": ("curate", "Write the embedded face-like sample set, with exact landmarks"),
-    "inspect": ("weights", "Say what a weight file, a run or a folder of pictures is"),
+    "inspect": ("inspect", "Say what a weight file, a run or a folder of pictures is"),
     "features": ("features", "List or fetch the pretrained networks of perceptual losses and scores"),
     "convert": ("weights", "Turn other projects' checkpoints into ours, or ours into theirs"),
     "pack": ("weights", "Make one weight file, with its card, of a run"),
