@@ -17,7 +17,7 @@ def resolved(name: str | Path) -> Path:
         return Path(name)
     from ganvas.inference.open import resolve
 
-    return resolve(name)
+    return resolve(str(name))
 
 
 def convert(

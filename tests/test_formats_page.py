@@ -1,0 +1,63 @@
+"""docs/formats.md against the program: its endings are those that are read and written, and its tests exist."""
+
+import re
+from pathlib import Path
+
+from ganvas.io.pictures.formats import ASKED_FOR, READABLE, WRITABLE
+from ganvas.io.pictures.images import Header
+from ganvas.io.pictures.samples import adapt_header
+from ganvas.io.video.codecs import _HOLDS, FORMATS, VIDEO_SUFFIXES
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "formats.md").read_text()
+ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if line.startswith("| ")]
+
+
+def test_every_named_test_exists():
+    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", PAGE)
+    assert len(named) > 40
+    found = {path.name: path.read_text() for path in (ROOT / "tests").rglob("test_*.py")}
+    missing = [f"{file}::{test}" for file, test in named if f"def {test}(" not in found.get(file, "")]
+    assert not missing
+
+
+def test_every_claim_names_a_test():
+    claims = [row for row in ROWS if len(row) == 3 and row[0] != "what"]
+    assert len(claims) > 35 and all("::test_" in row[2] for row in claims)
+
+
+def pictures() -> list[list[str]]:
+    return [row for row in ROWS if len(row) == 8 and row[1].startswith(".")]
+
+
+def test_endings_of_pictures():
+    assert sorted(suffix for row in pictures() for suffix in row[1].split()) == sorted(READABLE)
+    for row in pictures():
+        written = [suffix for suffix in row[1].split() if suffix in WRITABLE or suffix in ASKED_FOR]
+        assert bool(written) == (not row[2].startswith("no"))
+
+
+def test_alpha_and_bits_of_pictures(tmp_path):
+    for row in pictures():
+        suffix = row[1].split()[0]
+        if suffix not in WRITABLE:
+            continue
+        kinds = ("uint8", "uint16", "float16", "float32")
+        for dtype in kinds:
+            plain = adapt_header(Header(8, 8, 3, dtype, "png"), tmp_path / f"a{suffix}", allow_loss=True)
+            alpha = adapt_header(Header(8, 8, 4, dtype, "png"), tmp_path / f"a{suffix}", allow_loss=True)
+            assert alpha.has_alpha == row[4].startswith("yes"), row
+            assert plain.dtype in kinds
+        if row[3] == "8":
+            assert plain.dtype == "uint8", row
+
+
+def test_endings_and_codecs_of_videos():
+    read = re.search(r"Read: (.*?), and numbered", PAGE)[1].split()
+    written = re.search(r"Written: (.*?), and numbered", PAGE, re.S)[1].split()
+    assert sorted(read) == sorted(VIDEO_SUFFIXES) and sorted(written) == sorted(FORMATS)
+    short = {"matroska": "mkv"}
+    for names, containers, *_ in (row for row in ROWS if len(row) == 6 and row[0] != "`--codec`"):
+        for codec in names.split(", "):
+            holding = {short.get(name, name) for name, codecs in _HOLDS.items() if codec in codecs}
+            assert holding == set(containers.split()), codec
