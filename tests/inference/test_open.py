@@ -3,6 +3,7 @@
 import struct
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -236,3 +237,12 @@ def test_a_network_in_memory_comes_through_the_same_door():
         opened.require("clip", "clips")
     with pytest.raises(UserError, match="holds no encoder"):
         loading.open_model("default").network("encoder")
+
+
+def test_a_name_may_come_as_a_path_unless_a_file_has_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert loading.open_model(Path("compact-x4")).card.network == "compact"
+    (tmp_path / "compact-x4").write_text("mine")
+    assert loading.resolve(Path("compact-x4")) == Path("compact-x4")
+    with pytest.raises(UserError):
+        loading.open_model(tmp_path / "elsewhere" / "compact-x4")

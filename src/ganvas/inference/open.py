@@ -292,9 +292,9 @@ def resolve(name: str | Path) -> Path:
 
 
 def _find(name: str | Path) -> Model | None:
-    if isinstance(name, Path):
-        return None
-    plain = _plain(name)
+    if isinstance(name, Path) and (len(name.parts) != 1 or name.exists()):
+        return None  # a path of the user's, not a name that came through a function of paths
+    plain = _plain(str(name))
     return next((model for model in known_models() if model.name == plain), None)
 
 
