@@ -126,8 +126,8 @@ PREVIEW = replace(
 )  # fmt: skip
 # The gallery's: the detail that the guide and the low picture allow, scored apart from all that they tell.
 SHOW = replace(
-    PREVIEW, guide="edges", high_px=768, low_px=128, scale=8, width=16, base="faithful", upsampling="resize",
-    judged="detail", pixel_steps=500, steps=500, generator_rate=1e-3, discriminator_rate=1e-3, precision="bfloat16",
+    PREVIEW, guide="edges", high_px=768, low_px=128, scale=8, width=12, base="faithful", upsampling="resize",
+    judged="detail", pixel_steps=300, steps=250, generator_rate=1e-3, discriminator_rate=1e-3, precision="bfloat16",
 )  # fmt: skip
 
 

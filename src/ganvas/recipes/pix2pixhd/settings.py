@@ -127,7 +127,7 @@ PREVIEW = replace(
 SHOW = replace(
     PREVIEW, width_px=256, height_px=128, blocks=4, local_blocks=2, discriminator_width=24, batch_size=1,
     upsampling="resize", perceptual="vgg16", perceptual_weight=5.0, perceptual_crop_px=96, global_steps=1200,
-    enhancer_steps=0, joint_steps=1000, average_half_life=150.0, precision="bfloat16",
+    enhancer_steps=0, joint_steps=1700, average_half_life=150.0, precision="bfloat16",
 )  # fmt: skip
 PICTURE = replace(LAPTOP, instance_features=0, boundaries=False)
 

@@ -141,7 +141,7 @@ PREVIEW = replace(
 )  # fmt: skip
 # The gallery's: 256 px, in steps of one view.
 SHOW = replace(
-    LAPTOP, size_px=256, rays_px=64, rays_table=640, photograph_views=300, batch_size=1, pixel_steps=400, steps=300,
+    LAPTOP, size_px=256, rays_px=64, rays_table=640, photograph_views=300, batch_size=1, pixel_steps=400, steps=700,
     average_half_life=40.0, upsampling="resize", precision="bfloat16",
 )  # fmt: skip
 

@@ -117,7 +117,7 @@ PREVIEW = replace(
 )  # fmt: skip
 # The gallery's: faithful L1 with a gain of detail that training finds, which is sharp at x2.
 SHOW = replace(
-    PREVIEW, low_px=32, width=16, base="faithful", style="none", content_steps=1000, steps=0, generator_rate=1e-3,
+    PREVIEW, low_px=32, width=16, base="faithful", style="none", content_steps=800, steps=0, generator_rate=1e-3,
     content_schedule="cosine", detail=0.0, upsampling="resize", precision="bfloat16",
 )  # fmt: skip
 
