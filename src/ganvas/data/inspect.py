@@ -103,9 +103,9 @@ def write_legend(inputs: str | Path | Mapping[str, str | Path]) -> Path:
             pixels, _ = images.read(scene.files["labels"])
             if pixels.shape[-1] < 3 or pixels.dtype != np.uint8:
                 raise UserError(f"{scene.files['labels']} holds ids already", do="It needs no legend to be read")
-            census.add(color_codes(pixels))
+            census.add(color_codes(pixels), colored=True)
     folder = found.folders[0]["labels"]
-    mixed, count = census.mixtures(colored=True), len(census.pixels)
+    mixed, count = census.mixtures(), len(census.pixels)
     do = f"Take the nearest of the main colours: ganvas label remap {folder.parent} --out DIR"
     if mixed:
         what = f"{len(mixed)} of {count} colours in {folder} are rare mixtures, all at edges"

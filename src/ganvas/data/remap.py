@@ -74,7 +74,7 @@ def remap(
     for _, _, path in files:
         try:
             values[path], is_color = _values(path, legend)
-            census.add(values[path])
+            census.add(values[path], is_color)
             lossy |= is_lossy(path)
         except UserError as error:
             result.errors[str(path)] = str(error)
@@ -143,7 +143,7 @@ def _classes(
 ) -> np.ndarray:
     """Return the values that are classes, in order."""
     if not lossy:
-        return np.array(sorted(set(census.pixels) - set(census.mixtures(colored))))
+        return np.array(sorted(set(census.pixels) - set(census.mixtures())))
     total, found = sum(census.pixels.values()), []
     for value, _ in census.pixels.most_common():
         # What lies around a peak is of it.

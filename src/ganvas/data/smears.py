@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-RARE, AT_EDGES = 0.05, 0.95
-"""A mixture has at most this share of all pixels, and at least this share of its own lie at an edge."""
-OUTSTANDING, OFF_LINE = 3.0, 12.0
-"""A thin thing's value is so many times as frequent as mixtures are, and so far from the line between two others."""
+RARE, AT_EDGES, BETWEEN = 0.05, 0.95, 0.3
+"""A mixture has at most this share of all pixels; of its own at least so many lie at an edge, and have a value between
+those of two neighbours."""
 FEWEST = 8
 """So few rare values may be thin things of their own, such as poles."""
 
@@ -25,57 +24,45 @@ class Census:
 
     pixels: Counter[int] = field(default_factory=Counter)
     edges: Counter[int] = field(default_factory=Counter)
+    between: Counter[int] = field(default_factory=Counter)
+    """Pixels whose value lies between those of their neighbours."""
 
-    def add(self, values: np.ndarray) -> None:
-        """Count the values of a map, (H, W) integers."""
+    def add(self, values: np.ndarray, colored: bool = False) -> None:
+        """Count the values of a map, (H, W) integers; codes of colours, where it is `colored`."""
         known, places = np.unique(values, return_inverse=True)
         places = places.reshape(values.shape)
         at_edge = np.zeros(values.shape, bool)
         down, across = values[1:] != values[:-1], values[:, 1:] != values[:, :-1]
         for part, changed in ((np.s_[1:], down), (np.s_[:-1], down), (np.s_[:, 1:], across), (np.s_[:, :-1], across)):
             at_edge[part] |= changed
-        for counter, mask in ((self.pixels, np.s_[...]), (self.edges, at_edge)):
+        # Of a mixture of colours any weighted sum of the channels lies between, too.
+        ordered = colors_of(values) @ np.array([1.0, 1.7, 0.3]) if colored else values
+        for counter, mask in (
+            (self.pixels, np.s_[...]), (self.edges, at_edge), (self.between, _lies_between(ordered)),
+        ):  # fmt: skip
             counts = np.bincount(places[mask].ravel(), minlength=len(known))
             counter.update({int(value): int(count) for value, count in zip(known, counts) if count})
 
-    def mixtures(self, colored: bool = False) -> list[int]:
-        """Return the values that are no classes, if there are so many of them that the maps must have been smoothed.
-
-        Args:
-            colored: the values are codes of colours, of which a mixture lies between two.
-        """
+    def mixtures(self) -> list[int]:
+        """Return the values that are no classes, if there are so many of them that the maps must have been smoothed."""
         total = max(1, sum(self.pixels.values()))
-        rare = {
-            value: count for value, count in self.pixels.most_common()
-            if count <= RARE * total and self.edges[value] >= AT_EDGES * count
-        }  # fmt: skip
-        main = [value for value in self.pixels if value not in rare]
-        often = OUTSTANDING * float(np.median(list(rare.values()))) if rare else 0.0
-        large = list(main)
-        for value, count in list(rare.items()):
-            # A thin thing has a value of its own, which is none between those of others. Three colours that meet make
-            # such, too, but seldom.
-            if (count > often or not colored) and not _is_between(value, main if colored else large, colored):
-                main.append(value)
-                del rare[value]
-        return sorted(rare) if len(rare) > max(FEWEST, 2 * len(main)) else []
+        found = [
+            value for value, count in self.pixels.items()
+            if count <= RARE * total
+            and self.edges[value] >= AT_EDGES * count and self.between[value] >= BETWEEN * count
+        ]  # fmt: skip
+        return sorted(found) if len(found) > max(FEWEST, 2 * (len(self.pixels) - len(found))) else []
 
 
-def _is_between(value: int, others: list[int], colored: bool) -> bool:
-    """Tell whether a value lies between two others: on the line that joins two colours, or among numbers."""
-    points = _points(np.array(others, np.int64), colored)
-    point = _points(np.array([value], np.int64), colored)[0]
-    for number, start in enumerate(points):
-        along = points[number + 1 :] - start
-        length = np.square(along).sum(-1).clip(min=1e-9)
-        share = ((point - start) @ along.T / length).clip(0, 1)
-        if (np.abs(start + share[:, None] * along - point).max(-1) < OFF_LINE).any():
-            return True
-    return False
-
-
-def _points(values: np.ndarray, colored: bool) -> np.ndarray:
-    return colors_of(values).astype(np.float64) if colored else values[:, None].astype(np.float64)
+def _lies_between(values: np.ndarray) -> np.ndarray:
+    """Tell for each pixel whether its value lies between those of two opposite neighbours, as a mixture's does."""
+    found = np.zeros(values.shape, bool)
+    for low, middle, high in (
+        (values[:-2], np.s_[1:-1], values[2:]), (values[:, :-2], np.s_[:, 1:-1], values[:, 2:]),
+    ):  # fmt: skip
+        here = values[middle]
+        found[middle] |= ((low < here) & (here < high)) | ((low > here) & (here > high))
+    return found
 
 
 def color_codes(pixels: np.ndarray) -> np.ndarray:
