@@ -20,8 +20,9 @@ from torch import Tensor
 
 from ganvas.data import films
 from ganvas.data import flow as flows
+from ganvas.data.conditions import compose
 from ganvas.data.films import FilmFrame
-from ganvas.data.labels import boundaries, one_hot
+from ganvas.data.labels import boundaries
 from ganvas.data.sequences import Clip, find_clips, require_one_size
 from ganvas.data.stills import Still
 from ganvas.errors import UserError
@@ -265,10 +266,7 @@ def condition_of(planes: Mapping[str, Tensor], num_labels: int, with_edges: bool
     """
     if "condition" in planes:
         return planes["condition"] * 2 - 1
-    classes = one_hot(planes["label_map"], num_labels)
-    if not with_edges:
-        return classes
-    return torch.cat([classes, boundaries(planes["instance_map"])], dim=1)
+    return compose(planes["label_map"], boundaries(planes["instance_map"]) if with_edges else None, num_labels)
 
 
 def as_tensors(planes: Mapping[str, np.ndarray]) -> Planes:

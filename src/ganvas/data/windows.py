@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ganvas.data.clips import PLACES, Clips, Planes
+from ganvas.data.conditions import shrink
 from ganvas.protocol import PartedSource
 
 
@@ -104,12 +104,7 @@ def shrunk(planes: Planes, factor: int) -> Planes:
     """Return planes with sides divided by a whole factor: pictures averaged, ids picked, flows also divided by it."""
     if factor == 1:
         return planes
-    small: Planes = {}
-    for name, plane in planes.items():
-        if name.endswith("_map"):
-            small[name] = plane[..., factor // 2 :: factor, factor // 2 :: factor]
-        else:
-            small[name] = F.avg_pool2d(plane, factor)
+    small = {name: shrink(plane, factor) for name, plane in planes.items()}
     if "flow" in small:
         small["flow"] = small["flow"] / factor
         small["trust"] = (small["trust"] > 0.99).float()
