@@ -313,7 +313,7 @@ def write_trust(folder: Path, stem: str, trust: Trust, frames: Sequence[int], ov
     """
     table, strip = folder / f"{stem}.trust.csv", folder / f"{stem}.trust.png"
     if table.exists() and not overwrite:
-        raise UserError(f"{table} exists already", do="Choose another name, or allow overwriting")
+        raise UserError(f"{table} exists already", do="Choose another name, or give --overwrite")
     runs.write_atomically(table, trust.table(frames).encode())
     pixels = images.from_float(trust.strip(max(256, len(frames))), "uint8")
     images.write(strip, pixels, overwrite=overwrite)

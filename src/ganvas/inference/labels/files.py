@@ -88,6 +88,8 @@ def make_pictures(painter: LabelPainter, options: Options, progress: Progress | 
     if is_file and len(files) > 1:
         raise UserError(f"{options.out} is one picture", f"{len(files)} label maps make more", "Give a folder by --out")
     targets = [options.out if is_file else options.out / f"{file.name}{suffix_of(options)}" for file in files]
+    if not options.overwrite and (taken := [target for target in targets if target.exists()]):
+        raise UserError(f"{taken[0]} exists already", f"{len(taken)} of {len(targets)} do", "Add --overwrite")
     jobs = {Job(file.labels, target): file for file, target in zip(files, targets)}
     is_told = False
 

@@ -56,7 +56,7 @@ def upscale_any(up: Upscaler, source: Path, target: Path, output: Output, progre
 def _upscale_pages(up: Upscaler, source: Path, target: Path, output: Output, pages: int, progress: Reports) -> Result:
     began = time.perf_counter()
     writer: Writer | None = None
-    width = height = 0
+    header, width, height = read_header(source), 0, 0
     try:
         for page in range(pages):
             with Reader(source, page) as opened:
@@ -154,7 +154,7 @@ def _upscaled_light(up: Upscaler, rows: np.ndarray, size: tuple[int, int], scene
     channels = rows.shape[2]
     plain = Pixels(channels=channels, dtype=rows.dtype, associated_alpha=channels in (2, 4))
     pixels = survey(plain, [rows], True if scene_linear is None else scene_linear)
-    strips = up.stream(lambda start, stop: rows[start:stop], *rows.shape[:2], pixels, (size[1], size[0]))
+    strips = up.stream(lambda start, stop: rows[start:stop], rows.shape[0], rows.shape[1], pixels, (size[1], size[0]))
     return np.concatenate(list(strips))
 
 

@@ -236,7 +236,7 @@ def _upres_file(upres: Upres, job: Job, choices: Choices, overwrite: bool, progr
     seen = len(upres.report.without_guide)
     strips = upres.strips(low, Origin(path, 0, 0, header.width, header.height), choices)
     if target.exists() and not overwrite:
-        raise UserError(f"{target} exists already", do="Choose another folder, or allow overwriting")
+        raise UserError(f"{target} exists already", do="Choose another folder, or give --overwrite")
     first, done = next(strips), 0  # what the guide objects to is told before a file is begun
     with images.Writer(target, plain, width, height, overwrite) as writer:
         for strip in itertools.chain([first], strips):

@@ -237,7 +237,7 @@ def check_writable(path: str | Path, given: Given | None = None, overwrite: bool
         module.check_writable(path, given)
     target = path if _is_file(path, kind) else path / "images.txt"
     if target.exists() and not overwrite:
-        raise UserError(f"{target} exists already", do="Choose another name, or allow overwriting")
+        raise UserError(f"{target} exists already", do="Choose another name, or give --overwrite")
 
 
 def _is_file(path: Path, kind: str) -> bool:

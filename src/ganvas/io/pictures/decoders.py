@@ -62,8 +62,9 @@ def heif(path: Path) -> Whole:
         return _full_scale(pixels >> (16 - bits), bits) if deep else pixels
 
     aux = [name for name in ("depth_images", "aux") if main.info.get(name)]
+    width, height = main.size
     return Whole(
-        decode, *main.size, channels, "uint16" if deep else "uint8", bits, len(file), _profile(main.info),
+        decode, width, height, channels, "uint16" if deep else "uint8", bits, len(file), _profile(main.info),
         "pictures that go along with the main one (depth, gain map) are left out" if aux else "",
     )  # fmt: skip
 
@@ -111,7 +112,7 @@ def cmyk_jpeg(path: Path) -> Whole | None:
         except (ValueError, OSError) as error:
             raise damaged(path, str(error)) from error
 
-    return Whole(decode, *opened.size, 4, profile=opened.info.get("icc_profile"))
+    return Whole(decode, opened.width, opened.height, 4, profile=opened.info.get("icc_profile"))
 
 
 def palette_with_alpha(path: Path) -> Whole:
@@ -129,20 +130,23 @@ def palette_with_alpha(path: Path) -> Whole:
         except (ValueError, OSError) as error:
             raise damaged(path, str(error)) from error
 
-    return Whole(decode, *opened.size, 4, profile=opened.info.get("icc_profile"))
+    return Whole(decode, opened.width, opened.height, 4, profile=opened.info.get("icc_profile"))
 
 
 def ultra_hdr(path: Path) -> tuple[Whole, oiio.ImageSpec]:
     """Open the plain picture of a JPEG with a gain map, which OpenImageIO would merge, and what it says of it."""
     with _plain_jpeg(path) as plain:
-        spec = oiio.ImageInput.open(plain.name).spec()
+        opened = oiio.ImageInput.open(plain.name)
+        if opened is None:
+            raise damaged(path, oiio.geterror())
+        spec = opened.spec()
 
     def decode() -> np.ndarray:
         with _plain_jpeg(path) as plain:
             source = oiio.ImageInput.open(plain.name)
-            pixels = source.read_image(0, 0, 0, spec.nchannels, "uint8")
-            if pixels is None:
-                raise damaged(path, source.geterror())
+            pixels = source and source.read_image(0, 0, 0, spec.nchannels, "uint8")
+            if source is None or pixels is None:
+                raise damaged(path, source.geterror() if source else oiio.geterror())
             source.close()
         return reorient(pixels, spec.get_int_attribute("Orientation", 1))
 

@@ -15,7 +15,7 @@ import OpenImageIO as oiio  # noqa: N813 - as its own documentation does
 from ganvas.errors import UserError
 from ganvas.io.pictures import colour, decoders
 from ganvas.io.pictures.formats import READABLE, SUPPORTED, Signs, damaged, no_pixels, sniff
-from ganvas.io.pictures.metadata import readable
+from ganvas.io.pictures.metadata import is_shape, readable
 from ganvas.io.pictures.paths import plain
 
 # The library refuses pictures of more than 32 GB unless told otherwise; read in strips they do no harm.
@@ -393,6 +393,8 @@ def _metadata(spec: oiio.ImageSpec, channels: int) -> tuple[list[tuple[str, str,
             value = tuple(value.ravel().tolist())
         elif isinstance(value, str):
             value = readable(value)
+            if item.name == "ImageDescription" and is_shape(value):
+                continue
         kept.append((item.name, str(item.type), value))
     return _plain_resolution(kept), note
 

@@ -110,6 +110,8 @@ def read_records(path: Path | None, width: int, height: int) -> Records:
     exif, xmp, iptc = image.exifData(), image.xmpData(), image.iptcData()
     _erase(exif, lambda key: bool(_STRUCTURE.match(key)))
     _erase(xmp, lambda key: bool(_XMP_STALE.match(key)))
+    if any(datum.key() == "Exif.Image.ImageDescription" and is_shape(datum.toString()) for datum in exif):
+        _erase(exif, lambda key: key == "Exif.Image.ImageDescription")
     for key, value in (("Exif.Photo.PixelXDimension", width), ("Exif.Photo.PixelYDimension", height)):
         if _has(exif, key):
             exif[key] = library.ULongValue([value])
@@ -129,6 +131,11 @@ def readable(text: str) -> str:
     return text
 
 
+def is_shape(description: str) -> bool:
+    """Tell whether a description is what tifffile and ImageJ write of the stored array, untrue of any other."""
+    return description.startswith(('{"shape":', "ImageJ="))
+
+
 def add_texts(records: Records, metadata: Sequence[tuple[str, str, Any]]) -> None:
     """Put texts that formats keep in ways of their own where EXIF has them."""
     library = _exiv2()
@@ -143,9 +150,9 @@ def add_texts(records: Records, metadata: Sequence[tuple[str, str, Any]]) -> Non
 def write_records(path: Path, name: str, records: Records) -> tuple[str, ...]:
     """Put metadata into a finished file of the format `name`; return what is left out and why."""
     if name == "jpegxl":
-        blocks, notes = encode(records)
+        blocks, left_out = encode(records)
         put_boxes(path, [(kind, data) for kind, data in ((b"Exif", blocks[0]), (b"xml ", blocks[1])) if data])
-        return notes
+        return left_out
     if name == "tiff" and path.stat().st_size > _LARGEST_TIFF_BYTES:
         return ("EXIF and XMP that OpenImageIO does not know are left out of a TIFF of more than 1 GB",)
     library = _exiv2()

@@ -226,7 +226,7 @@ class Writer:
         self._need_space(len(rows) * self._row_bytes)
         left, right = self._spec.x, self._spec.x + self._spec.width
         first = self._spec.y + self._written
-        if self._spec.tile_width:
+        if self._spec.tile_width and isinstance(output, oiio.ImageOutput):
             done = output.write_tiles(left, right, first, first + len(rows), 0, 1, rows)
         else:
             done = output.write_scanlines(first, first + len(rows), 0, rows)

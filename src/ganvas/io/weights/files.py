@@ -167,7 +167,7 @@ def _written_aside(path: Path, overwrite: bool) -> Iterator[IO[bytes]]:
     if path.is_dir():
         raise UserError(f"{path} is a folder", do="Name a file")
     if path.exists() and not overwrite:
-        raise UserError(f"{path} exists already", do="Choose another name, or allow overwriting")
+        raise UserError(f"{path} exists already", do="Choose another name, or give --overwrite")
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
