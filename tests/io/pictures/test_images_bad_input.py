@@ -276,7 +276,7 @@ def test_a_full_disk_is_one_line_in_every_format_and_leaves_nothing(tmp_path):
 
 
 def test_a_disk_without_space_is_found_before_the_encoder_does(tmp_path, monkeypatch):
-    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1 << 20))
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1 << 14))
     with pytest.raises(UserError, match="disk is full"):
         picture(tmp_path / "a.jpg")
     assert names_in(tmp_path) == []
