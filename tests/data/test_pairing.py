@@ -146,3 +146,13 @@ def test_the_camera_file_that_a_run_named_is_read_for_its_footage_again(tmp_path
     picture(tmp_path / "other" / "a.1001.png")
     with pytest.raises(UserError, match="no camera file"):
         read_footage(tmp_path / "other", given=told)
+
+
+def test_links_keep_their_own_names(tmp_path):
+    picture(tmp_path / "store" / "x17.png")
+    (tmp_path / "job" / "images").mkdir(parents=True)
+    (tmp_path / "job" / "images" / "a1.png").symlink_to(tmp_path / "store" / "x17.png")
+    colmap(tmp_path / "job" / "sparse/0", ["a1.png"])
+    (tmp_path / "linked").symlink_to(tmp_path / "job")
+    assert paired(tmp_path / "job")[0] == {"a1.png": "images/a1.png"}
+    assert paired(tmp_path / "linked")[0] == {"a1.png": "images/a1.png"}

@@ -114,7 +114,9 @@ def _is_camera_file(path: Path) -> bool:
     from ganvas.data.shots import is_movie
     from ganvas.io.cameras.kinds import SUFFIXES
 
-    return is_movie(path) or (path.is_file() and path.suffix.lower() in SUFFIXES and path.suffix.lower() != ".bin")
+    if is_movie(path):
+        return _has_cameras(path)
+    return path.is_file() and path.suffix.lower() in SUFFIXES and path.suffix.lower() != ".bin"
 
 
 def _inspect_cameras(folder: Path, asked: Inspected) -> int:

@@ -5,6 +5,7 @@ What is ambiguous is an error: a camera with another camera's picture teaches a 
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -21,7 +22,7 @@ PASSES = frozenset({"labels", "instances", "depth", "flow", "occlusion"})
 """Folders of other passes of a frame, which share its name."""
 RAW = (".heic", ".heif", ".dng", ".nef", ".cr2", ".cr3", ".arw")
 """Suffixes of pictures that are developed before they are used."""
-DO = "Name the folder of the plates and the camera file: --data DIR --cameras FILE"
+DO = "Name the folder of the plates instead of this one, and the camera file: --cameras FILE"
 
 
 def plates_of(files: Sequence[Path], root: Path) -> list[Path]:
@@ -94,7 +95,8 @@ def _plain(name: str) -> str:
 
 
 def _whole(path: Path) -> tuple[str, ...]:
-    return Path(path).resolve().parts
+    # Links keep their own names: footage is often a folder of links.
+    return Path(os.path.abspath(path)).parts  # noqa: PTH100
 
 
 class _Known:

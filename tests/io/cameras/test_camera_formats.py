@@ -431,6 +431,8 @@ def test_a_frames_own_lens_goes_before_that_of_all(own, focal, tmp_path):
         (frames({}, fl_x=None, w=8, h=8), "focal length"),
         (frames({}, fl_x="wide", w=8, h=8), "no number"),
         (frames({"frame": "x"}, fl_x=9, w=8, h=8), "frame number"),
+        (frames({"frame": float("inf")}, fl_x=9, w=8, h=8), "beyond all bounds"),
+        (frames({}, fl_x=9, w=float("inf"), h=8), "beyond all bounds"),
     ],
 )
 def test_lenses_of_transforms_that_are_none_are_refused(told, match, tmp_path):

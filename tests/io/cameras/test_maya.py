@@ -215,3 +215,18 @@ def test_what_is_written_carries_rate_units_and_the_whole_film(tmp_path):
     solve = cameras.read(tmp_path / "a.ma")
     assert solve.fps == 25 and solve.cameras[0].focal_px == pytest.approx(square.focal_px)
     assert solve.cameras[0].film_back_mm == pytest.approx((20.25, 20.25))
+
+
+@pytest.mark.parametrize(
+    ("lens", "after"),
+    [
+        ('\tsetAttr ".cap" -type "double2" 0 0;\n', ""),
+        ('\tsetAttr ".cs" 0;\n', ""),
+        ("", curve([("nan", 0), (5, 8)]) + CONNECT),
+        ("", curve([(1, 0), (10**12, 8)]) + CONNECT),
+        ("", curve([(1, "nan"), (2, 8)]) + CONNECT),
+    ],
+)
+def test_numbers_that_are_none_are_the_files_fault(lens, after, tmp_path):
+    with pytest.raises(UserError, match=r"a\.ma"):
+        cameras.read(scene(tmp_path, lens=lens, after=after))

@@ -174,7 +174,11 @@ def read(path: str | Path, given: Given | None = None, otherwise: Given | None =
         raise UserError(f"{path} does not exist")
     module = _module(kind_of(path))
     given, taken = _completed(given, otherwise or Given(), module.says(path) if hasattr(module, "says") else ())
-    solve = module.read(path, given)
+    try:
+        solve = module.read(path, given)
+    except (ArithmeticError, RecursionError) as error:
+        why = f"A film back, a size or a frame in it is 0 or beyond all bounds ({type(error).__name__})"
+        raise UserError(f"{path} holds cameras that are none", why, "Export it again") from error
     if not solve.cameras:
         raise UserError(f"{path} holds no cameras")
     cameras = tuple(_checked(camera, path) for camera in solve.cameras)

@@ -6,6 +6,7 @@ COLMAP does not look at EXIF orientation: its cameras belong to the pictures as 
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -71,7 +72,8 @@ def read(path: Path, given: Given) -> Solve:
         cameras.append(_camera(image, kinds[image.camera], frame, given, pictures))
     cameras.sort(key=lambda camera: camera.frame)
     # Pictures lie in `images` beside or above the model; those of an undistorted model in its own.
-    roots = [above / "images" for above in (folder.resolve(), *folder.resolve().parents[:4])]
+    whole = Path(os.path.abspath(folder))  # noqa: PTH100 - links keep their own names
+    roots = [above / "images" for above in (whole, *whole.parents[:4])]
     return Solve(tuple(cameras), roots=tuple(root for root in roots if root.is_dir()), as_stored=True)
 
 

@@ -19,6 +19,7 @@ from ganvas.io.cameras.maya_scene import BAKE, UNITS_M, Node, Scene
 from ganvas.io.cameras.names import distinct_frames
 
 ORDERS = ("XYZ", "YZX", "ZXY", "XZY", "YXZ", "ZYX")
+MOST_FRAMES = 1_000_000
 DEFAULT_APERTURE = (1.41732, 0.94488)
 OWN = ("persp", "top", "front", "side", "back", "bottom", "left")
 """Cameras that every scene has."""
@@ -100,6 +101,8 @@ def _frames(scene: Scene, rig: Rig) -> list[int]:
     node, transforms = rig
     curves = [*scene.curves(node, LENS), *(one for above in transforms for one in scene.curves(above, PLACED))]
     times = [value for curve in curves for place, value in curve.values.get("ktv", {}).items() if place % 2 == 0]
+    if not np.isfinite(times).all() or (times and max(times) - min(times) > MOST_FRAMES):
+        raise UserError(f"{scene.where} has keys at times that are none, or too far apart", do=BAKE)
     return list(range(round(min(times)), round(max(times)) + 1)) if times else []
 
 

@@ -19,6 +19,7 @@ from ganvas.io.cameras.cameras import Camera, Given, Solve, film_that_shows, num
 from ganvas.io.cameras.geometry import angles_from_rotation, into_metres, out_of_metres, rotation_from_angles
 
 KINDS = ("Camera", "Camera2", "Camera3", "Camera4")
+MOST_FRAMES = 1_000_000
 APERTURE = (24.576, 18.672)
 KNOBS = ("translate", "rotate", "scaling", "uniform_scale", "skew", "pivot", "focal", "haperture", "vaperture",
          "win_translate", "win_scale", "winroll")  # fmt: skip
@@ -63,6 +64,8 @@ def read(path: Path, given: Given) -> Solve:
     _check(node, where)
     curves = {knob: _curves(node.knobs[knob], f"{knob} of {where}") for knob in KNOBS if knob in node.knobs}
     frames = sorted({frame for parts in curves.values() for part in parts for frame in part if frame is not None})
+    if frames and frames[-1] - frames[0] > MOST_FRAMES:
+        raise UserError(f"{where} has keys from frame {frames[0]} to {frames[-1]}", "These are too many frames")
     if frames and frames != list(range(frames[0], frames[-1] + 1)):
         frames = list(range(frames[0], frames[-1] + 1))
     size = given.size_px or _format(root.knobs.get("format", ""))
