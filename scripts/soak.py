@@ -1,83 +1,232 @@
-"""Kill a training run at random moments, over and over, and check that it ends bit-equal to one that was left alone.
+"""Kill training at random moments, over and over, and check that it ends bit-equal to a run that was left alone.
 
-    python scripts/soak.py [--kills 30] [--seed 0] [--steps 400] [--folder DIR]
+    python scripts/soak.py [RECIPE ...] [--kills 50] [--ranks 1] [--seed 0] [--folder DIR]
 
-Each life is forked, lives for a random time and is ended by SIGKILL; the next one goes on from what lies on the disk.
-Prints where each kill struck, and exits with 1 if a single bit of the final state differs.
+Every recipe is trained on data that Ganvas draws, with tiny networks. Each life is forked, lives for a random time and
+is ended by SIGKILL; the next one goes on from what lies on the disk. With --ranks 2 each life is two processes, one or
+both of which are killed. Prints a row of the table in docs/reliability.md for each recipe, and exits with 1 if a bit
+differs.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import random
 import signal
+import socket
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
-TESTS = Path(__file__).parents[1] / "tests"
-sys.path[:0] = [str(TESTS), str(TESTS / "training")]
+# Imported before the first fork, so that no life pays for it.
+import torch
+import torch._dynamo
+
+from ganvas import cli, launch
+from ganvas.io import runs
+from ganvas.training import loop, parallel
+
+COMMON = {
+    "checkpoint_every": 1, "keep_last": 2, "preview_every": 7, "log_every": 1, "score_every": 9, "precision": "float32",
+    "threads": 1, "workers": 1,
+}  # fmt: skip
+RECIPES: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "esrgan": ("photos", "laptop", {
+        "width": 8, "blocks": 1, "discriminator_width": 4, "batch_size": 2, "crop_px": 32, "pixel_crop_px": 32,
+        "pixel_steps": 100, "gan_steps": 200, "perceptual": "none", "val": "0.2",
+    }),
+    "relativistic": ("shapes", "preview", {"width": 4, "latent": 6, "batch_size": 4, "steps": 300, "size_px": 32}),
+    "biggan": ("shapes", "preview", {
+        "width": 2, "latent": 8, "class_features": 5, "batch_size": 4, "steps": 300, "standing_batches": 1,
+    }),
+    "pix2pixhd": ("street", "preview", {
+        "width_px": 64, "height_px": 32, "global_width": 8, "downs": 2, "blocks": 1, "encoder_width": 4,
+        "discriminator_width": 4, "discriminator_layers": 1, "global_steps": 100, "enhancer_steps": 100,
+        "joint_steps": 100, "instance_features": 2, "perceptual": "none", "batch_size": 2,
+    }),
+    "superres_unet": ("photos", "preview", {
+        "width": 4, "downs": 2, "discriminator_width": 4, "low_px": 16, "batch_size": 2, "steps": 150,
+        "content_steps": 20, "perceptual": "none",
+    }),
+    "tiled_upres": ("photos", "preview", {
+        "width": 4, "encoder_width_div": 2, "discriminator_width": 4, "high_px": 128, "low_px": 80, "scale": 2,
+        "guide": "edges",
+        "batch_size": 2, "pixel_steps": 100, "steps": 200,
+    }),
+    "vid2vid": ("street", "preview", {
+        "width": 4, "downs": 1, "blocks": 2, "discriminator_width": 2, "discriminator_scales": 1, "perceptual": "none",
+        "perceptual_weight": 0.0, "batch_size": 1, "rounds": [12], "lengths": 2, "first_length": 3, "longest": 7,
+        "frames_a_step": 3, "clip_frames": 2, "clip_strides": [1, 3], "picture_rounds": 0,
+    }),
+    "reverse_matchmove": ("street", "preview", {
+        "size_px": 16, "width": 2, "discriminator_width": 2, "batch_size": 2, "perceptual": "none", "pixel_steps": 100,
+        "steps": 200, "rays_px": 8,
+    }),
+}  # fmt: skip
+"""Recipe -> data, preset and what makes it tiny."""
 
 
-def soak(folder: Path, kills: int, seed: int, steps: int) -> bool:
-    """Train a run through a number of kills; tell whether it equals an undisturbed one."""
-    import nursery
-    from tiny_runs import assert_same_bits
+def draw(folder: Path) -> None:
+    """Draw the data that the recipes are trained on."""
+    if (folder / "photos").exists():
+        return
+    with contextlib.redirect_stdout(sys.stderr):
+        cli.main(["world", str(folder / "street"), "--frames", "12", "--size", "256x128"])
+        cli.main(["shapes", str(folder / "shapes"), "--size", "32", "--per-class", "6"])
+    (folder / "photos").symlink_to(folder / "street" / "frames")
 
+
+def order_of(recipe: str, data: Path, steps: int) -> launch.Order:
+    """Return the order of a recipe's tiny run."""
+    where, preset, changes = RECIPES[recipe]
+    fewer = {"steps": steps} if steps else {}
+    return launch.order(recipe, preset, {**COMMON, **changes, **fewer, "data": str(data / where)})
+
+
+def live(order: launch.Order, run: Path) -> None:
+    """Train a run, or go on with it."""
     # Flushing guards against power failures; here it would only take time.
     os.fsync = lambda _: None
-    nursery.CHANGES.update(first_steps=steps // 2, second_steps=steps - steps // 2, checkpoint_every=1, score_every=10)
-    whole, run = folder / "whole", folder / "killed"
-    begun = time.monotonic()
-    wait(nursery.fork(lambda: nursery.live(whole)))
-    seconds = time.monotonic() - begun
-    print(f"Undisturbed: {steps} steps in {seconds:.1f} s.", flush=True)
-    chance = random.Random(seed)
-    struck = past_zero = 0
+    torch.set_num_threads(1)
+    with parallel.joined("cpu"):
+        if runs.is_run(run):
+            loop.resume(launch.plan(order, fresh=False), run, quiet=True)
+        else:
+            loop.train(launch.plan(order), run, quiet=True)
+
+
+def fork(order: launch.Order, run: Path, rank: int, ranks: int, port: int) -> int:
+    """Begin a life in a process of its own and return its number."""
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        if ranks > 1:
+            told = {
+                "RANK": rank,
+                "LOCAL_RANK": rank,
+                "WORLD_SIZE": ranks,
+                "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": port,
+            }
+            os.environ.update({name: str(value) for name, value in told.items()})
+        with contextlib.redirect_stderr(open(os.devnull, "w")) if ranks > 1 else contextlib.nullcontext():  # noqa: PTH123
+            live(order, run)
+        code = 0
+    except SystemExit as end:
+        code = int(end.code or 0)
+    except BaseException as error:
+        if ranks == 1:
+            print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+    finally:
+        os._exit(code)
+
+
+def begin(order: launch.Order, run: Path, ranks: int) -> list[int]:
+    """Begin the processes of one life."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    return [fork(order, run, rank, ranks, port) for rank in range(ranks)]
+
+
+def wait(children: list[int]) -> list[int]:
+    """Wait for processes and return their exit codes, negative for a signal."""
+    return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+
+
+def newest(run: Path) -> int:
+    """Return the step that the next life goes on from."""
+    saved = runs.newest_checkpoint(run)[0] if runs.is_run(run) else None
+    return saved.step if saved else 0
+
+
+def soak(recipe: str, folder: Path, options: argparse.Namespace) -> str:
+    """Train a run through a number of kills and return its row of the table.
+
+    Raises:
+        AssertionError: it does not end as the undisturbed one does.
+    """
+    order, kills, ranks, seed = order_of(recipe, folder, options.steps), options.kills, options.ranks, options.seed
+    whole, run = folder / f"{recipe}-{ranks}-whole", folder / f"{recipe}-{ranks}-killed"
+    began = time.monotonic()
+    codes = wait(begin(order, whole, ranks))
+    if any(codes):
+        raise AssertionError(f"{recipe} ended with {codes}")
+    seconds = time.monotonic() - began
+    total, chance = newest(whole), random.Random(f"{seed} {recipe}")
+    struck = lives_with_progress = debris = 0
     while struck < kills:
-        start = nursery.whole_steps(run)
-        past_zero += struck > 0 and start > 0
-        child = nursery.fork(lambda: nursery.live(run))
-        # Long enough to get somewhere on the average, short enough not to be through before the last kill.
-        time.sleep(chance.uniform(0.02, 1.6 * seconds / kills))
-        os.kill(child, signal.SIGKILL)
-        if wait(child) != -signal.SIGKILL:
-            print(f"The run ended after {struck} kills; give it more --steps.")
-            return False
+        start = newest(run)
+        children = begin(order, run, ranks)
+        # Rarely before the first step, mostly within the first few.
+        time.sleep(chance.uniform(0.05, 0.4 + 4 * seconds / total * ranks))
+        doomed = children if chance.random() < 0.5 else [chance.choice(children)]
+        for child in doomed:
+            os.kill(child, signal.SIGKILL)
+        # The others notice; none may outlive the run by much.
+        codes = wait(children)
+        if -signal.SIGKILL not in codes:
+            break
         struck += 1
-        left = [path.name for path in (run / "checkpoints").glob(".*")] if run.exists() else []
-        print(f"Kill {struck}: went on from step {start}, left behind {left or 'nothing half-done'}.", flush=True)
-    wait(nursery.fork(lambda: nursery.live(run)))
-    print(f"{past_zero} of {kills - 1} restarts went on from a checkpoint past step 0.")
-    assert_same_bits(whole, run)
-    return True
+        lives_with_progress += newest(run) > start
+        debris += any((run / "checkpoints").glob(".*")) if run.exists() else 0
+    codes = wait(begin(order, run, ranks))
+    if any(codes):
+        raise AssertionError(f"{recipe} ended with {codes} after {struck} kills")
+    compare(whole, run)
+    return f"| {recipe} | {ranks} | {total} | {struck} | {lives_with_progress} | {debris} | equal |"
 
 
-def wait(child: int) -> int:
-    """Wait for a process and return its exit code, negative for a signal."""
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+def compare(whole: Path, run: Path) -> None:
+    """Check that two runs ended in the same state: every tensor bit for bit, and all plain state.
+
+    Raises:
+        AssertionError: they did not; what differs is named.
+    """
+    mine, theirs = (runs.newest_checkpoint(each)[0] for each in (whole, run))
+    assert mine is not None and theirs is not None and mine.step == theirs.step, "another step"
+    assert mine.groups.keys() == theirs.groups.keys(), "other groups"
+    for group, tensors in mine.groups.items():
+        other = theirs.groups[group]
+        assert tensors.keys() == other.keys(), f"other tensors in {group}"
+        for key, value in tensors.items():
+            same = value.shape == other[key].shape and value.dtype == other[key].dtype
+            bits = [each.contiguous().reshape(-1).view(torch.uint8) for each in (value, other[key])] if same else []
+            assert same and torch.equal(*bits), f"{group}/{key} differs"
+    for key in ("images_seen", "position", "stage_index", "carry", "sentinel", "scaler"):
+        assert mine.state[key] == theirs.state[key], f"{key} differs"
 
 
 def main() -> int:
     """Read the command line, soak, and say how it went."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=30)
+    parser.add_argument("recipes", nargs="*", default=[], help="default: all eight")
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--ranks", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=0, help="of the last stage (default: as written here)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--folder", type=Path, default=None, help="keep the runs here (default: a temporary folder)")
     options = parser.parse_args()
+    failed = 0
     with tempfile.TemporaryDirectory() as temporary:
-        folder = options.folder or Path(temporary)
+        folder = (options.folder or Path(temporary)).resolve()
         folder.mkdir(parents=True, exist_ok=True)
-        try:
-            equal = soak(folder, options.kills, options.seed, options.steps)
-        except AssertionError as error:
-            print(f"NOT equal: {error}")
-            equal = False
-    print("Bit-equal to the undisturbed run." if equal else "Failed.")
-    return 0 if equal else 1
+        draw(folder)
+        print("| recipe | ranks | steps | kills | lives that got further | kills that left half a file | bits |")
+        print("|---|---|---|---|---|---|---|", flush=True)
+        for recipe in options.recipes or RECIPES:
+            try:
+                print(soak(recipe, folder, options), flush=True)
+            except AssertionError as error:
+                failed += 1
+                print(f"| {recipe} | {options.ranks} | | | | | NOT equal: {error} |", flush=True)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

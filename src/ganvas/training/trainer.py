@@ -319,6 +319,12 @@ def _check(plan: Plan, stages: Sequence[Stage], nets: Networks) -> None:
             why = f"Stage {stage.name!r} has a turn of the discriminator"
             raise UserError(f"The recipe {plan.name} lacks discriminator_losses", why, "See CONTRIBUTING.md")
     for stage in stages:
+        for turn in stage.turns:
+            if turn.side not in ("generator", "discriminator"):
+                what = f"Stage {stage.name!r} of {plan.name} has a turn of the side {turn.side!r}"
+                raise UserError(what, "Such a turn would train nothing", 'Write "generator" or "discriminator"')
+            if not turn.trains:
+                raise UserError(f"Stage {stage.name!r} of {plan.name} has a turn that trains no network")
         parallel.require_even(stage.batch_size or plan.recipe.settings.batch_size, ranks.world_size())
         for name in sorted({name for turn in stage.turns for name in turn.trains}):
             if name not in nets:

@@ -172,6 +172,15 @@ def read(path: str | Path, given: Given | None = None, otherwise: Given | None =
     _check_given(given)
     if not path.exists():
         raise UserError(f"{path} does not exist")
+    try:
+        return _read(path, given, otherwise)
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError) as error:
+        # A damaged file can hold anything in any place.
+        why = f"{type(error).__name__}: {error}"
+        raise UserError(f"{path} is damaged, or no camera file of its kind", why, "Export it anew") from error
+
+
+def _read(path: Path, given: Given, otherwise: Given | None) -> Solve:
     module = _module(kind_of(path))
     given, taken = _completed(given, otherwise or Given(), module.says(path) if hasattr(module, "says") else ())
     try:

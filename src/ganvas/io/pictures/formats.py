@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -95,6 +96,9 @@ def sniff(path: Path) -> Signs:
             start = file.read(32)
             file.seek(0)
             return _read_signs(path, file, start)
+    except (ArithmeticError, IndexError, ValueError, struct.error) as error:
+        # A header that is cut off or says what no header says.
+        raise damaged(path, str(error)) from error
     except OSError as error:
         raise UserError(f"Cannot read {path}", error.strerror or str(error), "Check the permissions") from error
 
