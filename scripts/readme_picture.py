@@ -1,0 +1,85 @@
+"""Make the README's moving picture by the models in the box: python scripts/readme_picture.py [--out FILE]."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ganvas.data.degrade import bicubic, resize_bicubic
+from ganvas.drawn.world.world import World, shots
+from ganvas.inference.cameras.flyer import Flyer
+from ganvas.inference.cameras.paths import through
+from ganvas.inference.demo import PHOTOGRAPH
+from ganvas.inference.labels.editing import Scene
+from ganvas.inference.labels.paint_scene import PaintScene
+from ganvas.inference.labels.painter import LabelPainter
+from ganvas.inference.picture.upscale import Upscaler
+from ganvas.io.pictures import images
+
+SIDE, FRAMES, GAP = 256, 48, 6
+FACE = slice(20, 20 + SIDE), slice(140, 140 + SIDE)
+
+
+def photograph() -> list[np.ndarray]:
+    """Return a part of the bundled photograph, bicubic and upscaled, under a divider that moves."""
+    truth = torch.from_numpy(images.to_float(images.read(PHOTOGRAPH)[0])).permute(2, 0, 1)[None]
+    low = bicubic(truth, 4)
+    plain, ours = (
+        images.from_float(picture, "uint8")[FACE]
+        for picture in (
+            resize_bicubic(low, size=(512, 512))[0].permute(1, 2, 0).numpy(),
+            Upscaler("photo-x4")(low[0].permute(1, 2, 0).numpy()),
+        )
+    )
+    frames = []
+    for number in range(FRAMES):
+        at = round(SIDE * (0.5 + 0.42 * np.sin(2 * np.pi * number / FRAMES)))
+        frame = ours.copy()
+        frame[:, :at] = plain[:, :at]
+        frame[:, max(0, at - 1) : at + 1] = 255
+        frames.append(frame)
+    return frames
+
+
+def street() -> list[np.ndarray]:
+    """Return a label map above its picture, whose styles change from time to time."""
+    painter = LabelPainter("street-painter")
+    shot = shots("drive", 1, 7)[0]
+    drawn = World(7).render(shot.camera, shot.time, SIDE, SIDE // 2)
+    maps = [torch.from_numpy(plane.astype(np.int32)) for plane in (drawn.label_map, drawn.instance_map)]
+    frames: list[np.ndarray] = []
+    for seed in range(6):
+        scene = PaintScene(painter, Scene.from_maps(*maps), seed)
+        frames += [np.concatenate([scene.colored_labels(), scene.picture()])] * (FRAMES // 6)
+    return frames
+
+
+def flight() -> list[np.ndarray]:
+    """Return a flight through training cameras of the panorama and back."""
+    flyer = Flyer("panorama")
+    last = len(flyer.training) - 1
+    path = through(flyer.training, [0, last // 3, 2 * last // 3, 0], FRAMES)
+    return [images.from_float(frame, "uint8")[:SIDE, :SIDE] for frame in flyer.frames(path)]
+
+
+def main() -> None:
+    """Lay the three side by side and write them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "docs/pictures/readme.webp")
+    out = parser.parse_args().out
+    gap = np.full((SIDE, GAP, 3), 255, np.uint8)
+    frames = [
+        Image.fromarray(np.concatenate([first, gap, second, gap, third], axis=1))
+        for first, second, third in zip(photograph(), street(), flight())
+    ]
+    frames[0].save(out, save_all=True, append_images=frames[1:], duration=90, loop=0, quality=82, method=6)
+    frames[0].save(out.with_suffix(".png"))
+    print(f"{out}: {out.stat().st_size / 1e6:.1f} MB, {len(frames)} frames")
+
+
+if __name__ == "__main__":
+    main()
