@@ -69,8 +69,8 @@ def test_several_networks_have_equal_shares(cache):
 
 def test_torchvisions_vgg16_is_taken_by_its_path_too(tmp_path):
     with torch.device("meta"):
-        shapes = features.VGG16().state_dict()
-    torch.save({key: torch.full((1,), 0.01).expand(value.shape) for key, value in shapes.items()}, tmp_path / "v.pth")
+        shapes = {key: value.shape for key, value in features.VGG16().state_dict().items()}
+    torch.save({key: torch.full(shape, 0.01, dtype=torch.float16) for key, shape in shapes.items()}, tmp_path / "v.pth")
     assert isinstance(features.load_features(str(tmp_path / "v.pth"), ("relu5_3",)), features.VGG16)
 
 
