@@ -13,6 +13,7 @@ import torch
 from ganvas.data import label_layouts
 from ganvas.data.decoding import decode
 from ganvas.errors import UserError
+from ganvas.inference.labels import choices
 from ganvas.inference.labels.options import Options
 from ganvas.inference.labels.painter import Chosen, LabelPainter, MapFiles, Regions
 from ganvas.inference.result import Job, Progress, Result, run_batch
@@ -132,16 +133,33 @@ def wanted_styles(painter: LabelPainter, texts: Sequence[str]) -> dict[int, int]
 
 
 def _chooser(painter: LabelPainter, options: Options) -> Callable[[Regions], Chosen]:
-    wanted = wanted_styles(painter, options.style)
+    plain = [text for text in options.style if choices.is_plain(text)]
+    wanted = wanted_styles(painter, plain)
+    of = MapFiles("", options.style_labels, options.style_instances) if options.style_labels else None
+    singled = choices.read_choices(painter, [text for text in options.style if text not in plain], of)
+    choose = _plain_chooser(painter, options, wanted, of)
+    if not singled:
+        return choose
+
+    def choose_singled(regions: Regions) -> Chosen:
+        chosen, used = choices.with_choices(regions, choose(regions), singled)
+        absent = [text for number, text in enumerate(singled) if number not in used and text.instance is not None]
+        chosen.notes.extend(f"{painter.name_of(each.label)}@{each.instance} is not in this map" for each in absent)
+        return chosen
+
+    return choose_singled
+
+
+def _plain_chooser(
+    painter: LabelPainter, options: Options, wanted: Mapping[int, int], of: MapFiles | None
+) -> Callable[[Regions], Chosen]:
     if options.style_from is None:
         # What is wrong with the choice is wrong with it for every map.
         painter.draw(Regions.of(*torch.full((2, 1, 1, 1, 1), -1)), options.seed, wanted)
         return lambda regions: painter.draw(regions, options.seed, wanted)
     picture = to_tensor(decode(options.style_from))[None]
-    of = None
-    if options.style_labels:
-        of = painter.read(MapFiles("", options.style_labels, options.style_instances))
-    return lambda regions: painter.copy(regions, picture, of, options.seed)
+    regions_of = painter.read(of) if of else None
+    return lambda regions: painter.copy(regions, picture, regions_of, options.seed)
 
 
 def _write(target: Path, strips: Iterator[np.ndarray], size: tuple[int, int], options: Options) -> None:

@@ -49,7 +49,8 @@ class Options(CommonOptions, Known):
     seed: int = 0
     """Draws a style for each instance: the same seed, class and instance, the same style."""
     style: tuple[str, ...] = ()
-    """Style of a class, as in car=3; others stay drawn."""
+    """Style of a class, as in car=3, of one instance, car@26003=3, or of an instance of another picture,
+    car@26003=a.png:car@26012; others stay drawn."""
     style_from: Path | None = None
     """Take the styles of this picture; it is laid under each label map, or has maps of its own."""
     style_labels: Path | None = None

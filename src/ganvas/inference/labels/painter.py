@@ -210,7 +210,7 @@ class LabelPainter:
             return Chosen(torch.zeros(len(regions.ids), 0))
         styles = self._require_styles()
         for label, number in wanted.items():
-            self._check_style(label, number)
+            self.check_style(label, number)
         mean = (styles.centers * styles.counts[:, None]).sum(0) / styles.counts.sum()
         rows, bare = [], set()
         for region, label in zip(regions.ids, regions.labels):
@@ -280,14 +280,27 @@ class LabelPainter:
         """
         if not self.num_features:
             raise UserError("This generator takes no styles", "It was trained with --instance-features 0")
-        self._check_style(label, number)
+        self.check_style(label, number)
         return tuple(self._require_styles().of(label)[number].tolist())
 
     def num_styles(self, label: int) -> int:
         """Return how many styles a class has."""
         return len(self._require_styles().of(label)) if self.num_features else 0
 
-    def _check_style(self, label: int, number: int) -> None:
+    def styles_of(self, label: int) -> Tensor:
+        """Return the styles of a class, (k, F).
+
+        Raises:
+            UserError: none were gathered.
+        """
+        return self._require_styles().of(label)
+
+    def check_style(self, label: int, number: int) -> None:
+        """Refuse a style that a class has not.
+
+        Raises:
+            UserError: it has fewer.
+        """
         have = self.num_styles(label)
         if not 0 <= number < have:
             why = f"It has {have}, numbered from 0" if have else "No instance of it was seen when styles were gathered"
