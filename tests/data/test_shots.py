@@ -118,7 +118,7 @@ def test_samples_are_a_function_of_their_chance():
     assert first["picture"].shape == (3, 32, 32) and first["camera"].shape == (13, 1, 1)
     part = views.subset([2, 3])
     assert torch.equal(part.sample(0, np.random.default_rng(5))["picture"], first["picture"])
-    assert len(part) == 2 and views.parts == [part]
+    assert len(part) == 2 and part.whole is views
 
 
 def test_views_in_a_row_are_held_out_together():
