@@ -23,7 +23,7 @@ DONE, USER_ERROR, USAGE, STOPPED = 0, 1, 2, 130
 
 VERBS = {
     "upscale": ("upscale", "Upscale pictures, folders and video: same bit depth, channels, profile and metadata out"),
-    "train": ("train", "Train a recipe on your own data, or go on with a run"),
+    "train": ("train", "Train a recipe on your own data, or resume a run"),
     "generate": (
         "generate",
         "Make pictures or video with a trained generator: from seeds, label maps, clips or cameras",

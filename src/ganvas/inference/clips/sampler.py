@@ -1,7 +1,7 @@
-"""Video from a sequence of label maps: frame after frame, in the memory of a few, and gone on with where it broke off.
+"""Video from a sequence of label maps: frame after frame, in the memory of a few, resumable where it broke off.
 
 What is fed back is what is written: each picture is rounded to the depth of the output before the next one is made
-from it. So a folder of frames holds all that the rest of the clip depends on, and a clip that was gone on with is equal
+from it. So a folder of frames holds all that the rest of the clip depends on, and a resumed clip is equal
 to an unbroken one.
 """
 
