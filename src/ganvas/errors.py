@@ -20,6 +20,12 @@ def _sentence(text: str) -> str:
     return text if text.endswith((".", "?", "!", ":")) else text + "."
 
 
+def harmless(text: str) -> str:
+    """Return a text with its control characters spelt out: names in files may be sequences that steer a terminal."""
+    shown = (c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
+    return "".join(shown)
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return the advice that follows an unknown name: the nearest known names, or all of them when none is near."""
     known = sorted(known)

@@ -15,6 +15,7 @@ from ganvas.errors import UserError
 from ganvas.inference.open import resolve
 from ganvas.io import fingerprints, recipe_files, runs
 from ganvas.io.weights import files as weights
+from ganvas.protocol import Recipe
 from ganvas.recipes import base
 from ganvas.settings import check as check_settings
 from ganvas.settings import from_json, renamed, replace
@@ -155,6 +156,9 @@ def _plan(order: Order, fresh: bool) -> trainer.Plan:
         raise UserError("There is nothing to train on", do="Give a folder by --data")
     recipe = base.find(order.recipe)(settings)
     train, val = recipe.source(settings.data), None
+    if settings.val and type(recipe).score is Recipe.score:
+        why = "It has no `score`, so that pictures held out would serve nobody"
+        raise UserError(f"The recipe {order.recipe} cannot be scored", why, "Write one, or leave --val out")
     if settings.val:
         fraction = _fraction(settings.val)
         if not fraction:

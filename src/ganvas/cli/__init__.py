@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ganvas import __version__
-from ganvas.errors import UserError, did_you_mean
+from ganvas.errors import UserError, did_you_mean, harmless
 
 DONE, USER_ERROR, USAGE, STOPPED = 0, 1, 2, 130
 
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         if debug:
             traceback.print_exc()
-        print("ganvas:", " ".join(str(error).split()), file=sys.stderr)
+        print("ganvas:", harmless(" ".join(str(error).split())), file=sys.stderr)
         return USER_ERROR
     except KeyboardInterrupt:
         print("ganvas: stopped", file=sys.stderr)
@@ -94,6 +94,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
+        if place := _place_in_recipe(error):
+            print(f"ganvas: {place}: {type(error).__name__}: {harmless(' '.join(str(error).split()))}", file=sys.stderr)
+            return USER_ERROR
         print(
             f"ganvas: unexpected {type(error).__name__}: {error}. This is a defect; --debug prints where it happened.",
             file=sys.stderr,
@@ -130,6 +133,16 @@ def run(verb: str, arguments: Sequence[str]) -> int:
         # As other upscalers name them: -i FILE is a plain FILE here.
         arguments = [word for word in arguments if word not in ("-i", "--input")]
     return parse(function, arguments, f"ganvas {verb}")
+
+
+def _place_in_recipe(error: BaseException) -> str:
+    """Return file and line in a user's own recipe where an error came from; empty where none was at work."""
+    place, frames = "", error.__traceback__
+    while frames is not None:
+        if frames.tb_frame.f_globals.get("__name__", "").startswith("ganvas_recipe_"):
+            place = f"{frames.tb_frame.f_code.co_filename}, line {frames.tb_lineno}"
+        frames = frames.tb_next
+    return place
 
 
 def _help() -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganvas.cli import DONE, USER_ERROR
+from ganvas.errors import harmless
 
 if TYPE_CHECKING:
     from ganvas.cli.arguments import Printing
@@ -70,7 +71,7 @@ class Console:
         if self.as_json:
             print(json.dumps(result.row(), default=str), flush=True)
         elif result.error:
-            print(f"ganvas: {result.error}", file=sys.stderr, flush=True)
+            print(f"ganvas: {harmless(str(result.error))}", file=sys.stderr, flush=True)
         elif not self.quiet and not result.skipped:
             print(line_of(result), flush=True)
 
@@ -146,7 +147,7 @@ def print_facts(facts: Mapping[str, Any]) -> None:
     width = max(map(len, facts))
     for key, value in facts.items():
         if value not in ("", {}, []):
-            print(f"{key.ljust(width)}  {_shown(value)}")
+            print(harmless(f"{key.ljust(width)}  {_shown(value)}"))
 
 
 def _shown(value: Any) -> str:
