@@ -213,6 +213,15 @@ def test_ultra_hdr_is_read_as_the_jpeg_that_it_is(tmp_path):
     assert b"hdrgm" not in copy.read_bytes()  # which would promise a gain map that is not there
 
 
+def test_further_pictures_of_a_jpeg_are_named(tmp_path):
+    views = [Image.new("RGB", (32, 24), colour) for colour in ("red", "blue")]
+    views[0].save(tmp_path / "a.jpg", "MPO", save_all=True, append_images=views[1:])
+    back, header = images.read(tmp_path / "a.jpg")
+    assert "further pictures" in header.note and np.abs(back.astype(int) - (255, 0, 0)).max() <= 2
+    views[0].save(tmp_path / "b.jpg")
+    assert images.read_header(tmp_path / "b.jpg").note == ""
+
+
 def test_the_end_of_a_jpeg_stream():
     data = io.BytesIO()
     Image.fromarray(INKS[..., :3]).save(data, "JPEG", progressive=True, exif=b"Exif\0\0II*\0\xff\xd9")

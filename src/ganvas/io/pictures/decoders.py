@@ -165,6 +165,16 @@ def _plain_jpeg(path: Path) -> Any:
     return copy
 
 
+_SEARCHED_BYTES = 1 << 18
+_MULTI_PICTURE = re.compile(rb"MPF\0(II\*\0|MM\0\*)")
+
+
+def holds_more_jpegs(path: Path) -> bool:
+    """Tell whether a JPEG says that there are more pictures behind it (CIPA DC-007, Multi-Picture Format)."""
+    with path.open("rb") as file:
+        return _MULTI_PICTURE.search(file.read(_SEARCHED_BYTES)) is not None
+
+
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 
 

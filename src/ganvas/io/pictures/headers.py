@@ -169,7 +169,11 @@ def inspect(path: Path, part: int = 0) -> tuple[Header, Layout]:
             return _of_other_colours(path, name, spec, frames, part, model)
         if name in ("bmp", "targa") and not signs.opaque and spec.alpha_channel > 0 and _is_zero(source, spec):
             signs = replace(signs, opaque=True)
-        return _describe(path, name, spec, signs, frames, part)
+        header, layout = _describe(path, name, spec, signs, frames, part)
+        if name == "jpeg" and decoders.holds_more_jpegs(path):
+            note = "further pictures in the file (depth, gain map, other views) are left out"
+            header = replace(header, note="; ".join(text for text in (header.note, note) if text))
+        return header, layout
     finally:
         source.close()
 
