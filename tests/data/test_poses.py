@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ganvas.cli import main
 from ganvas.data import drawings
 from ganvas.data.clips import Clips
 from ganvas.data.sequences import find_clips
@@ -125,3 +126,12 @@ def test_the_canvas_tells_the_size(tmp_path, wanted):
     twice = write_clip(tmp_path / "set", lambda n: [{"pose_keypoints_2d": flat(joints(18, n) * 2 + 0.5)}],
                        canvas_width=2 * SIZE[1], canvas_height=2 * SIZE[0])  # fmt: skip
     assert np.array_equal(drawn(twice), wanted)
+
+
+def test_the_doctor_looks_at_sequences_of_poses(tmp_path, capsys):
+    good = write_clip(tmp_path / "good", lambda n: [{"pose_keypoints_2d": flat(joints(18))}] if n else [])
+    assert main(["inspect", str(good)]) == 0
+    assert "1 of 3 frames show nobody" in capsys.readouterr().out
+    bad = write_clip(tmp_path / "bad", lambda n: [{"points": flat(joints(18))}])
+    assert main(["inspect", str(bad)]) == 1
+    assert "No key points in any of 3 frames" in capsys.readouterr().out

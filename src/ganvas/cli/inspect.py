@@ -93,6 +93,10 @@ def inspect(asked: Inspected) -> int:
             return _inspect_labels(asked.path, asked)
         if _has_cameras(path):
             return _inspect_cameras(path, asked)
+        from ganvas.data import inspect_sequences
+
+        if (sequences := inspect_sequences.examine(path)) is not None:
+            return _tell(sequences, asked.json)
         return _inspect_pictures(path, asked.mosaic, asked.json)
     if path.suffix.lower() == ".zip" and path.is_file():
         return _inspect_pictures(path, asked.mosaic, asked.json)

@@ -99,6 +99,15 @@ def find_clips(
     return [part for clip in clips for part in (_parts_between_gaps(clip) if cut_at_gaps else [clip])]
 
 
+def holds_sequences(folder: Path) -> bool:
+    """Tell whether a folder is laid out as sequences of key points or of conditions, whatever is wrong with them."""
+    try:
+        found = _found(folder, PHASES)
+    except UserError:
+        return False
+    return any({"poses", "points"} & roles.keys() or {"conditions", "frames"} <= roles.keys() for _, roles in found)
+
+
 def _found(root: Path, phases: Sequence[str]) -> list[tuple[str, dict[str, Path]]]:
     """Return the name and the roles of each sequence below a folder."""
     if not root.is_dir():
