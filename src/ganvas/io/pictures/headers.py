@@ -126,7 +126,11 @@ def open_input(path: Path, part: int = 0, raw: bool = False) -> oiio.ImageInput:
         config.attribute("oiio:RawColor", 1)
     source = oiio.ImageInput.open(plain(path), config)
     if source is None:
-        raise damaged(path, oiio.geterror())
+        try:
+            why = oiio.geterror()
+        except UnicodeDecodeError:  # it repeats what the damaged header says
+            why = "its header holds what is no text"
+        raise damaged(path, why)
     if part and not source.seek_subimage(part, 0):
         raise damaged(path, source.geterror() or f"there is no page {part + 1}")
     return source
