@@ -58,7 +58,7 @@ def read_choices(painter: LabelPainter, texts: Sequence[str], maps: MapFiles | N
         else:
             picture, _, of = source.rpartition(":")
             if not picture:
-                do = "Write car@26003=2, or car@26003=PICTURE:car@26012"
+                do = "Write car=3, car@26003=3, or car@26003=PICTURE:car@26012"
                 raise UserError(f"--style is {text!r}", do=do)
             features = _taken(painter, Path(picture), *_named(painter, of, text), maps)
         choices.append(Choice(label, instance, features))
