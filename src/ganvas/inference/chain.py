@@ -68,9 +68,11 @@ def enlarge(
     progress = progress or Progress()
     results: list[Result] = []
     guided: list[Result] = []
-    inputs = options.inputs
+    inputs, out = options.inputs, options.out
+    if out is None:
+        raise UserError("A chain writes a folder for each of its models", do="Name the folder for them by --out")
     for number, (model, opened) in enumerate(zip(models, open_chain(models, options)), first):
-        step = replace(options, inputs=inputs, out=options.out / folder_name(number, model))
+        step = replace(options, inputs=inputs, out=out / folder_name(number, model))
         way = way_of(opened.card)
         made = way.run(opened, part(step, way.Options), progress)
         results += made

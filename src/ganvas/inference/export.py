@@ -161,10 +161,16 @@ def _write_onnx(portable: Portable, probes: Sequence[Tensor], path: Path) -> Cal
     return lambda given: torch.from_numpy(session.run(None, {name: given.contiguous().numpy()})[0])
 
 
+def _trace(portable: Portable, probe: Tensor) -> torch.jit.ScriptModule:
+    traced = torch.jit.trace(portable, probe, check_trace=False)
+    assert isinstance(traced, torch.jit.ScriptModule)
+    return traced
+
+
 def _write_torchscript(portable: Portable, probes: Sequence[Tensor], path: Path) -> Callable[[Tensor], Tensor]:
     try:
         with torch.inference_mode():
-            torch.jit.trace(portable, probes[0], check_trace=False).save(str(path))
+            _trace(portable, probes[0]).save(str(path))
         read = torch.jit.load(str(path))
     except Exception as error:
         raise _failed("torchscript", error) from error
@@ -189,7 +195,7 @@ def _write_ncnn(portable: Portable, probes: Sequence[Tensor], path: Path) -> Cal
     program = shutil.which("pnnx") or str(Path(sys.executable).with_name("pnnx"))
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
         script = Path(folder) / "net.pt"
-        torch.jit.trace(portable, probes[0], check_trace=False).save(str(script))
+        _trace(portable, probes[0]).save(str(script))
         shapes = [f"inputshape{number}=[{','.join(map(str, probe.shape))}]" for number, probe in zip(("", "2"), probes)]
         names = [f"ncnnparam={folder}/net.param", f"ncnnbin={folder}/net.bin", "fp16=0"]
         done = subprocess.run([program, str(script), *shapes, *names], cwd=folder, capture_output=True, text=True)

@@ -50,7 +50,7 @@ def by_spandrel(tensors: Mapping[str, Tensor]) -> tuple[nn.Module, Card]:
     if channels not in ((1, 1), (3, 3)) or size.square:
         why = f"{name} takes {channels[0]} channels and gives {channels[1]}" + (", squares only" * size.square)
         raise UserError("This network enlarges no pictures", why)
-    tiling = {"SUPPORTED": "supported", "DISCOURAGED": "discouraged", "INTERNAL": "internal"}[found.tiling.name]
+    tiling: Any = {"SUPPORTED": "supported", "DISCOURAGED": "discouraged", "INTERNAL": "internal"}[found.tiling.name]
     card = Card(
         network=f"spandrel:{name}", scale=int(found.scale), multiple_of=max(1, int(size.multiple_of)),
         minimum_px=max(1, int(size.minimum)), tiling=tiling, purpose=f"{name} x{found.scale}, another project's",

@@ -30,16 +30,17 @@ def load_teacher(name: str, scale: int) -> nn.Module:
     bundled = BUNDLED / f"{name}.safetensors"
     try:
         file = weights.read(bundled if bundled.is_file() else Path(name).expanduser())
+        network, card = None, file.card
     except UnknownNetwork as unknown:
-        file, (network, card) = None, others.by_spandrel(unknown.tensors)
-    else:
-        card = file.card
+        file = None
+        network, card = others.by_spandrel(unknown.tensors)
     if card.input != "picture" or card.scale != scale or (card.channels_in, card.channels_out) != (3, 3):
         why = f"It is a {card.network} x{card.scale} of {card.channels_in} channels for {card.input}"
         raise UserError(f"{name} cannot teach", why, f"Name an upscaler x{scale} of colour pictures")
     if tuple(card.range) != (0.0, 1.0) or card.extra.get("resize_output", 1) != 1:
         raise UserError(f"{name} cannot teach", "It takes other values than [0, 1], or resizes what it makes")
-    if file is not None:
+    if network is None:
+        assert file is not None
         # Building draws random numbers, which must not move those of the network that is taught.
         with torch.random.fork_rng(devices=[]):
             network = build(card)
