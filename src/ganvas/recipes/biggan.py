@@ -146,7 +146,7 @@ PREVIEW = replace(
 )  # fmt: skip
 # The gallery's: clothes and letters must not be mirrored; both players learn at one rate, which falls.
 SHOW = replace(
-    PREVIEW, mirror=False, steps=1500, generator_rate=7e-4, discriminator_rate=7e-4, betas=(0.0, 0.999),
+    PREVIEW, mirror=False, steps=1600, generator_rate=7e-4, discriminator_rate=7e-4, betas=(0.0, 0.999),
     schedule="linear", average_half_life=10_000.0,
 )  # fmt: skip
 
