@@ -9,6 +9,7 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -92,6 +93,13 @@ class Table(Recipe):
 
     def generator_losses(self, nets, batch, outputs, carry, context):
         return Ledger({"l1": F.l1_loss(outputs["fake"], batch["real"])})
+
+    def score(self, nets, source, context):
+        raw = [source.sample(index, np.random.default_rng(0)) for index in range(min(16, len(source)))]
+        batch = self.batch(
+            {name: torch.stack([row[name] for row in raw]).to(context.device) for name in raw[0]}, context
+        )
+        return {"minus_l1": -float(F.l1_loss(nets.generator(batch["numbers"]).float(), batch["real"]))}
 
     def sample(self, nets, batch, context):
         return torch.cat([nets.generator(batch["numbers"]).float(), batch["real"]], dim=-1) * 0.5 + 0.5

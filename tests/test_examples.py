@@ -77,5 +77,5 @@ def test_contributing_tells_of_every_part_of_a_recipe():
 
     told = (ROOT / "CONTRIBUTING.md").read_text()
     parts = [name for name, part in vars(Recipe).items() if callable(part) and not name.startswith("_")]
-    assert len(parts) == 17
+    assert "score" in parts and "fixed" in parts
     assert not [part for part in parts if f"`{part}(" not in told and f" `{part}(" not in told]

@@ -3,7 +3,7 @@ import threading
 import pytest
 
 from ganvas.errors import UserError
-from ganvas.inference.result import Cancelled, CancelToken, Job, Moved, Progress, Result, Said, run_batch
+from ganvas.inference.result import Cancelled, CancelToken, Counted, Job, Moved, Progress, Result, Said, run_batch
 
 
 def jobs(tmp_path, *names):
@@ -24,7 +24,8 @@ def copying(job, progress):
 def test_what_fails_is_reported_and_stops_none_of_the_others(tmp_path):
     events = []
     results = run_batch(jobs(tmp_path, "a", "bad", "full", "bug", "b"), copying, Progress(events.append))
-    assert events == results
+    assert [event for event in events if isinstance(event, Result)] == results
+    assert [event.done for event in events if isinstance(event, Counted)] == list(range(5))
     assert [bool(result.error) for result in results] == [False, True, True, True, False]
     assert "It is bad" in results[1].error
     assert "No space left" in results[2].error

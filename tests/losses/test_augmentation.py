@@ -62,21 +62,30 @@ def test_colours_change_within_the_papers_ranges():
     assert 0.5 <= float(ratio.min()) < 0.52 and 1.48 < float(ratio.max()) <= 1.501
 
 
-def test_what_is_changed_still_tells_distributions_apart():
-    """The property of not leaking, for shifts: the mean change is a matrix without a null space.
+def test_what_is_cut_still_tells_distributions_apart():
+    """The property of not leaking, for means: the mean change is a matrix without a null space.
 
     If changed real and changed generated pictures have one distribution, their means agree, and an invertible mean
-    change then means that the originals' agree: a generator that only imitates shifted or cut pictures is found out.
+    change then means that the originals' agree: a generator that only imitates cut pictures is found out.
     """
-    side = 8
+    side, mean, random = 8, torch.zeros(64, 64), chance(1)
     basis = torch.eye(side * side).view(-1, 1, side, side).expand(-1, 3, -1, -1)
-    for name in ("translation", "cutout"):
-        mean = torch.zeros(side * side, side * side)
-        random = chance(1)
-        for _ in range(300):
-            mean += diff_augment(basis, (name,), random)[:, 0].flatten(1) / 300
-        smallest = np.linalg.svd(mean.numpy(), compute_uv=False)[-1]
-        assert smallest > 0.05, name
+    for _ in range(300):
+        mean += diff_augment(basis, ("cutout",), random)[:, 0].flatten(1) / 300
+    assert np.linalg.svd(mean.numpy(), compute_uv=False)[-1] > 0.05
+
+
+def test_shifts_are_even_and_their_mean_hides_nothing():
+    # A point in the middle of 7 px lands on each of 3 x 3 places equally often.
+    point = torch.zeros(9000, 3, 7, 7)
+    point[..., 3, 3] = 1
+    landed = diff_augment(point, ("translation",), chance())[:, 0].mean(0)
+    assert torch.allclose(landed[2:5, 2:5], torch.full((3, 3), 1 / 9), atol=0.015) and float(landed.sum()) == 1.0
+    # Even shifts by -1, 0 and 1 have the eigenvalues (1 + 2 cos(k pi / 8)) / 3 along an axis of 7 px, none of them 0.
+    along = sum(torch.diag(torch.ones(7 - abs(shift)), shift) for shift in (-1, 0, 1)) / 3
+    expected = (1 + 2 * np.cos(np.arange(1, 8) * np.pi / 8)) / 3
+    np.testing.assert_allclose(np.sort(np.linalg.eigvalsh(along.numpy())), np.sort(expected), atol=1e-6)
+    assert np.abs(expected).min() > 0.07
 
 
 def test_a_generator_that_makes_shifted_pictures_is_told_from_real_ones():
