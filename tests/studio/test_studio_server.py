@@ -338,7 +338,10 @@ def test_decisions_are_kept_and_make_a_list(tmp_path):
             found = client.get(place).json()
             assert [each["keep"] for each in found["pictures"]] == ["keep", "drop", "open"]
             words = shlex.split(found["command"])
-            assert Path(words[-1]).read_text() == "a.png\n"
+            assert words[:4] == ["ganvas", "train", "esrgan", "--data"]
+            kept = Path(words[-1])
+            assert [path.name for path in kept.iterdir()] == ["a.png"]
+            assert (kept / "a.png").read_bytes() == (folder / "a.png").read_bytes()
 
 
 # Runs and jobs

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -53,10 +55,9 @@ def one_folder(id: str, studio: Shared) -> dict[str, Any]:
     for name in _names(folder):
         picture = studio.workspace.add((folder / name).resolve(), name)
         pictures.append({**picture.row(), "keep": decided.get(name, "open")})
-    kept = _list(studio.workspace, folder)
     return {
         "id": id, "name": folder.name, "pictures": pictures,
-        "command": f"ganvas train esrgan --data {folder} --list {kept}",
+        "command": shlex.join(["ganvas", "train", "esrgan", "--data", str(_kept(studio.workspace, folder))]),
     }  # fmt: skip
 
 
@@ -71,8 +72,7 @@ def decide(id: str, decision: Decision, studio: Shared) -> dict[str, Any]:
     if decision.keep != "open":
         decided[decision.picture] = decision.keep
     runs.write_json(_file(studio.workspace, folder), {"folder": str(folder), "decisions": decided})
-    kept = "".join(f"{name}\n" for name, value in decided.items() if value == "keep")
-    runs.write_atomically(_list(studio.workspace, folder), kept.encode("utf-8", "surrogateescape"))
+    _show(_kept(studio.workspace, folder) / decision.picture, folder / decision.picture, decision.keep == "keep")
     return {"decided": len(decided)}
 
 
@@ -94,8 +94,20 @@ def _file(workspace: Workspace, folder: Path) -> Path:
     return workspace.curations / f"{id_of(folder)}.json"
 
 
-def _list(workspace: Workspace, folder: Path) -> Path:
-    return workspace.curations / f"{folder.name}-{id_of(folder)[:4]}-keep.txt"
+def _kept(workspace: Workspace, folder: Path) -> Path:
+    """Return the folder of links to the pictures that are kept: what a training is given."""
+    return workspace.curations / f"{folder.name}-{id_of(folder)[:4]}-kept"
+
+
+def _show(link: Path, picture: Path, is_kept: bool) -> None:
+    """Make or remove the link to a picture; where there are no links, a copy."""
+    link.unlink(missing_ok=True)
+    if is_kept:
+        link.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            link.symlink_to(picture.resolve())
+        except OSError:
+            shutil.copyfile(picture, link)
 
 
 def _decisions(workspace: Workspace, folder: Path) -> dict[str, str]:
