@@ -16,7 +16,7 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 from trained_runs import train_runs
 
-expect.set_options(timeout=30_000)  # a busy machine is no failure
+expect.set_options(timeout=60_000)  # a busy machine is no failure
 ARGUMENTS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 
 
@@ -77,7 +77,7 @@ def browser():
 def page(browser, server):
     """A page on which no script may fail."""
     opened = browser.new_page(viewport={"width": 1280, "height": 860})
-    opened.set_default_timeout(20_000)
+    opened.set_default_timeout(60_000)
     failures: list[str] = []
     opened.on("pageerror", lambda error: failures.append(str(error)))
     yield opened

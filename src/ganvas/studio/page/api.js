@@ -7,12 +7,20 @@ export class ApiError extends Error {
   }
 }
 
-async function ask(method, path, body, headers = {}) {
+// What the page that is open reads; a page that is left waits for nothing more, and blocks no connection.
+let reading = new AbortController();
+export function leave() {
+  reading.abort();
+  reading = new AbortController();
+}
+
+async function ask(method, path, body, headers = {}, signal = undefined) {
   let answer;
   try {
     // Small requests outlive their page: a decision made just before it is closed is kept.
-    answer = await fetch(`/api/${path}`, {method, body, headers, keepalive: typeof body === 'string' && body.length < 60000});
+    answer = await fetch(`/api/${path}`, {method, body, headers, keepalive: !signal && typeof body === 'string' && body.length < 60000, signal});
   } catch {
+    signal?.throwIfAborted();
     throw new ApiError(0, {what: 'The server does not answer', do: 'Is `ganvas studio` still running?'});
   }
   if (answer.ok) return answer;
@@ -22,7 +30,7 @@ async function ask(method, path, body, headers = {}) {
 }
 
 const JSON_BODY = {'content-type': 'application/json'};
-export const get = async path => (await ask('GET', path)).json();
+export const get = async path => (await ask('GET', path, undefined, {}, reading.signal)).json();
 export const post = async (path, data) => (await ask('POST', path, JSON.stringify(data), JSON_BODY)).json();
 export const put = async (path, data) => (await ask('PUT', path, JSON.stringify(data), JSON_BODY)).json();
 export const remove = async path => (await ask('DELETE', path)).json();
@@ -30,13 +38,24 @@ export const upload = async file =>
   (await ask('PUT', `pictures?name=${encodeURIComponent(file.name)}`, file)).json();
 
 // Pixels: an ImageData with what else the server said of it, or null where there is nothing new.
-export async function pixels(path, data) {
-  const answer = data === undefined ? await ask('GET', path)
-    : await ask('POST', path, JSON.stringify(data), JSON_BODY);
+export const pixels = async (path, data) => image(data === undefined ? await ask('GET', path, undefined, {}, reading.signal)
+  : await ask('POST', path, JSON.stringify(data), JSON_BODY, reading.signal));
+
+// The same of a request that changes something: it is made even where its page is left.
+export const change = async (path, data) => image(await ask('POST', path, JSON.stringify(data), JSON_BODY));
+
+async function image(answer) {
   if (answer.status === 204) return null;
   const number = name => Number(answer.headers.get(name));
   const bytes = new Uint8ClampedArray(await answer.arrayBuffer());
   return {image: new ImageData(bytes, number('x-width'), number('x-height')), headers: answer.headers, number};
+}
+
+// Where what is asked changes while answers are under way: `begin` returns a function that tells whether this is still
+// what the page shows. `end` makes every answer late, as when the page is left.
+export function turns() {
+  let now = 0;
+  return {begin: () => { const mine = ++now; return () => mine === now; }, end: () => { now += 1; }};
 }
 
 // Where only the newest answer counts: a request waits while another is under way, and a newer one replaces it.

@@ -1,6 +1,6 @@
 // The frame around the pages: which one is open, keys that work everywhere, the help.
 import {html, render} from './vendor/lit.js';
-import {bringToken} from './api.js';
+import {bringToken, leave} from './api.js';
 import {keys, problem} from './widgets.js';
 
 const PAGES = {
@@ -19,6 +19,7 @@ async function show() {
   render(Object.entries(PAGES).map(([key, [title]]) => html`
     <a href="#/${key}" aria-current=${key === page ? 'page' : 'false'}>${title}</a>`), document.getElementById('nav'));
   close();
+  leave();
   close = () => {};
   const place = document.createElement('section');
   place.setAttribute('aria-label', PAGES[page][0]);

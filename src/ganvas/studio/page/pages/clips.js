@@ -1,6 +1,6 @@
 // Clips: a stretch of the drawn street as video, frame by frame, with styles that change on the way.
 import {html, nothing, render} from '../vendor/lit.js';
-import {get, newest, pixels} from '../api.js';
+import {get, newest, pixels, turns} from '../api.js';
 import {choose, command, draw, empty, problem} from '../widgets.js';
 
 export async function open(root, [wanted]) {
@@ -14,26 +14,33 @@ export async function open(root, [wanted]) {
   const state = {model: (models.find(model => model.id === wanted) ?? models[0]).id, frames: 24, frame: 0, seed: 0, restyle: [],
     changes: 'car', drift: new Map(), plays: false, error: null};
   const source = () => models.find(model => model.id === state.model).source;
+  const clips = turns();
   let timer = 0;
 
   const load = newest(async () => {
+    const {isShown, model, frames, seed, restyle, frame} = state;
+    if (!isShown()) return;
     try {
-      const {model, frames, seed, restyle, frame} = state;
       const made = await pixels('clips/frame', {model, frames, seed, restyle, frame});
+      if (!isShown()) return;
       const canvas = root.querySelector('#frame');
-      if (!canvas) return;
       canvas.width = made.image.width;
       canvas.height = made.image.height;
       draw(canvas, made.image);
       state.drift.set(frame, made.number('x-drift'));
       state.error = null;
     } catch (error) {
-      if (error.status !== 409) { state.error = error; state.plays = false; clearInterval(timer); }
+      if (!isShown() || error.status === 409) return;
+      Object.assign(state, {error, plays: false});
+      clearInterval(timer);
     }
     show();
   });
 
-  function reset() { state.drift.clear(); load(); }
+  function reset() {
+    Object.assign(state, {isShown: clips.begin(), drift: new Map()});
+    load();
+  }
   function play() {
     state.plays = !state.plays;
     clearInterval(timer);
@@ -55,8 +62,8 @@ export async function open(root, [wanted]) {
         ${choose('Generator', models.map(model => [model.id, model.name]), state.model, id => { state.model = id; reset(); })}
         <label>Seed of the street and styles <input type="number" min="0" .value=${String(state.seed)} @change=${event => { state.seed = Number(event.target.value); reset(); }}></label>
         ${choose('Restyle', classes.map(name => [name, name]), state.changes, name => { state.changes = name; })}
-        <button @click=${() => { state.restyle.push(`${state.changes}@${state.frame}=${state.restyle.length + 1}`); reset(); }}>from this frame on</button>
-        <button ?disabled=${!state.restyle.length} @click=${() => { state.restyle.pop(); reset(); }}>undo</button>
+        <button @click=${() => { state.restyle = [...state.restyle, `${state.changes}@${state.frame}=${state.restyle.length + 1}`]; reset(); }}>from this frame on</button>
+        <button ?disabled=${!state.restyle.length} @click=${() => { state.restyle = state.restyle.slice(0, -1); reset(); }}>undo</button>
         <button aria-pressed=${state.plays} @click=${play}>play</button>
       </div>
       ${problem(state.error)}
@@ -67,6 +74,6 @@ export async function open(root, [wanted]) {
       ${command(`ganvas generate ${source()} --labels STREET ${state.restyle.map(each => `--restyle ${each}`).join(' ')} --seed ${state.seed} --out clip.mp4`)}`, root);
   }
   show();
-  load();
-  return () => clearInterval(timer);
+  reset();
+  return () => { clips.end(); clearInterval(timer); };
 }

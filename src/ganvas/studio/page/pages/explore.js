@@ -1,6 +1,6 @@
 // Explore: what a generator makes of seeds, classes and truncations, and the way from one picture to another.
 import {html, nothing, render} from '../vendor/lit.js';
-import {get, newest, pixels, post} from '../api.js';
+import {get, newest, pixels, post, turns} from '../api.js';
 import {choose, command, draw, empty, problem, say, slide, squares} from '../widgets.js';
 
 const SHOWN = 24;
@@ -16,35 +16,48 @@ export async function open(root, [wanted]) {
     first: 0, pictures: [], pins: [], share: 0.5, between: null, error: null};
   const source = () => models.find(model => model.id === state.model).source;
 
+  const generators = turns();
+
   async function load() {
-    state.names = (await get(`models/${state.model}/classes`)).names;
-    state.label = '';
-    state.pins = [];
-    grid();
+    const isShown = generators.begin();
+    Object.assign(state, {isShown, pins: [], pictures: [], between: null, names: [], label: ''});
+    show();
+    try {
+      const {names} = await get(`models/${state.model}/classes`);
+      if (!isShown()) return;
+      state.names = names;
+      grid();
+    } catch (error) { if (isShown()) { state.error = error; show(); } }
   }
 
   const truncation = () => state.truncation || null;
   const grid = newest(async () => {
-    const seeds = Array.from({length: SHOWN}, (_, number) => state.first + number);
+    const {isShown, label, names} = state, seeds = Array.from({length: SHOWN}, (_, number) => state.first + number);
     try {
       const made = await pixels('grids', {model: state.model, seeds, label: state.label === '' ? null : Number(state.label), truncation: truncation()});
+      if (!isShown()) return;
       state.pictures = squares(made.image).map((image, number) => ({image, seed: seeds[number],
-        label: state.label === '' ? (state.names.length ? seeds[number] % state.names.length : null) : Number(state.label)}));
+        label: label === '' ? (names.length ? seeds[number] % names.length : null) : Number(label)}));
       state.error = null;
-    } catch (error) { if (error.status !== 409) state.error = error; }
+    } catch (error) {
+      if (!isShown() || error.status === 409) return;
+      state.error = error;
+    }
     show();
     walk();
   });
 
   const walk = newest(async () => {
-    if (state.pins.length < 2) return;
+    const {isShown} = state;
+    if (!isShown() || state.pins.length < 2) return;
     const [one, two] = state.pins.slice(-2);
     try {
       const made = await pixels('walks', {model: state.model, seeds: [one.seed, two.seed],
         labels: one.label === null ? null : [one.label, two.label], share: state.share, truncation: truncation()});
+      if (!isShown()) return;
       state.between = made.image;
       show();
-    } catch (error) { if (error.status !== 409) { state.error = error; show(); } }
+    } catch (error) { if (isShown() && error.status !== 409) { state.error = error; show(); } }
   });
 
   async function save() {
@@ -93,6 +106,6 @@ export async function open(root, [wanted]) {
       draw(between, state.between);
     }
   }
-  show();
-  await load();
+  load();
+  return generators.end;
 }

@@ -1,7 +1,7 @@
 // Fly: the training cameras as points in space, a path through some of them, and what each camera on it sees.
 import {html, nothing, render} from '../vendor/lit.js';
 import * as three from '../vendor/three.js';
-import {get, newest, pixels, post} from '../api.js';
+import {get, newest, pixels, post, turns} from '../api.js';
 import {choose, command, draw, empty, problem, say} from '../widgets.js';
 
 export async function open(root, [wanted]) {
@@ -14,44 +14,56 @@ export async function open(root, [wanted]) {
   const state = {model: (models.find(model => model.id === wanted) ?? models[0]).id, cameras: [], stops: [], path: null, frames: 96,
     at: 0, plays: false, error: null, trust: '', size: [256, 256]};
   const source = () => models.find(model => model.id === state.model).source;
+  const places = turns(), paths = turns();
   let stage = null, timer = 0;
 
   async function load() {
+    const isShown = places.begin();
+    Object.assign(state, {isShown, cameras: [], stops: [], path: null});
     try {
       const told = await get(`models/${state.model}/cameras`);
+      if (!isShown()) return;
       Object.assign(state, {cameras: told.cameras, size: [told.width, told.height], stops: [], path: null, error: null});
       const count = told.cameras.length;
       if (count > 1) state.stops = count > 3 ? [0, Math.floor(count / 3), Math.floor(2 * count / 3), count - 1] : [0, count - 1];
-    } catch (error) { state.error = error; }
+    } catch (error) { if (isShown()) state.error = error; }
+    if (!isShown()) return;
     show();
     scene();
     await plan();
   }
 
   async function plan() {
-    if (state.stops.length < 2) { state.path = null; show(); return; }
+    const isNewest = paths.begin(), {isShown, frames} = state;
+    if (state.stops.length < 2) { state.path = null; show(); line(); return; }
     try {
-      state.path = await post('paths', {model: state.model, through: state.stops, frames: state.frames});
-      state.at = Math.min(state.at, state.frames - 1);
-      state.error = null;
-    } catch (error) { state.error = error; }
+      const path = await post('paths', {model: state.model, through: state.stops, frames});
+      if (!isShown() || !isNewest()) return;
+      Object.assign(state, {path, at: Math.min(state.at, frames - 1), error: null});
+    } catch (error) {
+      if (!isShown() || !isNewest()) return;
+      state.error = error;
+    }
     show();
     line();
     view();
   }
 
   const view = newest(async () => {
-    const camera = state.path?.cameras[state.at] ?? state.cameras[0];
-    if (!camera) return;
+    const camera = state.path?.cameras[state.at] ?? state.cameras[0], {isShown} = state;
+    if (!camera || !isShown()) return;
     try {
       const made = await pixels('views', {model: state.model, camera});
+      if (!isShown()) return;
       const canvas = root.querySelector('#view');
-      if (!canvas) return;
       canvas.width = made.image.width;
       canvas.height = made.image.height;
       draw(canvas, made.image);
       state.trust = made.headers.get('x-trust') ?? '';
-    } catch (error) { if (error.status !== 409) state.error = error; }
+    } catch (error) {
+      if (!isShown() || error.status === 409) return;
+      state.error = error;
+    }
     show();
   });
 
@@ -169,6 +181,6 @@ export async function open(root, [wanted]) {
       ${command(`ganvas generate ${source()} --through ${state.stops.join(',')} --frames ${state.frames} --out flight.mp4`)}`, root);
   }
   show();
-  await load();
-  return () => { clearInterval(timer); stage?.renderer.dispose(); };
+  load();
+  return () => { places.end(); clearInterval(timer); stage?.renderer.dispose(); };
 }

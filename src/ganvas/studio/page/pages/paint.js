@@ -1,6 +1,6 @@
 // Paint: strokes are shown at once, sent to the server when they end, and the picture that comes back is put in place.
 import {html, nothing, render} from '../vendor/lit.js';
-import {get, pixels, post} from '../api.js';
+import {change, get, pixels, post, turns} from '../api.js';
 import {choose, command, draw, empty, keys, problem, say} from '../widgets.js';
 
 export async function open(root, [wanted]) {
@@ -14,54 +14,70 @@ export async function open(root, [wanted]) {
     model: (models.find(model => model.id === wanted) ?? models[0]).id, scene: null, label: 0, tool: 'brush', size: 12,
     picked: null, number: 0, error: null, busy: 0, took: null,
   };
-  let points = [], queue = Promise.resolve(), dead = false;
+  let points = [], queue = Promise.resolve();
+  const scenes = turns();
   const canvas = name => root.querySelector(`#${name}`);
   const entry = id => state.scene.classes.find(each => each.id === id);
 
   async function begin(start) {
-    state.scene = null;
-    state.error = null;
+    const isShown = scenes.begin();
+    Object.assign(state, {scene: null, error: null, picked: null});
+    points = [];
     show();
     try {
-      state.scene = await post('scenes', {model: state.model, begin: start});
-      state.label = state.scene.classes.at(-1).id;
+      const scene = await post('scenes', {model: state.model, begin: start});
+      if (!isShown()) return;
+      Object.assign(state, {scene, label: scene.classes.at(-1).id, isShown});
       show();
-      await refresh();
-    } catch (error) { state.error = error; }
-    show();
+      await refresh(scene.id, isShown);
+    } catch (error) { if (isShown()) state.error = error; }
+    if (isShown()) show();
   }
 
-  async function refresh() {
-    const {id} = state.scene;
-    const [labels, picture] = [await pixels(`scenes/${id}/labels`), await pixels(`scenes/${id}/picture`)];
+  async function refresh(id, isShown) {
+    const labels = await pixels(`scenes/${id}/labels`), picture = await pixels(`scenes/${id}/picture`);
+    if (!isShown()) return;
     draw(canvas('labels'), labels.image);
     draw(canvas('picture'), picture.image);
   }
 
   // Edits go one after the other: each is made on the revision that the one before left.
-  function edit(change) {
-    queue = queue.then(async () => {
-      if (dead) return;
+  function edit(what) {
+    const {scene, isShown} = state;
+    if (!scene) return queue;
+    queue = queue.then(async () => {  // one that waits is made even when the page was left meanwhile
       const began = performance.now();
       state.busy += 1;
       try {
-        const {id, revision} = state.scene;
-        const made = await pixels(`scenes/${id}/edits`, {...change, revision});
+        const {id, revision} = scene;
+        const made = await change(`scenes/${id}/edits`, {...what, revision});
+        if (made) Object.assign(scene, {revision: made.number('x-revision'), undo: !!made.number('x-undo'), redo: !!made.number('x-redo')});
+        if (!isShown()) return;
         if (made) {
           draw(canvas('picture'), made.image, made.number('x-left'), made.number('x-top'));
-          Object.assign(state.scene, {revision: made.number('x-revision'), undo: !!made.number('x-undo'), redo: !!made.number('x-redo')});
           state.took = Math.round(performance.now() - began);
         }
-        draw(canvas('labels'), (await pixels(`scenes/${id}/labels`)).image);
+        const labels = await pixels(`scenes/${id}/labels`);
+        if (!isShown()) return;
+        draw(canvas('labels'), labels.image);
         state.error = null;
       } catch (error) {
+        if (!isShown()) return;
         state.error = error;
-        if (error.status === 409) { state.scene = await get(`scenes/${state.scene.id}`); await refresh(); }
+        if (error.status === 409) await catchUp(scene, isShown);
+      } finally {
+        state.busy -= 1;
+        if (isShown()) show();
       }
-      state.busy -= 1;
-      show();
     });
     return queue;
+  }
+
+  async function catchUp(scene, isShown) {
+    try {
+      Object.assign(scene, await get(`scenes/${scene.id}`));
+      await refresh(scene.id, isShown);
+    } catch (error) { if (isShown()) state.error = error; }
   }
 
   const place = event => {
@@ -103,12 +119,14 @@ export async function open(root, [wanted]) {
   }
 
   async function pick({x, y}) {
+    const {scene, isShown} = state;
     try {
-      state.picked = await get(`scenes/${state.scene.id}/at?x=${x}&y=${y}`);
-      state.number = 0;
-      say(`${state.picked.name} ${state.picked.instance}`);
-    } catch (error) { state.error = error; }
-    show();
+      const picked = await get(`scenes/${scene.id}/at?x=${x}&y=${y}`);
+      if (!isShown()) return;
+      Object.assign(state, {picked, number: 0});
+      say(`${picked.name} ${picked.instance}`);
+    } catch (error) { if (isShown()) state.error = error; }
+    if (isShown()) show();
   }
 
   function restyle(number) {
@@ -127,9 +145,9 @@ export async function open(root, [wanted]) {
   });
 
   async function save() {
-    const folder = `${state.scene.id}`;
+    if (!state.scene) return;
     try {
-      await post('jobs', {verb: 'paint', model: state.model, scene: folder});
+      await post('jobs', {verb: 'paint', model: state.model, scene: state.scene.id});
       say('The picture is being written; it stands among the jobs');
     } catch (error) { state.error = error; }
     show();
@@ -184,6 +202,6 @@ export async function open(root, [wanted]) {
     'Ctrl+z': () => state.scene?.undo && edit({kind: 'undo'}), 'Ctrl+Shift+z': () => state.scene?.redo && edit({kind: 'redo'}),
   });
   show();
-  await begin('street');
-  return () => { dead = true; quiet(); };
+  begin('street');
+  return () => { scenes.end(); quiet(); };
 }

@@ -1,8 +1,8 @@
 // Upscale: a picture and what models make of it in one view, under a divider that is an ordinary slider.
 import {html, nothing, render} from '../vendor/lit.js';
-import OpenSeadragon from '../vendor/openseadragon.js';
 import {get, listen, newest, pixels, post, remove, upload} from '../api.js';
-import {choose, command, draw, keys, problem, say, slide} from '../widgets.js';
+import {openPair} from '../compare.js';
+import {choose, command, keys, problem, say, slide} from '../widgets.js';
 
 const CROP = 256;
 
@@ -13,47 +13,41 @@ export async function open(root, [wanted]) {
   const state = {
     pictures, jobs: await get('jobs'), picture: pictures.find(each => !each.error)?.id ?? null,
     model: (models.find(model => model.id === wanted) ?? named('photo-x4') ?? named('compact-x4') ?? models[0])?.id,
-    blend: '', alpha: 0.5, divider: 0.5, view: 'slider', error: null, live: null,
+    blend: '', alpha: 0.5, divider: 0.5, view: 'slider', error: null, live: null, liveError: null,
   };
   const model = () => models.find(each => each.id === state.model);
   const picture = () => state.pictures.find(each => each.id === state.picture);
   const partners = () => models.filter(each => each.id !== state.model && each.network === model().network && each.scale === model().scale);
-  let viewer = null, low = null, high = null, overlay = null, shownResult = null;
+  let pair = null, opening = new AbortController(), shownResult;
 
-  // The view
-
-  async function source(id) {
-    const info = await get(`pictures/${id}`);
-    const levels = info.levels.length;
-    return {
-      width: info.width, height: info.height, tileSize: info.tile_px, minLevel: 0, maxLevel: levels - 1,
-      getTileUrl: (level, x, y) => `/api/pictures/${id}/tiles/${levels - 1 - level}/${x}_${y}`,
-    };
-  }
-
-  // Null where the view was closed or opened anew while the picture was looked up.
-  async function add(id, index) {
-    const mine = viewer, tileSource = await source(id);
-    if (!mine || viewer !== mine) return null;
-    return new Promise((resolve, reject) => mine.addTiledImage({
-      tileSource, index, x: 0, y: 0, width: 1, success: event => resolve(event.item), error: reject}));
-  }
+  // The view. An answer counts only for the pair that is still open when it comes.
 
   async function load() {
-    viewer?.destroy();
-    low = high = overlay = shownResult = null;
-    const place = root.querySelector('#viewer');
-    if (!place || !picture() || picture().error) return;
-    viewer = new OpenSeadragon.Viewer({
-      element: place, showNavigationControl: false, animationTime: 0.3, maxZoomPixelRatio: 8, gestureSettingsMouse: {clickToZoom: false},
-      imageSmoothingEnabled: true, crossOriginPolicy: 'Anonymous', drawer: 'canvas'});
-    viewer.addHandler('animation-finish', () => preview());
-    const added = await add(state.picture, 0);
-    if (!added) return;
-    low = added;
-    viewer.addHandler('update-viewport', clip);
+    opening.abort();
+    pair?.close();
+    pair = null;
+    shownResult = undefined;
+    state.live = null;
+    const place = root.querySelector('#viewer'), {signal} = opening = new AbortController();
+    if (!root.isConnected || !picture() || picture().error) return;
+    let opened;
+    try {
+      opened = await openPair(place, state.picture, signal, () => preview());
+    } catch (error) {
+      if (!signal.aborted) { state.liveError = error; show(); }
+      return;
+    }
+    if (signal.aborted) { opened.close(); return; }
+    pair = opened;
+    divide();
     await compare();
     preview();
+  }
+
+  function divide() {
+    if (!pair) return;
+    Object.assign(pair, {divider: state.divider, view: state.view});
+    pair.clip();
   }
 
   // A saved result of this picture and model is shown whole; without one, the middle of the view is made live.
@@ -64,67 +58,34 @@ export async function open(root, [wanted]) {
   }
 
   async function compare() {
-    const job = result();
-    if (!viewer || !low || shownResult === (job?.id ?? null)) return;
+    const job = result(), mine = pair;
+    if (!mine || shownResult === (job?.id ?? null)) return;
     shownResult = job?.id ?? null;
-    if (high) { viewer.world.removeItem(high); high = null; }
-    if (job) {
-      state.pictures = await get('pictures');
-      const name = job.results.find(each => /\.(png|jpe?g|webp|tiff?)$/i.test(each));
-      const found = state.pictures.find(each => each.name === name?.split('/').at(-1));
-      if (found) { high = await add(found.id, 1); hideLive(); clip(); }
-    }
+    try {
+      const name = job?.results.find(each => /\.(png|jpe?g|webp|tiff?)$/i.test(each));
+      if (name) state.pictures = await get('pictures');
+      if (pair !== mine || shownResult !== (job?.id ?? null)) return;
+      await mine.showResult(state.pictures.find(each => name && each.name === name.split('/').at(-1))?.id ?? null);
+    } catch (error) { state.liveError = error; }
+    if (mine.hasResult) state.live = null;
     show();
   }
 
-  function clip() {
-    if (!viewer || !low) return;
-    const bounds = viewer.viewport.getBounds(true);
-    const at = bounds.x + bounds.width * state.divider;
-    if (high) {
-      const size = high.getContentSize();
-      const left = Math.max(0, Math.min(size.x, at * size.x));
-      high.setClip(state.view === 'slider' ? new OpenSeadragon.Rect(left, 0, size.x - left, size.y) : null);
-      high.setOpacity(state.view === 'before' ? 0 : 1);
-    }
-    if (overlay) {
-      const box = overlay.box, part = Math.max(0, Math.min(1, (at - box.x) / box.width));
-      overlay.canvas.style.clipPath = state.view === 'slider' ? `inset(0 0 0 ${part * 100}%)` : 'none';
-      overlay.canvas.style.visibility = state.view === 'before' ? 'hidden' : 'visible';
-    }
-  }
-
-  function hideLive() {
-    if (overlay) { viewer.removeOverlay(overlay.canvas); overlay = null; state.live = null; }
-  }
-
   const preview = newest(async () => {
-    if (!viewer || !low || high || !model()) return;
-    const size = low.getContentSize();
-    const centre = low.viewportToImageCoordinates(viewer.viewport.getCenter(true));
-    const width = Math.min(CROP, size.x), height = Math.min(CROP, size.y);
-    const left = Math.round(Math.max(0, Math.min(size.x - width, centre.x - width / 2)));
-    const top = Math.round(Math.max(0, Math.min(size.y - height, centre.y - height / 2)));
-    const began = performance.now();
+    const mine = pair;
+    if (!mine?.isOpen || mine.hasResult || !model()) return;
+    const box = mine.middle(CROP), began = performance.now();
     try {
-      const made = await pixels('crops', {picture: state.picture, left, top, width, height, model: state.model,
+      const made = await pixels('crops', {picture: state.picture, ...box, model: state.model,
         blend: state.blend || null, alpha: state.alpha});
-      if (!viewer || high) return;
-      hideLive();
-      const canvas = document.createElement('canvas');
-      canvas.width = made.image.width;
-      canvas.height = made.image.height;
-      canvas.setAttribute('role', 'img');
-      canvas.setAttribute('aria-label', 'The middle of the view, upscaled');
-      draw(canvas, made.image);
-      const box = low.imageToViewportRectangle(left, top, width, height);
-      viewer.addOverlay({element: canvas, location: box});
-      overlay = {canvas, box};
+      if (pair !== mine || mine.hasResult) return;
+      mine.showCrop(made.image, box);
       state.live = Math.round(performance.now() - began);
-      state.error = null;
-      clip();
+      state.liveError = null;
     } catch (error) {
-      if (error.status !== 409) state.error = error;
+      if (pair !== mine || error.status === 409) return;
+      mine.hideCrop();
+      Object.assign(state, {live: null, liveError: error});
     }
     show();
   });
@@ -135,10 +96,11 @@ export async function open(root, [wanted]) {
     state[name] = value;
     if (name === 'model') state.blend = '';
     show();
-    compare().then(() => { hideLive(); preview(); });
+    compare().then(preview);
   }
 
   async function take(files) {
+    const shown = state.picture;
     state.error = null;
     for (const file of files) {
       try {
@@ -149,7 +111,7 @@ export async function open(root, [wanted]) {
       } catch (error) { state.error = error; }
     }
     show();
-    load();
+    if (state.picture !== shown) load();
   }
 
   async function save() {
@@ -180,18 +142,18 @@ export async function open(root, [wanted]) {
         ${partners().length ? choose('Blend with', [['', 'none'], ...partners().map(each => [each.id, each.name])], state.blend, id => pick('blend', id)) : nothing}
         ${state.blend ? slide('Alpha', state.alpha, {step: 0.05}, value => pick('alpha', value)) : nothing}
         <span role="group" aria-label="View">${['slider', 'after', 'before'].map(name => html`
-          <button aria-pressed=${state.view === name} @click=${() => { state.view = name; clip(); show(); }}>${name}</button>`)}
-          <button @click=${() => viewer?.viewport.goHome()}>fit</button>
-          <button @click=${() => viewer && viewer.viewport.zoomTo(viewer.viewport.imageToViewportZoom(high ? high.getContentSize().x / low.getContentSize().x : 1))}>1:1</button></span>
+          <button aria-pressed=${state.view === name} @click=${() => { state.view = name; divide(); show(); }}>${name}</button>`)}
+          <button @click=${() => pair?.fit()}>fit</button>
+          <button @click=${() => pair?.showPixels()}>1:1</button></span>
         <button class="primary" ?disabled=${!picture()} @click=${save}>Save (Enter)</button>
       </div>
-      ${problem(state.error)}
+      ${problem(state.error)}${problem(state.liveError)}
       <div class="columns">
         <div>
           <div id="viewer" class="viewer" aria-label="The picture; drag to pan, wheel to zoom"></div>
           <label class="bar">Divider <input id="divider" style="flex:1" type="range" min="0" max="1" step="0.005" .value=${String(state.divider)}
-            aria-valuetext="${Math.round(state.divider * 100)} % as it was" @input=${event => { state.divider = Number(event.target.value); clip(); }}></label>
-          <p class="faint" role="status">Left: as it is. Right: ${high ? 'the saved result, whole.' : state.live === null ? 'the middle of the view, upscaled live.' : `the middle of the view, upscaled live in ${state.live} ms.`}</p>
+            aria-valuetext="${Math.round(state.divider * 100)} % as it was" @input=${event => { state.divider = Number(event.target.value); divide(); }}></label>
+          <p class="faint" role="status">Left: as it is. Right: ${pair?.hasResult ? 'the saved result, whole.' : state.live === null ? 'the middle of the view, upscaled live.' : `the middle of the view, upscaled live in ${state.live} ms.`}</p>
           ${command(line())}
         </div>
         <div>
@@ -213,7 +175,7 @@ export async function open(root, [wanted]) {
   show();
   root.ondragover = event => event.preventDefault();
   root.ondrop = event => { event.preventDefault(); take(event.dataTransfer.files); };
-  await load();
+  load();
   const table = {Enter: save};
   models.slice(0, 9).forEach((each, number) => { table[String(number + 1)] = () => pick('model', each.id); });
   const quiet = keys(table);
@@ -222,5 +184,5 @@ export async function open(root, [wanted]) {
     show();
     if (job.state === 'done') compare();
   });
-  return () => { quiet(); deaf(); viewer?.destroy(); viewer = null; };
+  return () => { quiet(); deaf(); opening.abort(); pair?.close(); pair = null; };
 }

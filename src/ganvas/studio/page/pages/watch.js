@@ -11,7 +11,7 @@ export async function open(root, [wanted]) {
     return;
   }
   const state = {id: wanted ?? all.at(-1).id, after: 0, columns: {}, events: [], preview: -1, follows: true, run: null,
-    error: null, job: null};
+    error: null, lost: null, job: null};
   let plot = null, timer = 0, ended = false;
 
   async function load() {
@@ -58,6 +58,7 @@ export async function open(root, [wanted]) {
   };
 
   function show() {
+    if (ended) return;
     const previews = state.run.previews, chosen = previews[state.preview];
     render(html`
       <h1>Watch</h1>
@@ -69,7 +70,7 @@ export async function open(root, [wanted]) {
           : html`<button class="primary" @click=${act(() => post('jobs', {verb: 'resume', run: state.id}))}>resume</button>`}
         ${state.job ? html`<span role="status">${state.job.state} ${state.job.error}</span>` : nothing}
       </div>
-      ${problem(state.error)}
+      ${problem(state.error)}${problem(state.lost)}
       <div id="plot" role="img" aria-label="Losses over the steps"></div>
       <h2>Previews</h2>
       ${previews.length ? html`
@@ -86,7 +87,8 @@ export async function open(root, [wanted]) {
   }
 
   async function turn() {
-    try { await load(); if (!ended) show(); } catch (error) { state.error = error; }
+    try { await load(); state.lost = null; } catch (error) { state.lost = error; }
+    show();
     if (!ended) timer = setTimeout(turn, 2000);
   }
   await load();
