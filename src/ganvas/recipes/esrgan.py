@@ -122,6 +122,9 @@ class Settings(Training):
     """Weight of the locally discriminative loss (LDL), which minds artifacts, in the GAN stage."""
     judged: Literal["picture", "wavelets"] = "picture"
     """What the discriminator sees: pictures, or the detail bands of their luma (wavelet-guided)."""
+    judged_shift_px: int = 0
+    """The discriminator and the features see crops so many pixels smaller, at random offsets: their strides then never
+    coincide with the pixel shuffle's, which leaves a grid (ours, 8; the paper's 0 shows them whole)."""
 
 
 LAPTOP = Settings(
@@ -213,7 +216,8 @@ class ESRGAN(Recipe):
         self, nets: Networks, batch: Batch, outputs: Outputs, carry: Carry, context: Context
     ) -> Ledger:
         """Return the adversarial loss of real against generated pictures."""
-        real, fake = (nets.discriminator(self._seen(picture)) for picture in (batch.high, outputs["fake"]))
+        high, made = self._shifted(context, batch.high, outputs["fake"])
+        real, fake = (nets.discriminator(self._seen(picture)) for picture in (high, made))
         return Ledger({"gan": self.settings.adversarial.discriminator(real, fake)})
 
     def generator_losses(
@@ -225,11 +229,12 @@ class ESRGAN(Recipe):
         structure = {"ms_ssim": s.ms_ssim_weight * ms_ssim_loss(fake, batch.high)} if s.ms_ssim_weight else {}
         if context.stage.name == "pixel":
             return Ledger({"pixel": pixel, **structure})
+        high, made = self._shifted(context, batch.high, fake)
         real_verdict: Any = None
         if s.adversarial.generator_needs_real or "features" not in nets:
             with torch.no_grad():
-                real_verdict = nets.discriminator(self._seen(batch.high))
-        fake_verdict = nets.discriminator(self._seen(fake))
+                real_verdict = nets.discriminator(self._seen(high))
+        fake_verdict = nets.discriminator(self._seen(made))
         ledger = Ledger({"gan": s.gan_weight * s.adversarial.generator(real_verdict, fake_verdict), **structure})
         if s.pixel_weight:
             ledger["pixel"] = s.pixel_weight * pixel
@@ -238,9 +243,16 @@ class ESRGAN(Recipe):
             distance = feature_matching(fake_verdict, real_verdict)
         else:
             layers = dict.fromkeys(s.perceptual_layers, 1.0)
-            distance = features.distance(nets.features, fake, batch.high, layers, s.perceptual_loss)
+            distance = features.distance(nets.features, made, high, layers, s.perceptual_loss)
         ledger["perceptual"] = s.perceptual_weight * distance
         return ledger
+
+    def _shifted(self, context: Context, *pictures: Tensor) -> list[Tensor]:
+        """Cut the same window out of all pictures, at a random offset, where there is a shift."""
+        if not self.settings.judged_shift_px:
+            return list(pictures)
+        side = context.stage.resolution - self.settings.judged_shift_px
+        return features.random_crops(side, context.random, *pictures)
 
     def _seen(self, pictures: Tensor) -> Tensor:
         """Return what the discriminator sees of pictures."""
@@ -343,6 +355,9 @@ def _check(s: Settings) -> None:
     if s.scale == 1 and not s.low and s.degradation == "bicubic":
         why = "At x1 the bicubic low pictures are the high ones"
         raise UserError("There is nothing to learn", why, "Add --degradation files, or --low FOLDER")
+    if not 0 <= s.judged_shift_px < s.crop_px or (s.judged_shift_px and s.discriminator == "vgg"):
+        why = "The vgg discriminator takes one size, and the window must leave something to see"
+        raise UserError(f"judged_shift_px is {s.judged_shift_px}", why, "Use 8 and --discriminator patch, or 0")
     if not 0 <= s.teacher_share <= 1:
         raise UserError(f"teacher_share is {s.teacher_share:g}", do="Use 0 (the truth alone) to 1 (the teacher alone)")
     if min(s.ms_ssim_weight, s.colour_weight, s.ldl_weight, s.dists_weight) < 0:
