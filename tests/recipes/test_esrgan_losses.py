@@ -55,7 +55,7 @@ def test_every_option_adds_its_loss_and_nothing_else() -> None:
 
 
 def test_judges_see_one_window_of_both_pictures_at_offsets_of_any_phase() -> None:
-    recipe, nets, batch, outputs, at = test_esrgan.scene(
+    recipe, nets, batch, _outputs, at = test_esrgan.scene(
         test_esrgan.tiny(perceptual="none", discriminator="patch", crop_px=64, judged_shift_px=8, gan_weight=1.0)
     )
     seen: list[torch.Tensor] = []
