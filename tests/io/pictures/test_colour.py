@@ -83,6 +83,23 @@ def test_cmyk_without_a_profile_is_plain_and_said(tmp_path, suffix):
     assert np.abs(back.astype(int) - (255, 0, 0)).max() <= 1 and "CMYK became RGB" in header.note
 
 
+@pytest.mark.parametrize("suffix", ["tif", "jpg", "png", "webp", "avif", "jxl", "bmp", "tga", "dpx"])
+@pytest.mark.parametrize("model", ["CMYK", "profiled CMYK", "LAB"])
+def test_what_became_rgb_is_written_as_rgb(tmp_path, model, suffix):
+    profile = {"icc_profile": cmyk_profile()} if model.startswith("profiled") else {}
+    pixels = Image.new("LAB", (8, 8), (200, 0, 0)) if model == "LAB" else Image.new("CMYK", (8, 8), (0, 255, 255, 0))
+    pixels.save(tmp_path / "in.tif", **profile)
+    array, header = images.read(tmp_path / "in.tif")
+    out = images.write(tmp_path / f"out.{suffix}", array, header)
+    if suffix in ("jxl", "dpx"):  # Pillow reads neither
+        back, again = images.read(out)
+        assert not again.note and np.abs(images.to_float(back) * 255 - array).max() < 9
+        return
+    with Image.open(out) as copy:
+        assert copy.mode == "RGB" and "icc_profile" not in copy.info
+        assert np.abs(np.asarray(copy).astype(int) - array).max() <= (3 if suffix in ("jpg", "webp", "avif") else 0)
+
+
 def test_cmyk_is_read_in_strips(tmp_path):
     Image.fromarray(INKS, "CMYK").save(tmp_path / "a.tif", icc_profile=cmyk_profile())
     whole = images.read(tmp_path / "a.tif")[0]

@@ -245,7 +245,8 @@ def _of_other_colours(
         indices = tuple(range(4 if spec.alpha_channel == 3 else 3))
     header, layout = _describe(path, name, spec, Signs(), frames, part, indices, note)
     channels = 4 if len(indices) > len("CMYK" if model == "CMYK" else "Lab") else 3
-    metadata = tuple(item for item in header.metadata if item[0] != "ICCProfile")
+    # What names the stored colours is untrue of sRGB; a writer of TIFF would call its three channels inks.
+    metadata = tuple(item for item in header.metadata if item[0] not in ("ICCProfile", "oiio:ColorSpace"))
     return replace(header, channels=channels, metadata=metadata), replace(layout, convert=convert, raw=True)
 
 
