@@ -5,11 +5,13 @@ Values are checked by their types before anything starts; the verb itself checks
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ganvas.errors import UserError
 from ganvas.studio.workspace import Workspace
 
 Id = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
@@ -76,13 +78,14 @@ class Paint(Order):
     verb: Literal["paint"]
     model: Id
     scene: str = Field(pattern=r"^[0-9]{4,8}$")
-    seed: int = Field(0, ge=0, lt=2**31)
 
     def arguments(self, workspace: Workspace, out: Path) -> list[str]:
         """Return the words of `ganvas generate` for a generator from label maps."""
-        folder = workspace.scenes / self.scene
-        words = ["generate", workspace.model(self.model).source, "--labels", str(folder / "labels.png")]
-        return [*words, "--instances", str(folder / "instances.png"), "--seed", str(self.seed), "--out", str(out)]
+        model, painted, kept = workspace.model(self.model), workspace.scenes / self.scene, out.parent / "scene"
+        if not painted.is_dir():
+            raise UserError("This scene is not here any more", do="Begin a new one")
+        shutil.copytree(painted, kept)  # what is painted while the job waits is not in its picture
+        return ["generate", model.source, "--labels", str(kept), "--out", str(out / f"{self.scene}.png")]
 
 
 class Fly(Order):

@@ -7,7 +7,7 @@ car=a.png:car@26012          the same for all cars
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from ganvas.data.conditions import instance_of_segment
 from ganvas.data.decoding import decode
 from ganvas.data.label_layouts import find_scenes
 from ganvas.errors import UserError
+from ganvas.inference.labels.editing import Style
 from ganvas.inference.labels.painter import Chosen, LabelPainter, MapFiles, Regions
 from ganvas.io.pictures.tensors import to_tensor
 
@@ -111,3 +112,13 @@ def with_choices(regions: Regions, chosen: Chosen, choices: Sequence[Choice]) ->
                 features[place] = choice.features
                 used.add(number)
     return Chosen(features, chosen.notes), used
+
+
+def with_saved(regions: Regions, chosen: Chosen, styles: Mapping[int, Style], besides: Container[int] = ()) -> Chosen:
+    """Return the styles of regions with those that a painted scene has by instance, but for some classes."""
+    features = chosen.features.clone()
+    for place, (region, label) in enumerate(zip(regions.ids, regions.labels)):
+        style = styles.get(int(instance_of_segment(region)))
+        if style is not None and label not in besides:
+            features[place] = features.new_tensor(style)
+    return Chosen(features, chosen.notes)

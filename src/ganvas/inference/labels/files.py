@@ -6,6 +6,7 @@ import glob
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from ganvas.errors import UserError
 from ganvas.inference.labels import choices
 from ganvas.inference.labels.options import Options
 from ganvas.inference.labels.painter import Chosen, LabelPainter, MapFiles, Regions
+from ganvas.inference.labels.scene_files import SCENE, find_scenes, read_scene
 from ganvas.inference.result import Job, Progress, Result, run_batch
 from ganvas.io.pictures import images
 from ganvas.io.pictures.tensors import to_tensor
@@ -31,6 +33,10 @@ def find_maps(labels: str | Path, instances: str | Path = "", inputs: str | Path
         UserError: there are no label maps.
     """
     root = Path(labels)
+    if scenes := find_scenes(root):
+        if instances:
+            raise UserError("--instances means nothing for a painted scene", "It has an instance map", "Leave it out")
+        return [_maps_of_scene(folder, inputs) for folder in scenes]
     given = {role: Path(place) for role, place in (("instances", instances), ("input", inputs)) if place}
     for role, place in given.items():
         if not place.is_dir():
@@ -55,6 +61,12 @@ def find_maps(labels: str | Path, instances: str | Path = "", inputs: str | Path
     if not found:
         raise UserError(f"{root} holds no label maps", do="Give a folder of 8-bit or 16-bit pictures of class ids")
     return found
+
+
+def _maps_of_scene(folder: Path, inputs: str | Path) -> MapFiles:
+    name = folder.resolve().name
+    beside = next((path for path in Path(inputs).glob(f"{name}.*")), None) if inputs else None
+    return MapFiles(name, folder / SCENE, folder / SCENE, beside, folder)
 
 
 class _Partners:
@@ -98,7 +110,7 @@ def make_pictures(painter: LabelPainter, options: Options, progress: Progress | 
         nonlocal is_told
         began = time.perf_counter()
         regions = painter.read(jobs[job])
-        chosen = choose(regions)
+        chosen = choose(regions, jobs[job].scene)
         _write(job.target, painter.paint(regions, chosen.features, progress.of(jobs[job].name)), regions.size, options)
         height, width = regions.size
         # What concerns the model is told once.
@@ -132,7 +144,11 @@ def wanted_styles(painter: LabelPainter, texts: Sequence[str]) -> dict[int, int]
     return wanted
 
 
-def _chooser(painter: LabelPainter, options: Options) -> Callable[[Regions], Chosen]:
+Chooser: TypeAlias = Callable[[Regions, Path | None], Chosen]
+"""What gives each region its style; of a painted scene also the folder is told."""
+
+
+def _chooser(painter: LabelPainter, options: Options) -> Chooser:
     plain = [text for text in options.style if choices.is_plain(text)]
     wanted = wanted_styles(painter, plain)
     of = MapFiles("", options.style_labels, options.style_instances) if options.style_labels else None
@@ -141,8 +157,8 @@ def _chooser(painter: LabelPainter, options: Options) -> Callable[[Regions], Cho
     if not singled:
         return choose
 
-    def choose_singled(regions: Regions) -> Chosen:
-        chosen, used = choices.with_choices(regions, choose(regions), singled)
+    def choose_singled(regions: Regions, scene: Path | None) -> Chosen:
+        chosen, used = choices.with_choices(regions, choose(regions, scene), singled)
         absent = [text for number, text in enumerate(singled) if number not in used and text.instance is not None]
         chosen.notes.extend(f"{painter.name_of(each.label)}@{each.instance} is not in this map" for each in absent)
         return chosen
@@ -150,16 +166,21 @@ def _chooser(painter: LabelPainter, options: Options) -> Callable[[Regions], Cho
     return choose_singled
 
 
-def _plain_chooser(
-    painter: LabelPainter, options: Options, wanted: Mapping[int, int], of: MapFiles | None
-) -> Callable[[Regions], Chosen]:
+def _plain_chooser(painter: LabelPainter, options: Options, wanted: Mapping[int, int], of: MapFiles | None) -> Chooser:
     if options.style_from is None:
         # What is wrong with the choice is wrong with it for every map.
         painter.draw(Regions.of(*torch.full((2, 1, 1, 1, 1), -1)), options.seed, wanted)
-        return lambda regions: painter.draw(regions, options.seed, wanted)
+
+        def draw(regions: Regions, scene: Path | None) -> Chosen:
+            drawn = painter.draw(regions, options.seed, wanted)
+            return (
+                drawn if scene is None else choices.with_saved(regions, drawn, read_scene(scene).scene.styles, wanted)
+            )
+
+        return draw
     picture = to_tensor(decode(options.style_from))[None]
     regions_of = painter.read(of) if of else None
-    return lambda regions: painter.copy(regions, picture, regions_of, options.seed)
+    return lambda regions, _: painter.copy(regions, picture, regions_of, options.seed)
 
 
 def _write(target: Path, strips: Iterator[np.ndarray], size: tuple[int, int], options: Options) -> None:

@@ -37,7 +37,8 @@ class Options(CommonOptions, Known):
     """
 
     labels: Path
-    """Folder of label maps (or a data set that has one), a glob, or one label map."""
+    """Folder of label maps (or a data set that has one), a glob, one label map, or a scene painted in the studio (or a
+    folder of scenes), whose instances keep their styles."""
     out: Path
     """Folder for the pictures, which keep the maps' names; for one label map also a file."""
     instances: str = ""

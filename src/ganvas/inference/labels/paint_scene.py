@@ -15,8 +15,8 @@ from ganvas.errors import UserError
 from ganvas.inference.labels import editing
 from ganvas.inference.labels.editing import Box, History, Scene, Style
 from ganvas.inference.labels.painter import LabelPainter, Regions
+from ganvas.inference.labels.scene_files import read_scene, write_scene
 from ganvas.inference.rows.layers import Statistics
-from ganvas.io import runs
 from ganvas.io.pictures import images
 
 WHOLE_PX = 1024 * 512
@@ -273,14 +273,9 @@ class PaintScene:
     # Files
 
     def save(self, folder: str | Path) -> Path:
-        """Write the scene as a folder: `labels.png`, `instances.png` and `scene.json` with the instances' styles."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, plane in (("labels", self.scene.label_map), ("instances", self.scene.instance_map)):
-            images.write(folder / f"{name}.png", plane.numpy().astype(np.uint16)[..., None], overwrite=True)
-        styles = {str(name): list(style) for name, style in self.scene.styles.items()}
-        runs.write_json(folder / "scene.json", {"seed": self.seed, "styles": styles})
-        return folder
+        """Write the scene as a folder, which `ganvas generate RUN --labels FOLDER` paints as it is here."""
+        write_scene(Path(folder), self.scene, self.seed, self.revision)
+        return Path(folder)
 
     @classmethod
     def load(cls, painter: LabelPainter, folder: str | Path) -> PaintScene:
@@ -289,16 +284,8 @@ class PaintScene:
         Raises:
             UserError: the folder holds no scene, or one for another generator.
         """
-        folder = Path(folder)
-        about = runs.read_json(folder / "scene.json")
-        planes = [images.read(folder / f"{name}.png")[0] for name in ("labels", "instances")]
-        labels, instances = (torch.from_numpy(plane.reshape(plane.shape[:2]).astype(np.int32)) for plane in planes)
-        labels[labels == 2**16 - 1] = -1
-        try:
-            styles = {int(name): tuple(map(float, style)) for name, style in dict(about["styles"]).items()}
-            seed = int(about["seed"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{folder / 'scene.json'} is no scene", f"{type(error).__name__}: {error}") from error
-        if styles and len(next(iter(styles.values()))) != painter.num_features:
-            raise UserError(f"{folder} was painted for another generator", "Its styles have another length")
-        return cls(painter, Scene(labels, instances, styles), seed)
+        saved = read_scene(Path(folder))
+        painter.check_scene(saved)
+        scene = cls(painter, saved.scene, saved.seed)
+        scene.revision = saved.revision
+        return scene

@@ -24,6 +24,7 @@ from ganvas.data.styles import Styles, class_of
 from ganvas.errors import UserError
 from ganvas.inference.labels.editing import Scene, scene_condition
 from ganvas.inference.labels.options import Known, Strips
+from ganvas.inference.labels.scene_files import SavedScene, read_scene
 from ganvas.inference.open import Opened, open_model
 from ganvas.inference.result import Reports
 from ganvas.inference.rows.exact import Condition, ExactRun
@@ -51,6 +52,8 @@ class MapFiles:
     instances: Path | None = None
     input: Path | None = None
     """The picture that goes in beside them, where the generator takes one."""
+    scene: Path | None = None
+    """The folder of the painted scene that they are, whose instances have styles."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +161,8 @@ class LabelPainter:
         files = labels
         if not isinstance(files, MapFiles):
             files = MapFiles(Path(files).stem, Path(files), Path(instances) if instances else None)
+        if files.scene is not None:
+            return self._read_scene(files, files.scene)
         label_map = read_label_map(files.labels, self.legend)
         label_map = check_ids(label_map, self.num_labels, self.ignore, files.labels, self._do_about(label_map))
         label_map = label_map.astype(np.int16 if self.num_labels < 1 << 15 else np.int32)
@@ -172,6 +177,27 @@ class LabelPainter:
         labels_in, instances_in = (torch.from_numpy(plane)[None, None] for plane in (label_map, instance_map))
         picture = self._input(files, label_map.shape) if self.has_input else None
         return Regions.of(labels_in, instances_in, picture)
+
+    def _read_scene(self, files: MapFiles, folder: Path) -> Regions:
+        saved = read_scene(folder)
+        self.check_scene(saved)
+        scene = saved.scene
+        picture = self._input(files, scene.size) if self.has_input else None
+        return Regions.of(scene.label_map[None, None], scene.instance_map[None, None], picture)
+
+    def check_scene(self, saved: SavedScene) -> None:
+        """Refuse a scene that was painted for another generator.
+
+        Raises:
+            UserError: it has classes that this one does not know, or styles of another length.
+        """
+        check_ids(
+            saved.scene.label_map.numpy(), self.num_labels, (), saved.labels, "Give the generator it was made with"
+        )
+        length = len(next(iter(saved.scene.styles.values()), ()))
+        if length not in (0, self.num_features):
+            why = f"Its styles have {length} numbers, and the generator takes {self.num_features or 'none'}"
+            raise UserError(f"{saved.labels.parent} was painted for another generator", why)
 
     def _input(self, files: MapFiles, size: tuple[int, ...]) -> Tensor:
         if files.input is None or not files.input.is_file():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -78,7 +79,7 @@ async def begin(new: New, studio: Shared) -> dict[str, Any]:
         folder = scene.save(studio.workspace.scenes / number)
         runs.write_json(folder / "about.json", {"model": model.source})
         studio.scenes[number] = scene
-        return _about(number, scene, model.source)
+        return _about(folder, scene, model.source)
 
     return await studio.live(("scene", id(new)), work)
 
@@ -93,7 +94,9 @@ def scenes(studio: Shared) -> list[dict[str, Any]]:
 async def one_scene(name: str, studio: Shared) -> dict[str, Any]:
     """Return a scene: its classes, its size, its revision."""
     model = _model_of(studio, name)
-    return await studio.live(("scene", name, "about"), lambda: _about(name, _scene(studio, name), model))
+    return await studio.live(
+        ("scene", name, "about"), lambda: _about(_folder(studio, name), _scene(studio, name), model)
+    )
 
 
 @router.post("/{name}/edits")
@@ -172,7 +175,7 @@ def _part(scene: PaintScene, box: Box) -> Response:
     )  # fmt: skip
 
 
-def _about(name: str, scene: PaintScene, model: str) -> dict[str, Any]:
+def _about(folder: Path, scene: PaintScene, model: str) -> dict[str, Any]:
     height, width = scene.scene.size
     painter = scene.painter
     legend = {entry.id: entry for entry in painter.legend}
@@ -185,9 +188,9 @@ def _about(name: str, scene: PaintScene, model: str) -> dict[str, Any]:
         for label in range(painter.num_labels)
     ]  # fmt: skip
     return {
-        "id": name, "width": width, "height": height, "revision": scene.revision, "classes": classes,
+        "id": folder.name, "width": width, "height": height, "revision": scene.revision, "classes": classes,
         "undo": scene.history.can_undo, "redo": scene.history.can_redo, "model": model, "note": painter.warning,
-        "command": f"ganvas generate {model} --labels {name}/labels.png --instances {name}/instances.png --out DIR",
+        "command": shlex.join(["ganvas", "generate", model, "--labels", str(folder), "--out", "pictures"]),
     }  # fmt: skip
 
 
