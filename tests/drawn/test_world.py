@@ -131,6 +131,34 @@ def test_labels_and_instances_agree(pair: tuple) -> None:
     assert len(np.intersect1d(pair[0].instance_map, pair[1].instance_map)) > 0.8 * len(np.unique(pair[0].instance_map))
 
 
+def test_details_divide_houses_and_cars_and_change_nothing_else(pair: tuple) -> None:
+    path = pair[2]
+    plain, fine = pair[0], World(3, details=True).render(path[0].camera, path[0].time, 192, 96, path[1].camera)
+    assert np.array_equal(plain.picture, fine.picture)
+    of = {scene.ROOFING: scene.HOUSE, scene.WINDOW: scene.HOUSE, scene.DOOR: scene.HOUSE, scene.AWNING: scene.HOUSE,
+          scene.GLASS: scene.CAR, scene.TYRE: scene.CAR}  # fmt: skip
+    for label in scene.DETAILED[len(LEGEND) :]:
+        here = fine.label_map == label.id
+        assert here.any(), label.name
+        assert (plain.label_map[here] == of[label.id]).all(), label.name
+        # A part belongs to its house's or car's number.
+        assert np.array_equal(fine.instance_map[here] - 1000 * label.id, plain.instance_map[here] % 1000)
+    same = fine.label_map < len(LEGEND)
+    assert np.array_equal(plain.label_map[same], fine.label_map[same])
+    assert np.array_equal(plain.instance_map[same], fine.instance_map[same])
+
+
+def test_windows_are_where_the_walls_have_glass() -> None:
+    """Walls stand in the sun and glass is dark and bluish: on average a window is bluer than its wall."""
+    shot = shots("drive", 1, seed=3)[0]
+    frame = World(3, details=True).render(shot.camera, shot.time, 192, 96)
+    bluer = frame.picture[2] - frame.picture[0]
+    near = frame.depth < 60
+    wall, window = (bluer[near & (frame.label_map == label)] for label in (scene.HOUSE, scene.WINDOW))
+    assert window.mean() > wall.mean() + 0.05
+    assert frame.picture[:, frame.label_map == scene.TYRE].mean() < 0.5
+
+
 def test_road_and_pavement_are_the_plane_at_height_0_in_their_strips(pair: tuple) -> None:
     frame = pair[0]
     points = _unproject(frame.camera, frame.depth)

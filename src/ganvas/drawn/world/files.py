@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from ganvas.drawn.world.world import LEGEND, Shot, World
+from ganvas.drawn.world.world import Shot, World
 from ganvas.io.labels import world_layout
 
 
@@ -18,7 +18,7 @@ def write_clip(
 
     The last of the shots is only where the flow of the last frame leads to.
     """
-    world_layout.write_legend(folder, [asdict(label) for label in LEGEND])
+    world_layout.write_legend(folder, [asdict(label) for label in street.legend])
     world_layout.write_cameras(folder, [shot.camera.solved(width, height) for shot in shots[:-1]])
     for number, (shot, following) in enumerate(itertools.pairwise(shots)):
         frame = street.render(shot.camera, shot.time, width, height, following.camera, following.time)

@@ -26,6 +26,17 @@ LEGEND = (
     Label(CAR, "car", (0, 0, 142), thing=True),
     Label(PERSON, "person", (220, 20, 60), thing=True),
 )
+ROOFING, WINDOW, DOOR, AWNING, GLASS, TYRE = range(10, 16)
+DETAILED = (
+    *LEGEND,
+    Label(ROOFING, "roof", (150, 60, 40), thing=True),
+    Label(WINDOW, "window", (120, 170, 200), thing=True),
+    Label(DOOR, "door", (150, 110, 60), thing=True),
+    Label(AWNING, "awning", (200, 90, 150), thing=True),
+    Label(GLASS, "car window", (100, 150, 255), thing=True),
+    Label(TYRE, "wheel", (30, 30, 30), thing=True),
+)
+"""The same with the parts of houses and cars that have labels of their own; a part's number is its house's or car's."""
 
 FACADE, ROOF, BARK, LEAVES, PAINT, CABIN, WHEEL, METAL, BULB, CLOTH, SKIN = range(11)
 """Materials; `world_surfaces` says how each looks."""

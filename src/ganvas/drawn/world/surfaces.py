@@ -7,6 +7,7 @@ the optical flow. Detail finer than a pixel fades into its mean.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -36,6 +37,36 @@ class Spots:
     def only(self, chosen: np.ndarray) -> Spots:
         """Return the points that a mask chooses."""
         return Spots(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
+
+
+def details(
+    snapshot: Snapshot, part: np.ndarray, world: np.ndarray, normal: np.ndarray, labels: np.ndarray
+) -> np.ndarray:
+    """Return the labels (P,) with roofs, windows, doors, awnings, car windows and wheels told apart."""
+    index, found = np.maximum(part, 0), labels.copy()
+    material = np.where(part >= 0, snapshot.material[index], -1)
+    for kind, label in ((scene.ROOF, scene.ROOFING), (scene.WHEEL, scene.TYRE)):
+        found[material == kind] = label
+    for kind in (scene.FACADE, scene.CABIN):
+        chosen = np.flatnonzero(material == kind)
+        if not len(chosen):
+            continue
+        at = index[chosen]
+        spots = Spots(
+            world[chosen], world[chosen] - snapshot.centre[at], normal[chosen], snapshot.half[at], snapshot.color[at],
+            snapshot.seed[at], np.zeros(len(at)),
+        )  # fmt: skip
+        if kind == scene.CABIN:
+            found[chosen[~_pillars(spots)]] = scene.GLASS
+            continue
+        u, v = _unfolded(spots)
+        above, below = _upper_windows(spots, u, v), _ground_floor(spots, u, v)
+        flat, street = spots.normal[:, 1] > 0.7, v < 3.6
+        found[chosen[flat]] = scene.ROOFING
+        found[chosen[~flat & (above.pane | above.frame | (street & below.window))]] = scene.WINDOW
+        found[chosen[~flat & street & below.door]] = scene.DOOR
+        found[chosen[~flat & street & below.awning]] = scene.AWNING
+    return found
 
 
 def colours(
@@ -182,26 +213,50 @@ def _unfolded(spots: Spots) -> tuple[np.ndarray, np.ndarray]:
     return np.where(along_z, spots.local[:, 2], spots.local[:, 0]), spots.world[:, 1]
 
 
-def _facade(spots: Spots) -> np.ndarray:
-    u, v = _unfolded(spots)
-    pixel, seed, top = spots.pixel_m, spots.seed, 2 * spots.half[:, 1]
-    brick = (seed % 2 == 1)[:, None]
-    wall = np.where(brick, _bricks(spots, u, v), _plaster(spots, u, v))
-    pitch = 2.0 + 0.25 * (seed // 2 % 5)
+WINDOW_HALF_M = 0.82
+"""Half the height of a window above the ground floor."""
+
+
+class _Windows(NamedTuple):
+    """Windows above the ground floor: which one a point is nearest to, where from its middle, and what it is there."""
+
+    column: np.ndarray
+    row: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
+    pane: np.ndarray
+    frame: np.ndarray
+
+
+def _upper_windows(spots: Spots, u: np.ndarray, v: np.ndarray) -> _Windows:
+    top = 2 * spots.half[:, 1]
+    pitch = 2.0 + 0.25 * (spots.seed // 2 % 5)
     column, row = np.floor(u / pitch), np.floor((v - 3.6) / 3.1)
     x, y = u - (column + 0.5) * pitch, (v - 3.6) - row * 3.1 - 1.45
-    width, height = 0.27 * pitch, np.full(len(u), 0.82)
+    width = 0.27 * pitch
     fits = (
         (np.abs((column + 0.5) * pitch) + width < np.maximum(spots.half[:, 0], spots.half[:, 2]) - 0.25)
         & (row >= 0)
         & (v < top - 0.9)
     )
-    inside = fits & (np.abs(x) < width) & (np.abs(y) < height)
-    frame = fits & (np.abs(x) < width + 0.13) & (np.abs(y) < height + 0.13) & ~inside
+    above = v >= 3.6
+    inside = fits & (np.abs(x) < width) & (np.abs(y) < WINDOW_HALF_M)
+    frame = fits & (np.abs(x) < width + 0.13) & (np.abs(y) < WINDOW_HALF_M + 0.13) & ~inside
+    return _Windows(column, row, x, y, inside & above, frame & above)
+
+
+def _facade(spots: Spots) -> np.ndarray:
+    u, v = _unfolded(spots)
+    pixel, seed, top = spots.pixel_m, spots.seed, 2 * spots.half[:, 1]
+    brick = (seed % 2 == 1)[:, None]
+    wall = np.where(brick, _bricks(spots, u, v), _plaster(spots, u, v))
+    found = _upper_windows(spots, u, v)
+    x, y, inside = found.x, found.y, found.pane
     bars = np.maximum(_line(x, 0.035, pixel), _line(y - 0.25, 0.03, pixel))
-    pane = _panes(chance(column.astype(np.int64), row.astype(np.int64), seed), y / height)
+    pane = _panes(chance(found.column.astype(np.int64), found.row.astype(np.int64), seed), y / WINDOW_HALF_M)
     pane = pane + (0.62 - pane) * (bars * 0.9)[:, None]
-    color = np.where(frame[:, None], np.array((0.66, 0.64, 0.60)) * np.where(seed % 3 == 0, 0.55, 1.0)[:, None], wall)
+    painted = np.array((0.66, 0.64, 0.60)) * np.where(seed % 3 == 0, 0.55, 1.0)[:, None]
+    color = np.where(found.frame[:, None], painted, wall)
     color = np.where(inside[:, None], pane, color)
     color = np.where((v < 3.6)[:, None], _shop(spots, u, v, wall), color)
     cornice = (v > top - 0.5) | (np.abs(v - 3.75) < 0.15)
@@ -246,16 +301,31 @@ def _plaster(spots: Spots, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     return spots.color * (1 + 0.28 * large + 0.08 * fine)[:, None]
 
 
-def _shop(spots: Spots, u: np.ndarray, v: np.ndarray, wall: np.ndarray) -> np.ndarray:
-    """The ground floor: plinth, large windows, a door, an awning in the house's own colour."""
-    seed, pitch = spots.seed, 3.2
+class _Shops(NamedTuple):
+    """The ground floor's openings: how far a point is from the middle of one, and what it is there."""
+
+    x: np.ndarray
+    door: np.ndarray
+    window: np.ndarray
+    awning: np.ndarray
+
+
+def _ground_floor(spots: Spots, u: np.ndarray, v: np.ndarray) -> _Shops:
+    pitch = 3.2
     column = np.floor(u / pitch)
     x = u - (column + 0.5) * pitch
-    luck = chance(column.astype(np.int64), np.zeros(len(u), np.int64), seed + 17)
+    luck = chance(column.astype(np.int64), np.zeros(len(u), np.int64), spots.seed + 17)
     inside_wall = np.abs((column + 0.5) * pitch) + 1.3 < np.maximum(spots.half[:, 0], spots.half[:, 2])
     door = (luck < 0.3) & (np.abs(x) < 0.65) & (v < 2.4) & inside_wall
     window = (luck >= 0.3) & (np.abs(x) < 1.3) & (v > 0.7) & (v < 2.6) & inside_wall
     awning = (luck >= 0.3) & (np.abs(x) < 1.45) & (v > 2.65) & (v < 3.25) & inside_wall
+    return _Shops(x, door, window, awning)
+
+
+def _shop(spots: Spots, u: np.ndarray, v: np.ndarray, wall: np.ndarray) -> np.ndarray:
+    """The ground floor: plinth, large windows, a door, an awning in the house's own colour."""
+    seed, found = spots.seed, _ground_floor(spots, u, v)
+    x, door, window, awning = found.x, found.door, found.window, found.awning
     own = np.stack([chance(np.full(len(u), k), np.zeros(len(u), np.int64), seed // 2) for k in range(3)], -1)
     stripes = (x % 0.58 < 0.29)[:, None]
     cloth = np.where(stripes, 0.72, 0.12 + 0.55 * own**2)
@@ -316,15 +386,20 @@ def _paint(spots: Spots) -> np.ndarray:
     return np.where((grille | (y < 0.36))[:, None], 0.03, color)
 
 
-def _cabin(spots: Spots) -> np.ndarray:
+def _pillars(spots: Spots) -> np.ndarray:
+    """Tell where a cabin is no glass."""
     y = spots.local[:, 1] / spots.half[:, 1]
     end = np.abs(spots.normal[:, 2]) > np.abs(spots.normal[:, 0])
     across = np.where(end, spots.local[:, 0] / spots.half[:, 0], spots.local[:, 2] / spots.half[:, 2])
     pillars = (np.abs(across) > np.where(end, 0.88, 0.80) - 0.08 * y) | (~end & (np.abs(across) < 0.04))
+    return pillars | (spots.normal[:, 1] > 0.95) | (y > 0.8) | (y < -0.9)
+
+
+def _cabin(spots: Spots) -> np.ndarray:
+    y = spots.local[:, 1] / spots.half[:, 1]
     glass = np.array((0.035, 0.05, 0.06)) + (0.10 + 0.08 * y)[:, None] * np.array((0.55, 0.75, 1.0))
     paint = spots.color * (0.8 + 0.35 * np.clip(spots.normal[:, 1:2], 0, 1)) + 0.05
-    solid = pillars | (spots.normal[:, 1] > 0.95) | (y > 0.8) | (y < -0.9)
-    return np.where(solid[:, None], paint, glass)
+    return np.where(_pillars(spots)[:, None], paint, glass)
 
 
 def _wheel(spots: Spots) -> np.ndarray:

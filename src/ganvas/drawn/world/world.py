@@ -67,7 +67,7 @@ class Frame:
     picture: np.ndarray
     """(3, H, W) float32, display values in [0, 1]; four samples a pixel."""
     label_map: np.ndarray
-    """(H, W) uint8, ids of `LEGEND`."""
+    """(H, W) uint8, ids of the world's legend."""
     instance_map: np.ndarray
     """(H, W) uint16: the label id, or for things label * 1000 + k with k counted within the class."""
     depth: np.ndarray
@@ -94,10 +94,11 @@ class Shot:
 
 
 class World:
-    """A street made from a seed."""
+    """A street made from a seed; with `details` roofs, windows, doors, awnings and wheels have labels of their own."""
 
-    def __init__(self, seed: int = 0) -> None:
-        self.seed = seed
+    def __init__(self, seed: int = 0, details: bool = False) -> None:
+        self.seed, self.details = seed, details
+        self.legend = scene.DETAILED if details else scene.LEGEND
         random = np.random.default_rng([seed, 1])
         azimuth, lift = random.uniform(0.35, 0.85) * random.choice([-1, 1]), random.uniform(0.65, 0.95)
         self.sun = np.array((np.cos(lift) * np.sin(azimuth * 2), np.sin(lift), np.cos(lift) * np.cos(azimuth * 2)))
@@ -138,7 +139,7 @@ class World:
         """Return the planes of some rows of a frame, given what is there now and in the next frame."""
         shape = (len(rows), views[0].width)
         seen = _look(views[0], snapshots[0], rows, 1)
-        label_map, instance_map = _maps(seen)
+        label_map, instance_map = _maps(seen, self.details)
         flow, occlusion = _flow(seen, views[1], snapshots[1], step)
         light = self._light(_look(views[0], snapshots[0], rows, 2))
         fine = surfaces.displayed(light).reshape(shape[0], 2, shape[1], 2, 3)
@@ -194,7 +195,7 @@ def _look(view: View, snapshot: Snapshot, rows: range, fineness: int) -> _Seen:
     return _Seen(view, snapshot, pixels, rays, hits, points)
 
 
-def _maps(seen: _Seen) -> tuple[np.ndarray, np.ndarray]:
+def _maps(seen: _Seen, details: bool) -> tuple[np.ndarray, np.ndarray]:
     """Return label ids and instance ids (P,)."""
     part, side, z = seen.hits.part, np.abs(seen.points[:, 0]), seen.points[:, 2]
     on_road = side < scene.ROAD_HALF_M
@@ -205,6 +206,8 @@ def _maps(seen: _Seen) -> tuple[np.ndarray, np.ndarray]:
     )
     index = np.maximum(part, 0)
     labels = np.where(part == GROUND, ground, np.where(seen.is_sky, scene.SKY, seen.snapshot.label[index]))
+    if details:
+        labels = surfaces.details(seen.snapshot, part, seen.points, seen.hits.normal, labels)
     instances = np.where(part >= 0, labels * 1000 + seen.snapshot.number[index], labels)
     return labels.astype(np.uint8), instances.astype(np.uint16)
 
