@@ -1,11 +1,12 @@
 """Kill training at random moments, over and over, and check that it ends bit-equal to a run that was left alone.
 
-    python scripts/soak.py [RECIPE ...] [--kills 50] [--ranks 1] [--seed 0] [--folder DIR]
+    python scripts/soak.py [RECIPE ...] [--kills 50] [--ranks 1] [--seed 0] [--minutes 0] [--folder DIR]
 
 Every recipe is trained on data that Ganvas draws, with tiny networks. Each life is forked, lives for a random time and
-is ended by SIGKILL; the next one goes on from what lies on the disk. With --ranks 2 each life is two processes, one or
-both of which are killed. Prints a row of the table in docs/reliability.md for each recipe, and exits with 1 if a bit
-differs.
+is ended by SIGKILL; the next one goes on from what lies on the disk. Every fourth life is killed while it starts, the
+others within two steps after their first checkpoint, however slow the machine is. With --ranks 2 each life is two
+processes, one or both of which are killed. Prints a row of the table in docs/reliability.md for each recipe, and exits
+with 1 if a bit differs. With --minutes, a recipe's kills end after so long, and its row says how many there were.
 """
 
 from __future__ import annotations
@@ -37,34 +38,34 @@ COMMON = {
 RECIPES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "esrgan": ("photos", "laptop", {
         "width": 8, "blocks": 1, "discriminator_width": 4, "batch_size": 2, "crop_px": 32, "pixel_crop_px": 32,
-        "pixel_steps": 100, "gan_steps": 200, "perceptual": "none", "val": "0.2",
+        "pixel_steps": 50, "gan_steps": 110, "perceptual": "none", "val": "0.2",
     }),
-    "relativistic": ("shapes", "preview", {"width": 4, "latent": 6, "batch_size": 4, "steps": 300, "size_px": 32}),
+    "relativistic": ("shapes", "preview", {"width": 4, "latent": 6, "batch_size": 4, "steps": 160, "size_px": 32}),
     "biggan": ("shapes", "preview", {
-        "width": 2, "latent": 8, "class_features": 5, "batch_size": 4, "steps": 300, "standing_batches": 1,
+        "width": 2, "latent": 8, "class_features": 5, "batch_size": 4, "steps": 160, "standing_batches": 1,
     }),
     "pix2pixhd": ("street", "preview", {
         "width_px": 64, "height_px": 32, "global_width": 8, "downs": 2, "blocks": 1, "encoder_width": 4,
-        "discriminator_width": 4, "discriminator_layers": 1, "global_steps": 100, "enhancer_steps": 100,
-        "joint_steps": 100, "instance_features": 2, "perceptual": "none", "batch_size": 2,
+        "discriminator_width": 4, "discriminator_layers": 1, "global_steps": 50, "enhancer_steps": 50,
+        "joint_steps": 60, "instance_features": 2, "perceptual": "none", "batch_size": 2,
     }),
     "superres_unet": ("photos", "preview", {
-        "width": 4, "downs": 2, "discriminator_width": 4, "low_px": 16, "batch_size": 2, "steps": 150,
+        "width": 4, "downs": 2, "discriminator_width": 4, "low_px": 16, "batch_size": 2, "steps": 140,
         "content_steps": 20, "perceptual": "none",
     }),
     "tiled_upres": ("photos", "preview", {
         "width": 4, "encoder_width_div": 2, "discriminator_width": 4, "high_px": 128, "low_px": 80, "scale": 2,
         "guide": "edges",
-        "batch_size": 2, "pixel_steps": 100, "steps": 200,
+        "batch_size": 2, "pixel_steps": 50, "steps": 110,
     }),
     "vid2vid": ("street", "preview", {
         "width": 4, "downs": 1, "blocks": 2, "discriminator_width": 2, "discriminator_scales": 1, "perceptual": "none",
-        "perceptual_weight": 0.0, "batch_size": 1, "rounds": [12], "lengths": 2, "first_length": 3, "longest": 7,
+        "perceptual_weight": 0.0, "batch_size": 1, "rounds": [40], "lengths": 2, "first_length": 3, "longest": 7,
         "frames_a_step": 3, "clip_frames": 2, "clip_strides": [1, 3], "picture_rounds": 0,
     }),
     "reverse_matchmove": ("street", "preview", {
-        "size_px": 16, "width": 2, "discriminator_width": 2, "batch_size": 2, "perceptual": "none", "pixel_steps": 100,
-        "steps": 200, "rays_px": 8,
+        "size_px": 16, "width": 2, "discriminator_width": 2, "batch_size": 2, "perceptual": "none", "pixel_steps": 50,
+        "steps": 110, "rays_px": 8,
     }),
 }  # fmt: skip
 """Recipe -> data, preset and what makes it tiny."""
@@ -146,6 +147,21 @@ def newest(run: Path) -> int:
     return saved.step if saved else 0
 
 
+def latest(run: Path) -> str:
+    """Return the name of a run's newest checkpoint without reading it."""
+    return max((path.name for path in (run / "checkpoints").glob("[0-9]*")), default="")
+
+
+def live_on(run: Path, children: list[int], patience: float) -> float:
+    """Wait until a life has written a checkpoint, or has ended, and return the seconds that took."""
+    before, began = latest(run), time.monotonic()
+    while latest(run) <= before and time.monotonic() - began < patience:
+        if any(os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) for child in children):
+            break
+        time.sleep(0.005)
+    return time.monotonic() - began
+
+
 def soak(recipe: str, folder: Path, options: argparse.Namespace) -> str:
     """Train a run through a number of kills and return its row of the table.
 
@@ -154,18 +170,23 @@ def soak(recipe: str, folder: Path, options: argparse.Namespace) -> str:
     """
     order, kills, ranks, seed = order_of(recipe, folder, options.steps), options.kills, options.ranks, options.seed
     whole, run = folder / f"{recipe}-{ranks}-whole", folder / f"{recipe}-{ranks}-killed"
-    began = time.monotonic()
-    codes = wait(begin(order, whole, ranks))
+    until = time.monotonic() + 60 * options.minutes if options.minutes else float("inf")
+    children, began = begin(order, whole, ranks), time.monotonic()
+    start_up = live_on(whole, children, patience=600)
+    codes = wait(children)
     if any(codes):
         raise AssertionError(f"{recipe} ended with {codes}")
-    seconds = time.monotonic() - began
     total, chance = newest(whole), random.Random(f"{seed} {recipe}")
+    seconds_a_step = (time.monotonic() - began - start_up) / total
     struck = lives_with_progress = debris = 0
-    while struck < kills:
+    while struck < kills and time.monotonic() < until:
         start = newest(run)
         children = begin(order, run, ranks)
-        # Rarely before the first step, mostly within the first few.
-        time.sleep(chance.uniform(0.05, 0.4 + 4 * seconds / total * ranks))
+        if chance.random() < 0.25:
+            time.sleep(chance.uniform(0, start_up))
+        else:
+            start_up = live_on(run, children, patience=60)
+            time.sleep(chance.uniform(0, 2 * seconds_a_step))
         doomed = children if chance.random() < 0.5 else [chance.choice(children)]
         for child in doomed:
             os.kill(child, signal.SIGKILL)
@@ -211,6 +232,7 @@ def main() -> int:
     parser.add_argument("--ranks", type=int, default=1)
     parser.add_argument("--steps", type=int, default=0, help="of the last stage (default: as written here)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=0.0, help="of each recipe's kills (default: no limit)")
     parser.add_argument("--folder", type=Path, default=None, help="keep the runs here (default: a temporary folder)")
     options = parser.parse_args()
     failed = 0
