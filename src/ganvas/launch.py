@@ -9,9 +9,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from ganvas import device as machine
 from ganvas.data import doctor
 from ganvas.data.pictures import split
 from ganvas.errors import UserError
+from ganvas.evaluation.extractors import open_extractor
 from ganvas.inference.open import resolve
 from ganvas.io import fingerprints, recipe_files, runs
 from ganvas.io.weights import files as weights
@@ -155,10 +157,9 @@ def _plan(order: Order, fresh: bool) -> trainer.Plan:
     if not settings.data:
         raise UserError("There is nothing to train on", do="Give a folder by --data")
     recipe = base.find(order.recipe)(settings)
+    _require_scores(order, recipe)
+    extractor = open_extractor(settings.frechet, device=machine.pick(settings.device)) if settings.frechet else None
     train, val = recipe.source(settings.data), None
-    if settings.val and type(recipe).score is Recipe.score:
-        why = "It has no `score`, so that pictures held out would serve nobody"
-        raise UserError(f"The recipe {order.recipe} cannot be scored", why, "Write one, or leave --val out")
     if settings.val:
         fraction = _fraction(settings.val)
         if not fraction:
@@ -176,7 +177,23 @@ def _plan(order: Order, fresh: bool) -> trainer.Plan:
     if order.recipe.endswith(".py"):
         known["recipe"] = {"sha256": recipe_files.digest(order.recipe)}
     findings = (*examination.findings, *doctor.few(train, val is not None))
-    return trainer.Plan(order.recipe, recipe, train, val, init, order.init, order.freeze, findings, known)
+    return trainer.Plan(order.recipe, recipe, train, val, init, order.init, order.freeze, findings, known, extractor)
+
+
+def _require_scores(order: Order, recipe: Recipe) -> None:
+    """Refuse to hold pictures out, or to compare them, for a recipe that has no use for them."""
+    s, kind = order.settings, type(recipe)
+    if s.val and kind.score is Recipe.score:
+        why = "It has no `score`, so that pictures held out would serve nobody"
+        raise UserError(f"The recipe {order.recipe} cannot be scored", why, "Write one, or leave --val out")
+    if s.frechet and kind.compared is Recipe.compared:
+        why = "It has no `compared`, which gives real and generated pictures"
+        raise UserError(
+            f"The recipe {order.recipe} knows no Frechet distance", why, "Write one, or leave --frechet out"
+        )
+    if s.frechet and not s.val:
+        why = "The distance is to pictures that are held out"
+        raise UserError("--frechet has nothing to compare with", why, "Hold some out: --val 0.1")
 
 
 def _require_apart(data: str, val: str, source: Any) -> None:

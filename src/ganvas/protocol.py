@@ -321,6 +321,10 @@ class Recipe(ABC):
         """Return validation scores of the averaged networks; the first, higher is better, chooses the best."""
         return {}
 
+    def compared(self, nets: Networks, source: Source, context: Context) -> tuple[Tensor, Tensor] | None:
+        """Return the real and the generated pictures, (B, 3, H, W) in [0, 1], that `--frechet` compares as sets."""
+        return None
+
     def attachments(self) -> Mapping[str, Mapping[str, Tensor]]:
         """Return tensors to keep beside the weights after each score, by name: what generation is told of it."""
         return {}

@@ -69,6 +69,8 @@ class Training:
     """Steps between preview pictures; 0 makes none."""
     score_every: int = runtime(500, 0)
     """Steps between scores on the validation set; 0 scores at the end only."""
+    frechet: str = runtime("")
+    """Keep the best by the Frechet distance of these features: `small`, `efficientnet-lite2`, `clean` ..."""
     log_every: int = runtime(10, 1)
     """Steps between lines of the log."""
     tensorboard: bool = runtime(False)
@@ -109,7 +111,7 @@ def from_json(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
         if f.default is f.default_factory is dataclasses.MISSING and f.name not in values:
             raise UserError(f"Setting {where + f.name!r} is missing")
     for key, value in values.items():
-        if (now := _renamed(cls, key, value)) != value:
+        if isinstance(value, str) and (now := _renamed(cls, key, value)) != value:
             raise UserError(f"Setting {where + key!r} is {value!r}", f"That is called {now!r} now", f"Use {now}")
     return cls(**{key: _typed(hints[key], value, where + key) for key, value in values.items()})
 

@@ -281,13 +281,16 @@ class BigGAN(Recipe):
 
         By it the best checkpoint is kept, never by a score that ignores what is missing, such as Inception's.
         """
+        distances = pyramid_distances(*self.compared(nets, source, context))
+        mean = sum(distances.values()) / len(distances)
+        return {"minus_swd": -mean} | {f"minus_swd_{side}px": -value for side, value in distances.items()}
+
+    def compared(self, nets: Networks, source: Source, context: Context) -> tuple[Tensor, Tensor]:
+        """Return up to 512 held-out pictures, and samples of the same classes."""
         samples = [source.sample(i, np.random.default_rng(i)) for i in range(min(SCORED, len(source)))]
         real = torch.stack([sample["picture"] for sample in samples]).to(context.device)
         real = real.float() / 255 if real.dtype == torch.uint8 else real
-        fake = self.generate(nets, torch.stack([sample["label"] for sample in samples]), 2, context)
-        distances = pyramid_distances(real, fake)
-        mean = sum(distances.values()) / len(distances)
-        return {"minus_swd": -mean} | {f"minus_swd_{side}px": -value for side, value in distances.items()}
+        return real, self.generate(nets, torch.stack([sample["label"] for sample in samples]), 2, context)
 
     @property
     def _depth(self) -> int:

@@ -305,13 +305,17 @@ class Relativistic(Recipe):
 
     def score(self, nets: Networks, source: Source, context: Context) -> dict[str, float]:
         """Return minus the sliced Wasserstein distance to up to 512 validation pictures: the mean over scales first."""
+        distances = pyramid_distances(*self.compared(nets, source, context))
+        mean = sum(distances.values()) / len(distances)
+        return {"minus_swd": -mean} | {f"minus_swd_{side}px": -value for side, value in distances.items()}
+
+    def compared(self, nets: Networks, source: Source, context: Context) -> tuple[Tensor, Tensor]:
+        """Return up to 512 validation pictures, and as many samples."""
         number = min(SCORED, len(source))
         raw = [source.sample(index, np.random.default_rng(index))["picture"] for index in range(number)]
         real = torch.stack(raw).to(context.device)
         real = real.float() / 255 if real.dtype == torch.uint8 else real
-        distances = pyramid_distances(real, self.generate(nets, number, 2, context))
-        mean = sum(distances.values()) / len(distances)
-        return {"minus_swd": -mean} | {f"minus_swd_{side}px": -value for side, value in distances.items()}
+        return real, self.generate(nets, number, 2, context)
 
     def card(self) -> Card:
         """Return the card of the generator."""

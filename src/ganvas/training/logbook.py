@@ -149,6 +149,8 @@ class Logbook:
         path = self.run / "previews" / f"{self.trainer.step:08d}.png"
         images.write(path, sheet, overwrite=True)
         images.write(self.run / "latest.png", sheet, overwrite=True)
+        if self._writer:
+            self._writer.add_image("preview", sheet, self.trainer.step, dataformats="HWC")
         return path
 
     def plot(self) -> None:

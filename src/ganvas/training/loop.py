@@ -20,6 +20,7 @@ from ganvas.training import checkpoint, networks, parallel, ring, step
 from ganvas.training.feed import collate
 from ganvas.training.interruption import Interruption
 from ganvas.training.logbook import Logbook
+from ganvas.training.scores import Scores
 from ganvas.training.sentinel import Observation
 from ganvas.training.trainer import Plan, Trainer
 
@@ -275,7 +276,7 @@ class _Session:
 
     def __init__(self, trainer: Trainer, run: Path, log: Logbook, interruption: Interruption) -> None:
         self.trainer, self.run, self.log, self.interruption = trainer, run, log, interruption
-        self.settings = trainer.settings
+        self.settings, self.scores = trainer.settings, Scores(trainer)
         self.warned_at = -STEPS_BETWEEN_WARNINGS
         self.num_skipped = len(_skipped(trainer.plan.train))
 
@@ -405,9 +406,7 @@ class _Session:
         trainer = self.trainer
         if ranks.rank() != 0:
             return {}
-        assert trainer.plan.val is not None
-        with trainer.resting() as nets:
-            scores = trainer.recipe.score(nets, trainer.plan.val, trainer.resting_context("score"))
+        scores = self.scores.take()
         if scores:
             self.log.record("scores", scores)
             for name, tensors in trainer.recipe.attachments().items():

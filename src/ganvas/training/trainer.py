@@ -21,6 +21,7 @@ from ganvas.data.doctor import Finding
 from ganvas.errors import UserError, did_you_mean
 from ganvas.io import runs
 from ganvas.losses.adversarial import AdversarialLoss
+from ganvas.metrics.features import Extractor
 from ganvas.protocol import Carry, Context, Networks, Recipe, Source, Stage, Turn
 from ganvas.settings import to_json
 from ganvas.training import checkpoint, networks, parallel
@@ -50,6 +51,8 @@ class Plan:
     """What the data's doctor found, short of errors."""
     fingerprints: Mapping[str, Any] = field(default_factory=dict)
     """Of the data, the validation set and a user's recipe file, as `io.fingerprints` gives them."""
+    extractor: Extractor | None = None
+    """The features of the Frechet distance that chooses the best checkpoint; without them, the recipe's score does."""
 
     def __post_init__(self) -> None:
         # Stages, cards and networks may depend on the data: no plan has a recipe that has not seen them.
