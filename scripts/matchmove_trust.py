@@ -52,11 +52,12 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path)
-    parser.add_argument("--data", type=Path, required=True, help="the training footage, of the world's seed 0")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--data", type=Path, required=True, help="the training footage")
+    parser.add_argument("--world", type=int, default=0, help="the seed of the footage's world")
+    parser.add_argument("--seed", type=int, default=0, help="of the flights")
     parser.add_argument("--save", type=Path, help="write promise and find of every frame as .npz")
     options = parser.parse_args()
-    flyer, place = Flyer(options.run, device="cpu"), world.World(0)
+    flyer, place = Flyer(options.run, device="cpu"), world.World(options.world)
     from ganvas.inference.cameras.paths import cameras_of
 
     rows: dict[str, tuple[np.ndarray, ...]] = {}

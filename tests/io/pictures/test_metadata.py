@@ -19,7 +19,7 @@ from PIL.PngImagePlugin import PngInfo
 from ganvas.io.pictures import images
 from ganvas.io.pictures.boxes import box, put_boxes
 
-CARRYING = ["jpg", "png", "tif", "webp", "jxl", "avif"]
+CARRYING = ["jpg", "png", "tif", "webp", "jxl", "avif", "heic"]
 PIXELS = np.random.default_rng(0).integers(0, 255, (24, 32, 3), dtype=np.uint8)
 XMP = (
     '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
@@ -71,7 +71,7 @@ def test_exif_xmp_and_iptc_reach_every_format(tmp_path, suffix):
     assert facts["ExifIFD:UserComment"] == "hello" and facts["IFD0:Copyright"] == "© Someone"
     assert facts["GPS:GPSLatitude"] == 48.5 and facts["GPS:GPSLatitudeRef"] == "N"
     assert facts["XMP-dc:Title"] == "A title" and facts["XMP-my:Own"] == "kept"
-    if suffix in ("webp", "jxl", "avif"):
+    if suffix in ("webp", "jxl", "avif", "heic"):
         assert facts["XMP-dc:Subject"] == "key" and facts["XMP-photoshop:City"] == "Ulm"
     else:
         assert facts["IPTC:Keywords"] == "key" and facts["IPTC:City"] == "Ulm"
@@ -89,8 +89,8 @@ def test_pillow_reads_what_was_carried(tmp_path, suffix):
         assert np.array_equal(np.asarray(picture.convert("RGB")), images.read(path)[0])
 
 
-@pytest.mark.parametrize("first", ["png", "tif", "webp", "jxl", "avif"])
-@pytest.mark.parametrize("second", ["jpg", "png", "tif", "webp", "jxl"])
+@pytest.mark.parametrize("first", ["png", "tif", "webp", "jxl", "avif", "heic"])
+@pytest.mark.parametrize("second", ["jpg", "png", "tif", "webp", "jxl", "avif", "heic"])
 def test_metadata_survives_every_pairing(tmp_path, first, second):
     between = rewritten(photograph(tmp_path / "in.jpg"), tmp_path / f"a.{first}")
     facts = exiftool(rewritten(between, tmp_path / f"b.{second}"))

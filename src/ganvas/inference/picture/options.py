@@ -79,7 +79,7 @@ class Naming:
     """Names of the outputs without extension, of {name}, {ext} (the input's), {model}, {scale} and {size}; default
     {name} in a folder, {name}_{size} beside the input (photo_x4.png)."""
     format: str = ""
-    """Extension of all outputs: png, jpg, tif, webp, exr, jxl, avif, dds, mp4, mkv, webm ...; default the input's."""
+    """Extension of all outputs: png, jpg, tif, webp, exr, jxl, avif, heic, dds, mp4, webm ...; default the input's."""
     skip_existing: bool = False
     """Pass over outputs that exist; of folders and several inputs they always are, unless --overwrite is given."""
 

@@ -48,7 +48,7 @@ def upscale_any(up: Upscaler, source: Path, target: Path, output: Output, progre
     if header.frames == 1:
         return result
     one = {"tiff": "page", "exr": "part"}.get(header.format, "frame")
-    where = {"tiff": ".tif", "exr": ".exr"}.get(header.format, ".png, .webp or a video")
+    where = {"tiff": ".tif", "exr": ".exr"}.get(header.format, ".png, .webp, .avif or a video")
     note = f"{one} 1 of {header.frames}, as {name} holds one picture; {where} holds all"
     return replace(result, note=_joined(result.note, note))
 

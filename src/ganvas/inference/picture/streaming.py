@@ -25,7 +25,7 @@ from ganvas.io.pictures.images import WRITTEN_WHOLE, Header, Reader, Writer, dec
 STRIP_PX = 64
 
 LEAST_SHARE = {"jpeg": 0.02, "webp": 0.01, "jpegxl": 0.01, "png": 0.1, "tiff": 0.1, "exr": 0.1, "targa": 0.1}
-LEAST_SHARE |= {"avif": 0.005, "dds": 0.1, "gif": 0.01}
+LEAST_SHARE |= {"avif": 0.005, "heif": 0.005, "dds": 0.1, "gif": 0.01}
 """The least part of the raw size that a picture of a format takes on disk; others are stored raw."""
 
 

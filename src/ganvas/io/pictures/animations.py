@@ -1,4 +1,4 @@
-"""Animated pictures (GIF, APNG, WebP) frame by frame, by Pillow."""
+"""Animated pictures (GIF, APNG, WebP, AVIF) frame by frame, by Pillow."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ganvas.io.pictures.formats import damaged
 from ganvas.io.pictures.headers import Header
 from ganvas.io.pictures.samples import format_for
 
-ANIMATED = frozenset({"gif", "png", "webp"})
+ANIMATED = frozenset({"gif", "png", "webp", "avif"})
 """Formats that hold an animation."""
 EXTRA = "pictures"
 
@@ -68,7 +68,7 @@ def read_animation(path: str | Path, header: Header) -> Animation:
             opaque &= bool((seen[..., 3] == 255).all())
     note = header.note
     if header.dtype != "uint8":
-        note = "; ".join(text for text in (note, "frames of 16 bits are read with 8") if text)
+        note = "; ".join(text for text in (note, f"frames of {header.bits} bits are read with 8") if text)
     like = replace(
         header, channels=3 if opaque else 4, dtype="uint8", bits=8, frames=1, associated_alpha=False, note=note
     )
@@ -97,20 +97,22 @@ def write_animation(
     path = Path(path)
     name = format_for(path)
     if name not in ANIMATED:
-        raise UserError(f"Cannot write {path}", f"{name} holds no animation", "Choose .png, .webp, .gif or .mp4")
+        raise UserError(f"Cannot write {path}", f"{name} holds no animation", "Choose .png, .webp, .avif, .gif or .mp4")
     if path.exists() and (not overwrite or path.samefile(like.path)):
         raise UserError(f"Cannot write {path}", "The file is there already", "Choose another name, or give --overwrite")
     temporary = path.parent / f".ganvas-{secrets.token_hex(6)}.part"
     pictures = (Image.fromarray(frame) for frame in frames)
+    blocks, notes = _encoded(name, like, size)
+    durations = [round(each) for each in like.durations_ms] if name == "avif" else list(like.durations_ms)
     try:
         first = next(pictures)
         # Of a PNG's frames Pillow looks at the modes before it writes any.
         others = list(pictures) if name == "png" else pictures
         first.save(
-            temporary, name.upper(), save_all=True, append_images=others, duration=list(like.durations_ms),
-            **_options(name, like, quality),
+            temporary, name.upper(), save_all=True, append_images=others, duration=durations,
+            **_options(name, like, quality), **blocks,
         )  # fmt: skip
-        notes = list(_carried(temporary, name, like, size))
+        notes += _carried(temporary, name, like, size)
         if path.exists() and not overwrite:
             raise UserError(f"Cannot write {path}", "The file is there already", "Choose another name")
         temporary.replace(path)
@@ -120,7 +122,17 @@ def write_animation(
         temporary.unlink(missing_ok=True)
     if name == "gif":
         notes.append("GIF holds 256 colours a frame, and alpha that is all or nothing; .png or .webp hold all")
+    if name == "avif" and like.plays:
+        notes.append(f"AVIF is played for ever, the source {like.plays} times")
     return tuple(notes)
+
+
+def _encoded(name: str, like: Animation, size: tuple[int, int]) -> tuple[dict[str, bytes], list[str]]:
+    """Return the metadata that a format takes while it is encoded, and what is to be told of it."""
+    if name not in metadata.ENCODED or like.header.format not in metadata.READ or not metadata.is_available():
+        return {}, []
+    (exif, xmp), notes = metadata.encode(metadata.read_records(like.path, *size))
+    return {key: block for key, block in (("exif", exif), ("xmp", xmp)) if block}, list(notes)
 
 
 def _options(name: str, like: Animation, quality: int) -> dict[str, Any]:
@@ -130,6 +142,8 @@ def _options(name: str, like: Animation, quality: int) -> dict[str, Any]:
         return {} if like.plays == 1 else {"loop": max(0, like.plays - 1), "disposal": 2}
     if name == "webp":
         return {"loop": like.plays, "quality": quality, "lossless": quality == 100, "exact": True, **described}
+    if name == "avif":
+        return {"quality": quality, "subsampling": "4:4:4" if quality >= 90 else "4:2:0", **described}
     return {"loop": like.plays, "disposal": 0, "blend": 0, **described}
 
 

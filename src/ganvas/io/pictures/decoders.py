@@ -51,7 +51,7 @@ def heif(path: Path) -> Whole:
         raise damaged(path, str(error)) from error
     deep = ";16" in main.mode
     bits = int(main.info.get("bit_depth", 8))
-    channels = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}[main.mode.partition(";")[0]]
+    channels = {"L": 1, "I": 1, "LA": 2, "RGB": 3, "RGBA": 4}[main.mode.partition(";")[0]]
 
     def decode() -> np.ndarray:
         try:

@@ -1,4 +1,4 @@
-"""Formats that OpenImageIO does not write, with its manner of writing: AVIF by Pillow, DDS by etcpak."""
+"""Formats that OpenImageIO does not write, with its manner of writing: AVIF, HEIC and DDS."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import OpenImageIO as oiio  # noqa: N813 - as its own documentation does
 
 from ganvas.errors import need
+from ganvas.io.pictures.heif_items import put_items
 
 EXTRA = "pictures"
 
@@ -60,28 +61,67 @@ def create(name: str) -> WholeOutput | oiio.ImageOutput | None:
         UserError: the extra that writes it is not installed.
     """
     if name == "avif":
-        need("PIL.Image", EXTRA)
+        need("PIL.Image", EXTRA), need("imagecodecs", EXTRA)
         return WholeOutput(_encode_avif)
+    if name == "heif":
+        need("pillow_heif", EXTRA)
+        return WholeOutput(_encode_heif)
     if name == "dds":
         need("etcpak", EXTRA)
         return WholeOutput(_encode_dds)
     return oiio.ImageOutput.create(name)
 
 
-WHOLE = frozenset({"avif", "dds"})
+WHOLE = frozenset({"avif", "heif", "dds"})
+_SRGB = {"primaries": 1, "transfer": 13, "matrix": 6}
+"""Code points of ITU-T H.273 for what pictures without a profile are, and how libavif makes YUV of it."""
+
+
+def _quality_of(spec: oiio.ImageSpec) -> int:
+    return int(spec.get_string_attribute("compression", "avif:95").rpartition(":")[2])
+
+
+def _described(spec: oiio.ImageSpec) -> dict[str, bytes]:
+    """Return the blocks that go along with the pixels: `icc_profile`, `exif`, `xmp`."""
+    names = {"icc_profile": "ICCProfile", "exif": "ganvas:exif", "xmp": "ganvas:xmp"}
+    found = {key: spec.getattribute(name) for key, name in names.items()}
+    return {key: np.asarray(block, np.uint8).tobytes() for key, block in found.items() if block is not None}
+
+
+def _coded(rows: np.ndarray, bits: int) -> np.ndarray:
+    """Return uint16 rows as codes of so many bits."""
+    return ((rows.astype(np.uint32) * ((1 << bits) - 1) + 32767) // 65535).astype(np.uint16)
 
 
 def _encode_avif(path: Path, rows: np.ndarray, spec: oiio.ImageSpec) -> None:
     from PIL import Image
 
-    profile = spec.getattribute("ICCProfile")
-    quality = int(spec.get_string_attribute("compression", "avif:95").rpartition(":")[2])
-    extra = {} if profile is None else {"icc_profile": np.asarray(profile, np.uint8).tobytes()}
-    for key in ("exif", "xmp"):
-        if (block := spec.getattribute(f"ganvas:{key}")) is not None:
-            extra[key] = np.asarray(block, np.uint8).tobytes()
+    blocks, quality = _described(spec), _quality_of(spec)
     sampling = "4:4:4" if quality >= 90 else "4:2:0"
-    Image.fromarray(rows).save(path, "AVIF", quality=quality, subsampling=sampling, **extra)
+    if rows.dtype == np.uint8:
+        Image.fromarray(rows).save(path, "AVIF", quality=quality, subsampling=sampling, **blocks)
+        return
+    codecs, bits = need("imagecodecs", EXTRA), spec.get_int_attribute("oiio:BitsPerSample", 12)
+    codes, form = _coded(rows, bits), sampling.replace(":", "")
+    data = codecs.avif_encode(codes, quality, bitspersample=bits, pixelformat=form, **_SRGB)
+    path.write_bytes(put_items(data, blocks.get("exif", b""), blocks.get("xmp", b""), blocks.get("icc_profile", b"")))
+
+
+def _encode_heif(path: Path, rows: np.ndarray, spec: oiio.ImageSpec) -> None:
+    import pillow_heif
+
+    blocks, quality = _described(spec), _quality_of(spec)
+    deep, bits = rows.dtype == np.uint16, spec.get_int_attribute("oiio:BitsPerSample", 12)
+    mode = {1: "L", 3: "RGB", 4: "RGBA"}[rows.shape[2]] + (";16" if deep else "")
+    # The library keeps the highest bits.
+    stored = _coded(rows, bits) << (16 - bits) if deep else rows
+    picture = pillow_heif.from_bytes(mode, (rows.shape[1], rows.shape[0]), np.ascontiguousarray(stored).tobytes())
+    if "exif" in blocks:
+        blocks["exif"] = b"Exif\0\0" + blocks["exif"]
+    if "icc_profile" in blocks:
+        picture.info.update(icc_profile=blocks.pop("icc_profile"), icc_profile_type="prof")
+    pillow_heif.options.SAVE_HDR_TO_12_BIT = bits == 12
+    picture.save(path, quality=-1 if quality == 100 else quality, chroma=444 if quality >= 90 else 420, **blocks)
 
 
 # DDS: a header, then each level of detail as blocks of 4 x 4 pixels (Microsoft, "DDS file layout for textures")

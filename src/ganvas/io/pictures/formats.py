@@ -28,7 +28,7 @@ _SUFFIXES = {
     "heif": ".heic .heif .hif",
     "avif": ".avif",
 }
-_NOT_WRITTEN = {"psd", "jpeg2000", "heif", "gif"}
+_NOT_WRITTEN = {"psd", "jpeg2000", "gif"}
 _NOT_WRITTEN_SUFFIXES = {".pbm", ".pfm"}
 
 READABLE: dict[str, str] = {suffix: name for name, text in _SUFFIXES.items() for suffix in text.split()}

@@ -19,7 +19,9 @@ from ganvas.io.pictures.paths import plain, plain_beside
 READ = frozenset({"jpeg", "png", "tiff", "webp", "jpegxl", "psd", "jpeg2000", "heif", "avif"})
 """Formats whose metadata exiv2 reads."""
 WRITTEN = frozenset({"jpeg", "png", "tiff", "webp", "jpegxl"})
-"""Formats into which metadata is carried after the pixels are written; AVIF takes it while it is encoded."""
+"""Formats into which metadata is carried after the pixels are written."""
+ENCODED = frozenset({"avif", "heif"})
+"""Formats that take metadata while they are encoded."""
 INSTALL = "pip install 'ganvas[pictures]'"
 
 # exiv2 rewrites a TIFF in memory, knows no BigTIFF, and takes the second page of a TIFF for a thumbnail.

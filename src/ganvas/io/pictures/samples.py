@@ -60,6 +60,8 @@ class _Ability:
     longest_px: int = 2**31 - 1
     profile: bool = False
     gray_profile: bool = False
+    most_bits: int = 16
+    """Of whole numbers."""
     texts: frozenset[str] | None = frozenset()
     """Which of the names that OpenImageIO gives to metadata its writer keeps; None is all of them."""
 
@@ -86,7 +88,8 @@ _ABILITIES = {
     "hdr": _Ability(("float32",), (3,)),
     "pnm": _Ability(("uint8", "uint16"), (1, 3)),
     "gif": _Ability(("uint8",), (3, 4), 65_535),
-    "avif": _Ability(("uint8",), (3, 4), 65_536, profile=True),
+    "avif": _Ability(("uint8", "uint16"), (3, 4), 65_536, profile=True, most_bits=12),
+    "heif": _Ability(("uint8", "uint16"), (1, 3, 4), 16_384, profile=True, most_bits=12),
     "dds": _Ability(("uint8",), (1, 3, 4), 16_384),
 }
 _EVERYWHERE = {
@@ -137,6 +140,8 @@ def adapt_header(header: Header, path: str | Path, allow_loss: bool = False) -> 
     if not allow_loss:
         if dtype is None:
             raise _loss(path, header, f"{name} has no room for {header.dtype} samples")
+        if header.dtype == dtype == "uint16" and header.bits > ability.most_bits:
+            raise _loss(path, header, f"{name} holds at most {ability.most_bits} bits, and this has {header.bits}")
         if channels in (1, 3) and header.has_alpha:
             raise _loss(path, header, f"{name} cannot store alpha")
     dtype = dtype or next(kind for kind in _DEEPEST_FIRST if kind in ability.dtypes)
@@ -163,7 +168,7 @@ def adapt_header(header: Header, path: str | Path, allow_loss: bool = False) -> 
 def is_carried(header: Header, target: str) -> bool:
     """Tell whether a picture's EXIF, XMP and IPTC go to a format by exiv2, and not as OpenImageIO understands them."""
     # exiv2 takes the second page of a TIFF for the thumbnail of the first.
-    carried = (target in carrying.WRITTEN or target == "avif") and not (target == "tiff" and header.frames > 1)
+    carried = target in carrying.WRITTEN | carrying.ENCODED and not (target == "tiff" and header.frames > 1)
     return carried and carrying.is_available() and header.path is not None and header.path.is_file()
 
 
@@ -253,6 +258,8 @@ def _fitting_channels(channels: int, possible: tuple[int, ...]) -> int:
 
 
 def _fitting_bits(header: Header, name: str, dtype: str) -> int:
+    if dtype == "uint16" and name in ("avif", "heif"):
+        return 10 if header.dtype == dtype and header.bits <= 10 else 12
     if name == "dpx" and dtype == header.dtype == "uint16" and header.bits in (10, 12):
         return header.bits
     return 8 * BYTES_PER_SAMPLE[dtype]

@@ -57,8 +57,8 @@ def _set_compression(spec: oiio.ImageSpec, source_format: str, target: Header, q
     if target.format == "jpeg":
         spec.attribute("compression", f"jpeg:{quality}")
         spec.attribute("jpeg:subsampling", "4:4:4" if quality >= 90 else "4:2:0")
-    elif target.format == "avif":
-        spec.attribute("compression", f"avif:{quality}")
+    elif target.format in ("avif", "heif"):
+        spec.attribute("compression", f"{target.format}:{quality}")
     elif target.format == "dds" and source_format != "dds":
         spec.attribute("compression", "bc7")
     elif target.format == "webp":

@@ -60,8 +60,8 @@ class Writer:
             width: of the new picture, in pixels.
             height: of the new picture, in pixels.
             overwrite: replace a file that is there.
-            quality: 1 to 100 for JPEG, WebP and JPEG XL; at 100 the last two are lossless. JPEG XL of more than 8 bits
-                or with a colour profile always is.
+            quality: 1 to 100 for JPEG, WebP, AVIF, HEIC and JPEG XL; at 100 WebP and JPEG XL are lossless. JPEG XL of
+                more than 8 bits or with a colour profile always is.
             extra_metadata: further names and values, where the format has a place for them.
             allow_loss: permit fewer bits or no alpha where the format demands that.
             tile_px: a multiple of 16 makes TIFF and EXR tiled.
@@ -106,8 +106,8 @@ class Writer:
         written = tuple(item for item in self.target.metadata if item[0] not in self._texts)
         plain = replace(self.target, metadata=written)
         self._spec = output_spec(header, plain, self._quality, self._extra, self._tile_px)
-        if self._records is not None and self.target.format == "avif":
-            # AVIF takes them while it is encoded.
+        if self._records is not None and self.target.format in metadata.ENCODED:
+            # These take them while they are encoded.
             blocks, notes = metadata.encode(self._records)
             for key, block in zip(("ganvas:exif", "ganvas:xmp"), blocks):
                 if block:
