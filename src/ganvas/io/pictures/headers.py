@@ -164,7 +164,8 @@ def inspect(path: Path, part: int = 0) -> tuple[Header, Layout]:
             raise UserError(f"Cannot read {path}", f"It holds {kind}, not a flat picture", "Flatten it first")
         if spec.width < 1 or spec.height < 1:
             raise no_pixels(path, spec.width, spec.height)
-        frames = signs.frames if signs.frames > 1 or part else _count_pages(source, name)
+        # The further pictures of a PSD are its layers, which the first one shows all.
+        frames = signs.frames if signs.frames > 1 or part or name == "psd" else _count_pages(source, name)
         model = spec.get_string_attribute("tiff:ColorSpace") or spec.get_string_attribute("jpeg:ColorSpace")
         if name == "jpeg" and str(spec.format) == "half":
             whole, plain = decoders.ultra_hdr(path)
@@ -174,10 +175,12 @@ def inspect(path: Path, part: int = 0) -> tuple[Header, Layout]:
         if name in ("bmp", "targa") and not signs.opaque and spec.alpha_channel > 0 and _is_zero(source, spec):
             signs = replace(signs, opaque=True)
         header, layout = _describe(path, name, spec, signs, frames, part)
+        note = ""
         if name == "jpeg" and decoders.holds_more_jpegs(path):
             note = "further pictures in the file (depth, gain map, other views) are left out"
-            header = replace(header, note="; ".join(text for text in (header.note, note) if text))
-        return header, layout
+        elif name == "psd" and (layers := _count_pages(source, name) - 1):
+            note = f"its {layers} layers are left out, the whole picture is taken"
+        return replace(header, note="; ".join(text for text in (header.note, note) if text)), layout
     finally:
         source.close()
 
@@ -423,7 +426,7 @@ def _plain_resolution(metadata: list[tuple[str, str, Any]]) -> list[tuple[str, s
 
 
 def _count_pages(source: oiio.ImageInput, name: str) -> int:
-    if name not in ("tiff", "gif", "webp", "exr"):
+    if name not in ("tiff", "gif", "webp", "exr", "psd"):
         return 1
     count = 1
     while count < 10_000 and source.seek_subimage(count, 0):
