@@ -10,7 +10,7 @@ import pytest
 from ganvas import cli
 from ganvas.errors import UserError
 from ganvas.recipes import base
-from ganvas.settings import Training, bounded, check, from_json
+from ganvas.settings import Training, bounded, check, from_json, replace, to_json
 
 MEANINGLESS = {
     **dict.fromkeys(("batch_size", "micro_batches", "checkpoint_every", "log_every", "keep_last"), (0, -1)),
@@ -52,6 +52,56 @@ def test_no_recipe_takes_a_rate_or_size_below_zero(recipe):
             continue
         with pytest.raises(UserError, match=name):
             check(type(preset)(**{**vars(preset), name: -1}), kind.PRESETS.values())
+
+
+MAY_BE_NEGATIVE = {
+    "feature_matching_layer", "ignore", "input_range", "detail", "mask_slope", "foreground", "first_frame", "exposure",
+    "roll_degrees",
+}  # fmt: skip
+"""Settings that count from the end, are ids, or measure something; `detail` is checked by its network."""
+
+
+def numbers_of(values, above=""):
+    """Yield the dotted name and value of every number, list of numbers and missing number among plain settings."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from numbers_of(value, f"{above}{name}.")
+        elif all(type(each) in (int, float, type(None)) for each in (value if isinstance(value, list) else [value])):
+            yield above + name, value
+
+
+def accepts(kind, preset, name, value, number):
+    """Tell whether a recipe takes a number in a setting; where it does not, the setting is named."""
+    try:
+        changed = replace(preset, {name: [number] * max(1, len(value)) if isinstance(value, list) else number})
+        check(changed, kind.PRESETS.values())
+    except UserError as error:
+        assert name.rpartition(".")[2] in str(error), error
+        return False
+    return True
+
+
+@pytest.mark.parametrize("recipe", base.RECIPES)
+def test_every_number_of_every_recipe_refuses_what_means_nothing(recipe):
+    kind = base.find(recipe)
+    preset = next(iter(kind.PRESETS.values()))
+    found = dict(numbers_of(to_json(preset)))
+    assert len(found) > 20
+    for name, value in found.items():
+        for number in (math.nan, math.inf, -math.inf):
+            assert not accepts(kind, preset, name, value, number), (name, number)
+        for number in (-1, -0.5, -(10**12)):
+            assert not accepts(kind, preset, name, value, number) or name in MAY_BE_NEGATIVE, (name, number)
+
+
+@pytest.mark.parametrize("recipe", base.RECIPES)
+def test_no_number_of_layers_or_turns_is_without_end(recipe):
+    kind = base.find(recipe)
+    preset = next(iter(kind.PRESETS.values()))
+    costly = ("blocks", "layers", "downs", "scales", "enhancers", "iterations", "discriminator_steps", "micro_batches")
+    for name, value in numbers_of(to_json(preset)):
+        if name.endswith(costly):
+            assert not accepts(kind, preset, name, value, 10**12), name
 
 
 @dataclass(frozen=True, kw_only=True)

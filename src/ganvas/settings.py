@@ -197,14 +197,27 @@ def differences(settings: Any, other: Any) -> dict[str, tuple[Any, Any]]:
     return found
 
 
-_NEVER_ZERO = frozenset({"px", "rate", "width", "scale", "scales", "every", "length", "growth", "latent", "div"})
+_NEVER_ZERO = frozenset({
+    *("px", "rate", "rates", "width", "scale", "scales", "every", "length", "lengths", "longest", "growth", "latent"),
+    *("div", "shrink", "strides", "multipliers", "zoom", "mm", "unit", "backpropagated"),
+})  # fmt: skip
 """Last words of names of numbers that mean nothing at zero or below."""
 _NEVER_NEGATIVE = frozenset({
-    *("steps", "weight", "rounds", "decay", "life", "dropout", "momentum", "std", "share", "hold"),
-    *("frames", "features", "size", "samples", "blocks", "layers", "downs"),
+    *("steps", "step", "weight", "weights", "rounds", "decay", "life", "dropout", "momentum", "betas", "std", "share"),
+    *("hold", "frames", "features", "size", "samples", "blocks", "layers", "downs", "classes", "labels", "depth"),
+    *("batches", "enhancers", "iterations", "table", "planes", "views", "clip", "fourier", "halvings", "run"),
 })  # fmt: skip
 """Those that may be zero."""
-_MOST_PIXELS = 1 << 20
+_BELOW_ONE = frozenset({"betas", "momentum", "dropout"})
+_MOST = {
+    **dict.fromkeys(("px", "width"), 1 << 20),
+    **dict.fromkeys(("classes", "labels", "batches", "views", "table", "planes"), 1 << 20),
+    **dict.fromkeys(("blocks", "layers", "frames", "depth"), 1 << 12),
+    # Each doubles a size, or more.
+    **dict.fromkeys(("downs", "scales", "enhancers", "iterations", "halvings"), 64),
+    **dict.fromkeys(("share", "hold"), 1),
+}
+"""Last words of names of numbers that nobody means beyond this: they would cost memory or time without end."""
 
 
 def check(settings: Any, presets: Iterable[Any] = (), where: str = "") -> None:
@@ -235,8 +248,9 @@ def _check_number(number: float, name: str, bounds: Mapping[str, Any], usual: Se
         least = 0
         if word in _NEVER_ZERO and smallest > 0 and number <= 0:
             raise UserError(f"Setting {name!r} is {number:g}", "It must be above 0")
-    if most is None and word in ("px", "width"):
-        most = _MOST_PIXELS
+    if word in _BELOW_ONE and number >= 1:
+        raise UserError(f"Setting {name!r} is {number:g}", "It must be below 1")
+    most = _MOST.get(word) if most is None else most
     if least is not None and number < least:
         raise UserError(f"Setting {name!r} is {number:g}", f"It must be {least:g} or more")
     if most is not None and number > most:

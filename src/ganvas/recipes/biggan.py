@@ -44,7 +44,7 @@ from ganvas.protocol import (
     Turn,
     Verdict,
 )
-from ganvas.settings import Training
+from ganvas.settings import Training, bounded
 
 SCORED = 512
 """Pictures of each kind that a score compares."""
@@ -102,7 +102,7 @@ class Settings(Training):
 
     steps: int = 165_000
     """Steps of the generator."""
-    discriminator_steps: int = 2
+    discriminator_steps: int = bounded(2, 1, 1000)
     """Steps of the discriminator for each of the generator's, each on new pictures."""
     fresh_batch: bool = False
     """Draw new noise for the generator's turn; otherwise its last fakes serve both, which saves a forward pass."""

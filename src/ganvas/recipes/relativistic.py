@@ -48,7 +48,7 @@ from ganvas.protocol import (
     Turn,
     Verdict,
 )
-from ganvas.settings import Training
+from ganvas.settings import Training, bounded
 
 SCORED = 512
 """Pictures of each kind that a score compares."""
@@ -119,7 +119,7 @@ class Settings(Training):
 
     steps: int = 100_000
     """Steps of the generator."""
-    discriminator_steps: int = 1
+    discriminator_steps: int = bounded(1, 1, 1000)
     """Steps of the discriminator for each of the generator's, each on new pictures."""
     fresh_batch: bool = True
     """Draw new pictures and noise for the generator's turn (algorithm 1); otherwise it reuses the discriminator's."""
