@@ -28,7 +28,7 @@ import torch.nn.functional as F
 
 from ganvas import device as machine
 from ganvas.drawn.shapes import CLASSES, Shapes
-from ganvas.networks.biggan import BigGANGenerator
+from ganvas.networks.biggan.net import BigGANGenerator
 from ganvas.recipes.biggan import PAPER, BigGAN, Settings
 from ganvas.training import step
 from ganvas.training.trainer import Plan, Trainer

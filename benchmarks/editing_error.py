@@ -24,7 +24,7 @@ from ganvas.inference.labels.editing import Scene
 from ganvas.inference.rows.exact import cell_px
 from ganvas.io.labels.maps import read_instance_map, read_label_map
 from ganvas.io.weights import files as weights
-from ganvas.networks.pix2pixhd import GlobalGenerator
+from ganvas.networks.pix2pixhd.net import GlobalGenerator
 
 RANDOM_LABELS = 35
 

@@ -50,7 +50,7 @@ def run(width: int, height: int, budget_mib: int | None, is_compared: bool) -> N
 
     from ganvas.device import peak_memory
     from ganvas.inference.rows.exact import ExactRun
-    from ganvas.networks.pix2pixhd import LocalEnhancer
+    from ganvas.networks.pix2pixhd.net import LocalEnhancer
 
     torch.manual_seed(0)
     network = LocalEnhancer(LABELS + 1).eval()

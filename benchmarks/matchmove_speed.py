@@ -16,7 +16,7 @@ import time
 import torch
 
 from ganvas import device as machine
-from ganvas.networks.matchmove import CameraGenerator
+from ganvas.networks.matchmove.net import CameraGenerator
 
 
 def main() -> int:

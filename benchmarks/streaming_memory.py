@@ -30,7 +30,7 @@ def upscale(source: str, target: str) -> None:
     from ganvas.device import peak_memory
     from ganvas.inference.picture.files import upscale_file
     from ganvas.inference.picture.upscale import Upscaler
-    from ganvas.networks.rrdb import CompactNet
+    from ganvas.networks.rrdb.net import CompactNet
 
     torch.manual_seed(0)
     net = CompactNet(width=4, convs=0, scale=SCALE).eval()

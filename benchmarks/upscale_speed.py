@@ -28,7 +28,7 @@ from ganvas.inference.backends import pick_backend
 from ganvas.inference.open import load
 from ganvas.inference.picture.upscale import Upscaler
 from ganvas.inference.rows.tiles import Tiler, Tiling
-from ganvas.networks.rrdb import CompactNet, RRDBNet
+from ganvas.networks.rrdb.net import CompactNet, RRDBNet
 
 
 def photograph() -> np.ndarray:

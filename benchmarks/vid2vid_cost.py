@@ -35,7 +35,7 @@ from ganvas.inference.clips.sampler import ClipOptions, generate_clip
 from ganvas.io.pictures import images
 from ganvas.metrics.paired import luma
 from ganvas.metrics.sharpness import octave_energies
-from ganvas.networks.vid2vid import Vid2Vid
+from ganvas.networks.vid2vid.net import Vid2Vid
 from ganvas.training import step
 from ganvas.training.trainer import Trainer
 

@@ -44,10 +44,10 @@ from ganvas.losses.temporal import end_point_error
 from ganvas.metrics import probe, sharpness, temporal
 from ganvas.metrics.labels import score_labels
 from ganvas.metrics.paired import luma
-from ganvas.networks.vid2vid import Known, next_frame, no_past
-from ganvas.networks.warping import warp
+from ganvas.networks.vid2vid.net import Known, next_frame, no_past
 from ganvas.recipes.vid2vid.settings import PRESETS
 from ganvas.training import loop, rehearsal
+from ganvas.warping import warp
 
 SHOWN = (1, 8, 16, 24)
 """Frames of the strip, as many as there are."""

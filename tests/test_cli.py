@@ -14,10 +14,10 @@ import torch
 from ganvas import cli
 from ganvas.io.pictures import images
 from ganvas.io.weights import files as weights
-from ganvas.io.weights.foreign import compact_card
 from ganvas.networks import build
+from ganvas.networks.rrdb.card import enlarger_card
 
-TINY = compact_card(width=4, convs=1, scale=2, base="bicubic")
+TINY = enlarger_card("compact", width=4, convs=1, scale=2, base="bicubic")
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from ganvas.io.weights import files as weights
 from ganvas.io.weights import published
 from ganvas.metrics import features
 from ganvas.metrics.features import quantize, resize_clean, resize_legacy
-from ganvas.networks.inception import Inception2015
+from ganvas.networks.inception.net import Inception2015
 from ganvas.protocol import Card
 
 

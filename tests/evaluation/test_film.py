@@ -16,7 +16,7 @@ from ganvas.io.cameras import cameras
 from ganvas.io.cameras.cameras import plain_camera
 from ganvas.io.pictures import images
 from ganvas.io.weights import files as weights
-from ganvas.networks.matchmove import CameraGenerator
+from ganvas.networks.matchmove.net import CameraGenerator
 from ganvas.protocol import Card
 
 SIDE, FACTOR, TILE = 16, 16, 256

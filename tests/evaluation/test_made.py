@@ -13,10 +13,10 @@ from ganvas.data.degrade import bicubic
 from ganvas.inference.picture.upscale import Upscaler
 from ganvas.io.pictures import images
 from ganvas.io.weights import files as weights
-from ganvas.io.weights.foreign_pix2pixhd import generator_card
 from ganvas.metrics import paired
 from ganvas.networks import build
-from ganvas.networks.vid2vid import Vid2Vid
+from ganvas.networks.pix2pixhd.layouts import generator_card
+from ganvas.networks.vid2vid.net import Vid2Vid
 from ganvas.protocol import Card
 
 

@@ -11,8 +11,8 @@ from ganvas.io import runs
 from ganvas.io.pictures import images
 from ganvas.io.weights import files as weights
 from ganvas.io.weights import published
-from ganvas.io.weights.foreign import compact_card
 from ganvas.networks import build
+from ganvas.networks.rrdb.card import enlarger_card
 from ganvas.protocol import Card
 from ganvas.settings import to_json
 
@@ -67,7 +67,7 @@ def test_it_is_a_score_that_says_what_it_is_worth(cache, tmp_path):
 def test_a_judge_that_stood_in_the_loss_is_told(tmp_path, perceptual, judges, named):
     run = tmp_path / "run"
     run.mkdir()
-    card = to_json(compact_card(width=4, convs=1, scale=2))
+    card = to_json(enlarger_card("compact", width=4, convs=1, scale=2))
     runs.write_json(run / runs.SETTINGS, {"recipe": "esrgan", "card": card, "settings": {"perceptual": perceptual}})
     notes = made.partial_extractors(run, judges)
     assert [note.partition(" ")[0] for note in notes] == named

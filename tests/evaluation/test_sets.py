@@ -213,7 +213,7 @@ def test_different_preprocessing_is_warned_of():
 
 def test_published_names_with_weights_given(folders, tmp_path, monkeypatch):
     from ganvas.io.weights import files as weights
-    from ganvas.networks.inception import Inception2015
+    from ganvas.networks.inception.net import Inception2015
     from ganvas.protocol import Card
 
     torch.manual_seed(0)

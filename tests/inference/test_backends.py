@@ -13,7 +13,7 @@ from ganvas.inference.backends import estimate_bytes_per_px, pick_backend
 from ganvas.inference.open import BUNDLED, load
 from ganvas.io.weights.files import read_card
 from ganvas.networks import build
-from ganvas.networks.rrdb import CompactNet, RRDBNet
+from ganvas.networks.rrdb.net import CompactNet, RRDBNet
 from ganvas.protocol import Card
 
 has_openvino = pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="needs the extra openvino")

@@ -14,8 +14,8 @@ import ganvas.inference.open as loading
 from ganvas.errors import UserError
 from ganvas.inference import brought_models
 from ganvas.io.weights import files as weights
-from ganvas.io.weights import foreign
-from ganvas.networks.rrdb import CompactNet, RRDBNet
+from ganvas.networks.rrdb.card import enlarger_card
+from ganvas.networks.rrdb.net import CompactNet, RRDBNet
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def wheel(tmp_path, monkeypatch):
 def save_compact(path, scale):
     torch.manual_seed(scale)
     net = CompactNet(width=4, convs=1, scale=scale)
-    return weights.save(path, net.state_dict(), foreign.compact_card(width=4, convs=1, scale=scale))
+    return weights.save(path, net.state_dict(), enlarger_card("compact", width=4, convs=1, scale=scale))
 
 
 def write_ncnn(folder, name, net, tail=""):
@@ -197,7 +197,7 @@ def test_a_damaged_bundled_file_does_not_hide_the_others(bundled, no_wheel):
 def test_weights_of_another_network_than_the_card_says_are_refused(tmp_path, change, says):
     tensors = CompactNet(width=4, convs=1, scale=4).state_dict()
     change(tensors)
-    path = weights.save(tmp_path / "net.safetensors", tensors, foreign.compact_card(width=4, convs=1, scale=4))
+    path = weights.save(tmp_path / "net.safetensors", tensors, enlarger_card("compact", width=4, convs=1, scale=4))
     with pytest.raises(UserError, match=says) as caught:
         loading.load(path)
     assert str(path) in str(caught.value)

@@ -13,14 +13,14 @@ from torch.nn.utils import parametrizations
 
 from ganvas.errors import UserError
 from ganvas.networks import find
-from ganvas.networks.biggan import (
+from ganvas.networks.biggan.deep import BigGANDeepDiscriminator, BigGANDeepGenerator
+from ganvas.networks.biggan.net import (
     DISCRIMINATOR_CHANNELS,
     BigGANDiscriminator,
     BigGANGenerator,
     ConditionalBatchNorm,
     StatisticsBank,
 )
-from ganvas.networks.biggan_deep import BigGANDeepDiscriminator, BigGANDeepGenerator
 from ganvas.networks.statistics import renew_statistics, set_statistics, statistics_of
 
 NAMES = ("biggan_generator", "biggan_discriminator", "biggan_deep_generator", "biggan_deep_discriminator")
@@ -55,8 +55,8 @@ def generator(**changes) -> BigGANGenerator:
 def test_parameters_are_as_many_as_published(count, kind, settings, monkeypatch):
     # Without memory there are no singular vectors to find; looking for them is most of the time.
     monkeypatch.setattr(parametrizations._SpectralNorm, "_power_method", lambda *_: None)
-    monkeypatch.setattr("ganvas.networks.biggan.init_orthogonal", lambda _: None)
-    monkeypatch.setattr("ganvas.networks.biggan_deep.init_orthogonal", lambda _: None)
+    monkeypatch.setattr("ganvas.networks.biggan.net.init_orthogonal", lambda _: None)
+    monkeypatch.setattr("ganvas.networks.biggan.deep.init_orthogonal", lambda _: None)
     with torch.device("meta"):
         network = kind(**settings)
     assert sum(parameter.numel() for parameter in network.parameters()) == count
@@ -217,7 +217,7 @@ def test_the_deep_block_adds_to_its_first_channels_only():
 @pytest.mark.parametrize("halves", [True, False])
 @pytest.mark.parametrize("is_first", [True, False])
 def test_the_discriminators_block_is_the_published_order_of_layers(halves, is_first):
-    from ganvas.networks.biggan import DiscriminatorBlock
+    from ganvas.networks.biggan.net import DiscriminatorBlock
 
     torch.manual_seed(0)
     block = DiscriminatorBlock(3, 5, is_first, halves).double().eval()

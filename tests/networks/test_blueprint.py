@@ -10,7 +10,8 @@ import torch
 
 from ganvas import networks
 from ganvas.errors import UserError
-from ganvas.networks import blueprint, rrdb
+from ganvas.networks import blueprint
+from ganvas.networks.rrdb import net as rrdb
 from ganvas.protocol import Card
 
 SMALL = Card(network="rrdbnet", settings={"width": 8, "blocks": 2, "growth": 4})

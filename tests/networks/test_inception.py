@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from ganvas.errors import UserError
 from ganvas.inference.open import load
 from ganvas.io.weights import files as weights
-from ganvas.io.weights import foreign_inception
 from ganvas.networks import find
-from ganvas.networks.inception import Inception2015
+from ganvas.networks.inception import layouts
+from ganvas.networks.inception.net import Inception2015
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,7 @@ def test_it_stays_as_it_is_in_training(net):
 def as_graph(state, merged=False):
     """A state dict under TensorFlow's names with its kernels' order, with norms or with them merged."""
     written = {}
-    for theirs, ours in foreign_inception.graph_names().items():
+    for theirs, ours in layouts.graph_names().items():
         name = f"layers.{theirs}"
         kernel = state[f"{ours}.conv.weight"]
         mean, var, shift = (state[f"{ours}.bn.{part}"] for part in ("running_mean", "running_var", "bias"))
@@ -157,7 +157,7 @@ def test_published_layouts_load(net, spelling, tmp_path):
 
 
 def test_names_of_the_graph_are_all_layers_once(net):
-    names = foreign_inception.graph_names()
+    names = layouts.graph_names()
     modules = [name for name, module in net.named_modules() if hasattr(module, "bn")]
     assert sorted(names.values()) == sorted(modules) and len(names) == 94
 

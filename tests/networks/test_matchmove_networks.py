@@ -8,8 +8,8 @@ from torch import nn
 
 from ganvas.errors import UserError
 from ganvas.networks.blocks import SelfAttention, spectral_sigmas
-from ganvas.networks.matchmove import CameraDiscriminator, CameraGenerator, ChannelResize, Rays, Standardizer
-from ganvas.networks.ray_table import RayPlanes, RayTable
+from ganvas.networks.matchmove.net import CameraDiscriminator, CameraGenerator, ChannelResize, Rays, Standardizer
+from ganvas.networks.matchmove.ray_table import RayPlanes, RayTable
 
 MEAN = [0.1 * number for number in range(12)] + [35.0]
 DEVIATION = [1.0 + 0.1 * number for number in range(12)] + [5.0]
@@ -247,7 +247,7 @@ def test_settings_that_cannot_be(settings):
 
 
 def test_pictures_made_in_bands_are_those_made_whole(monkeypatch):
-    from ganvas.networks import matchmove
+    from ganvas.networks.matchmove import net as matchmove
 
     torch.manual_seed(0)
     net = settled(CameraGenerator(size_px=64, width=2, coarse_px=32).double())

@@ -11,7 +11,7 @@ from torch import nn
 from ganvas.errors import UserError
 from ganvas.networks import build, find
 from ganvas.networks.discriminators import MultiScaleDiscriminator
-from ganvas.networks.pix2pixhd import (
+from ganvas.networks.pix2pixhd.net import (
     CoarseHeads,
     GlobalGenerator,
     InstanceFeatureEncoder,

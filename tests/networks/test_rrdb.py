@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from ganvas.errors import UserError
-from ganvas.networks.rrdb import CompactNet, RRDBNet, SRResNet
+from ganvas.networks.rrdb.net import CompactNet, RRDBNet, SRResNet
 
 TINY_RRDB = {"width": 6, "blocks": 1, "growth": 3}
 

@@ -6,8 +6,10 @@ import torch.nn.functional as F
 
 from ganvas import networks
 from ganvas.errors import UserError
-from ganvas.io.weights import foreign, foreign_span
-from ganvas.networks.span import SPAN
+from ganvas.io.weights import foreign
+from ganvas.networks.rrdb.card import enlarger_card
+from ganvas.networks.span import layouts
+from ganvas.networks.span.net import SPAN
 
 
 def seeded(**settings):
@@ -54,8 +56,8 @@ def test_it_computes_what_the_paper_says():
 @torch.no_grad()
 def test_the_fused_network_is_the_trained_one_borders_included():
     net = seeded(width=3, blocks=2, scale=2, branches=True)
-    trained = foreign_span.span_card(width=3, blocks=2, scale=2, branches=True)
-    card, tensors = foreign_span.fused(trained, net.state_dict())
+    trained = enlarger_card("span", width=3, blocks=2, scale=2, branches=True)
+    card, tensors = layouts.fused(trained, net.state_dict())
     plain = networks.build(card).double()
     plain.load_state_dict(tensors)
     assert not plain.conv_body.branches

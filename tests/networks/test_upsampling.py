@@ -11,11 +11,11 @@ from torch import nn
 from ganvas.errors import UserError
 from ganvas.networks.blocks import ResizeConv2d, Upsampling, doubling_conv, init_normal
 from ganvas.networks.decoders import DCGANGenerator
-from ganvas.networks.matchmove import CameraGenerator
-from ganvas.networks.pix2pixhd import GlobalGenerator, LocalEnhancer
+from ganvas.networks.matchmove.net import CameraGenerator
+from ganvas.networks.pix2pixhd.net import GlobalGenerator, LocalEnhancer
 from ganvas.networks.unet import SuperResolvingUNet
 from ganvas.networks.upres import JNet
-from ganvas.networks.vid2vid import Vid2Vid
+from ganvas.networks.vid2vid.net import Vid2Vid
 
 GENERATORS: dict[str, Callable[[Upsampling], nn.Module]] = {
     "global": lambda up: GlobalGenerator(4, width=4, downs=2, blocks=1, upsampling=up),

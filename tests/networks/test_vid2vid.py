@@ -10,11 +10,12 @@ from safetensors.torch import save_file
 
 import ganvas
 from ganvas.errors import UserError
-from ganvas.io.weights import foreign, foreign_vid2vid
+from ganvas.io.weights import foreign
 from ganvas.networks import build, find
-from ganvas.networks.vid2vid import Features, Known, LocalGenerator, Vid2Vid, next_frame, no_past, past_of
-from ganvas.networks.warping import is_inside, warp
+from ganvas.networks.vid2vid import layouts
+from ganvas.networks.vid2vid.net import Features, Known, LocalGenerator, Vid2Vid, next_frame, no_past, past_of
 from ganvas.protocol import Card
+from ganvas.warping import is_inside, warp
 
 TINY = {"channels_label": 4, "width": 4, "downs": 2, "blocks": 3, "local_blocks": 1}
 
@@ -324,7 +325,7 @@ def test_published_files_are_read_and_joined(tmp_path):
     coarse = ganvas.load(tmp_path / "G0.safetensors")
     assert coarse.card.input == "clip" and coarse.card.settings["blocks"] == 5 and coarse.foreground == (26,)
     local = ganvas.load(tmp_path / "G1.safetensors")
-    joined = foreign_vid2vid.join(parts)
+    joined = layouts.join(parts)
     net = build(joined.card)
     net.load_state_dict(joined.tensors)
     labels = torch.rand(1, 90, 16, 16)
@@ -336,7 +337,7 @@ def test_published_files_are_read_and_joined(tmp_path):
         features: Features = coarse.scale0.features(*halves)
         assert all(torch.equal(a, b) for a, b in zip(local(labels, previous, features), wanted))
     with pytest.raises(UserError, match="G0"):
-        foreign_vid2vid.join(parts[::-1])
+        layouts.join(parts[::-1])
 
 
 @pytest.mark.parametrize("norm", ["instance", "tracked_instance"])

@@ -24,7 +24,7 @@ from ganvas.io.weights import files as weights
 from ganvas.networks import build
 from ganvas.networks.blocks import SyncedBatchNorm2d
 from ganvas.networks.features import VGG19, SmallFeatures
-from ganvas.networks.rrdb import RRDBNet
+from ganvas.networks.rrdb.net import RRDBNet
 from ganvas.protocol import Card, Context
 from ganvas.recipes.esrgan import ESRGAN, PAPER, SRGAN, Batch, Settings
 from ganvas.recipes.features import load_features

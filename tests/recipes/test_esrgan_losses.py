@@ -19,9 +19,9 @@ from ganvas.errors import UserError
 from ganvas.io import runs
 from ganvas.io.weights import files as weights
 from ganvas.io.weights import published
-from ganvas.io.weights.foreign import compact_card
 from ganvas.losses.structure import colour_consistency, locally_discriminative, ms_ssim_loss, wavelet_details
 from ganvas.networks import build
+from ganvas.networks.rrdb.card import enlarger_card
 from ganvas.recipes import features
 from ganvas.recipes.esrgan import ESRGAN
 
@@ -119,7 +119,7 @@ def test_dists_over_vgg16_is_zero_for_equal_pictures(tmp_path: Path, monkeypatch
 
 @pytest.fixture
 def teacher(tmp_path: Path) -> Path:
-    card = compact_card(width=4, convs=1, scale=4, base="bicubic")
+    card = enlarger_card("compact", width=4, convs=1, scale=4, base="bicubic")
     torch.manual_seed(5)
     return weights.save(tmp_path / "teacher.safetensors", build(card).state_dict(), card)
 

@@ -16,7 +16,7 @@ from torch import nn
 
 from ganvas.errors import UserError
 from ganvas.losses.adversarial import AdversarialLoss
-from ganvas.networks.rrdb import RRDBNet
+from ganvas.networks.rrdb.net import RRDBNet
 from ganvas.protocol import Ledger, Networks, Optimizer, Recipe
 from ganvas.training import step
 from ganvas.training.feed import order

@@ -42,7 +42,7 @@ def convert(
 
     source, card = resolved(source), None
     if num_labels or no_boundaries:
-        from ganvas.io.weights.foreign_pix2pixhd import assume
+        from ganvas.networks.pix2pixhd.card import assume
 
         card = assume(weights.read_card(source), num_labels, no_boundaries)
     print(weights.convert(source, target, layout, overwrite, card))

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ganvas.errors import UserError, need
-from ganvas.networks.warping import is_inside, warp
+from ganvas.warping import is_inside, warp
 
 __all__ = ["DIS", "FlowTeacher", "ONNXTeacher", "TorchScriptTeacher", "chain", "invert", "is_inside", "teacher", "warp"]
 

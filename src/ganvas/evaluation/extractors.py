@@ -22,7 +22,7 @@ from ganvas.metrics.niqe import NUMBERS, Niqe
 from ganvas.metrics.perceptual import DISTS, DISTS_CHANNELS, LPIPS
 from ganvas.networks.backbones import VGG16, AlexNet
 from ganvas.networks.efficientnet import EfficientNetLite
-from ganvas.networks.inception import SIDE_PX, Inception2015
+from ganvas.networks.inception.net import SIDE_PX, Inception2015
 
 SMALL = Path(__file__).parents[1] / "weights" / "small-features.safetensors"
 INCEPTION_NAME = "pt_inception-2015-12-05-6726825d.pth"

@@ -18,7 +18,7 @@ from ganvas.errors import UserError
 from ganvas.inference.open import open_model
 from ganvas.inference.result import Reports
 from ganvas.io import runs
-from ganvas.networks.pix2pixhd import tabulate
+from ganvas.networks.pix2pixhd.net import tabulate
 from ganvas.protocol import Card
 
 ATTACHMENT = "styles"

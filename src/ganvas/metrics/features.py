@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from ganvas import networks
 from ganvas.errors import UserError
 from ganvas.networks.features import SmallFeatures
-from ganvas.networks.inception import Inception2015
+from ganvas.networks.inception.net import Inception2015
 from ganvas.protocol import Card
 
 SMALL_SIDE_PX = 128

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ganvas.errors import UserError
 from ganvas.metrics.paired import luma
-from ganvas.networks.warping import is_inside, warp
+from ganvas.warping import is_inside, warp
 
 FLICKER_ABOVE = 0.25
 """Cycles a frame above which change counts as flicker: what takes less than four frames to come back."""

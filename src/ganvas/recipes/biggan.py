@@ -28,7 +28,7 @@ from ganvas.errors import UserError
 from ganvas.losses import augmentation, regularization
 from ganvas.losses.adversarial import AdversarialLoss
 from ganvas.metrics.sliced import pyramid_distances
-from ganvas.networks.biggan import GENERATOR_CHANNELS, chunk_size
+from ganvas.networks.biggan.net import GENERATOR_CHANNELS, chunk_size
 from ganvas.networks.statistics import renew_statistics
 from ganvas.protocol import (
     Card,

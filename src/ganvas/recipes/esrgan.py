@@ -24,12 +24,11 @@ from torch import Tensor, nn
 from ganvas.data import degrade
 from ganvas.data.pictures import Crops, PairedPictures, Pictures
 from ganvas.errors import UserError
-from ganvas.io.weights.foreign import compact_card, rrdbnet_card
-from ganvas.io.weights.foreign_span import span_card
 from ganvas.losses.adversarial import AdversarialLoss
 from ganvas.losses.reconstruction import charbonnier, feature_matching, l1, l2
 from ganvas.losses.structure import colour_consistency, locally_discriminative, ms_ssim_loss, wavelet_details
 from ganvas.metrics.paired import luma, psnr
+from ganvas.networks.rrdb.card import enlarger_card
 from ganvas.protocol import Card, Carry, Context, Ledger, Networks, Optimizer, Outputs, Recipe, Source, Stage, Turn
 from ganvas.recipes import features
 from ganvas.recipes.teachers import load_teacher
@@ -308,20 +307,19 @@ class ESRGAN(Recipe):
         """Return the card of the generator."""
         s = self.settings
         if s.network == "compact":
-            card = compact_card(width=s.width, convs=s.blocks, scale=s.scale, base="bicubic")
+            card = enlarger_card("compact", width=s.width, convs=s.blocks, scale=s.scale, base="bicubic")
         elif s.network == "span":
-            card = span_card(width=s.width, blocks=s.blocks, scale=s.scale, base=s.base, branches=s.branches)
+            card = enlarger_card(
+                "span", width=s.width, blocks=s.blocks, scale=s.scale, base=s.base, branches=s.branches
+            )
         elif s.network == "rrdb":
             unshuffle = {1: 4, 2: 2}.get(s.scale, 1)  # as Real-ESRGAN: its trunk works at a quarter
-            card = rrdbnet_card(width=s.width, blocks=s.blocks, growth=s.growth, scale=s.scale, unshuffle=unshuffle)
+            card = enlarger_card(
+                "rrdbnet", width=s.width, blocks=s.blocks, growth=s.growth, scale=s.scale, unshuffle=unshuffle
+            )
         else:
-            settings = {
-                "width": s.width,
-                "scale": s.scale,
-                "blocks": s.blocks,
-                "batch_norm": s.network == "srresnet_bn",
-            }
-            card = Card(network="srresnet", settings=settings, scale=s.scale)
+            batch_norm = s.network == "srresnet_bn"
+            card = enlarger_card("srresnet", width=s.width, blocks=s.blocks, scale=s.scale, batch_norm=batch_norm)
         return replace(card, recipe="esrgan", purpose=f"super-resolution x{s.scale}", data=s.data, origin="")
 
     def cards(self) -> dict[str, Card]:

@@ -21,7 +21,7 @@ from ganvas.io.cameras import cameras
 from ganvas.io.cameras.cameras import plain_camera
 from ganvas.io.pictures import images
 from ganvas.io.weights import files as weights
-from ganvas.networks.matchmove import CameraGenerator
+from ganvas.networks.matchmove.net import CameraGenerator
 from ganvas.protocol import Card
 
 FILM = (36.0, 20.25)
@@ -221,7 +221,7 @@ def test_a_path_far_from_the_training_cameras_is_warned_of_with_numbers(model, t
 
 
 def test_a_checkpoint_without_statistics_asks_for_its_footage(tmp_path, capsys):
-    from ganvas.io.weights.foreign_matchmove import generator_card
+    from ganvas.networks.matchmove.layouts import generator_card
 
     net = CameraGenerator(size_px=16, width=2)
     path = weights.save(tmp_path / "bare.safetensors", net.state_dict(), generator_card(16, 2))

@@ -18,11 +18,11 @@ from ganvas.io.pictures import images
 from ganvas.io.video.frames import FramePattern
 from ganvas.io.video.reader import VideoReader
 from ganvas.io.weights import files as weights
-from ganvas.io.weights.foreign_pix2pixhd import generator_card
-from ganvas.networks.pix2pixhd import GlobalGenerator
-from ganvas.networks.vid2vid import Vid2Vid, next_frame, no_past, past_of
-from ganvas.networks.warping import warp
+from ganvas.networks.pix2pixhd.layouts import generator_card
+from ganvas.networks.pix2pixhd.net import GlobalGenerator
+from ganvas.networks.vid2vid.net import Vid2Vid, next_frame, no_past, past_of
 from ganvas.protocol import Card
+from ganvas.warping import warp
 
 SETTINGS = {"channels_label": 3, "width": 4, "downs": 1, "blocks": 2, "norm": "instance", "foreground": [1]}
 

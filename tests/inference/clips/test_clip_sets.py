@@ -11,7 +11,7 @@ from drawn_clips import draw_clip
 from ganvas.cli import main
 from ganvas.io.pictures import images
 from ganvas.io.weights import files as weights
-from ganvas.networks.vid2vid import Vid2Vid
+from ganvas.networks.vid2vid.net import Vid2Vid
 from ganvas.protocol import Card
 
 

@@ -9,7 +9,7 @@ from ganvas.data.conditions import segments
 from ganvas.data.styles import Observed, cluster
 from ganvas.errors import UserError
 from ganvas.inference.clips.styles import Change, ClipStyles, fit_gaussians, parse_changes
-from ganvas.networks.pix2pixhd import styles_of_clip
+from ganvas.networks.pix2pixhd.net import styles_of_clip
 
 LEGEND = [{"id": 0, "name": "road"}, {"id": 1, "name": "car"}]
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ganvas.errors import UserError
 from ganvas.inference.labels import editing
 from ganvas.inference.labels.editing import Box, History, Scene
-from ganvas.networks.pix2pixhd import GlobalGenerator, LocalEnhancer
+from ganvas.networks.pix2pixhd.net import GlobalGenerator, LocalEnhancer
 
 LABELS = 4
 

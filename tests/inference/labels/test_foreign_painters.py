@@ -10,8 +10,8 @@ from ganvas import cli
 from ganvas.errors import UserError
 from ganvas.inference.labels.painter import Known, LabelPainter
 from ganvas.io.weights import files as weights
-from ganvas.io.weights.foreign_pix2pixhd import encoder_card, generator_shapes
 from ganvas.networks import build
+from ganvas.networks.pix2pixhd.card import encoder_card, generator_card
 
 LABELS = np.zeros((32, 64), np.uint8)
 LABELS[:, 20:40], LABELS[:, 40:] = 7, 26
@@ -19,8 +19,8 @@ LABELS[:, 20:40], LABELS[:, 40:] = 7, 26
 
 def write_generator(path, channels_in):
     torch.manual_seed(0)
-    shapes = generator_shapes(channels_in=channels_in, channels_out=3, width=4, downs=2, blocks=1)
-    torch.save({key: torch.randn(shape) * 0.2 for key, shape in shapes.items()}, path)
+    state = build(generator_card(channels_in - 1, width=4, downs=2, blocks=1)).state_dict()
+    torch.save({key: torch.randn(value.shape) * 0.2 for key, value in state.items()}, path)
     return path
 
 

@@ -13,7 +13,7 @@ from ganvas.inference.labels.paint_scene import PaintScene
 from ganvas.inference.labels.painter import LabelPainter
 from ganvas.io.labels.legends import Label
 from ganvas.io.weights import files as weights
-from ganvas.networks.pix2pixhd import GlobalGenerator
+from ganvas.networks.pix2pixhd.net import GlobalGenerator
 from ganvas.protocol import Card
 
 LEGEND = (Label(0, "sky", (0, 0, 255)), Label(1, "road", (90, 90, 90)), Label(2, "car", (200, 0, 0), thing=True))

@@ -12,7 +12,7 @@ from ganvas.data.degrade import resize_bicubic
 from ganvas.errors import UserError
 from ganvas.inference.picture.upscale import Upscaler, target_size
 from ganvas.inference.rows.pixels import LogCurve
-from ganvas.networks.rrdb import CompactNet, RRDBNet
+from ganvas.networks.rrdb.net import CompactNet, RRDBNet
 from ganvas.protocol import Card
 
 

@@ -23,7 +23,7 @@ from ganvas.inference.picture.upscale import Upscaler
 from ganvas.inference.result import CancelToken, Moved, Progress, Result
 from ganvas.io.pictures import images
 from ganvas.io.pictures.images import Header, Reader, Writer
-from ganvas.networks.rrdb import CompactNet
+from ganvas.networks.rrdb.net import CompactNet
 
 
 class Nearest(nn.Module):
@@ -321,7 +321,7 @@ import sys, torch
 from ganvas.device import peak_memory
 from ganvas.inference.picture.files import upscale_file
 from ganvas.inference.picture.upscale import Upscaler
-from ganvas.networks.rrdb import CompactNet
+from ganvas.networks.rrdb.net import CompactNet
 torch.set_num_threads(1)
 up = Upscaler(CompactNet(width=4, convs=0, scale=2), precision="float32", device="cpu", halo_px=2, tile=96)
 upscale_file(up, sys.argv[1], sys.argv[2])

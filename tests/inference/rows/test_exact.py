@@ -14,8 +14,8 @@ from ganvas.errors import UserError
 from ganvas.inference.rows.exact import ExactRun, padded_size, run_exact
 from ganvas.inference.rows.layers import Budget, Given, Halved, Kind, Moments, Size, Stored
 from ganvas.io.spill import SpillFile, require_room
-from ganvas.networks.pix2pixhd import GlobalGenerator, LocalEnhancer
-from ganvas.networks.rrdb import CompactNet
+from ganvas.networks.pix2pixhd.net import GlobalGenerator, LocalEnhancer
+from ganvas.networks.rrdb.net import CompactNet
 
 ONE_ROW_STRIPS = 1
 """Bytes of workspace so small that every strip has the fewest rows there may be."""

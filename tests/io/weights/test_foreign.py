@@ -14,7 +14,8 @@ from ganvas import networks
 from ganvas.errors import UserError
 from ganvas.io.weights import files as weights
 from ganvas.io.weights import foreign
-from ganvas.networks.rrdb import CompactNet, RRDBNet, SRResNet
+from ganvas.networks.rrdb import layouts
+from ganvas.networks.rrdb.net import CompactNet, RRDBNet, SRResNet
 
 RRDB_SETTINGS = [
     {"width": 8, "blocks": 1, "growth": 4, "scale": 4, "unshuffle": 1},
@@ -94,8 +95,8 @@ def test_rrdbnet_comes_back_from_every_layout(tmp_path, layout, settings):
 def test_the_way_back_gives_the_same_file(tmp_path, layout, settings):
     theirs = spelt(made(RRDBNet, **settings).state_dict(), layout, settings["blocks"], num_ups(settings))
     torch.save(theirs, tmp_path / "net.pth")
-    back = {"basicsr": foreign.to_basicsr, "xinntao": foreign.to_xinntao, "old": foreign.to_old_esrgan}[layout]
-    returned = back(foreign.recognise(tmp_path / "net.pth"))
+    back = {"basicsr": layouts.to_basicsr, "xinntao": layouts.to_xinntao, "old": layouts.to_old_esrgan}[layout]
+    returned = back(*foreign.recognise(tmp_path / "net.pth"))
     assert returned.keys() == theirs.keys()
     assert all(torch.equal(returned[key], theirs[key]) for key in theirs)
 
@@ -302,7 +303,7 @@ def test_only_rrdbnet_goes_back_to_esrgan_layouts(tmp_path):
     net = made(CompactNet, convs=1, width=4, scale=2)
     torch.save(net.state_dict(), tmp_path / "net.pth")
     recognised = foreign.recognise(tmp_path / "net.pth")
-    assert foreign.to_basicsr(recognised).keys() == net.state_dict().keys()
-    for back in (foreign.to_xinntao, foreign.to_old_esrgan):
+    assert layouts.to_basicsr(*recognised).keys() == net.state_dict().keys()
+    for back in (layouts.to_xinntao, layouts.to_old_esrgan):
         with pytest.raises(UserError, match="RRDBNet"):
-            back(recognised)
+            back(*recognised)

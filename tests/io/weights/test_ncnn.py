@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from ganvas import networks
 from ganvas.errors import UserError
 from ganvas.io.weights import foreign, ncnn
-from ganvas.networks.rrdb import CompactNet, RRDBNet
-from ganvas.networks.span import SPAN
+from ganvas.networks.rrdb.net import CompactNet, RRDBNet
+from ganvas.networks.span.net import SPAN
 
 
 class Writer:

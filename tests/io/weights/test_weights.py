@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from ganvas.errors import UserError
 from ganvas.io.weights import files as weights
 from ganvas.io.weights.files import Weights
-from ganvas.networks.rrdb import CompactNet, RRDBNet
+from ganvas.networks.rrdb.net import CompactNet, RRDBNet
 from ganvas.protocol import Card
 
 CARD = Card(

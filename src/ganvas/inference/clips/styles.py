@@ -18,7 +18,7 @@ from torch import Tensor
 from ganvas.data.conditions import class_of_segment, instance_of_segment, segments
 from ganvas.data.styles import SHARE, Styles, class_of
 from ganvas.errors import UserError
-from ganvas.networks.pix2pixhd import paint
+from ganvas.networks.pix2pixhd.net import paint
 
 Kind = Literal["gaussian", "clusters"]
 

@@ -32,8 +32,8 @@ from ganvas.io import runs
 from ganvas.io.labels.legends import Label
 from ganvas.io.labels.maps import check_ids, read_instance_map, read_label_map
 from ganvas.io.pictures import images
-from ganvas.io.weights.foreign_pix2pixhd import assume
-from ganvas.networks.pix2pixhd import InstanceFeatureEncoder, tabulate
+from ganvas.networks.pix2pixhd.card import assume
+from ganvas.networks.pix2pixhd.net import InstanceFeatureEncoder, tabulate
 from ganvas.protocol import Card
 
 _BAND = 256

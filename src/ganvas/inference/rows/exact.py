@@ -41,7 +41,7 @@ from ganvas.inference.rows.layers import (
 )
 from ganvas.io.spill import require_room
 from ganvas.networks.blocks import ResizeConv2d
-from ganvas.networks.pix2pixhd import GlobalGenerator, InstanceNorm, LocalEnhancer, ResidualBlock
+from ganvas.networks.pix2pixhd.net import GlobalGenerator, InstanceNorm, LocalEnhancer, ResidualBlock
 
 Condition: TypeAlias = Callable[[int, int], Tensor]
 """Rows `top` to `bottom` of a generator's condition, as (1, N, bottom - top, width)."""

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ganvas.errors import UserError
 from ganvas.io.spill import SpillFile
-from ganvas.networks.pix2pixhd import InstanceNorm
+from ganvas.networks.pix2pixhd.net import InstanceNorm
 
 _PIECE = 8192
 """Pixels over which single precision may sum: few enough for seven digits, and for the processor's cache."""

@@ -23,8 +23,10 @@ from torch import Tensor
 
 from ganvas.errors import UserError
 from ganvas.io import runs
-from ganvas.io.weights import cards, containers, foreign, foreign_span, packing
+from ganvas.io.weights import cards, containers, foreign, packing
 from ganvas.io.weights.tensors import sha256, write
+from ganvas.networks.rrdb import layouts as rrdb
+from ganvas.networks.span import layouts as span
 from ganvas.protocol import Card
 
 ATTACHMENT = "attachment/"
@@ -106,7 +108,7 @@ def read_run(run: Path, network: str = "generator", best: bool = False) -> Weigh
             scores = runs.best_scores(run) if saved.folder.name == runs.best_name(run) else {}
             card = replace(_card_of_run(run, network), origin=f"{run.name}, step {saved.step}", scores=scores)
             if card.network == "span" and card.settings.get("branches"):
-                card, found = foreign_span.fused(card, found)
+                card, found = span.fused(card, found)
             return Weights(card=card, tensors=found, attachments=runs.read_attachments(run), path=run)
     raise UserError(f"{run} has no network {network!r}")
 
@@ -211,8 +213,8 @@ def convert(
     if "resize_output" in weights.card.extra:
         why = "It resizes the network's output, which this layout cannot say"
         raise UserError(f"{source} cannot be written as {layout}", why, "Convert the x4 file of this model")
-    writers = {"basicsr": foreign.to_basicsr, "xinntao": foreign.to_xinntao, "old": foreign.to_old_esrgan}
-    tensors = {key: value.clone() for key, value in writers[layout](weights).items()}
+    writers = {"basicsr": rrdb.to_basicsr, "xinntao": rrdb.to_xinntao, "old": rrdb.to_old_esrgan}
+    tensors = {key: value.clone() for key, value in writers[layout](weights.card, weights.tensors).items()}
     with _written_aside(target, overwrite) as file:
         torch.save({"params_ema": tensors} if layout == "basicsr" else tensors, file)
     return target

@@ -36,12 +36,12 @@ from ganvas.data.input_ranges import Asked, InputRange
 from ganvas.data.labels import LabelledPictures, boundaries
 from ganvas.errors import UserError
 from ganvas.io.score_cache import default_cache
-from ganvas.io.weights.foreign_pix2pixhd import discriminator_card, encoder_card, generator_card
 from ganvas.losses.reconstruction import feature_matching, l1
 from ganvas.metrics import painted
 from ganvas.metrics.labels import score_labels
 from ganvas.metrics.probe import Probe, train_segmenter
 from ganvas.metrics.sliced import pyramid_distances
+from ganvas.networks.pix2pixhd.card import discriminator_card, encoder_card, generator_card
 from ganvas.protocol import Card, Carry, Context, Ledger, Networks, Optimizer, Outputs, Recipe, Source, Stage, Turn
 from ganvas.recipes import features
 from ganvas.recipes.pix2pixhd.settings import LAPTOP, PAPER, PICTURE, PREVIEW, SHOW, Settings, check

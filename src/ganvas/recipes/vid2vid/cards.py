@@ -7,7 +7,7 @@ from typing import Any
 
 from ganvas import settings
 from ganvas.data.clips import Clips
-from ganvas.io.weights.foreign_pix2pixhd import discriminator_card, encoder_card
+from ganvas.networks.pix2pixhd.card import discriminator_card, encoder_card
 from ganvas.protocol import Card
 from ganvas.recipes.vid2vid.settings import Settings
 

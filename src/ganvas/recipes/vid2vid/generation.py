@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganvas.networks.pix2pixhd import styles_of_clip
-from ganvas.networks.vid2vid import Known, Past, next_frame
+from ganvas.networks.pix2pixhd.net import styles_of_clip
+from ganvas.networks.vid2vid.net import Known, Past, next_frame
 from ganvas.protocol import Networks, Outputs
 from ganvas.recipes.vid2vid.batch import Batch
 from ganvas.recipes.vid2vid.settings import Settings

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ganvas.losses.reconstruction import feature_matching
-from ganvas.networks.vid2vid import FLOW_PX
+from ganvas.networks.vid2vid.net import FLOW_PX
 from ganvas.protocol import Networks, Outputs
 from ganvas.recipes.vid2vid.batch import Batch
 from ganvas.recipes.vid2vid.schedule import strides_of

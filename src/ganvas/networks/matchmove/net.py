@@ -25,8 +25,8 @@ from ganvas.networks.blocks import (
     norm_layer,
 )
 from ganvas.networks.blocks import spectral as normalize_spectrally
-from ganvas.networks.ray_table import RayPlanes, RayTable
-from ganvas.networks.rays import SLOPE, Rays, lines_of_sight, num_known, with_octaves
+from ganvas.networks.matchmove.ray_table import RayPlanes, RayTable
+from ganvas.networks.matchmove.rays import SLOPE, Rays, lines_of_sight, num_known, with_octaves
 from ganvas.protocol import Verdict
 
 CAMERA = 13

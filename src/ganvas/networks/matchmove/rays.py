@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganvas.networks.blocks import spectral as normalize_spectrally
-from ganvas.networks.ray_table import RayPlanes, RayTable
+from ganvas.networks.matchmove.ray_table import RayPlanes, RayTable
 
 RAY = 6
 SLOPE = 0.01

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ganvas.errors import UserError
-from ganvas.io.weights.layouts import Layout, Recognised, Tensors
+from ganvas.networks.layouts import Layout, Recognised, Tensors
 from ganvas.protocol import Card
 
 BASE_PX = 4

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ganvas.errors import UserError
-from ganvas.io.weights.layouts import Layout, Recognised, Tensors
+from ganvas.networks.layouts import Layout, Recognised, Tensors
 from ganvas.protocol import Card
 
 ANSWERS = 1008

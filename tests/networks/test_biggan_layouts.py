@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from ganvas.errors import UserError
 from ganvas.inference.open import load
-from ganvas.io.weights.foreign_biggan import LAYOUTS
+from ganvas.networks.biggan.layouts import LAYOUTS
 
 PLAN = (16, 16, 8, 4, 2)
 D_PLAN = (1, 2, 4, 8, 16)

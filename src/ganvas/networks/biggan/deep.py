@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganvas.errors import UserError
-from ganvas.networks.biggan import (
+from ganvas.networks.biggan.net import (
     BASE_PX,
     DISCRIMINATOR_CHANNELS,
     GENERATOR_CHANNELS,

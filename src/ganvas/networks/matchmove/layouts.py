@@ -12,7 +12,7 @@ from collections.abc import Collection
 from torch import Tensor
 
 from ganvas.errors import UserError
-from ganvas.io.weights.layouts import Layout, Recognised, Tensors
+from ganvas.networks.layouts import Layout, Recognised, Tensors
 from ganvas.protocol import Card
 
 _STEM = re.compile(r"model\.([01])\.operations\.([02])\.(\w+)")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ganvas.errors import UserError, did_you_mean
 from ganvas.networks.blocks import init_kaiming
-from ganvas.networks.rrdb import base_kernel, enlarged
+from ganvas.networks.rrdb.net import base_kernel, enlarged
 
 BASES = ("none", "nearest", "bilinear", "bicubic")
 EXPANSION = 2
@@ -93,7 +93,7 @@ class SPAN(nn.Module):
     of context. `mean` is taken off the input first; the authors' further factor of 255 is folded into the first
     convolution. `base` is an upsampling to which the network adds its output: the published one is `none`; `bicubic`
     leaves less to learn. With `branches` it is
-    the training form; a run hands it out fused to the plain one (`ganvas.io.weights.foreign_span`).
+    the training form; a run hands it out fused to the plain one (`span.layouts`).
     Source: Wan et al., "Swift Parameter-free Attention Network for Efficient Super-Resolution", arXiv 2311.12770.
 
     Raises:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from ganvas.errors import UserError
-from ganvas.io.weights.layouts import Layout, Recognised, Tensors
+from ganvas.networks.layouts import Layout, Recognised, Tensors
 from ganvas.protocol import Card
 
 CAR = 26

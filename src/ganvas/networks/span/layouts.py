@@ -1,10 +1,10 @@
-"""SPAN's weights: the authors' `.pth`, the training form that a run saves, and the card of the plain network."""
+"""SPAN's weights: the authors' `.pth`, and the training form that a run saves."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import torch
@@ -12,33 +12,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ganvas.errors import UserError
-from ganvas.io.weights.layouts import Layout, Recognised, Tensors
+from ganvas.networks.layouts import Layout, Recognised, Tensors, fitting, need
+from ganvas.networks.rrdb.card import enlarger_card
+from ganvas.networks.span.net import SPAN
 from ganvas.protocol import Card
 
-MEAN = (0.4488, 0.4371, 0.4040)
-"""The authors' mean of RGB, which their network takes off before it multiplies by INPUT_GAIN."""
 INPUT_GAIN = 255.0
+"""By what the authors' network multiplies its input, behind its mean."""
 LINKS = {"conv1": "c1_r", "conv2": "c2_r", "conv3": "c3_r"}
-
-
-def span_card(
-    channels_in: int = 3,
-    channels_out: int = 3,
-    width: int = 48,
-    blocks: int = 6,
-    scale: int = 4,
-    mean: Sequence[float] = MEAN,
-    base: str = "none",
-    branches: bool = False,
-) -> Card:
-    """Return the card of a SPAN with these settings."""
-    settings = {**locals(), "mean": tuple(mean)}
-    halo = 3 * blocks + 3
-    return Card(
-        network="span", settings=settings, scale=scale, channels_in=channels_in, channels_out=channels_out,
-        # Exactness is nearly free where the receptive field is small.
-        halo_px=halo if halo <= 24 else 16, exact_halo_px=halo,
-    )  # fmt: skip
 
 
 # The training form
@@ -77,18 +58,18 @@ def _from_authors(tensors: Tensors) -> Recognised:
         ours[f"{name}.weight"], ours[f"{name}.bias"] = _kernel(tensors, theirs)
     for name, theirs in {"conv_merge": "conv_cat", "conv_last": "upsampler.0"}.items():
         ours[f"{name}.weight"], ours[f"{name}.bias"] = (
-            _need(tensors, f"{theirs}.weight"),
-            _need(tensors, f"{theirs}.bias"),
+            need(tensors, f"{theirs}.weight"),
+            need(tensors, f"{theirs}.bias"),
         )
     # neosr's networks take the picture as it is, and say so by a tensor of this name.
     normalised = "no_norm" not in tensors
-    return recognised(ours, MEAN if normalised else None, INPUT_GAIN if normalised else 1.0)
+    return recognised(ours, SPAN.MEAN if normalised else None, INPUT_GAIN if normalised else 1.0)
 
 
 def recognised(tensors: dict[str, Tensor], mean: Sequence[float] | None, gain: float) -> Recognised:
     """Return the card that tensors in our names belong to, with the input's gain folded into the first kernel."""
     first, last = tensors["conv_first.weight"], tensors["conv_last.weight"]
-    if first.ndim != 4 or last.ndim != 4:
+    if first.ndim != 4 or last.ndim != 4 or not first.numel():
         raise UserError("its shapes do not fit together", f"The first kernel is {list(first.shape)}")
     width, channels_in = first.shape[:2]
     scale = math.isqrt(last.shape[0] // channels_in)
@@ -99,25 +80,20 @@ def recognised(tensors: dict[str, Tensor], mean: Sequence[float] | None, gain: f
     mean = (0.0,) * channels_in if mean is None else tuple(mean)
     if len(mean) != channels_in:
         raise UserError("it takes no RGB", f"Its mean has {len(mean)} values and its input {channels_in} channels")
-    shapes: dict[str, tuple[int, ...]] = {"conv_merge.weight": (width, 4 * width, 1, 1)}
-    names = [f"blocks.{number}.{link}.weight" for number in range(blocks) for link in LINKS]
-    shapes |= dict.fromkeys([*names, "conv_body.weight"], (width, width, 3, 3))
-    shapes["conv_last.weight"] = (channels_in * scale**2, width, 3, 3)
-    for key, shape in shapes.items():
-        if tuple(tensors[key].shape) != shape:
-            found = f"{key} is {list(tensors[key].shape)} where {list(shape)} was expected"
-            raise UserError("its shapes do not fit together", found)
+    card = enlarger_card(
+        "span", channels_in=channels_in, channels_out=channels_in, width=width, blocks=blocks, scale=scale, mean=mean
+    )
     tensors["conv_first.weight"] = first * gain
-    return Recognised(span_card(channels_in, channels_in, width, blocks, scale, mean), tensors)
+    return fitting(card, tensors)
 
 
 def _kernel(tensors: Tensors, name: str) -> tuple[Tensor, Tensor]:
     """Return one kernel and bias; the stored `eval_conv` may be older than the branches, so those go first."""
     if f"{name}.sk.weight" not in tensors:
-        return _need(tensors, f"{name}.eval_conv.weight"), _need(tensors, f"{name}.eval_conv.bias")
+        return need(tensors, f"{name}.eval_conv.weight"), need(tensors, f"{name}.eval_conv.bias")
     # In double: products of three kernels, rounded once.
     parts = {
-        part: (_need(tensors, f"{name}.{part}.weight").double(), _need(tensors, f"{name}.{part}.bias").double())
+        part: (need(tensors, f"{name}.{part}.weight").double(), need(tensors, f"{name}.{part}.bias").double())
         for part in ("conv.0", "conv.1", "conv.2", "sk")
     }
     (expand, expand_bias), (middle, middle_bias), (reduce, reduce_bias), (skip, skip_bias) = parts.values()
@@ -126,12 +102,6 @@ def _kernel(tensors: Tensors, name: str) -> tuple[Tensor, Tensor]:
     # The padding is put on before the chain, whose first bias therefore reaches every tap of the middle kernel.
     bias = reduce[..., 0, 0] @ (torch.einsum("pqyx,q->p", middle, expand_bias) + middle_bias) + reduce_bias + skip_bias
     return weight.float(), bias.float()
-
-
-def _need(tensors: Mapping[str, Tensor], key: str) -> Tensor:
-    if key not in tensors:
-        raise UserError(f"it lacks the tensor {key}", "It may be cut down or belong to a variant of this network")
-    return tensors[key]
 
 
 LAYOUTS = (Layout("SPAN (the authors' layout)", _is_authors, _from_authors),)

@@ -2,7 +2,7 @@
 
 Source: Brock, Donahue and Simonyan 2019, "Large Scale GAN Training for High Fidelity Natural Image Synthesis", appendix
 B. The discriminator of 512 px, which the public code lacks, follows the paper's table 6. BigGAN-deep is in
-`biggan_deep.py`; it shares the norms and the ends of the networks.
+`deep.py`; it shares the norms and the ends of the networks.
 """
 
 from __future__ import annotations

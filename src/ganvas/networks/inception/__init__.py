@@ -1,0 +1,1 @@
+"""Inception of 2015, the features of FID."""

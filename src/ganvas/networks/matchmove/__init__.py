@@ -1,0 +1,1 @@
+"""Pictures from cameras: reverse matchmove's networks."""

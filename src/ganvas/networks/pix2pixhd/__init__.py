@@ -1,0 +1,1 @@
+"""pix2pixHD's generators and encoder."""

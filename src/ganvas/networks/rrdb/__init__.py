@@ -1,0 +1,1 @@
+"""The ESRGAN family's generators: RRDBNet, the compact net and SRResNet."""

@@ -1,0 +1,1 @@
+"""SPAN, a fast super-resolution network."""

@@ -1,0 +1,1 @@
+"""vid2vid's sequential generator."""
