@@ -359,7 +359,10 @@ def _weights(module: nn.Module) -> Iterator[tuple[nn.Module, Tensor]]:
     for layer in module.modules():
         if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
             raw = next((raw for _, raw in _spectral_norms(layer)), None)
-            yield layer, layer.weight if raw is None else raw
+            weight = layer.weight if raw is None else raw
+            # On the device `meta` there is nothing to draw, and trying to loads torch's compiler, which takes a second.
+            if not weight.is_meta:
+                yield layer, weight
 
 
 @torch.no_grad()
