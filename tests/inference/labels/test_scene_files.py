@@ -18,7 +18,7 @@ from ganvas.inference.labels.options import Options
 from ganvas.inference.labels.paint_scene import PaintScene
 from ganvas.inference.labels.painter import LabelPainter
 from ganvas.io.weights import files as weights
-from ganvas.networks.pix2pixhd import GlobalGenerator
+from ganvas.networks.pix2pixhd.net import GlobalGenerator
 from ganvas.protocol import Card
 
 FEATURES = 2
