@@ -74,7 +74,7 @@ def test_columns_are_enlarged_to_the_last_and_rows_spread(tmp_path: Path) -> Non
 
 
 def test_an_unknown_method_is_told_the_nearest(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert cli.main(["demo", "reverse_match", "--out", str(tmp_path / "d")]) == cli.USER_ERROR
+    assert cli.main(["demo", "reverse_match", "--out", str(tmp_path / "d")]) == cli.USAGE
     assert "reverse_matchmove" in capsys.readouterr().err
     assert not (tmp_path / "d").exists()
 

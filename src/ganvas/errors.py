@@ -16,6 +16,10 @@ class UserError(Exception):
         super().__init__(" ".join(_sentence(part) for part in (what, why, do) if part))
 
 
+class UsageError(UserError):
+    """The words of a command cannot be understood, or do not go together; the command line exits with code 2."""
+
+
 def _sentence(text: str) -> str:
     return text if text.endswith((".", "?", "!", ":")) else text + "."
 

@@ -12,10 +12,11 @@ from typing import Any
 from ganvas import device as machine
 from ganvas.data import doctor
 from ganvas.data.pictures import split
-from ganvas.errors import UserError
+from ganvas.errors import UsageError, UserError
 from ganvas.evaluation.extractors import open_extractor
 from ganvas.inference.open import resolve
 from ganvas.io import fingerprints, recipe_files, runs
+from ganvas.io.noted import Noted
 from ganvas.io.weights import files as weights
 from ganvas.protocol import Recipe
 from ganvas.recipes import base
@@ -70,13 +71,23 @@ def reorder(run: str | Path, changes: Mapping[str, Any] | None = None, recipe: s
         raise UserError(
             f"{run} is no run", f"It holds no {runs.SETTINGS}", "Give the folder that `ganvas train --out` made"
         )
-    said = runs.read_noted(run)
-    recipe = _recipe_of(run, said.recipe, said.recipe_sha256, _named(recipe))
+    return order_again(runs.read_noted(run), recipe, str(run), changes=changes)
+
+
+def order_again(
+    said: Noted, recipe: str, where: str, option: str = "--resume", changes: Mapping[str, Any] | None = None
+) -> Order:
+    """Return the order that a run's notes tell, from the run or file `where`, which `option` has named.
+
+    Raises:
+        UserError: its settings cannot be used, or it names a file that the user has not.
+    """
+    recipe = _recipe_of(f"{option} {where}", said.recipe, said.recipe_sha256, _named(recipe))
     kind = base.find(recipe).Settings
     try:
         settings = _found_again(from_json(kind, renamed(kind, said.settings)), said.folder)
     except UserError as error:
-        raise UserError(f"The settings of {run} cannot be used", error.what, error.do or error.why) from error
+        raise UserError(f"The settings of {where} cannot be used", error.what, error.do or error.why) from error
     return Order(
         recipe,
         replace(settings, changes or {}),
@@ -106,22 +117,26 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _recipe_of(run: Path, told: str, told_sha256: str, named: str) -> str:
-    """Return the recipe that a run is resumed with, which never runs a file because only the run names it."""
+def _recipe_of(source: str, told: str, told_sha256: str, named: str) -> str:
+    """Return the recipe of a run's notes, which never runs a file because only they name it.
+
+    `source` is where the notes stand, as the command line says it: `--resume RUN`.
+    """
+    where = source.partition(" ")[2]
     if named:
         if (named in base.RECIPES or told in base.RECIPES) and named != told:
-            raise UserError(f"{run} was not trained by {named}", f"Its recipe is {told}", "Leave the recipe out")
+            raise UserError(f"{where} was not trained by {named}", f"Its recipe is {told}", "Leave the recipe out")
         return named
     if told in base.RECIPES:
         return told
-    do = f"Read the file and, where you trust it, name it yourself: ganvas train {told} --resume {run}"
+    do = f"Read the file and, where you trust it, name it yourself: ganvas train {told} {source}"
     if not recipe_files.digest(told):
-        do = f"Name your recipe's file: ganvas train RECIPE.py --resume {run}"
-        raise UserError(f"The recipe of {run} is not at hand", f"It names {told!r}, which is no file", do)
+        do = f"Name your recipe's file: ganvas train RECIPE.py {source}"
+        raise UserError(f"The recipe of {where} is not at hand", f"It names {told!r}, which is no file", do)
     if recipe_files.digest(told) != told_sha256:
-        raise UserError(f"{told} was not run", f"It is not the file that {run} was trained with", do)
+        raise UserError(f"{told} was not run", f"It is not the file that {where} was trained with", do)
     if not recipe_files.is_confirmed(told):
-        raise UserError(f"{told} was not run", f"Only {run} names it, and a run is data: you have not", do)
+        raise UserError(f"{told} was not run", f"Only {where} names it, and a run is data: you have not", do)
     return told
 
 
@@ -155,7 +170,7 @@ def _plan(order: Order, fresh: bool) -> trainer.Plan:
     settings = order.settings
     check(order)
     if not settings.data:
-        raise UserError("There is nothing to train on", do="Give a folder by --data")
+        raise UsageError("There is nothing to train on", do="Give a folder by --data")
     recipe = base.find(order.recipe)(settings)
     _require_scores(order, recipe)
     extractor = open_extractor(settings.frechet, device=machine.pick(settings.device)) if settings.frechet else None

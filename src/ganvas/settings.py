@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeVar
 
-from ganvas.errors import UserError, did_you_mean
+from ganvas.errors import UsageError, UserError, did_you_mean
 
 T = TypeVar("T")
 
@@ -247,14 +247,14 @@ def _check_number(number: float, name: str, bounds: Mapping[str, Any], usual: Se
     if least is None and word in _NEVER_ZERO | _NEVER_NEGATIVE and smallest >= 0:
         least = 0
         if word in _NEVER_ZERO and smallest > 0 and number <= 0:
-            raise UserError(f"Setting {name!r} is {number:g}", "It must be above 0")
+            raise UsageError(f"Setting {name!r} is {number:g}", "It must be above 0")
     if word in _BELOW_ONE and number >= 1:
-        raise UserError(f"Setting {name!r} is {number:g}", "It must be below 1")
+        raise UsageError(f"Setting {name!r} is {number:g}", "It must be below 1")
     most = _MOST.get(word) if most is None else most
     if least is not None and number < least:
-        raise UserError(f"Setting {name!r} is {number:g}", f"It must be {least:g} or more")
+        raise UsageError(f"Setting {name!r} is {number:g}", f"It must be {least:g} or more")
     if most is not None and number > most:
-        raise UserError(f"Setting {name!r} is {number:g}", f"It must be {most:g} or less")
+        raise UsageError(f"Setting {name!r} is {number:g}", f"It must be {most:g} or less")
 
 
 def is_runtime(cls: type, name: str) -> bool:

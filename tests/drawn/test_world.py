@@ -316,6 +316,6 @@ def test_nothing_is_overwritten_and_nonsense_is_refused(tmp_path: Path, capsys: 
     (tmp_path / "kept.txt").write_text("mine")
     assert main(["world", str(tmp_path), "--frames", "1", "--size", "8x8"]) == 1
     assert "not empty" in capsys.readouterr().err
-    assert main(["world", str(tmp_path / "w"), "--size", "8by8"]) == 1
-    assert main(["world", str(tmp_path / "w"), "--frames", "0"]) == 1
+    assert main(["world", str(tmp_path / "w"), "--size", "8by8"]) == 2
+    assert main(["world", str(tmp_path / "w"), "--frames", "0"]) == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["kept.txt"]

@@ -99,7 +99,7 @@ def test_views_that_were_trained_on_are_left_out_and_the_nearest_is_one_of_them(
 
 
 def test_the_verb_scores_with_and_without_the_training_frames(model, footage, tmp_path, capsys):
-    asked = ["evaluate", "--cameras", str(footage), "--fake", str(model), "--json"]
+    asked = ["evaluate", "--views", str(footage), "--fake", str(model), "--json"]
     assert cli.main(asked) == cli.DONE
     alone = json.loads(capsys.readouterr().out)["scores"]
     assert "gain" not in alone and "psnr_rgb" in alone

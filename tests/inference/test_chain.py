@@ -57,7 +57,7 @@ def test_a_walk_is_enlarged_with_fixed_choices(
     first = np.asarray(Image.open(tmp_path / "out" / "1-run" / "000000.png"))
     assert cli.main(["generate", str(generator), "--out", str(tmp_path / "one"), "--seeds", "1"]) == 0
     assert np.abs(first.astype(int) - np.asarray(Image.open(tmp_path / "one" / "000001.png"))).max() <= 1
-    assert cli.main([*arguments, "--grid", "--out", str(tmp_path / "out2")]) == 1
+    assert cli.main([*arguments, "--grid", "--out", str(tmp_path / "out2")]) == 2
     assert "means nothing for a walk" in capsys.readouterr().err
 
 
@@ -69,7 +69,7 @@ def test_a_generator_cannot_stand_behind_then(generator: Path, tmp_path: Path, c
 def test_a_model_that_takes_pictures_named_first_says_how_it_is_used(
     upres: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    assert cli.main(["generate", str(upres), "--out", str(tmp_path / "out")]) == 1
+    assert cli.main(["generate", str(upres), "--out", str(tmp_path / "out")]) == 2
     assert f"ganvas upscale PICTURES --model {upres}" in " ".join(capsys.readouterr().err.split())
 
 
@@ -90,9 +90,9 @@ def test_a_video_of_no_clip_and_a_rate_of_nothing_are_refused(
     generator: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     arguments = ["generate", str(generator), "--then", "compact-x4", "--out", str(tmp_path / "walk.mp4")]
-    assert cli.main([*arguments, "--seeds", "1,2"]) == 1
+    assert cli.main([*arguments, "--seeds", "1,2"]) == 2
     assert "Add --walk" in capsys.readouterr().err
-    assert cli.main([*arguments, "--walk", "--fps", "0"]) == 1
+    assert cli.main([*arguments, "--walk", "--fps", "0"]) == 2
     assert not list(tmp_path.iterdir())
 
 
@@ -105,5 +105,5 @@ def test_upscale_runs_a_net_with_its_own_guide_and_refuses_what_it_cannot_heed(
     chained = ["generate", str(low), "--then", str(upres), "--out", str(tmp_path / "chain"), "--device", "cpu"]
     assert cli.main(chained) == 0
     assert out.read_bytes() == (tmp_path / "chain" / "1-tiles" / "000000.png").read_bytes()
-    assert cli.main(["upscale", str(low), "--model", str(upres), "--out", str(out), "--ensemble"]) == 1
+    assert cli.main(["upscale", str(low), "--model", str(upres), "--out", str(out), "--ensemble"]) == 2
     assert "--ensemble means nothing" in " ".join(capsys.readouterr().err.split())

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ganvas import __version__
-from ganvas.errors import UserError, did_you_mean, harmless
+from ganvas.errors import UsageError, UserError, did_you_mean, harmless
 
 DONE, USER_ERROR, USAGE, STOPPED = 0, 1, 2, 130
 
@@ -45,7 +45,7 @@ VERBS = {
     ),
     "curate": ("curate", "Rank a folder of pictures by quality: a report page, and a list of those to keep"),
     "faces": ("curate", "Write the embedded face-like sample set, with exact landmarks"),
-    "inspect": ("inspect", "Say what a weight file, a run or a folder of pictures is"),
+    "inspect": ("inspect", "Say what a model, a run, a picture, a video or a data set is, and what is wrong with it"),
     "features": ("features", "List or fetch the pretrained networks of perceptual losses and scores"),
     "convert": ("weights", "Turn other projects' checkpoints into ours, or ours into theirs"),
     "pack": ("weights", "Make one weight file, with its card, of a run"),
@@ -57,6 +57,7 @@ VERBS = {
     ),
     "gallery": ("demo", "Make the pictures and clips of every method with the bundled models"),
     "studio": ("studio", "Open the studio: every method by hand, in the browser"),
+    "completion": ("completion", "Print a script that completes commands in bash, zsh or fish"),
 }
 """Every verb: the file of this room that holds it, and its one line of help."""
 
@@ -70,8 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="surrogateescape")
-    if arguments[:1] == ["help"] and len(arguments) == 2:
-        arguments = [arguments[1], "--help"]
+    if arguments[:1] == ["help"] and len(arguments) > 1:
+        arguments = [*arguments[1:], "--help"]
     try:
         code = _dispatch(arguments)
         sys.stdout.flush()  # a reader who has gone is noticed here, not after the last line of Python
@@ -80,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if debug:
             traceback.print_exc()
         print("ganvas:", harmless(" ".join(str(error).split())), file=sys.stderr)
-        return USER_ERROR
+        return USAGE if isinstance(error, UsageError) else USER_ERROR
     except KeyboardInterrupt:
         print("ganvas: stopped", file=sys.stderr)
         return STOPPED
@@ -156,5 +157,5 @@ def _help() -> str:
     return "\n".join([
         "Ganvas: high-resolution picture and video synthesis with GANs.", "",
         "Examples:", *examples, "", "Verbs:", *lines, "",
-        "`ganvas VERB --help` tells all about one. Exit codes: 0 done, 1 user's error, 2 usage, 130 stopped.",
+        "`ganvas help VERB` tells all about one. Exit codes: 0 done, 1 user's error, 2 usage, 130 stopped.",
     ])  # fmt: skip

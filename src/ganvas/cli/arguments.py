@@ -6,15 +6,20 @@ the help. Those of `inference/` are taken as they are.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
-from ganvas.errors import UserError
+from ganvas.cli.help import verb_page
+from ganvas.errors import UsageError
+
+if TYPE_CHECKING:
+    from ganvas.cli.options import Option
 
 Options = TypeVar("Options")
 
@@ -29,24 +34,51 @@ class Printing:
     """Print only errors."""
 
 
-def parse(verb: Callable[..., Any], arguments: Sequence[str], prog: str) -> Any:
+def parse(verb: Callable[..., Any], arguments: Sequence[str], prog: str, scope: str = "") -> Any:
     """Run a verb with its arguments, each option under its own name whatever dataclass it stands in.
 
+    `scope` names the options in `names.py`; default is what follows `ganvas` in `prog`.
+
     Raises:
-        UserError: a size, region or rate is written otherwise than it must be.
+        UsageError: a word cannot be understood; a size, region or rate is written otherwise than it must be.
     """
+    from ganvas.cli import words
+
+    scope = scope or prog.removeprefix("ganvas ")
+    options = options_of(verb, scope)
+    if asks_for_help(arguments):
+        print(verb_page(prog, inspect.getdoc(verb) or "", options))
+        return 0
     with _written_values():
-        return tyro.cli(verb, prog=prog, args=list(arguments), config=(tyro.conf.OmitArgPrefixes,))
+        arranged = words.arrange(arguments, options, scope, prog)
+        return tyro.cli(verb, prog=prog, args=arranged, config=(tyro.conf.OmitArgPrefixes,))
 
 
-def parse_known(kind: type[Options], arguments: Sequence[str], prog: str) -> tuple[Options, list[str]]:
+def parse_known(kind: type[Options], arguments: Sequence[str], prog: str, scope: str = "") -> tuple[Options, list[str]]:
     """Return the options of a dataclass, and the arguments that are none of them.
 
     Raises:
-        UserError: as `parse`.
+        UsageError: as `parse`.
     """
+    from ganvas.cli import words
+
+    said = words.read_words(arguments, options_of(kind, scope), scope)
+    words.tell(said)
     with _written_values():
-        return tyro.cli(kind, prog=prog, args=list(arguments), return_unknown_args=True)
+        return tyro.cli(kind, prog=prog, args=words.spelled(said)), [*said.positional, *said.unknown]
+
+
+def options_of(verb: Callable[..., Any] | type, scope: str, default: Any = None) -> list[Option]:
+    """Return the options of a verb, or of a dataclass with its defaults."""
+    from ganvas.cli.options import read_options
+
+    with _written_values():
+        return read_options(verb, scope, default)
+
+
+def asks_for_help(arguments: Sequence[str]) -> bool:
+    """Tell whether help is asked for."""
+    return any(word in ("-h", "--help", "--help-all") for word in arguments)
 
 
 def _written_values() -> ConstructorRegistry:
@@ -77,11 +109,11 @@ def read_size(text: str) -> tuple[int, int]:
     """Return width and height of a size written as 256x128.
 
     Raises:
-        UserError: it is written otherwise.
+        UsageError: it is written otherwise.
     """
     width, _, height = text.lower().partition("x")
     if not (width.isdecimal() and height.isdecimal()):
-        raise UserError(f"{text!r} is no size", do="Write it as 3840x2160: width x height in pixels")
+        raise UsageError(f"{text!r} is no size", do="Write it as 3840x2160: width x height in pixels")
     return int(width), int(height)
 
 
@@ -89,12 +121,12 @@ def read_millimetres(text: str) -> tuple[float, float]:
     """Return width and height of a film back written as 36x24.
 
     Raises:
-        UserError: it is written otherwise.
+        UsageError: it is written otherwise.
     """
     try:
         width, height = map(float, text.lower().split("x"))
     except ValueError as error:
-        raise UserError(f"{text!r} is no film back", do="Give width and height in millimetres: 36x24") from error
+        raise UsageError(f"{text!r} is no film back", do="Give width and height in millimetres: 36x24") from error
     return width, height
 
 
@@ -102,11 +134,11 @@ def read_region(text: str) -> tuple[int, int, int, int]:
     """Return X, Y, width and height of a part of a picture.
 
     Raises:
-        UserError: it is written otherwise.
+        UsageError: it is written otherwise.
     """
     parts = [part.strip() for part in text.replace("x", ",").split(",")]
     if len(parts) != 4 or not all(map(str.isdecimal, parts)):
-        raise UserError(f"{text!r} is no part of a picture", do="Give X,Y,WIDTH,HEIGHT in pixels: 100,50,128,128")
+        raise UsageError(f"{text!r} is no part of a picture", do="Give X,Y,WIDTH,HEIGHT in pixels: 100,50,128,128")
     x, y, width, height = map(int, parts)
     return x, y, width, height
 
@@ -115,14 +147,14 @@ def read_rate(text: str) -> Fraction:
     """Return frames a second, written as 24, 12.5 or 24000/1001.
 
     Raises:
-        UserError: it is written otherwise, or is not above 0.
+        UsageError: it is written otherwise, or is not above 0.
     """
     try:
         rate = Fraction(text)
     except (ValueError, ZeroDivisionError):
         rate = Fraction(0)
     if rate <= 0:
-        raise UserError(f"--fps is {text!r}", do="Give a number above 0, such as 24, 12.5 or 24000/1001")
+        raise UsageError(f"--fps is {text!r}", do="Give a number above 0, such as 24, 12.5 or 24000/1001")
     return rate
 
 

@@ -31,6 +31,7 @@ class Console:
         self._bar = Bar(printing.quiet)
         self._failed = False
         self._skipped = 0
+        self._complaints = Complaints()
 
     def __enter__(self) -> Console:
         self._bar.__enter__()
@@ -39,7 +40,8 @@ class Console:
     def __exit__(self, *details: object) -> None:
         self._bar.__exit__(*details)
         if self._skipped:
-            self.say(f"{self._skipped} exist already and were left as they are; --overwrite makes them anew")
+            self.say(f"{self._skipped} exist already and were left as they are; --overwrite replaces them")
+        self._complaints.close()
 
     @property
     def code(self) -> int:
@@ -71,9 +73,38 @@ class Console:
         if self.as_json:
             print(json.dumps(result.row(), default=str), flush=True)
         elif result.error:
-            print(f"ganvas: {harmless(str(result.error))}", file=sys.stderr, flush=True)
+            self._complaints.add(str(result.error))
         elif not self.quiet and not result.skipped:
             print(line_of(result), flush=True)
+
+
+class Complaints:
+    """Errors of a batch: each in a line, but one line for all outputs that exist already, which are one mistake."""
+
+    def __init__(self) -> None:
+        self.taken: list[str] = []
+
+    def add(self, error: str) -> None:
+        """Print an error, or keep it for the collected line."""
+        if "exists already" in error or "there already" in error:
+            self.taken.append(error)
+        else:
+            print(f"ganvas: {harmless(error)}", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Print the collected line."""
+        more = f" So do {len(self.taken) - 1} more outputs." if len(self.taken) > 1 else ""
+        if self.taken:
+            print(f"ganvas: {harmless(self.taken[0])}{more}", file=sys.stderr, flush=True)
+        self.taken.clear()
+
+
+def complain(errors: Iterable[object]) -> None:
+    """Print the errors of a batch that is done."""
+    complaints = Complaints()
+    for error in errors:
+        complaints.add(str(error))
+    complaints.close()
 
 
 def line_of(result: Result) -> str:
@@ -135,6 +166,14 @@ class Bar:
             if name not in self._tasks:
                 self._tasks[name] = self._bar.add_task(Path(name).name, total=total)
             self._bar.update(self._tasks[name], completed=done, visible=total is None or done < total)
+
+
+def report(text: str, values: Any, printing: Printing) -> None:
+    """Print what a verb has done: a sentence, or the same as JSON; nothing where it is to be quiet."""
+    if printing.json:
+        print_json(values)
+    elif not printing.quiet:
+        print(text, flush=True)
 
 
 def print_json(value: Any) -> None:

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from tyro.conf import Positional
 
 from ganvas.cli import DONE
+from ganvas.cli.arguments import Printing
+from ganvas.cli.console import Bar, report
 
 
-def faces(out: Positional[Path], number: int = 200, size: int = 384, seed: int = 0) -> int:
+def faces(printing: Printing, out: Path, num: int = 200, size: int = 384, seed: int = 0) -> int:
     """Write the embedded face-like sample set: drawn by a program, no faces of anyone, with exact landmarks.
 
     Args:
         out: folder for the pictures and their landmarks.json.
-        number: how many.
+        num: how many.
         size: side of each in pixels.
         seed: another seed, other faces.
     """
     from ganvas.drawn.faces import write
 
-    folder = write(out, number, size, seed)
-    print(f"{number} face-like pictures of {size} px with landmarks in {folder}")
+    with Bar(printing.quiet) as bar:
+        write(out, num, size, seed, lambda done, total: bar.move("faces", done, total))
+    report(f"{num} face-like pictures of {size} px with landmarks in {out}", {"out": out, "pictures": num}, printing)
     return DONE
 
 
@@ -38,6 +40,7 @@ def curate(
     duplicate_bits: int = 5,
     move_rejected: Path | None = None,
     json: bool = False,
+    quiet: bool = False,
 ) -> int:
     """Rank a folder of pictures by quality: a report page, and a list of those to keep.
 
@@ -55,6 +58,7 @@ def curate(
         duplicate_bits: bits in which the hashes of double pictures may differ.
         move_rejected: move what is left out below this folder.
         json: print JSON.
+        quiet: print only errors.
     """
     from ganvas.cli.console import print_json
     from ganvas.data import curate as curating
@@ -62,18 +66,18 @@ def curate(
     limits = curating.Limits(
         least_px=least_px, keep_gray=keep_gray, sharpness=sharpness, blocks=blocks, duplicate_bits=duplicate_bits
     )
-
-    def tell(done: int, number: int) -> None:
-        if sys.stderr.isatty():
-            print(f"\r{done} of {number}", end="" if done < number else "\n", file=sys.stderr, flush=True)
-
-    entries = curating.curate(folder, limits, faces, landmark_file, tell)
+    with Bar(quiet) as bar:
+        entries = curating.curate(
+            folder, limits, faces, landmark_file, lambda done, number: bar.move("pictures", done, number)
+        )
     page = curating.report(entries, out)
     moved = curating.move_rejected(entries, move_rejected) if move_rejected else []
     if json:
         print_json([curating.as_row(entry) for entry in entries])
         return DONE
     kept = sum(entry.is_kept for entry in entries)
+    if quiet:
+        return DONE
     print(f"{kept} of {len(entries)} pictures are kept: {page}, {out / 'keep.txt'}")
     if moved:
         print(f"{len(moved)} moved to {move_rejected}")

@@ -13,7 +13,7 @@ from tyro.conf import Positional
 
 from ganvas import cli
 from ganvas.cli import DONE
-from ganvas.errors import UserError, did_you_mean
+from ganvas.errors import UsageError, UserError, did_you_mean
 
 GAP_PX, ROWS = 4, 4
 SEED = "7"
@@ -42,7 +42,7 @@ def demo(
         quiet: print only where the pictures are.
     """
     if method != "esrgan" and method not in METHODS:
-        raise UserError(f"There is no method {method!r}", do=did_you_mean(method, ["esrgan", *METHODS]))
+        raise UsageError(f"There is no method {method!r}", do=did_you_mean(method, ["esrgan", *METHODS]))
     start = time.perf_counter()
     made = _upscale(out, model, quiet) if method == "esrgan" else _show(METHODS[method], _new_folder(out / method))
     for path in made:
@@ -131,7 +131,7 @@ def _fashion(folder: Path) -> Commands:
 def _street(folder: Path) -> Commands:
     paint = ["generate", "street-painter", "--labels", f"{folder}/street", "--quiet", "--out"]
     return [
-        ["world", f"{folder}/street", "--frames", "4", *STREET, "256x128"],
+        ["world", "--out", f"{folder}/street", "--frames", "4", *STREET, "256x128"],
         [*paint, f"{folder}/painted"],
         [*paint, f"{folder}/other-styles", "--seed", "5"],
     ]
@@ -139,7 +139,7 @@ def _street(folder: Path) -> Commands:
 
 def _clip(folder: Path) -> Commands:
     return [
-        ["world", f"{folder}/street", "--frames", "24", *STREET, "128x64"],
+        ["world", "--out", f"{folder}/street", "--frames", "24", *STREET, "128x64"],
         ["generate", "street-clip", "--labels", f"{folder}/street", "--out", f"{folder}/made", "--quiet"],
     ]
 
@@ -147,7 +147,7 @@ def _clip(folder: Path) -> Commands:
 def _unet(folder: Path) -> Commands:
     thrice = ["--then", "unet"] * 3
     return [
-        ["faces", f"{folder}/drawn", "--number", "2", "--size", "64", "--seed", SEED],
+        ["faces", "--out", f"{folder}/drawn", "--num", "2", "--size", "64", "--seed", SEED],
         ["generate", f"{folder}/drawn", *thrice, "--out", f"{folder}/made"],
     ]
 
@@ -156,7 +156,7 @@ def _cascade(folder: Path) -> Commands:
     noise = ["generate", "faces-relativistic", "--seeds", "0-1", "--then", "unet", "--then", "faces-768"]
     single = ["--choose", "first", "--quiet"]  # a weight file holds no discriminator to choose by
     return [
-        ["faces", f"{folder}/drawn", "--number", "2", "--size", "128", "--seed", SEED],
+        ["faces", "--out", f"{folder}/drawn", "--num", "2", "--size", "128", "--seed", SEED],
         ["generate", f"{folder}/drawn", "--then", "faces-768", *single, "--out", f"{folder}/made"],
         [*noise, *single, "--out", f"{folder}/from-noise"],
     ]

@@ -11,7 +11,7 @@ from tyro.conf import Positional
 from ganvas.cli import DONE
 from ganvas.cli.arguments import Printing
 from ganvas.cli.console import Console
-from ganvas.errors import UserError
+from ganvas.errors import UsageError
 from ganvas.evaluation.options import Options
 from ganvas.inference.options import part
 
@@ -27,6 +27,8 @@ class Asked(Options):
     """The same as --fake: `ganvas evaluate RUN --per-class`."""
     json: bool = False
     """Print JSON."""
+    quiet: bool = False
+    """Print only errors; with --report the page has the numbers."""
     report: Path | None = None
     """Write a page with numbers and pictures to this .html file."""
     against: Path | None = None
@@ -48,10 +50,10 @@ def evaluate(asked: Asked) -> int:
         return print_names()
     if asked.model and asked.fake:
         what = f"{asked.model} and --fake {asked.fake} are given at once"
-        raise UserError(what, "Both name what is scored", "Give one of them")
+        raise UsageError(what, "Both name what is scored", "Give one of them")
     report = asked.report
     if report and report.suffix.lower() not in (".html", ".htm"):
-        raise UserError(f"--report {report} is no page", do="Name a file that ends in .html")
+        raise UsageError(f"--report {report} is no page", do="Name a file that ends in .html")
     earlier = _earlier(asked.against)
     options = replace(part(asked, Options), fake=asked.model or asked.fake)
     pages: list[str] = []
@@ -59,11 +61,12 @@ def evaluate(asked: Asked) -> int:
     def write_page(results: Results) -> None:
         pages.append(page_of(results) if report else "")
 
-    with Console(Printing(quiet=asked.json)) as console:
+    with Console(Printing(quiet=asked.json or asked.quiet)) as console:
         results = score(options, console.progress, write_page)
-    print_results(results, earlier, asked.json)
+    if not asked.quiet:
+        print_results(results, earlier, asked.json)
     if report:
-        write_report(report, pages[0], asked.json)
+        write_report(report, pages[0], asked.json or asked.quiet)
     return DONE
 
 

@@ -4,31 +4,35 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from ganvas.cli import DONE, USAGE
-from ganvas.errors import UserError
+from ganvas.cli.arguments import Printing, asks_for_help, parse
+from ganvas.errors import UsageError
 
 EXTENDED = {"seeds": "generate_seeds", "camera": "generate_cameras"}
 """Kinds with options that compare with data, which `inference/` does not do -> the file of this room that has them."""
 
 
 def generate(arguments: Sequence[str]) -> int:
-    """Open the model named first, and run what suits it with the other arguments."""
-    if not arguments or arguments[0].startswith("-"):
+    """Open the model that is named, and run what suits it with the other arguments."""
+    name, rest = _model_among(arguments)
+    if not name:
+        if arguments and not asks_for_help(arguments):
+            raise UsageError("Which model?", do="`ganvas models` lists them: ganvas generate street-painter --out DIR")
         print(_help())
-        return DONE if arguments and arguments[0] in ("-h", "--help") else USAGE
+        return DONE if arguments else USAGE
     if any(argument == "--then" or argument.startswith("--then=") for argument in arguments):
-        return importlib.import_module("ganvas.cli.generate_chain").generate_then(arguments)
-    from ganvas.cli.arguments import Printing, parse
+        return importlib.import_module("ganvas.cli.generate_chain").generate_then([name, *rest])
     from ganvas.cli.console import Console
     from ganvas.inference.kinds import KINDS
     from ganvas.inference.open import open_model
 
-    opened = open_model(arguments[0])
+    opened = open_model(name)
     if opened.takes == "picture":
-        do = f"ganvas upscale PICTURES --model {arguments[0]} --out DIR"
-        raise UserError(f"{opened} does not generate", "It takes a picture", do)
+        do = f"ganvas upscale PICTURES --model {name} --out DIR"
+        raise UsageError(f"{opened} does not generate", "It takes a picture", do)
     suite = _suite(opened.takes)
 
     def run(options: Any, printing: Printing) -> int:
@@ -38,7 +42,29 @@ def generate(arguments: Sequence[str]) -> int:
 
     run.__doc__ = f"Generate {KINDS[opened.takes].makes}."
     run.__annotations__ = {"options": suite.Options, "printing": Printing, "return": int}
-    return parse(run, arguments[1:], "ganvas generate MODEL")
+    return parse(run, rest, f"ganvas generate {name}", scope=f"generate {opened.takes}")
+
+
+def _model_among(arguments: Sequence[str]) -> tuple[str, list[str]]:
+    """Return the word that names a model, which may stand behind options, and the other words."""
+    words = list(arguments)
+    place = 0
+    if words and words[0].startswith("-"):
+        # Which options take a value depends on the model: the first word that names one, and is no folder to write to.
+        free = [spot for spot, word in enumerate(words) if not word.startswith("-") and words[spot - 1] != "--out"]
+        place = next((spot for spot in free if words[spot - 1] != "--then" and _is_model(words[spot])), -1)
+    if place < 0 or not words:
+        return "", words
+    return words.pop(place), words
+
+
+def _is_model(word: str) -> bool:
+    from ganvas.inference.open import known_models
+    from ganvas.io import runs
+
+    path = Path(word)
+    is_file = path.suffix.lower() in (".safetensors", ".pth", ".pt", ".ckpt") and path.is_file()
+    return is_file or runs.is_run(path) or word in ("default", *(model.name for model in known_models()))
 
 
 def _suite(takes: str) -> Any:
@@ -54,12 +80,13 @@ def _help() -> str:
 
     kinds = [f"  {name.ljust(8)}{kind.makes}" for name, kind in KINDS.items() if name != "picture"]
     return "\n".join([
-        "usage: ganvas generate RUN_OR_FILE --out PATH [options]", "",
-        "What a trained generator takes stands in its card:", *kinds, "",
-        "`ganvas generate RUN_OR_FILE --help` lists the options that this one has.", "",
+        "usage: ganvas generate MODEL --out PATH [options]", "",
+        "MODEL is a name (`ganvas models`), a weight file or a run. What it takes stands in its card:", *kinds, "",
+        "`ganvas generate MODEL --help` lists its options: --labels DIR for a painter, --seeds 0-15 for a generator",
+        "from noise, --cameras FILE or --through 0,40 for a learned place.", "",
         "`--then MODEL`, as often as you like, enlarges what was generated: the results of each step lie in",
         "PATH/1-NAME, PATH/2-NAME ... In place of the first model a folder of pictures may stand. Of upres nets:",
         "--choose discriminator|contrast|laplacian|first, --variants flip,contrast,saturation, --layout sparse|dense,",
-        "--size-px, --guide, --guide-file. For a clip: --walk --seeds 1,2,3 --steps 24, --fixed-choices, --steady 0.6",
-        "(a blend along the flow; extra flow), --times 2 (frames between).",
+        "--long-side, --guide, --guide-file. For a clip: --walk --seeds 1,2,3 --steps 24, --fixed-choices,",
+        "--steady 0.6 (a blend along the flow; extra flow), --times 2 (frames between).",
     ])  # fmt: skip

@@ -17,7 +17,7 @@ class Options(suite.Options):
 
     film: Path | None = None
     """Footage: show its views that were not trained on beside what is generated of their cameras, then the flights of
-    --camera and --through side by side."""
+    --cameras and --through side by side."""
 
 
 def run(opened: Opened, options: Options, progress: Progress) -> list[Result]:

@@ -18,7 +18,7 @@ from ganvas.cli import DONE
 from ganvas.cli.arguments import Printing, parse_known
 from ganvas.cli.console import Console
 from ganvas.cli.generate import generate
-from ganvas.errors import UserError, need
+from ganvas.errors import UsageError, need
 from ganvas.inference import chain
 from ganvas.inference.open import open_model
 from ganvas.inference.options import Common, part
@@ -39,8 +39,6 @@ class Chain(TileOptions, PlanesOptions, Printing):
     """Folder of the steps, or a video."""
     then: Annotated[tuple[str, ...], UseAppendAction] = ()
     """A model that enlarges what was generated; may be given several times."""
-    size_px: int | None = None
-    """Upres nets: longer side of the output."""
     class_name: Annotated[str, tyro.conf.arg(name="class")] = ""
     """Nets trained with classes: class of all pictures, by name or number."""
     precision: Any = "auto"
@@ -63,22 +61,20 @@ class Chain(TileOptions, PlanesOptions, Printing):
 
 def generate_then(arguments: Sequence[str]) -> int:
     """Generate with the first model, unless pictures are given, and run each further model over what was made."""
-    asked, rest = parse_known(Chain, arguments[1:], "ganvas generate")
+    asked, rest = parse_known(Chain, arguments[1:], "ganvas generate", "generate chain")
     if asked.out is None:
-        raise UserError("A chain needs a folder for its steps", do="Add --out DIR")
+        raise UsageError("A chain needs a folder for its steps", do="Add --out DIR")
     out, video = _places(asked.out, asked.overwrite)
-    options = replace(
-        _options(asked, out), fixed_choices=asked.fixed_choices, long_side=asked.size_px or asked.long_side
-    )
+    options = replace(_options(asked, out), fixed_choices=asked.fixed_choices)
     opened = chain.open_chain(asked.then, options)
     if asked.walk and any(takes_guide(one.card) for one in opened):
         options = replace(options, fixed_choices=True)
     is_pictures = _is_pictures(arguments[0])
     if is_pictures and (rest or asked.seeds or asked.walk):
         given = [*rest, *(["--seeds"] if asked.seeds else []), *(["--walk"] if asked.walk else [])]
-        raise UserError(f"{' '.join(given)} means nothing for pictures", do="Leave it out")
+        raise UsageError(f"{' '.join(given)} means nothing for pictures", do="Leave it out")
     if video and not is_pictures and not asked.walk:
-        raise UserError(f"{video} is a video", "Pictures of seeds are no clip", "Add --walk, or name a folder")
+        raise UsageError(f"{video} is a video", "Pictures of seeds are no clip", "Add --walk, or name a folder")
     pictures, first = arguments[0], 1
     with Console(part(asked, Printing)) as console:
         if not is_pictures:
@@ -128,7 +124,7 @@ def _generated(model: str, rest: Sequence[str], made: Path, asked: Chain, consol
         passed += ["--device", common.device] if common.device != "auto" else []
         return generate([model, *rest, *passed, "--out", str(made)])
     if rest:
-        raise UserError(f"{' '.join(rest)} means nothing for a walk", do="Leave it out")
+        raise UsageError(f"{' '.join(rest)} means nothing for a walk", do="Leave it out")
     opened = open_model(model)
     opened.require("seeds", "pictures from seeds")
     options = opened.suite.Options(

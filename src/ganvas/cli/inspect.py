@@ -10,6 +10,7 @@ from tyro.conf import Positional
 
 from ganvas.cli import DONE, USER_ERROR
 from ganvas.cli.console import print_facts, print_json
+from ganvas.cli.picture_facts import is_picture, is_video, picture_facts, video_facts
 from ganvas.cli.weights import resolved
 from ganvas.errors import UserError
 from ganvas.inference.options import Millimetres, Size
@@ -26,8 +27,8 @@ class Inspected:
     """What is looked at, and what its files do not say."""
 
     path: Positional[str]
-    """Weight file of ours or another project, run folder, or data set (label maps also as
-    labels=DIR,picture=DIR,instances=DIR)."""
+    """Model by name, weight file of ours or another project, run folder, picture, video, or data set (label maps also
+    as labels=DIR,picture=DIR,instances=DIR)."""
     num_labels: int = 0
     """Of a data set: labels that it is to be used with; 0 takes those of its legend."""
     ignore: tuple[int, ...] = (255,)
@@ -72,7 +73,7 @@ class Inspected:
 
 
 def inspect(asked: Inspected) -> int:
-    """Say what a weight file, a run or a data set is, and what is wrong with it.
+    """Say what a weight file, a run, a picture or a data set is, and what is wrong with it.
 
     Data sets are folders of pictures, folders by class, label maps, and footage with solved cameras, or a camera file.
     """
@@ -98,9 +99,20 @@ def inspect(asked: Inspected) -> int:
         if (sequences := inspect_sequences.examine(path)) is not None:
             return _tell(sequences, asked.json)
         return _inspect_pictures(path, asked.mosaic, asked.json)
+    if is_picture(path) or is_video(path):
+        return _inspect_file(path, asked)
     if path.suffix.lower() == ".zip" and path.is_file():
         return _inspect_pictures(path, asked.mosaic, asked.json)
     (print_json if asked.json else print_facts)(weights.describe(resolved(asked.path)))
+    return DONE
+
+
+def _inspect_file(path: Path, asked: Inspected) -> int:
+    facts = picture_facts(path) if is_picture(path) else video_facts(path)
+    if asked.json:
+        print_json({name.replace(" ", "_"): value for name, value in facts.items() if value != ""})
+    else:
+        print_facts(facts)
     return DONE
 
 

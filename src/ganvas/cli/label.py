@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,7 +10,10 @@ import tyro
 from tyro.conf import Positional
 
 from ganvas.cli import DONE, USER_ERROR
-from ganvas.errors import UserError
+from ganvas.cli.arguments import Printing
+from ganvas.cli.console import Bar, Complaints, complain, report
+from ganvas.errors import UsageError, UserError
+from ganvas.inference.options import Size
 
 PARTS = ("remap", "split", "import", "legend")
 
@@ -29,6 +31,7 @@ def label(arguments: Sequence[str]) -> int:
 
 
 def remap(
+    printing: Printing,
     maps: Positional[Path],
     out: Path,
     legend: str = "",
@@ -55,21 +58,23 @@ def remap(
     for text in map:
         old, _, new = text.partition("=")
         if not (old.isdecimal() and new.isdecimal()):
-            raise UserError(f"--map is {text!r}", do="Write OLD=NEW, such as 40=0")
+            raise UsageError(f"--map is {text!r}", do="Write OLD=NEW, such as 40=0")
         changes[int(old)] = int(new)
     labels = () if not legend else ready(legend) if legend in READY else read_legend(legend)
     found = remapping.remap(maps, out, labels, changes, ids, ignore, overwrite)
-    for error in found.errors.values():
-        print(f"ganvas: {error}", file=sys.stderr)
+    complain(found.errors.values())
     listed = ", ".join(f"{each.id} {each.name}" for each in found.labels[:12])
-    print(f"{len(found.written)} maps in {out / 'labels'}, {len(found.labels)} classes: {listed}")
+    told = [f"{len(found.written)} maps in {out / 'labels'}, {len(found.labels)} classes: {listed}"]
     if found.snapped:
-        print(f"{found.snapped:,} pixels were of no class and took that beside them")
-    print(f"Train on them with --data labels={out / 'labels'},picture=PICTURES")
+        told.append(f"{found.snapped:,} pixels were of no class and took that beside them")
+    told.append(f"Train on them with --data labels={out / 'labels'},picture=PICTURES")
+    classes = {each.id: each.name for each in found.labels}
+    facts = {"out": out, "maps": len(found.written), "classes": classes, "snapped_pixels": found.snapped}
+    report("\n".join(told), {**facts, "errors": len(found.errors)}, printing)
     return USER_ERROR if found.errors else DONE
 
 
-def split(pictures: Positional[Path], out: Path, overwrite: bool = False) -> int:
+def split(printing: Printing, pictures: Positional[Path], out: Path, overwrite: bool = False) -> int:
     """Split pictures that show a pair side by side (A|B, as pix2pix has them) into the folders A and B.
 
     Args:
@@ -80,18 +85,28 @@ def split(pictures: Positional[Path], out: Path, overwrite: bool = False) -> int
     from ganvas.data.side_by_side import split_pairs
 
     failed = done = 0
-    for name, error in split_pairs(pictures, out, overwrite):
-        failed, done = failed + bool(error), done + (not error)
-        if error:
-            print(f"ganvas: {name}: {error}", file=sys.stderr)
-    print(f"{done} pairs in {out}" + (f", {failed} failed" if failed else ""))
+    complaints = Complaints()
+    with Bar(printing.quiet) as bar:
+        for name, error in split_pairs(pictures, out, overwrite):
+            failed, done = failed + bool(error), done + (not error)
+            bar.count(f"{done + failed} pairs")
+            if error:
+                complaints.add(f"{name}: {error}")
+    complaints.close()
+    text = f"{done} pairs in {out}" + (f", {failed} failed" if failed else "")
     if done:
-        print(f"Train A -> B with --preset picture --data {out}, B -> A with --data input={out}/B,picture={out}/A")
+        text += f"\nTrain A -> B with --preset picture --data {out}, B -> A with --data input={out}/B,picture={out}/A"
+    report(text, {"out": out, "pairs": done, "errors": failed}, printing)
     return USER_ERROR if failed else DONE
 
 
 def import_(
-    annotations: Positional[Path], out: Path, pictures: Path | None = None, legend: str = "", overwrite: bool = False
+    printing: Printing,
+    annotations: Positional[Path],
+    out: Path,
+    pictures: Path | None = None,
+    legend: str = "",
+    overwrite: bool = False,
 ) -> int:
     """Write label and instance maps of annotations: labelme, COCO, CVAT and VOC files, Cryptomattes, CelebAMask-HQ.
 
@@ -107,17 +122,16 @@ def import_(
 
     labels = () if not legend else ready(legend) if legend in READY else read_legend(legend)
     done = write_maps(annotations, out, pictures, labels, overwrite)
-    for note in done.notes:
-        print(note)
-    for error in done.errors:
-        print(f"ganvas: {error}", file=sys.stderr)
-    print(f"{done.count} pairs of maps in {out}, {len(done.labels)} classes")
+    complain(done.errors)
+    told = [*done.notes, f"{done.count} pairs of maps in {out}, {len(done.labels)} classes"]
     if done.count:
-        print(f"Train on them with --data labels={out / 'labels'},instances={out / 'instances'},picture=PICTURES")
+        told.append(f"Train on them with --data labels={out / 'labels'},instances={out / 'instances'},picture=PICTURES")
+    facts = {"out": out, "maps": done.count, "classes": {each.id: each.name for each in done.labels}}
+    report("\n".join(told), {**facts, "notes": list(done.notes), "errors": len(done.errors)}, printing)
     return USER_ERROR if done.errors else DONE
 
 
-def legend(name: Positional[str] = "", out: Path | None = None) -> int:
+def legend(printing: Printing, name: Positional[str] = "", out: Path | None = None) -> int:
     """List the legends of known data sets, or write one.
 
     Args:
@@ -128,8 +142,8 @@ def legend(name: Positional[str] = "", out: Path | None = None) -> int:
     from ganvas.io.labels.legends import READY, ready
 
     if not name:
-        for each, path in READY.items():
-            print(f"{each.ljust(18)} {runs.read_json(path)['about']}")
+        known = {each: runs.read_json(path)["about"] for each, path in READY.items()}
+        report("\n".join(f"{each.ljust(18)} {about}" for each, about in known.items()), known, printing)
         return DONE
     ready(name)
     text = READY[name].read_bytes()
@@ -139,15 +153,16 @@ def legend(name: Positional[str] = "", out: Path | None = None) -> int:
     if out.exists():
         raise UserError(f"{out} exists already", do="Choose another name")
     runs.write_atomically(out, text)
-    print(out)
+    report(str(out), {"out": out}, printing)
     return DONE
 
 
 def segment(
+    printing: Printing,
     inputs: Positional[tuple[str, ...]],
     segmenter: Annotated[Path, tyro.conf.arg(name="with")],
     out: Path,
-    size: str = "",
+    size: Size | None = None,
     values: Literal["imagenet", "unit", "signed"] = "imagenet",
     things: tuple[int, ...] = (),
     smallest_px: int = 64,
@@ -169,27 +184,32 @@ def segment(
         device: auto, cpu, cuda or cuda:1.
         overwrite: replace existing maps.
     """
-    from ganvas.cli.world import parse_size
     from ganvas.inference.labels.segmenter import Segmenter, label_files
     from ganvas.io import runs
     from ganvas.io.labels.legends import read_legend
 
     if not inputs:
-        raise UserError("There is nothing to label", do="ganvas label PICTURES --with SEGMENTER.onnx --out DIR")
+        raise UsageError("There is nothing to label", do="ganvas label PICTURES --with SEGMENTER.onnx --out DIR")
     names = read_legend(legend) if legend else ()
     counted = things or tuple(one.id for one in names if one.thing) or None
-    width, height = parse_size(size) if size else (0, 0)
+    width, height = size or (0, 0)
     net = Segmenter(segmenter, (height, width) if size else None, values, device)
     failed = done = 0
-    for result in label_files(net, inputs, out, counted, smallest_px, overwrite):
-        failed, done = failed + bool(result.error), done + result.frames
-        if result.error:
-            print(f"ganvas: {result.input}: {result.error}", file=sys.stderr)
-        else:
-            print(f"{result.input} -> {result.output}" + (f" ({result.frames} frames)" if result.frames > 1 else ""))
+    complaints = Complaints()
+    with Bar(printing.quiet) as bar:
+        for result in label_files(net, inputs, out, counted, smallest_px, overwrite):
+            failed, done = failed + bool(result.error), done + result.frames
+            bar.count(f"{done + failed} pictures")
+            if result.error:
+                complaints.add(f"{result.input}: {result.error}")
+            elif not (printing.quiet or printing.json):
+                frames = f" ({result.frames} frames)" if result.frames > 1 else ""
+                print(f"{result.input} -> {result.output}{frames}")
+    complaints.close()
     if legend and done:
         runs.write_json(out / "legend.json", runs.read_json(legend))
-    print(f"{done} pictures labelled{f', {failed} inputs failed' if failed else ''}")
+    text = f"{done} pictures labelled{f', {failed} inputs failed' if failed else ''}"
     if done and not (out / "frames").is_dir() and Path(inputs[0]).is_dir():
-        print(f"Train on them with --data labels={out / 'labels'},picture={inputs[0]},instances={out / 'instances'}")
+        text += f"\nTrain on them with --data labels={out / 'labels'},picture={inputs[0]},instances={out / 'instances'}"
+    report(text, {"out": out, "pictures": done, "errors": failed}, printing)
     return USER_ERROR if failed else DONE

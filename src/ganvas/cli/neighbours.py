@@ -18,12 +18,13 @@ def neighbours(
     data: str = "",
     held_out: str = "",
     seeds: str = "0-15",
-    number: int = 256,
+    num: int = 256,
     truncation: float | None = None,
     truncation_kind: Literal["value", "norm", "scaled", "clamp", "variance"] = "value",
     device: str = "auto",
     overwrite: bool = False,
     json: bool = False,
+    quiet: bool = False,
 ) -> int:
     """Show samples beside the training pictures nearest to them, and tell whether they are nearer than new pictures.
 
@@ -33,12 +34,13 @@ def neighbours(
         data: the pictures it was trained on; default what its card says.
         held_out: pictures it was not trained on; default a tenth of the data, set apart.
         seeds: of the samples that are shown.
-        number: samples for the statistic.
+        num: samples for the statistic.
         truncation: threshold on the noise.
         truncation_kind: what the threshold is of.
         device: auto, cpu, cuda or cuda:1.
         overwrite: replace an existing file.
         json: print JSON.
+        quiet: print only errors.
     """
     from ganvas.evaluation.neighbours import find_neighbours
     from ganvas.inference.seeds.latents import parse_numbers
@@ -52,7 +54,7 @@ def neighbours(
     folder = data or sampler.card.data
     if not Path(folder).exists():
         raise UserError(f"The training data {folder!r} is not here", do="Name it by --data")
-    found = find_neighbours(sampler, folder, chosen, Truncation(truncation, truncation_kind), held_out, number)
+    found = find_neighbours(sampler, folder, chosen, Truncation(truncation, truncation_kind), held_out, num)
     out.parent.mkdir(parents=True, exist_ok=True)
     images.write(out, found.sheet(), overwrite=overwrite)
     facts = {
@@ -66,6 +68,8 @@ def neighbours(
     }
     if json:
         print_json({"training": found.num_training, "held_out": found.num_held_out, **facts})
+        return DONE
+    if quiet:
         return DONE
     print(f"{len(next(iter(found.nearness.values())).samples)} samples, {found.num_training} training pictures, "
           f"{found.num_held_out} held out")  # fmt: skip

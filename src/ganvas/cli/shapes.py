@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tyro.conf import Positional
-
 from ganvas.cli import DONE
-from ganvas.errors import UserError
+from ganvas.cli.arguments import Printing
+from ganvas.cli.console import Bar, report
+from ganvas.errors import UsageError, UserError
 
 
 def shapes(
-    out: Positional[Path], size: int = 64, per_class: int = 500, rare: tuple[str, ...] = (), first: int = 0
+    printing: Printing, out: Path, size: int = 64, per_class: int = 500, rare: tuple[str, ...] = (), first: int = 0
 ) -> int:
     """Draw a data set with classes, in folders by class: six shapes and six textures.
 
@@ -26,16 +26,19 @@ def shapes(
     from ganvas.io.pictures import images
 
     if not 16 <= size <= 512 or per_class < 1:
-        raise UserError(f"{per_class} pictures of {size} px cannot be drawn", do="Use 16 to 512 px and at least one")
+        raise UsageError(f"{per_class} pictures of {size} px cannot be drawn", do="Use 16 to 512 px and at least one")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} is not empty", do="Name a new folder")
     drawn = Shapes(size, per_class, dict(map(_share, rare)), first)
     for name in CLASSES:
         (out / name).mkdir(parents=True, exist_ok=True)
-    for place in drawn.groups():
-        name, number = place.split("/")
-        images.write(out / f"{place}.png", draw(name, size, int(number)))
-    print(f"{len(drawn)} pictures of {len(CLASSES)} classes: {out}")
+    with Bar(printing.quiet) as bar:
+        for done, place in enumerate(drawn.groups()):
+            name, number = place.split("/")
+            images.write(out / f"{place}.png", draw(name, size, int(number)))
+            bar.move("pictures", done + 1, len(drawn))
+    text = f"{len(drawn)} pictures of {len(CLASSES)} classes: {out}"
+    report(text, {"out": out, "pictures": len(drawn), "classes": list(CLASSES)}, printing)
     return DONE
 
 
@@ -44,4 +47,4 @@ def _share(text: str) -> tuple[str, float]:
     try:
         return name, float(share)
     except ValueError as error:
-        raise UserError(f"--rare {text} cannot be understood", do="Write a class and its share: star=0.1") from error
+        raise UsageError(f"--rare {text} cannot be understood", do="Write a class and its share: star=0.1") from error

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
+from tyro.conf import UseAppendAction, arg
 
-from ganvas.cli import DONE, STOPPED
+from ganvas.cli import DONE, STOPPED, words
+from ganvas.cli.arguments import asks_for_help, options_of
+from ganvas.cli.clock import Clock
 from ganvas.cli.console import print_json
-from ganvas.errors import UserError
+from ganvas.errors import UsageError
+
+if TYPE_CHECKING:
+    from ganvas.cli.options import Option
 
 
 def recipes(json: bool = False) -> int:
@@ -34,104 +39,176 @@ def recipes(json: bool = False) -> int:
     return DONE
 
 
+@dataclass(frozen=True, kw_only=True)
+class Starting:
+    """What a training starts from, and what it shows; all else are settings of the recipe."""
+
+    out: str = ""
+    """Folder of the run; default the next free one below runs/."""
+    preset: str = ""
+    """Values of all settings; default laptop."""
+    config: Path | None = None
+    """Settings from a JSON or TOML file, or from a run's settings.json; what the command says stands above it."""
+    minutes: float | None = None
+    """Stop after this time, as Ctrl-C does: the run is saved and can be resumed."""
+    resume: str = ""
+    """Continue this run exactly where it stood."""
+    allow_changes: bool = False
+    """Resume although settings that alter the weights differ."""
+    init: Annotated[tuple[str, ...], UseAppendAction] = ()
+    """Start from these weights: a file, a run or a model's name; NETWORK=FILE for another than the generator."""
+    freeze: Annotated[tuple[str, ...], UseAppendAction] = ()
+    """Do not train parameters whose network.name matches this pattern."""
+    gpus: int = 1
+    """Processes on this machine, one a GPU (on a CPU: gloo)."""
+    dry_run: bool = False
+    """Print the settings, and measure memory and time of a few steps."""
+    json: bool = False
+    """Print JSON lines."""
+    quiet: Annotated[bool, arg(aliases=("-q",))] = False
+    """Print nothing but errors."""
+
+
 def train(arguments: Sequence[str]) -> int:
-    """Train a recipe; the options beside these are the fields of the recipe's settings."""
-    # The recipe comes first or not at all: elsewhere the value of one of its settings would be taken for it.
-    named = [*arguments[:1]] if arguments and not arguments[0].startswith("-") else []
-    options, rest = _train_parser().parse_known_args(arguments[len(named) :])
-    options.recipe = named[0] if named else ""
-    if not options.resume and not options.recipe:
-        if options.help:
-            _train_parser().print_help()
-            return DONE
-        raise UserError("Which recipe?", do="`ganvas recipes` lists them: ganvas train esrgan --data DIR")
-    return _train(options, rest, arguments)
+    """Train a recipe; the options beside those of `Starting` are the fields of the recipe's settings."""
+    if asks_for_help(arguments):
+        return _help(arguments)
+    recipe, starting = _start(arguments)
+    order = _order(recipe, starting)
+    scope, prog = f"train {order.recipe}", f"ganvas train {order.recipe}"
+    options = [*options_of(Starting, scope), *options_of(type(order.settings), scope, order.settings)]
+    said = words.read_words(arguments, options, scope)
+    words.refuse_unknown(said, options, prog)
+    if extra := said.positional[1 if recipe else 0 :]:
+        raise UsageError(f"`{prog}` does not know what to do with {' '.join(extra)}", do="Options begin with --")
+    words.tell(said)
+    own = {option.field for option in options_of(Starting, scope)}
+    settings_said = replace(said, named=[one for one in said.named if one[0].field not in own])
+    settings = tyro.cli(
+        type(order.settings), prog=prog, default=order.settings, args=words.spelled(settings_said), description=""
+    )
+    return _train(replace(order, settings=settings), starting, arguments)
 
 
-def _train_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "ganvas train",
-        add_help=False,
-        allow_abbrev=False,
-        usage="ganvas train RECIPE --data DIR [options]",
-        description="RECIPE is a name that `ganvas recipes` lists, or the path of your own recipe.py.",
-    )
-    parser.add_argument("--out", default="", help="folder of the run (default: the next free one below runs/)")
-    parser.add_argument("--preset", default="", help="laptop, preview, paper ... (default: the first of them)")
-    parser.add_argument("--resume", default="", metavar="RUN", help="go on with a run, exactly where it stood")
-    parser.add_argument(
-        "--allow-changes", action="store_true", help="resume although settings that alter the weights differ"
-    )
-    parser.add_argument(
-        "--init",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="start from these weights, ours or theirs; NETWORK=FILE",
-    )
-    parser.add_argument(
-        "--freeze", action="append", default=[], metavar="PATTERN", help="do not train matching network.parameter names"
-    )
-    parser.add_argument(
-        "--gpus", type=int, default=1, metavar="N", help="processes on this machine, one a GPU (on a CPU: gloo)"
-    )
-    parser.add_argument(
-        "--dry-run", action="store_true", help="print the settings, and measure memory and time of a few steps"
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON lines")
-    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing")
-    parser.add_argument("-h", "--help", action="store_true", help="show this and every setting of the recipe")
-    return parser
+def _start(arguments: Sequence[str]) -> tuple[str, Starting]:
+    """Return the recipe that is named, anywhere among the options, and what the training starts from.
+
+    Raises:
+        UsageError: no recipe is named, and none is needed.
+    """
+    known = options_of(Starting, "train")
+    recipe = _recipe_among(arguments, known)
+    scope = f"train {recipe}"
+    said = words.read_words(arguments, [*known, *_settings_options(recipe)], scope)
+    own = {option.field for option in known}
+    said.named = [one for one in said.named if one[0].field in own]
+    starting = tyro.cli(Starting, args=words.spelled(said))
+    if not (recipe or starting.resume or starting.config):
+        raise UsageError("Which recipe?", do="`ganvas recipes` lists them: ganvas train esrgan --data DIR")
+    return recipe, starting
 
 
-def _train(options: argparse.Namespace, rest: Sequence[str], arguments: Sequence[str]) -> int:
+def _recipe_among(arguments: Sequence[str], known: Sequence[Option]) -> str:
+    """Return the word that names a recipe; the value of a setting may be a recipe's name, too."""
+    from ganvas.recipes.base import RECIPES
+
+    for word in arguments:
+        if word in RECIPES or (word.endswith(".py") and Path(word).is_file()):
+            said = words.read_words(arguments, [*known, *_settings_options(word)], f"train {word}")
+            if said.positional[:1] == [word]:
+                return word
+    # A name that is none: what stands first, or behind options that every training has.
+    said = words.read_words(arguments, [*known, *_settings_options("")], "train")
+    return said.positional[0] if said.positional else ""
+
+
+def _settings_options(recipe: str) -> list[Option]:
+    from ganvas.recipes import base
+    from ganvas.settings import Training
+
+    kind = base.find(recipe).Settings if recipe in base.RECIPES else Training
+    return options_of(kind, f"train {recipe}", kind())
+
+
+def _order(recipe: str, starting: Starting) -> Any:
+    from ganvas import launch
+
+    if starting.resume and starting.config:
+        raise UsageError("--config means nothing beside --resume", "The run has its own settings", "Leave one out")
+    if starting.resume:
+        return launch.reorder(starting.resume, recipe=recipe)
+    if starting.config:
+        from ganvas.cli.config import order_of
+
+        order = order_of(starting.config, recipe, starting.preset)
+    else:
+        order = launch.order(recipe, starting.preset)
+    return replace(order, init=starting.init or order.init, freeze=starting.freeze or order.freeze)
+
+
+def _help(arguments: Sequence[str]) -> int:
+    """Print how to train, or a recipe's own page."""
+    from ganvas.cli.help import entry
+    from ganvas.cli.train_page import page
+    from ganvas.recipes.base import RECIPES, SUMMARIES
+
+    everything = "--help-all" in arguments
+    asked = [word for word in arguments if word not in ("-h", "--help", "--help-all")]
+    known = options_of(Starting, "train")
+    said = words.read_words(asked, known, "train")
+    if not (said.positional or said.has("resume") or said.has("config")):
+        print("usage: ganvas train RECIPE --data DIR [--preset NAME] [options]\n")
+        for name in RECIPES:
+            print(f"  {name.ljust(20)}{SUMMARIES[name]}")
+        print("  ./my_recipe.py      Your own, as CONTRIBUTING.md tells\n\noptions of every training:")
+        print("\n".join(line for option in known for line in entry(option)))
+        print("\n`ganvas train RECIPE --help` tells of its presets and settings.")
+        return DONE
+    recipe, starting = _start(asked)
+    order = _order(recipe, starting)
+    settings = options_of(type(order.settings), f"train {order.recipe}", order.settings)
+    print(page(order, known, settings, everything))
+    return DONE
+
+
+def _train(order: Any, starting: Starting, arguments: Sequence[str]) -> int:
     import os
 
     from ganvas import device as machine
     from ganvas import launch
     from ganvas.training import loop, parallel
 
-    order = (
-        launch.reorder(options.resume, recipe=options.recipe)
-        if options.resume
-        else launch.order(options.recipe, options.preset)
-    )
-    if options.help:
-        _train_parser().print_help()
-        origin = f"the preset {order.preset.name}" if order.preset else "the run"
-        print(f"\nSettings of {order.recipe} (defaults of {origin}):\n")
-    settings = tyro.cli(
-        type(order.settings), prog=f"ganvas train {order.recipe}", default=order.settings,
-        args=["--help"] if options.help else list(rest), description="",
-    )  # fmt: skip
-    order = replace(order, settings=settings)
+    settings = order.settings
     launch.check(order)
-    if not options.resume:
-        order = replace(order, init=tuple(options.init), freeze=tuple(options.freeze))
-    if options.gpus > 1 and "WORLD_SIZE" not in os.environ:
-        parallel.require_even(settings.batch_size, options.gpus)
-        return parallel.launch(options.gpus, ["train", *_without_gpus(arguments)])
+    if starting.gpus > 1 and "WORLD_SIZE" not in os.environ:
+        parallel.require_even(settings.batch_size, starting.gpus)
+        return parallel.launch(starting.gpus, ["train", *_without_gpus(arguments)])
     main = int(os.environ.get("RANK", "0")) == 0
-    say = _speaker(options.json, options.quiet or not main)
+    say = _speaker(starting.json, starting.quiet or not main)
     if order.preset:
         say(f"Preset {order.preset.name!r} ({order.preset.reason}).")
     device = machine.pick(settings.device)
     say(f"On {device.type} in {str(machine.pick_precision(settings.precision, device)).removeprefix('torch.')}.")
-    if options.dry_run:
-        return _dry_run(order, options.json)
+    if starting.dry_run:
+        return _dry_run(order, starting.json)
+    clock = Clock(starting.minutes)
     try:
         with parallel.joined(device.type):
-            plan = launch.plan(order, fresh=not options.resume)
+            plan = launch.plan(order, fresh=not starting.resume)
             say(_describe(plan))
-            out = Path(options.resume or options.out or (launch.next_run(order.recipe) if main else "."))
-            if options.resume:
-                loop.resume(plan, out, as_json=options.json, quiet=options.quiet, allow_changes=options.allow_changes)
+            out = Path(starting.resume or starting.out or (launch.next_run(order.recipe) if main else "."))
+            if starting.resume:
+                with clock:
+                    loop.resume(
+                        plan, out, as_json=starting.json, quiet=starting.quiet, allow_changes=starting.allow_changes
+                    )
             else:
-                pace = _rehearsed(plan, order, say, options.quiet)
+                pace = _rehearsed(plan, order, say, starting.quiet)
                 say(f"Run: {out}  Preview: {out / 'latest.png'}")
-                loop.train(plan, out, as_json=options.json, quiet=options.quiet, pace=pace)
+                with clock:
+                    loop.train(plan, out, as_json=starting.json, quiet=starting.quiet, pace=pace)
     except loop.Stopped:
-        return STOPPED
+        return DONE if clock.has_rung else STOPPED
     except loop.OutOfMemory as error:
         raise launch.advise(order, error) from error
     say(f"Done: {out}")

@@ -13,7 +13,7 @@ from tyro.conf import Positional, arg
 from ganvas.cli import DONE
 from ganvas.cli.arguments import Printing
 from ganvas.cli.console import Console, print_json
-from ganvas.errors import UserError
+from ganvas.errors import UsageError
 from ganvas.inference.options import Region, part, refuse
 from ganvas.inference.picture.options import Inputs, Options, Running
 
@@ -50,17 +50,17 @@ class Upscaling(Comparison, Options):
 def upscale(options: Upscaling, printing: Printing) -> int:
     """Upscale pictures, folders and video: same bit depth, channels, profile and metadata out."""
     if not options.inputs:
-        raise UserError("There is nothing to upscale", do="ganvas upscale photo.jpg")
+        raise UsageError("There is nothing to upscale", do="ganvas upscale photo.jpg")
     if len(options.model) > 1 and not options.crop:
         what = f"{len(options.model)} models are named"
-        raise UserError(what, "One makes the output", "Name one, or compare them with --crop")
+        raise UsageError(what, "One makes the output", "Name one, or compare them with --crop")
     from ganvas.inference.open import open_blend, open_model
     from ganvas.inference.picture import suite
 
     if options.blend and options.model != ("default",):
-        raise UserError("--model means nothing beside --blend", "The two models are named there", "Leave it out")
+        raise UsageError("--model means nothing beside --blend", "The two models are named there", "Leave it out")
     if options.mix != Upscaling.mix and not options.blend:
-        raise UserError("--mix means nothing without --blend", do="Name two models: --blend A B --mix 0.3")
+        raise UsageError("--mix means nothing without --blend", do="Name two models: --blend A B --mix 0.3")
     told = ""
     if options.blend:
         opened = [open_blend(*options.blend, options.mix)]
@@ -95,9 +95,9 @@ def _compare(opened: Sequence[Opened], options: Upscaling, crop: Region, console
 
     refuse(options, [Comparison], "a comparison", "It shows one part of one picture by all models, side by side")
     if options.out is None:
-        raise UserError("It is not said where the comparison goes", do="Name a file: --out parts.png")
+        raise UsageError("It is not said where the comparison goes", do="Name a file: --out parts.png")
     if len(options.inputs) != 1:
-        raise UserError(f"{len(options.inputs)} inputs are named beside --crop", do="Preview one picture at a time")
+        raise UsageError(f"{len(options.inputs)} inputs are named beside --crop", do="Preview one picture at a time")
     ups = [suite.upscaler(one, options) for one in opened]
     for up in ups:
         console.say(f"{up.name}: {up.engine_for(np.dtype(np.uint8))}")

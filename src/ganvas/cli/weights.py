@@ -8,6 +8,8 @@ from typing import Literal
 from tyro.conf import FlagCreatePairsOff, Positional
 
 from ganvas.cli import DONE
+from ganvas.cli.arguments import Printing
+from ganvas.cli.console import report
 from ganvas.errors import UserError
 
 
@@ -22,7 +24,8 @@ def resolved(name: str | Path) -> Path:
 
 def convert(
     source: Positional[Path],
-    target: Positional[Path],
+    out: Path,
+    printing: Printing,
     layout: Literal["ganvas", "basicsr", "xinntao", "old"] = "ganvas",
     num_labels: int = 0,
     no_boundaries: FlagCreatePairsOff[bool] = False,
@@ -32,7 +35,7 @@ def convert(
 
     Args:
         source: a weight file that `ganvas inspect` recognises, or a run.
-        target: the file to write: .safetensors for ours, .pth for theirs.
+        out: the file to write: .safetensors for ours, .pth for theirs.
         layout: ours, or that of BasicSR and Real-ESRGAN, of ESRGAN, or of ESRGAN before June 2019.
         num_labels: of a pix2pixHD generator: the classes that it was trained on, where its channels do not tell.
         no_boundaries: of a pix2pixHD generator: it was trained without instance maps.
@@ -45,16 +48,17 @@ def convert(
         from ganvas.networks.pix2pixhd.card import assume
 
         card = assume(weights.read_card(source), num_labels, no_boundaries)
-    print(weights.convert(source, target, layout, overwrite, card))
+    path = weights.convert(source, out, layout, overwrite, card)
+    report(str(path), {"out": path}, printing)
     return DONE
 
 
-def pack(run: Positional[Path], target: Positional[Path], best: bool = False, overwrite: bool = False) -> int:
+def pack(run: Positional[Path], out: Path, printing: Printing, best: bool = False, overwrite: bool = False) -> int:
     """Make one weight file, with its card, of a run.
 
     Args:
         run: the run's folder.
-        target: the .safetensors file to write.
+        out: the .safetensors file to write.
         best: take the checkpoint that scored best instead of the newest.
         overwrite: replace an existing file.
     """
@@ -64,23 +68,32 @@ def pack(run: Positional[Path], target: Positional[Path], best: bool = False, ov
     if not runs.is_run(run):
         raise UserError(f"{run} is no run", do="Give the folder that `ganvas train --out` made")
     packed = weights.read_run(run, best=best)
-    print(weights.save(target, packed.tensors, packed.card, packed.attachments, overwrite))
+    path = weights.save(out, packed.tensors, packed.card, packed.attachments, overwrite)
+    report(str(path), {"out": path}, printing)
     return DONE
 
 
-def blend(first: Positional[str], second: Positional[str], alpha: float, out: Path, overwrite: bool = False) -> int:
-    """Interpolate between two models of one network: (1 - alpha) first + alpha second.
+def blend(
+    first: Positional[str],
+    second: Positional[str],
+    out: Path,
+    printing: Printing,
+    mix: float = 0.5,
+    overwrite: bool = False,
+) -> int:
+    """Interpolate between two models of one network: (1 - mix) first + mix second.
 
     Args:
-        first: name or file of the model at alpha 0, usually the one trained on pixels.
-        second: name or file of the model at alpha 1, usually the GAN that was trained from it.
-        alpha: 0 to 1.
+        first: name or file of the model at mix 0, usually the one trained on pixels.
+        second: name or file of the model at mix 1, usually the GAN that was trained from it.
         out: the .safetensors file to write.
+        mix: share of the second model, 0 to 1.
         overwrite: replace an existing file.
     """
     from ganvas.inference.open import resolve
     from ganvas.io.weights import files as weights
 
-    mixed = weights.blend(weights.read(resolve(first)), weights.read(resolve(second)), alpha)
-    print(weights.save(out, mixed.tensors, mixed.card, mixed.attachments, overwrite))
+    mixed = weights.blend(weights.read(resolve(first)), weights.read(resolve(second)), mix)
+    path = weights.save(out, mixed.tensors, mixed.card, mixed.attachments, overwrite)
+    report(str(path), {"out": path}, printing)
     return DONE

@@ -5,47 +5,48 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from tyro.conf import Positional
-
 from ganvas.cli import DONE
-from ganvas.cli.console import Bar
-from ganvas.errors import UserError
+from ganvas.cli.arguments import Printing
+from ganvas.cli.console import Bar, report
+from ganvas.errors import UsageError
+from ganvas.inference.options import Size
 
 
 def world(
-    out: Positional[Path],
+    printing: Printing,
+    out: Path,
     frames: int = 48,
-    size: str = "256x128",
+    size: Size | None = None,
     seed: int = 0,
     clips: int = 1,
     path: Literal["drive", "orbit", "survey"] = "drive",
     details: bool = False,
-    quiet: bool = False,
 ) -> int:
     """Write a rendered street with label and instance maps, depth, optical flow, occlusion and cameras.
 
     Args:
         out: a new or empty folder.
         frames: frames of each clip.
-        size: WxH in pixels.
+        size: in pixels; default 256x128.
         seed: which street; the same seed gives the same files.
         clips: sequences, on different stretches of the street; more than one go into clip_000, clip_001 ...
         path: a drive through moving traffic; a flight around a block that stands still; or single views at random
             places around that block.
         details: give roofs, windows, doors, awnings, car windows and wheels labels of their own: 16 in place of 10.
-        quiet: print only errors.
     """
     from ganvas.drawn.world import world as worlds
     from ganvas.drawn.world.files import write_clip
     from ganvas.io.labels import world_layout
     from ganvas.io.video.rates import write_rate
 
-    width, height = parse_size(size)
+    width, height = size or (256, 128)
     if frames < 1 or clips < 1:
-        raise UserError(f"{frames} frames in {clips} clips cannot be made", "Both must be 1 or more")
+        raise UsageError(f"{frames} frames in {clips} clips cannot be made", "Both must be 1 or more")
+    if not (width and height):
+        raise UsageError(f"{width}x{height} is no size", do="Write it as 256x128: width x height in pixels")
     street = worlds.World(seed, details)
     folders = world_layout.begin(out, clips)
-    with Bar(quiet) as bar:
+    with Bar(printing.quiet) as bar:
         for clip, folder in enumerate(folders):
             shots = worlds.shots(path, frames, seed, clip, (36.0, 36.0 * height / width))
 
@@ -55,18 +56,7 @@ def world(
             write_clip(folder, street, shots, width, height, move)
             if path != "survey":
                 write_rate(folder, round(worlds.FRAMES_PER_SECOND))
-    if not quiet:
-        print(f"{out}: {clips} x {frames} frames of {width} x {height} px, {len(street.legend)} labels, seed {seed}")
+    text = f"{out}: {clips} x {frames} frames of {width} x {height} px, {len(street.legend)} labels, seed {seed}"
+    facts = {"out": out, "clips": clips, "frames": frames, "width": width, "height": height, "seed": seed}
+    report(text, {**facts, "labels": len(street.legend)}, printing)
     return DONE
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """Return width and height of a size written as 256x128.
-
-    Raises:
-        UserError: it is written otherwise.
-    """
-    width, _, height = text.lower().partition("x")
-    if not (width.isdecimal() and height.isdecimal() and int(width) > 0 and int(height) > 0):
-        raise UserError(f"{text!r} is no size", do="Write it as 256x128: width x height in pixels")
-    return int(width), int(height)

@@ -361,7 +361,9 @@ def _smooth(outline: np.ndarray) -> np.ndarray:
     return np.stack(parts, axis=1).reshape(-1, 2)
 
 
-def write(out: str | Path, number: int, size_px: int, seed: int = 0) -> Path:
+def write(
+    out: str | Path, number: int, size_px: int, seed: int = 0, progress: Callable[[int, int], None] | None = None
+) -> Path:
     """Write faces as OUT/000000.png ... and the landmarks of all of them beside them; return the folder.
 
     Raises:
@@ -379,5 +381,7 @@ def write(out: str | Path, number: int, size_px: int, seed: int = 0) -> Path:
         name = f"{place:06d}.png"
         images.write(out / name, images.from_float(made.picture, "uint8"))
         points[name] = made.points.round(2).tolist()
+        if progress:
+            progress(place + 1, number)
     runs.write_json(out / SIDECAR, {"size_px": size_px, "seed": seed, "licence": LICENCE, "points": points})
     return out

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ganvas import device as machine
-from ganvas.errors import UserError, did_you_mean
+from ganvas.errors import UsageError, UserError, did_you_mean
 from ganvas.evaluation import classes, clips, labels, made, pairs, sets, view_scores
 from ganvas.evaluation import evaluate as tables
 from ganvas.evaluation.made import Made
@@ -83,19 +83,19 @@ def kind_of(options: Options) -> str:
         UserError: none is, or several are, or what is compared is missing.
     """
     given = {"--pairs": options.pairs, "--real": options.real, "--clips": options.clips, "--labels": options.labels,
-             "--cameras": options.cameras}  # fmt: skip
+             "--views": options.cameras}  # fmt: skip
     asked = [name for name, value in given.items() if value]
     usages = ", ".join(dict.fromkeys(kind.usage.replace("MODEL", "RESULTS") for kind in KINDS.values()))
     if len(asked) > 1:
-        raise UserError(f"{' and '.join(asked)} are given at once", do=f"Give one of {usages}")
+        raise UsageError(f"{' and '.join(asked)} are given at once", do=f"Give one of {usages}")
     if not asked:
         what = "--real is missing" if options.fake else "Nothing to be scored is named"
-        raise UserError(what, do=f"Give one of {usages}")
-    if asked[0] in ("--real", "--labels", "--cameras") and options.fake is None:
+        raise UsageError(what, do=f"Give one of {usages}")
+    if asked[0] in ("--real", "--labels", "--views") and options.fake is None:
         why = f"{asked[0]} is compared with results"
-        raise UserError("--fake is missing", why, f"Give both {asked[0]} and --fake DIR")
+        raise UsageError("--fake is missing", why, f"Give both {asked[0]} and --fake DIR")
     if options.per_class and not options.real:
-        raise UserError("--per-class needs real pictures by class", do="Give --real DIR --fake RUN --per-class")
+        raise UsageError("--per-class needs real pictures by class", do="Give --real DIR --fake RUN --per-class")
     if options.per_class:
         return "classes"
     return next(name for name, kind in KINDS.items() if kind.asked_by == asked[0])
@@ -115,7 +115,7 @@ def _trained_on(fake: Path) -> Path:
     found = made.training_folder(fake)
     if found is None:
         why = f"{fake} does not tell where its training data lies, or it lies there no more"
-        raise UserError("--real is missing", why, f"Give --real DIR --fake {fake}")
+        raise UsageError("--real is missing", why, f"Give --real DIR --fake {fake}")
     return found
 
 
@@ -148,7 +148,7 @@ def _require_known(names: Iterable[str], known: Iterable[str], kind: str) -> Non
     """Refuse unknown names before a model generates anything."""
     for name in names:
         if name not in known:
-            raise UserError(f"There is no score {name!r} of {kind}", do=did_you_mean(name, known))
+            raise UsageError(f"There is no score {name!r} of {kind}", do=did_you_mean(name, known))
 
 
 def _named(results: Results, fake: Path, generated: Made) -> Results:
@@ -291,7 +291,7 @@ KINDS = {
     "clips": Kind(Clips, "clip", "--clips", "--clips MODEL DATA", lambda: clips.NAMES, _score_clips),
     "labels": Kind(Maps, "labels", "--labels", "--labels DATA --fake MODEL", lambda: labels.NAMES, _score_maps),
     "cameras": Kind(
-        Views, "camera", "--cameras", "--cameras FOOTAGE --fake MODEL", lambda: view_scores.NAMES, _score_views
+        Views, "camera", "--views", "--views FOOTAGE --fake MODEL", lambda: view_scores.NAMES, _score_views
     ),
 }
 """Every kind of scores."""

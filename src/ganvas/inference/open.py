@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganvas import networks
-from ganvas.errors import UserError, did_you_mean
+from ganvas.errors import UsageError, UserError, did_you_mean
 from ganvas.inference import brought_models
 from ganvas.inference.kinds import KINDS
 from ganvas.inference.result import Progress, Result
@@ -184,7 +184,7 @@ class Opened:
         """
         if self.takes != takes:
             do = "`ganvas inspect FILE` tells what a model is"
-            raise UserError(f"{self} makes no {makes}", f"It takes {_with_article(self.takes)}", do)
+            raise UsageError(f"{self} makes no {makes}", f"It takes {_with_article(self.takes)}", do)
 
 
 def _with_article(takes: str) -> str:

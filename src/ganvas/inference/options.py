@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
 
-from ganvas.errors import UserError
+from ganvas.errors import UsageError
 
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
 Border: TypeAlias = Literal["net", "reflect", "wrap"]
@@ -76,19 +76,19 @@ def refuse(options: Any, kinds: Sequence[type], model: str, why: str, do: str = 
         do: what to do about it.
 
     Raises:
-        UserError: an option was changed that the work does not take.
+        UsageError: an option was changed that the work does not take.
     """
     taken = {field.name for kind in kinds for field in dataclasses.fields(kind)}
     refused = [spelled(name) for name in changed(options) if name not in taken]
     if refused:
-        raise UserError(f"{', '.join(refused)} means nothing for {model}", why, do)
+        raise UsageError(f"{', '.join(refused)} means nothing for {model}", why, do)
 
 
 def narrow(options: Any, kind: type[Taken], model: str, why: str, do: str = "Leave it out") -> Taken:
     """Return the part of some options that one kind of work takes.
 
     Raises:
-        UserError: an option was changed that the work does not take.
+        UsageError: an option was changed that the work does not take.
     """
     refuse(options, [kind], model, why, do)
     return part(options, kind)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganvas.errors import UserError, did_you_mean
+from ganvas.errors import UsageError, UserError, did_you_mean
 from ganvas.settings import Training
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def find(name: str) -> type[Recipe]:
         return getattr(importlib.import_module(module), attribute)
     if name.endswith(".py"):
         return _from_file(Path(name))
-    raise UserError(
+    raise UsageError(
         f"No recipe is called {name!r}",
         do=did_you_mean(name, RECIPES) + " Or give the path of your own recipe, ending in .py",
     )
@@ -136,5 +136,5 @@ def preset(recipe: type[Recipe], name: str) -> Preset:
         name = next(key for key in ("laptop", "preview", *known) if key in known)
         return Preset(name, known[name], f"the default; there are {', '.join(known)}")
     if name not in known:
-        raise UserError(f"This recipe has no preset {name!r}", do=did_you_mean(name, known))
+        raise UsageError(f"This recipe has no preset {name!r}", do=did_you_mean(name, known))
     return Preset(name, known[name], "as asked")

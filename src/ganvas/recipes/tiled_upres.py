@@ -1,6 +1,6 @@
 """Tiled upres: portraits of 768 px and more, tile by tile from a low picture and what is known of it (M. Tyka 2017).
 
-Stage 1 generates a low picture of 128 px from noise: `ganvas train relativistic --preset dcgan --size-px 128`. This
+Stage 1 generates a low picture of 128 px from noise: `ganvas train relativistic --preset dcgan --size 128`. This
 recipe is stage 2: a J-net (slim encoder, rich decoder) that turns 32 px into 256, conditioned on a *semantic guide*:
 the features of the whole face, drawn in colour, which a crop of 32 px could not know. Its two losses are
 
@@ -318,7 +318,7 @@ def _check(s: Settings) -> None:
     grid = s.high_px // s.scale
     if s.tile_px > grid:
         why = f"High pictures of {s.high_px} px give a low grid of {grid} px"
-        raise UserError(f"Tiles of {s.tile_px} px are larger than the picture", why, "Raise --high-px or the scale")
+        raise UserError(f"Tiles of {s.tile_px} px are larger than the picture", why, "Raise --size or the scale")
     if s.tile_px < 32 or s.tile_px % 32:
         raise UserError(f"tile_px is {s.tile_px}", "The J-net halves it five times", "Use a multiple of 32")
     if s.low_px < grid:

@@ -24,6 +24,9 @@ from ganvas.io.pictures import images
 from ganvas.training.sentinel import Observation
 from ganvas.training.trainer import Trainer
 
+LINE_COLUMNS = 120
+"""What fits on a terminal; losses beyond are in the log."""
+
 
 class Logbook:
     """Writes a run's log, plot and previews, and keeps one line on the terminal up to date; plain lines when piped."""
@@ -35,6 +38,8 @@ class Logbook:
         self._sums: dict[str, float] = defaultdict(float)
         self._counts: dict[str, int] = defaultdict(int)
         self._since = (time.perf_counter(), trainer.step, trainer.images_seen)
+        self._stage_since: tuple[int, float, int] | None = None
+        """Of the present stage, from its first line on: its index, time and step."""
         self.pace: dict[str, float] = {}
         """Seconds that a step of each stage takes, as a rehearsal has found."""
         self._writer: Any = None
@@ -97,21 +102,29 @@ class Logbook:
             for key, value in means.items():
                 self._writer.add_scalar(key, value, trainer.step)
         if not self.quiet:
-            self._show(entry)
+            self._show(entry, self._mean_pace(entry["seconds_a_step"]))
+
+    def _mean_pace(self, latest: float) -> float:
+        """Return the seconds that a step of this stage takes with all that comes between steps, warm-up left out."""
+        index, now, step = self.trainer.stage_index, self._since[0], self.trainer.step
+        if self._stage_since is None or self._stage_since[0] != index:
+            self._stage_since = (index, now, step)
+        _, began, first = self._stage_since
+        return (now - began) / (step - first) if step > first else latest
 
     def _append(self, entry: Mapping[str, Any]) -> None:
         if self.writes:
             runs.append_log(self.run, entry)
 
-    def _show(self, entry: Mapping[str, Any]) -> None:
+    def _show(self, entry: Mapping[str, Any], pace: float) -> None:
         total = self.trainer.total_steps
-        left = self._left(entry["seconds_a_step"])
-        losses = "  ".join(
-            f"{key} {math.nan if value is None else value:.4g}" for key, value in entry["losses"].items()
-        )
-        line = (
-            f"{entry['stage']}  step {entry['step']}/{total}  {entry['images_a_second']:.1f} images/s  "
-            f"{left}  {entry['memory_mb']} MB  {losses}"
+        line = _fitted(
+            f"{entry['stage']}  step {entry['step']}/{total} {entry['step'] / max(1, total):.0%}  {self._left(pace)}",
+            [
+                *(f"{key} {math.nan if value is None else value:.4g}" for key, value in entry["losses"].items()),
+                f"{entry['images_a_second']:.1f} images/s",
+                f"{entry['memory_mb']} MB",
+            ],
         )
         if self.as_json:
             print(json.dumps(entry), flush=True)
@@ -165,6 +178,16 @@ class Logbook:
                     curves[key][1].append(value)
         if curves:
             runs.write_atomically(self.run / "losses.svg", plots.curves(curves, "Losses and scores", "step").encode())
+
+
+def _fitted(first: str, parts: Sequence[str]) -> str:
+    """Return a line of at most 120 columns: the parts that fit; all of them stand in the log."""
+    line = first
+    for part in parts:
+        if len(line) + 2 + len(part) > LINE_COLUMNS - 2:
+            return f"{line} …"
+        line = f"{line}  {part}"
+    return line
 
 
 def _rounded(value: Any) -> Any:

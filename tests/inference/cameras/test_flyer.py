@@ -238,18 +238,22 @@ def test_a_checkpoint_without_statistics_asks_for_its_footage(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ([], "--camera FILE or --through"),
+        ([], "--cameras FILE or --through"),
         (["--through", "0,x"], "numbers of training cameras"),
         (["--through", "0,77"], "numbered from 0 to 5"),
         (["--through", "0,1", "--zoom", "0"], "above 0"),
-        (["--through", "0,1", "--fps", "x"], "24000/1001"),
-        (["--through", "0,1", "--film-back", "36"], "36x24"),
     ],
 )
 def test_questions_that_cannot_be_answered(options, text, model, tmp_path, capsys):
     assert main(["generate", str(model), "--out", str(tmp_path / "o"), *options]) == 1
     assert text in capsys.readouterr().err
     assert not list(tmp_path.glob("*.csv"))
+
+
+@pytest.mark.parametrize(("options", "text"), [(["--fps", "x"], "24000/1001"), (["--film-back", "36"], "36x24")])
+def test_values_that_cannot_be_read(options, text, model, tmp_path, capsys):
+    assert main(["generate", str(model), "--out", str(tmp_path / "o"), "--through", "0,1", *options]) == 2
+    assert text in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -286,4 +286,4 @@ def test_the_verb(clip, model, tmp_path, capsys):
     assert told["frames"] == 7 and told["width"] == 32 and len(told["drift"]) == 7
     assert cli.main([*arguments[:-1]]) == cli.USER_ERROR
     assert "exists already" in capsys.readouterr().err
-    assert cli.main([*arguments[:-1], "--fps", "zero"]) == cli.USER_ERROR
+    assert cli.main([*arguments[:-1], "--fps", "zero"]) == cli.USAGE

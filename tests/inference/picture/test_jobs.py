@@ -118,7 +118,7 @@ def test_short_options_and_default_names(tmp_path, capsys):
 )
 def test_options_that_mean_nothing_are_refused_by_name(tmp_path, capsys, options):
     photo = picture(tmp_path / "photo.png")
-    assert cli.main(["upscale", str(photo), "--out", str(tmp_path / "b.png"), *options]) == cli.USER_ERROR
+    assert cli.main(["upscale", str(photo), "--out", str(tmp_path / "b.png"), *options]) == cli.USAGE
     assert options[-2] in capsys.readouterr().err and not (tmp_path / "b.png").exists()
 
 

@@ -287,8 +287,8 @@ def test_a_picture_without_a_face_is_counted_and_still_made(run: Path, lows: Pat
 
 def test_chains_are_checked_before_anything_is_made(run: Path, lows: Path, tmp_path: Path) -> None:
     assert cli.main(["generate", str(lows), "--then", "no-such-model", "--out", str(tmp_path / "out")]) == 1
-    assert cli.main(["generate", str(lows), "--then", str(run)]) == 1
-    assert cli.main(["generate", str(lows), "--then", str(run), "--out", str(tmp_path / "out"), "--seeds", "1"]) == 1
+    assert cli.main(["generate", str(lows), "--then", str(run)]) == 2
+    assert cli.main(["generate", str(lows), "--then", str(run), "--out", str(tmp_path / "out"), "--seeds", "1"]) == 2
     assert not (tmp_path / "out").exists()
 
 

@@ -30,7 +30,7 @@ def run(opened: Opened, options: Options, progress: Progress) -> list[Result]:
         UserError: no way is named, its file cannot be read, or a file is in the way; nothing was written then.
     """
     if (options.camera is None) == (not options.through):
-        raise UserError("Which way?", "Give --camera FILE or --through 3,17,40, one of the two")
+        raise UserError("Which way?", "Give --cameras FILE or --through 3,17,40, one of the two")
     began = time.perf_counter()
     flyer = open_flyer(opened, options)
     (flight,) = find_flights(flyer, options, progress)
@@ -75,7 +75,7 @@ def open_flyer(opened: Opened, options: Options) -> Flyer:
     Raises:
         UserError: as `Flyer`.
     """
-    # Beside a --camera the options are that file's; the footage is read as the run was told.
+    # Beside --cameras the options are that file's; the footage is read as the run was told.
     given = flights.told(opened).filled(options.given) if options.camera else options.given
     return Flyer(opened, options.footage, given, options.device, options.precision)
 

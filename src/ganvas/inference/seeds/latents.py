@@ -18,7 +18,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ganvas.errors import UserError
+from ganvas.errors import UsageError, UserError
 
 Kind = Literal["value", "norm", "scaled", "clamp", "variance"]
 DEMONSTRATED = 2.0
@@ -135,8 +135,8 @@ def parse_numbers(text: str, what: str = "seeds") -> list[int]:
     for part in filter(None, (part.strip() for part in text.split(","))):
         first, dash, last = part.partition("-")
         if not first.isdigit() or (dash and not last.isdigit()) or (dash and int(last) < int(first)):
-            raise UserError(f"The {what} {text!r} cannot be understood", f"At {part!r}", "Write them as 0-15,20,31")
+            raise UsageError(f"The {what} {text!r} cannot be understood", f"At {part!r}", "Write them as 0-15,20,31")
         numbers.extend(range(int(first), int(last or first) + 1))
     if not numbers:
-        raise UserError(f"There are no {what}", do="Write them as 0-15,20,31")
+        raise UsageError(f"There are no {what}", do="Write them as 0-15,20,31")
     return numbers
