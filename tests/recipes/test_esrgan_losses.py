@@ -19,7 +19,13 @@ from ganvas.errors import UserError
 from ganvas.io import runs
 from ganvas.io.weights import files as weights
 from ganvas.io.weights import published
-from ganvas.losses.structure import colour_consistency, locally_discriminative, ms_ssim_loss, wavelet_details
+from ganvas.losses.structure import (
+    colour_consistency,
+    locally_discriminative,
+    ms_ssim_loss,
+    phase_consistency,
+    wavelet_details,
+)
 from ganvas.networks import build
 from ganvas.networks.rrdb.card import enlarger_card
 from ganvas.recipes import features
@@ -45,6 +51,7 @@ def test_every_option_adds_its_loss_and_nothing_else() -> None:
         averaged = average(batch.low)
     expected = {
         "ms_ssim": ms_ssim_loss(fake, batch.high), "colour": colour_consistency(fake, batch.high, 4),
+        "phase": phase_consistency(fake, batch.high, 4),
         "ldl": locally_discriminative(fake, batch.high, averaged),
     }  # fmt: skip
     for name, value in expected.items():

@@ -73,7 +73,21 @@ def upscale(options: Upscaling, printing: Printing) -> int:
         if options.crop:
             return _compare(opened, options, options.crop, console)
         suite.run(opened[0], part(options, Options), console.progress)
+        if not options.blend and (hint := _stronger(opened[0])):
+            console.say(hint)
     return console.code
+
+
+def _stronger(opened: Opened) -> str:
+    """Return a sentence on what is stronger than a bundled model, the first time that one is used."""
+    from ganvas.inference.brought_models import suggestion
+    from ganvas.inference.open import BUNDLED
+    from ganvas.io.told import first_time
+
+    if opened.path is None or opened.path.parent != BUNDLED:
+        return ""
+    text = suggestion(opened.card.scale, opened.card.purpose)
+    return text if text and first_time("stronger-models") else ""
 
 
 def _chosen(options: Upscaling) -> tuple[tuple[str, ...], str]:

@@ -80,3 +80,19 @@ def weight_bytes(path: Path) -> int:
     """Return how large a model's weights are on disk."""
     path = path.with_suffix(".bin") if path.suffix == ".param" else path
     return path.stat().st_size if path.is_file() else 0
+
+
+def suggestion(scale: int, purpose: str = "") -> str:
+    """Return one sentence on a stronger model of a scale that another package brings; empty where none is known.
+
+    Args:
+        scale: output side divided by input side.
+        purpose: of the bundled model; one that removes defects has another counterpart.
+    """
+    wanted = f"x{scale},"
+    defects = "noise" in purpose
+    for package in reversed(PACKAGES):
+        for name, (about, _) in package.models.items():
+            if about.startswith(wanted) and ("defects" in about) == defects and "drawings" not in about:
+                return f"{name} is stronger and slower ({package.install}); `ganvas models` lists all. Said once."
+    return ""

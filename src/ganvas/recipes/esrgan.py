@@ -26,7 +26,7 @@ from ganvas.data.pictures import Crops, PairedPictures, Pictures
 from ganvas.errors import UserError
 from ganvas.losses.adversarial import AdversarialLoss
 from ganvas.losses.reconstruction import charbonnier, feature_matching, l1, l2
-from ganvas.losses.structure import colour_consistency, locally_discriminative, ms_ssim_loss, wavelet_details
+from ganvas.losses.structure import colour_consistency, locally_discriminative, ms_ssim_loss, phase_consistency, wavelet_details
 from ganvas.metrics.paired import luma, psnr
 from ganvas.networks.rrdb.card import enlarger_card
 from ganvas.protocol import Card, Carry, Context, Ledger, Networks, Optimizer, Outputs, Recipe, Source, Stage, Turn
@@ -117,13 +117,15 @@ class Settings(Training):
     """Weight of DISTS over VGG16, all channels alike, in the GAN stage; needs `ganvas features fetch vgg16`."""
     colour_weight: float = 0.0
     """Weight of the colours' difference after averaging over squares of the scale, in the GAN stage."""
+    phase_weight: float = 0.0
+    """Weight of what the places within a pixel shuffle's cells do alike in every cell, a grid, in the GAN stage."""
     ldl_weight: float = 0.0
     """Weight of the locally discriminative loss (LDL), which minds artifacts, in the GAN stage."""
     judged: Literal["picture", "wavelets"] = "picture"
     """What the discriminator sees: pictures, or the detail bands of their luma (wavelet-guided)."""
     judged_shift_px: int = 0
-    """The discriminator and the features see crops so many pixels smaller, at random offsets: their strides then never
-    coincide with the pixel shuffle's, which leaves a grid (ours, 8; the paper's 0 shows them whole)."""
+    """The discriminator and the features see crops so many pixels smaller, at random offsets, so that their strides do
+    not coincide with the pixel shuffle's; by itself it does not keep grids away (ours; the paper's 0 shows all)."""
 
 
 LAPTOP = Settings(
@@ -271,6 +273,8 @@ class ESRGAN(Recipe):
         s, found = self.settings, dict[str, Tensor]()
         if s.colour_weight:
             found["colour"] = s.colour_weight * colour_consistency(fake, batch.high, s.scale)
+        if s.phase_weight:
+            found["phase"] = s.phase_weight * phase_consistency(fake, batch.high, s.scale)
         if s.ldl_weight:
             average = None
             if "generator" in context.averages:
@@ -358,7 +362,7 @@ def _check(s: Settings) -> None:
         raise UserError(f"judged_shift_px is {s.judged_shift_px}", why, "Use 8 and --discriminator patch, or 0")
     if not 0 <= s.teacher_share <= 1:
         raise UserError(f"teacher_share is {s.teacher_share:g}", do="Use 0 (the truth alone) to 1 (the teacher alone)")
-    if min(s.ms_ssim_weight, s.colour_weight, s.ldl_weight, s.dists_weight) < 0:
+    if min(s.ms_ssim_weight, s.colour_weight, s.phase_weight, s.ldl_weight, s.dists_weight) < 0:
         raise UserError("A weight of a loss is below 0", do="Use 0 to leave the loss out")
     if s.gan_steps:
         s.adversarial.require_batch(s.batch_size)
