@@ -26,7 +26,13 @@ from ganvas.data.pictures import Crops, PairedPictures, Pictures
 from ganvas.errors import UserError
 from ganvas.losses.adversarial import AdversarialLoss
 from ganvas.losses.reconstruction import charbonnier, feature_matching, l1, l2
-from ganvas.losses.structure import colour_consistency, locally_discriminative, ms_ssim_loss, phase_consistency, wavelet_details
+from ganvas.losses.structure import (
+    colour_consistency,
+    locally_discriminative,
+    ms_ssim_loss,
+    phase_consistency,
+    wavelet_details,
+)
 from ganvas.metrics.paired import luma, psnr
 from ganvas.networks.rrdb.card import enlarger_card
 from ganvas.protocol import Card, Carry, Context, Ledger, Networks, Optimizer, Outputs, Recipe, Source, Stage, Turn
