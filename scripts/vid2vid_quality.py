@@ -36,6 +36,7 @@ from ganvas import launch
 from ganvas.data.clips import Clips, condition_of, find_legend
 from ganvas.data.degrade import resize_bicubic
 from ganvas.data.windows import shrunk
+from ganvas.flow import warp
 from ganvas.io import runs
 from ganvas.io.pictures import images
 from ganvas.io.video.headers import new_header
@@ -47,7 +48,6 @@ from ganvas.metrics.paired import luma
 from ganvas.networks.vid2vid.net import Known, next_frame, no_past
 from ganvas.recipes.vid2vid.settings import PRESETS
 from ganvas.training import loop, rehearsal
-from ganvas.warping import warp
 
 SHOWN = (1, 8, 16, 24)
 """Frames of the strip, as many as there are."""

@@ -8,9 +8,10 @@ import torch
 from drawn_clips import STEP_PX, draw_clip, square
 
 from ganvas.data import clips, sequences
-from ganvas.data.flow import warp
 from ganvas.data.windows import Cut, Windows, shrunk
 from ganvas.errors import UserError
+from ganvas.flow import warp
+from ganvas.io.flow_teachers import teacher
 from ganvas.io.pictures import images
 
 
@@ -65,7 +66,7 @@ def test_a_teacher_takes_the_place_of_the_folders(root):
     shutil.rmtree(root / "clip_000" / "flow")
     with pytest.raises(UserError, match="clip_000"):
         clips.Clips(root)
-    assert clips.Clips(root, flow_from="dis").read(0, [1])["flow"].shape == (1, 2, 16, 32)
+    assert clips.Clips(root, flow_from=teacher("dis")).read(0, [1])["flow"].shape == (1, 2, 16, 32)
     assert "flow" not in clips.Clips(root, flow_from="none").read(0, [1])
 
 
@@ -206,4 +207,4 @@ def test_a_flow_of_another_size_and_a_useless_teacher_are_known_before_work_begi
 
     torch.jit.script(Half()).save(str(tmp_path / "half.pt"))
     with pytest.raises(UserError, match=r"\(1, 2, 8, 32\) where \(1, 2, 16, 32\)"):
-        clips.Clips(root, flow_from=str(tmp_path / "half.pt"))
+        clips.Clips(root, flow_from=teacher(str(tmp_path / "half.pt")))

@@ -10,12 +10,12 @@ from safetensors.torch import save_file
 
 import ganvas
 from ganvas.errors import UserError
+from ganvas.flow import is_inside, warp
 from ganvas.io.weights import foreign
 from ganvas.networks import build, find
 from ganvas.networks.vid2vid import layouts
 from ganvas.networks.vid2vid.net import Features, Known, LocalGenerator, Vid2Vid, next_frame, no_past, past_of
 from ganvas.protocol import Card
-from ganvas.warping import is_inside, warp
 
 TINY = {"channels_label": 4, "width": 4, "downs": 2, "blocks": 3, "local_blocks": 1}
 

@@ -20,6 +20,7 @@ from tiny_runs import assert_same_bits, last
 from ganvas.data.clips import PLACES, Clips
 from ganvas.data.windows import Cut, Windows
 from ganvas.errors import UserError
+from ganvas.flow import warp
 from ganvas.protocol import Context
 from ganvas.recipes.vid2vid import video
 from ganvas.recipes.vid2vid.batch import batch_of as batch_of_raw
@@ -30,7 +31,6 @@ from ganvas.recipes.vid2vid.settings import PRESETS, PREVIEW
 from ganvas.training import loop, step
 from ganvas.training.feed import collate
 from ganvas.training.trainer import Plan, Trainer
-from ganvas.warping import warp
 
 TINY = replace(
     PREVIEW, width=4, downs=1, blocks=2, discriminator_width=2, discriminator_scales=1, rounds=(2,), lengths=2,

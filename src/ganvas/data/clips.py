@@ -19,13 +19,13 @@ import torch
 from torch import Tensor
 
 from ganvas.data import films
-from ganvas.data import flow as flows
 from ganvas.data.conditions import compose
 from ganvas.data.films import FilmFrame
 from ganvas.data.labels import boundaries
 from ganvas.data.sequences import Clip, find_clips, require_one_size
 from ganvas.data.stills import Still
 from ganvas.errors import UserError
+from ganvas.flow import FlowTeacher, invert, is_inside
 from ganvas.io.labels import legends
 from ganvas.io.labels.legends import Label, read_legend
 from ganvas.io.labels.maps import check_ids, read_instance_map, read_label_map
@@ -84,7 +84,7 @@ class Clips(Source):
         folder: str | Path,
         num_labels: int = 0,
         ignore: Sequence[int] = (255,),
-        flow_from: str = "exact",
+        flow_from: str | FlowTeacher = "exact",
         multiple_of: int = 1,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
@@ -94,7 +94,7 @@ class Clips(Source):
             folder: as in `find_clips`.
             num_labels: classes; 0 takes what the legend says, or the highest id that is found plus one.
             ignore: ids that stand for no class.
-            flow_from: `exact` (the folders of flow), or a teacher as in `flow.teacher`.
+            flow_from: `exact` (the folders of flow), `none`, or what tells the flow between two pictures.
             multiple_of: frames are cut at the right and at the bottom to multiples of this.
             cache_bytes: decoded frames that are kept in memory.
 
@@ -111,7 +111,9 @@ class Clips(Source):
         if flow_from == "exact" and still:
             why = "Exact flow was asked for, and it has no folder flow nor flow_back"
             raise UserError(f"The sequence {still[0]} has no flow", why, "Use --flow-from dis, or none")
-        self.folder, self.ignore, self.flow_from = Path(folder), tuple(ignore), flow_from
+        self.folder, self.ignore = Path(folder), tuple(ignore)
+        self._has_flow = flow_from != "none"
+        self._teacher = None if isinstance(flow_from, str) else flow_from
         self._file_px = height, width = require_one_size(self.clips)
         self.size_px = height // multiple_of * multiple_of, width // multiple_of * multiple_of
         if min(self.size_px) < 1:
@@ -121,13 +123,12 @@ class Clips(Source):
         self.legend = find_legend(self.folder)
         self.num_labels = (num_labels or self._count_labels()) if self.has_labels else 0
         self.shortest = min(map(len, self.clips))
-        self._teacher = flows.teacher(flow_from)
         self._cache = _Cache(cache_bytes)
         self._check_first_labels()
         self.indices = list(range(len(self.clips)))
         # A teacher that is of no use, or a flow of another size, is to be known now and not in the first step.
         for sequence, clip in enumerate(self.clips):
-            if flow_from != "none" and len(clip) > 1:
+            if self._has_flow and len(clip) > 1:
                 self._moves(sequence, 1)
 
     @property
@@ -163,7 +164,7 @@ class Clips(Source):
         Raises:
             UserError: a file cannot be read, or holds an id without a label.
         """
-        with_flow = with_flow and self.flow_from != "none"
+        with_flow = with_flow and self._has_flow
         read = [self._frame(sequence, frame) for frame in frames]
         planes = {name: torch.stack([_tensor(frame[name], name) for frame in read]) for name in read[0]}
         if with_flow:
@@ -192,7 +193,7 @@ class Clips(Source):
         if self._teacher is not None:
             now, before = (_tensor(self._frame(sequence, at)["picture"], "picture")[None] for at in (frame, frame - 1))
             flow = self._teacher(now, before)
-            return flow[0], flows.is_inside(flow)[0]
+            return flow[0], is_inside(flow)[0]
         flow, trust = read_moves(self.clips[sequence], frame, self._file_px)
         return flow[:, :height, :width].contiguous(), trust[:, :height, :width].contiguous()
 
@@ -288,13 +289,13 @@ def read_moves(clip: Clip, frame: int, size_px: tuple[int, int]) -> tuple[Tensor
     files = clip.files
     if "flow_back" in files:
         back = _read_flow(files["flow_back"][frame + len(files["flow_back"]) - len(clip)].path, size_px)[None]
-        return back[0], flows.is_inside(back)[0]
+        return back[0], is_inside(back)[0]
     forward = _read_flow(files["flow"][frame - 1].path, size_px)[None]
     visible = torch.ones_like(forward[:, :1])
     if "occlusion" in files:
         hidden, _ = images.read(files["occlusion"][frame - 1].path)
         visible = torch.from_numpy((hidden[..., 0] < 128).astype(np.float32))[None, None]
-    back, known = flows.invert(forward, visible)
+    back, known = invert(forward, visible)
     return back[0], known[0]
 
 

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 
 from ganvas.data.films import VIDEOS
-from ganvas.data.flow import teacher
 from ganvas.errors import UserError, did_you_mean
 from ganvas.evaluation.results import Results, Score
 from ganvas.evaluation.sets import read_picture
 from ganvas.inference.result import Progress
+from ganvas.io.flow_teachers import teacher
 from ganvas.io.pictures import images
 from ganvas.io.video.reader import VideoReader
 from ganvas.metrics import distribution, temporal

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import torch
 
-from ganvas.data import flow
 from ganvas.errors import UserError
 from ganvas.inference.open import Opened, open_model
 from ganvas.inference.options import part, refuse
@@ -21,6 +20,7 @@ from ganvas.inference.picture.options import Options
 from ganvas.inference.picture.steady import Blend, Flicker, steady, with_between
 from ganvas.inference.picture.suite import takes_guide, way_of
 from ganvas.inference.result import Progress, Result
+from ganvas.io.flow_teachers import teacher as flow_teacher
 from ganvas.io.pictures import images
 from ganvas.io.pictures.tensors import from_tensor, to_tensor
 from ganvas.io.video.headers import new_header
@@ -97,7 +97,7 @@ def steady_frames(
     paths, _ = images.find_pictures([folder])
     if len(paths) < 2:
         raise UserError(f"{folder} holds {len(paths)} frames", "Two or more can be made steady")
-    finder = flow.teacher(teacher)
+    finder = flow_teacher(teacher)
     if finder is None:
         raise UserError(f"The flow {teacher!r} cannot be found from pictures", do="Use dis")
     out.mkdir(parents=True, exist_ok=True)

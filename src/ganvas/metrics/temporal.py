@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from ganvas.errors import UserError
+from ganvas.flow import is_inside, warp
 from ganvas.metrics.paired import luma
-from ganvas.warping import is_inside, warp
 
 FLICKER_ABOVE = 0.25
 """Cycles a frame above which change counts as flicker: what takes less than four frames to come back."""

@@ -12,6 +12,7 @@ from ganvas import cli
 from ganvas.data.clips import as_tensors, condition_of, read_condition
 from ganvas.data.sequences import find_clips
 from ganvas.errors import UserError
+from ganvas.flow import warp
 from ganvas.inference.clips import sampler as clips
 from ganvas.inference.clips.sampler import ClipOptions, generate_clip
 from ganvas.io.pictures import images
@@ -22,7 +23,6 @@ from ganvas.networks.pix2pixhd.layouts import generator_card
 from ganvas.networks.pix2pixhd.net import GlobalGenerator
 from ganvas.networks.vid2vid.net import Vid2Vid, next_frame, no_past, past_of
 from ganvas.protocol import Card
-from ganvas.warping import warp
 
 SETTINGS = {"channels_label": 3, "width": 4, "downs": 1, "blocks": 2, "norm": "instance", "foreground": [1]}
 

@@ -14,9 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganvas.data.flow import FlowTeacher
 from ganvas.errors import UserError
-from ganvas.warping import is_inside, warp
+from ganvas.flow import FlowTeacher, is_inside, warp
 
 FLOW_PX = 384
 """Longer side at which the flow is found: what moves is larger than the texture that flickers."""

@@ -21,9 +21,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganvas.errors import UserError
+from ganvas.flow import Sampling, warp
 from ganvas.networks.blocks import Upsampling, init_normal, pad_to_multiple
 from ganvas.networks.vid2vid.blocks import Norm, decoder, doubling, encoder, head, residual_blocks
-from ganvas.warping import Sampling, warp
 
 FLOW_PX = 20.0
 """Pixels that a flow head's output of 1 stands for at the coarsest scale; each finer scale doubles it."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ganvas.data.clips import condition_of
 from ganvas.data.conditions import segments
-from ganvas.data.flow import chain
+from ganvas.flow import chain
 from ganvas.protocol import Carry
 
 

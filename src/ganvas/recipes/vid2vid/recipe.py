@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from ganvas.data.clips import Clips
 from ganvas.data.windows import Windows
 from ganvas.errors import UserError
+from ganvas.io.flow_teachers import teacher
 from ganvas.protocol import Card, Carry, Context, Ledger, Networks, Outputs, Recipe, Source, Stage
 from ganvas.recipes import features
 from ganvas.recipes.vid2vid import images, video
@@ -70,7 +71,8 @@ class Vid2VidRecipe(Recipe):
 
     def _opened(self, path: str, num_labels: int) -> Clips:
         s = self.settings
-        clips = Clips(path, num_labels, flow_from=s.flow_from, multiple_of=s.shrink * 2 ** (s.downs + s.scales - 1))
+        flow_from, multiple_of = teacher(s.flow_from) or s.flow_from, s.shrink * 2 ** (s.downs + s.scales - 1)
+        clips = Clips(path, num_labels, flow_from=flow_from, multiple_of=multiple_of)
         if clips.shortest < s.first_length + 1:
             name = min(clips.clips, key=len).name
             why = f"A sequence of {s.first_length} frames and the one before it was asked for"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ganvas.data.flow import is_inside, warp
+from ganvas.flow import is_inside, warp
 from ganvas.losses import temporal
 from ganvas.losses.reconstruction import l1
 from ganvas.protocol import Outputs
