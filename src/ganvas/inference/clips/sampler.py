@@ -36,8 +36,8 @@ from ganvas.io.pictures import images
 from ganvas.io.video.frames import USUAL_FPS, FramePattern, FramesWriter, parse_pattern
 from ganvas.io.video.headers import new_header
 from ganvas.io.video.rates import rate_of
-from ganvas.io.video.segments import Workroom
 from ganvas.io.video.writer import VideoWriter
+from ganvas.io.workroom import Workroom
 from ganvas.networks.vid2vid.net import Known, Past, Vid2Vid, next_frame, no_past, past_of
 from ganvas.protocol import Card
 

@@ -14,13 +14,13 @@ import numpy as np
 
 from ganvas.errors import UserError
 from ganvas.inference.result import Progress, Result
-from ganvas.io.video import segments
 from ganvas.io.video.animated import AnimationReader, is_animated
 from ganvas.io.video.frames import USUAL_FPS, FramePattern, FramesReader, FramesWriter, parse_pattern
 from ganvas.io.video.headers import WHOLE, Cut, VideoHeader
 from ganvas.io.video.reader import Frame, VideoReader, read_header
-from ganvas.io.video.segments import SegmentStore, Workroom
+from ganvas.io.video.segments import SegmentStore
 from ganvas.io.video.writer import VideoWriter
+from ganvas.io.workroom import Workroom, fingerprint
 
 Upscale: TypeAlias = Callable[[np.ndarray], np.ndarray]
 """A picture (H, W, C) into a larger one, (H', W', C) of the same dtype."""
@@ -164,7 +164,7 @@ class _Clip:
         if self.pattern is not None:
             return self._frames().fingerprint()
         cut = [str(self.options.cut.start_s), str(self.options.cut.stop_s), self.options.deinterlace]
-        return {**segments.fingerprint(self.path), "part": cut}
+        return {**fingerprint(self.path), "part": cut}
 
 
 def _fields_note(header: VideoHeader) -> tuple[str, ...]:

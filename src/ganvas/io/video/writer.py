@@ -6,7 +6,6 @@ Sound, subtitles and data are copied packet by packet, never encoded anew.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import math
 import os
@@ -23,6 +22,7 @@ from ganvas.errors import UserError, need
 from ganvas.io.video.codecs import Encoding, choose, configure, container_for
 from ganvas.io.video.headers import VideoHeader, main_stream, open_container, reason_of
 from ganvas.io.video.yuv import to_frame
+from ganvas.io.workroom import hidden_beside
 
 _LARGEST_TIMESCALE = (1 << 31) - 1
 
@@ -41,17 +41,6 @@ class EncodedPacket(NamedTuple):
     dts: int
     duration: int
     is_keyframe: bool
-
-
-_LONGEST_NAME_BYTES = 255
-
-
-def hidden_beside(path: Path, suffix: str) -> Path:
-    """Return the name of unfinished work beside a file, however long the file's own name is."""
-    name = f".{path.name}{suffix}"
-    if len(os.fsencode(name)) > _LONGEST_NAME_BYTES:
-        name = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:32]}{suffix}"
-    return path.with_name(name)
 
 
 class VideoWriter:
