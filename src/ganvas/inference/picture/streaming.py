@@ -15,11 +15,13 @@ from ganvas import device as devices
 from ganvas.errors import UserError
 from ganvas.inference.options import Region
 from ganvas.inference.picture import translation
+from ganvas.inference.picture.kept import kept_rows
 from ganvas.inference.picture.options import Alpha, Sizing, Writing
-from ganvas.inference.picture.upscale import Upscaler, target_size
+from ganvas.inference.picture.upscale import Done, Upscaler, target_size
 from ganvas.inference.result import Reports, Result
 from ganvas.inference.rows.pixels import Pixels, survey
 from ganvas.inference.rows.strips import Margins
+from ganvas.inference.rows.threads import WriteBehind
 from ganvas.io.pictures.images import WRITTEN_WHOLE, Header, Reader, Writer, decoded_bytes
 
 STRIP_PX = 64
@@ -126,11 +128,16 @@ def _upscale_rows(
     region = check_crop(output.crop, header)
     wanted = target_size(region[3], region[2], up.scale, output.factor, output.size, output.long_side)
     writer = writer_for(target, translation.header_for(up, header), (wanted[1], wanted[0]), output)
-    with writer:
-        rows, hidden = upscaled(up, reader, output, wanted, progress, region)
-        for strip in rows:
-            writer.write_rows(strip)
-    note = writer.target.note
+    asked = {"alpha": output.alpha, "scene_linear": output.scene_linear, "channels": header.channels}
+    with kept_rows(up, source, writer, region, asked) as kept, writer:
+        done = kept.restore(writer.write_rows) if kept else Done()
+        rows, hidden = upscaled(up, reader, output, wanted, progress, region, done)
+        with WriteBehind(writer.write_rows) as put:
+            for strip in rows:
+                if kept:
+                    kept.keep(strip)
+                put(strip)
+    note = "; ".join(text for text in (writer.target.note, kept.note if kept else "") if text)
     if hidden and output.alpha == "auto" and not header.associated_alpha:
         note = "; ".join(text for text in (note, HIDDEN) if text)
     return result_of(up, source, target, (wanted[1], wanted[0]), began, header, note)
@@ -172,10 +179,11 @@ def upscaled(
     wanted: tuple[int, int],
     progress: Reports | None,
     region: Region | None = None,
+    done: Done = Done(),  # noqa: B008 - immutable
 ) -> tuple[Iterator[np.ndarray], bool]:
     """Return the rows of a picture, or of a part, at the `wanted` (height, width), and whether it hides colours.
 
-    Colours are hidden where alpha is 0 and they are not.
+    Colours are hidden where alpha is 0 and they are not. Rows that are `done` are left out.
     """
     header = reader.header
     scene_linear = header.scene_linear if output.scene_linear is None else output.scene_linear
@@ -185,7 +193,7 @@ def upscaled(
         # Colours are given to the network as they are stored, as those of a file are that were multiplied before.
         pixels = replace(pixels, associated_alpha=True)
     region = region or (0, 0, header.width, header.height)
-    return _streamed(up, reader, region, wanted, pixels, progress), hidden
+    return _streamed(up, reader, region, wanted, pixels, progress, done), hidden
 
 
 def _streamed(
@@ -195,11 +203,12 @@ def _streamed(
     wanted: tuple[int, int],
     pixels: Pixels,
     progress: Reports | None,
+    done: Done,
 ) -> Iterator[np.ndarray]:
     header = reader.header
     x, y, width, height = region
     if (width, height) == (header.width, header.height):
-        return up.stream(reader.rows, height, width, pixels, wanted, progress)
+        return up.stream(reader.rows, height, width, pixels, wanted, progress, done=done)
     # Beyond the part that is shown the network must see what it would see in the whole picture.
     unit, context = up.multiple_of, up.context_px(height, width, wanted)
     left, top = max(0, x - context) // unit * unit, max(0, y - context) // unit * unit
@@ -209,7 +218,7 @@ def _streamed(
         return reader.rows(top + start, top + stop)[:, left:right]
 
     around = Margins(y - top, bottom - y - height, x - left, right - x - width)
-    return up.stream(read, height, width, pixels, wanted, progress, around)
+    return up.stream(read, height, width, pixels, wanted, progress, around, done)
 
 
 def pixels_of(reader: Rows, scene_linear: bool) -> tuple[Pixels, bool]:

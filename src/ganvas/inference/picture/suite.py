@@ -7,7 +7,6 @@ planes     a net with label or class planes, whole pictures     conditioned.py
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import re
 import time
@@ -154,7 +153,7 @@ def _upscale_videos(
             return up(frame, size=size) if size else up(frame, factor=scale)
 
         result = upscale_video(
-            job.source, job.target, grow, scale=scale, size=size, settings=_identity(up), options=written,
+            job.source, job.target, grow, scale=scale, size=size, settings=up.identity, options=written,
             progress=progress,
         )  # fmt: skip
         return replace(result, precision=up.precision, tile=str(up.tile))
@@ -201,16 +200,6 @@ def _video_size(up: Upscaler, name: str, options: PlainOptions) -> tuple[int, in
         # What was not asked for to the pixel is made even, as most codecs keep one colour for two by two.
         sides = (sides[0] + sides[0] % 2, sides[1] + sides[1] % 2)
     return sides[1], sides[0]
-
-
-def _identity(up: Upscaler) -> dict[str, Any]:
-    """Return all that decides the pictures, so that interrupted work is resumed only where it is the same."""
-    digest = hashlib.sha256()
-    for key, value in up.net.state_dict().items():
-        digest.update(key.encode())
-        digest.update(value.contiguous().flatten().view(-1).cpu().numpy().tobytes())
-    names = ("precision", "backend", "tile", "halo_px", "overlap_px", "border", "ensemble", "faithful")
-    return {"weights": digest.hexdigest(), **{name: getattr(up, name) for name in names}}
 
 
 # An upres net with its guide

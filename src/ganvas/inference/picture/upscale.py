@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -20,10 +22,11 @@ from ganvas.inference.options import Border
 from ganvas.inference.result import Reports
 from ganvas.inference.rows import tiles
 from ganvas.inference.rows.pixels import Pixels, survey
-from ganvas.inference.rows.resample import margin_for, resized
+from ganvas.inference.rows.resample import first_row_for, margin_for, resized
 from ganvas.inference.rows.restraint import without_rings, without_tints
 from ganvas.inference.rows.strips import Margins, cropped, padded
-from ganvas.inference.rows.tiles import SeamError, Tiler, Tiling, dihedral_mean, fit_tiling, seam_error
+from ganvas.inference.rows.threads import read_ahead
+from ganvas.inference.rows.tiles import Entry, SeamError, Tiler, Tiling, dihedral_mean, fit_tiling, seam_error
 from ganvas.protocol import Card
 
 DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
@@ -35,6 +38,14 @@ WHOLE_PX = 1 << 24
 """Side of the one tile of a network that must see the whole picture."""
 FEATHER_PX = 8
 """Default overlap where the halo is smaller than what the network sees."""
+
+
+class Done(NamedTuple):
+    """What an interrupted call has given of a picture."""
+
+    rows: int = 0
+    tiles: tuple[tuple[int, int, int], ...] = ()
+    """Height, width and number at once of the tiles of each pass: the rest must be cut as the beginning was."""
 
 
 def target_size(
@@ -195,6 +206,7 @@ class Upscaler:
         target: tuple[int, int],
         progress: Reports | None = None,
         around: Margins = Margins(),  # noqa: B008 - immutable
+        done: Done = Done(),  # noqa: B008 - immutable
     ) -> Iterator[np.ndarray]:
         """Yield the rows of an upscaled picture from top to bottom, in the memory of one band of tiles.
 
@@ -206,7 +218,10 @@ class Upscaler:
             target: (height, width) of the output.
             progress: called as tiles are done.
             around: pixels that `read` brings beyond the sides, which the network sees but the output does not show.
+            done: what an interrupted call has given; the rows below it are yielded, equal to the bit.
         """
+        if done.rows >= target[0]:
+            return
         engine = self.engine_for(pixels.dtype)
         run = self._run(engine)
         if pixels.curve is not None:
@@ -228,19 +243,34 @@ class Upscaler:
             if progress:
                 progress(min(target[0], round(fraction * target[0])), target[0])
 
-        strips = padded(lambda start, stop: pixels.to_net(read(start, stop)), seen_high, seen_wide, added, self.border)
         now_high, now_wide = height + margins.top + margins.bottom, width + margins.left + margins.right
         self.tilers = []
         for number in range(passes):
-            tiling = self._tiling(engine, now_wide, pixels.pictures)
-            tiler = Tiler(run, self.scale, tiling, on_tile if number == passes - 1 else None)
-            self.tilers.append(tiler)
-            strips = tiler.strips(strips, now_high, now_wide)
-            now_high, now_wide = now_high * self.scale, now_wide * self.scale
+            tiling = self._tiling(engine, now_wide * self.scale**number, pixels.pictures)
+            if done.tiles:
+                high, wide, batch = done.tiles[number]
+                tiling = replace(tiling, height_px=high, width_px=wide, batch=batch)
+            self.tilers.append(Tiler(run, self.scale, tiling, on_tile if number == passes - 1 else None))
+        # Each stage begins with the rows that the one after it needs for the first row that is wanted.
+        edges = margins.times(grown)
+        row = done.rows + edges.top if made == target else first_row_for(done.rows, made[0], target[0], edges)
+        entries: list[Entry] = []
+        for number, tiler in reversed(list(enumerate(self.tilers))):
+            entries.insert(0, tiler.entry(now_high * self.scale**number, row))
+            row = entries[0].reads_from
+        strips = read_ahead(
+            padded(
+                lambda start, stop: pixels.to_net(read(start, stop)), seen_high, seen_wide, added, self.border,
+                first=row,
+            )
+        )  # fmt: skip
+        for tiler, entry in zip(self.tilers, entries):
+            strips = tiler.strips(strips, now_high, now_wide, entry.band, row)
+            now_high, now_wide, row = now_high * self.scale, now_wide * self.scale, entry.gives_from
         if made == target:
-            strips = cropped(strips, now_high, now_wide, margins.times(grown))
+            strips = cropped(strips, now_high, now_wide, edges, row, done.rows)
         else:
-            strips = resized(strips, made, target, margins.times(grown))
+            strips = resized(strips, made, target, edges, begins_at=row, first=done.rows)
         for strip in strips:
             yield pixels.from_net(strip)
         if progress:
@@ -289,6 +319,16 @@ class Upscaler:
             run = dihedral_mean(run)
         run = corrected(run, self.faithful) if self.faithful else run
         return run if self.translates else without_tints(run)
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """Return all that decides the pictures, so that interrupted work is resumed only where it is the same."""
+        digest = hashlib.sha256()
+        for key, value in self.net.state_dict().items():
+            digest.update(key.encode())
+            digest.update(value.contiguous().flatten().view(-1).cpu().numpy().tobytes())
+        names = ("precision", "backend", "tile", "halo_px", "overlap_px", "border", "ensemble", "faithful")
+        return {"weights": digest.hexdigest(), **{name: getattr(self, name) for name in names}}
 
     def seam_error(self, picture: np.ndarray, crops: int = 4) -> SeamError:
         """Return how far tiles are from the untiled network on random crops of a picture: (H, W, C), as for a call."""

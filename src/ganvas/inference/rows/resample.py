@@ -25,6 +25,8 @@ def resized(
     target: tuple[int, int],
     margins: Margins = Margins(),  # noqa: B008 - immutable
     strip_px: int = 64,
+    begins_at: int = 0,
+    first: int = 0,
 ) -> Iterator[Tensor]:
     """Yield a picture of `size` (height, width) at `target` size: cubic kernel with a = -0.5, widened when shrinking.
 
@@ -32,17 +34,35 @@ def resized(
 
     The picture's edge is mirrored, edge pixels included, as MATLAB's `imresize` does. Pixels that the strips bring
     beyond it (`margins`, not part of `size`) are used in its place and do not appear in the result.
+
+    Args:
+        strips: the picture from row `begins_at` on.
+        size: of the picture without margins.
+        target: of the result.
+        margins: pixels beyond the picture.
+        strip_px: rows of the strips of the result.
+        begins_at: a row, margin counted, not below `first_row_for(first)`.
+        first: row of the result to begin with.
     """
     rows, row_weights = _taps(size[0], target[0], margins.top, margins.bottom)
     columns, column_weights = _taps(size[1], target[1], margins.left, margins.right)
-    buffer = RowBuffer(_across(strips, columns, column_weights))
-    # The mirrored bottom edge looks upwards again, so a row may only go when no later one needs it.
-    first_needed = np.minimum.accumulate(rows.min(axis=1)[::-1])[::-1]
-    for start in range(0, target[0], strip_px):
+    buffer = RowBuffer(_across(strips, columns, column_weights), begins_at)
+    first_needed = _first_needed(rows)
+    for start in range(first, target[0], strip_px):
         stop = min(target[0], start + strip_px)
-        first, last = int(first_needed[start]), int(rows[start:stop].max())
-        seen = buffer.take(first, last + 1)
-        yield _weighted(seen, rows[start:stop] - first, row_weights[start:stop], axis=2)
+        top, last = int(first_needed[start]), int(rows[start:stop].max())
+        seen = buffer.take(top, last + 1)
+        yield _weighted(seen, rows[start:stop] - top, row_weights[start:stop], axis=2)
+
+
+def first_row_for(row: int, height: int, target: int, margins: Margins) -> int:
+    """Return the first input row, margin counted, that `resized` needs for a row of the result and all below it."""
+    return int(_first_needed(_taps(height, target, margins.top, margins.bottom)[0])[row])
+
+
+def _first_needed(rows: np.ndarray) -> np.ndarray:
+    # The mirrored bottom edge looks upwards again, so a row may only go when no later one needs it.
+    return np.minimum.accumulate(rows.min(axis=1)[::-1])[::-1]
 
 
 def _across(strips: Iterator[Tensor], columns: np.ndarray, weights: np.ndarray) -> Iterator[Tensor]:

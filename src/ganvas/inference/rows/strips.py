@@ -33,10 +33,11 @@ class Margins(NamedTuple):
 class RowBuffer:
     """Random access to a sliding window of rows of an iterator of strips; rows above the window are forgotten."""
 
-    def __init__(self, strips: Iterator[Tensor]) -> None:
+    def __init__(self, strips: Iterator[Tensor], begins_at: int = 0) -> None:
+        """Take strips of which the first begins at a row of the picture."""
         self._strips = strips
         self._rows: Tensor | None = None
-        self._start = 0
+        self._start = begins_at
 
     def take(self, start: int, stop: int) -> Tensor:
         """Return rows `start` to `stop` and forget those above `start`, which must never decrease.
@@ -82,11 +83,12 @@ def beyond(positions: Tensor, length: int, border: Border) -> Tensor:
 
 
 def padded(
-    read: Read, height: int, width: int, margins: Margins, border: Border, strip_px: int = 64
+    read: Read, height: int, width: int, margins: Margins, border: Border, strip_px: int = 64, first: int = 0
 ) -> Iterator[Tensor]:
     """Yield a picture with margins taken from itself: mirrored without repeating the edge, or from the opposite side.
 
-    Rows are read once and forward, apart from those that the top and bottom margins need.
+    Rows are read once and forward, apart from those that the top and bottom margins need. `first` is the first row that
+    is wanted, the margin counted.
     """
     columns = beyond(torch.arange(-margins.left, width + margins.right), width, border)
 
@@ -98,19 +100,24 @@ def padded(
         first = int(rows.min())
         return widen(read(first, int(rows.max()) + 1)[:, :, rows - first])
 
-    if margins.top:
-        yield outside(-margins.top, 0)
-    for start in range(0, height, strip_px):
+    if first < margins.top:
+        yield outside(first - margins.top, 0)
+    for start in range(max(0, first - margins.top), height, strip_px):
         yield widen(read(start, min(height, start + strip_px)))
     if margins.bottom:
-        yield outside(height, height + margins.bottom)
+        yield outside(max(height, first - margins.top), height + margins.bottom)
 
 
-def cropped(strips: Iterator[Tensor], height: int, width: int, margins: Margins) -> Iterator[Tensor]:
-    """Yield a padded picture of `height` x `width` (margins included) without its margins."""
-    stands_at = 0
+def cropped(
+    strips: Iterator[Tensor], height: int, width: int, margins: Margins, begins_at: int = 0, first: int = 0
+) -> Iterator[Tensor]:
+    """Yield a padded picture of `height` x `width` (margins included) without its margins, from row `first` on.
+
+    `begins_at` is the row of the padded picture with which the strips begin.
+    """
+    stands_at = begins_at
     for strip in strips:
-        start = max(0, margins.top - stands_at)
+        start = max(0, margins.top + first - stands_at)
         stop = min(strip.shape[2], height - margins.bottom - stands_at)
         stands_at += strip.shape[2]
         if start < stop:

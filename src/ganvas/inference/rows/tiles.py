@@ -149,6 +149,17 @@ def _with_seams(windows: Sequence[tuple[int, int]], tiling: Tiling) -> list[Span
     ]
 
 
+class Entry(NamedTuple):
+    """Where to begin for a picture from some row on."""
+
+    band: int
+    """The first band that is computed."""
+    reads_from: int
+    """The first row of the input that it sees."""
+    gives_from: int
+    """The first row of the output that is right without the band above."""
+
+
 def ramp(length: int) -> Tensor:
     """Return rising cross-fade weights that reach neither 0 nor 1; with the falling ones they add up to 1."""
     return (torch.arange(length) + 0.5) / length
@@ -170,10 +181,26 @@ class Tiler:
         """Longest side that is known to fit so far; `halvings` tells how often it was reduced."""
         self.halvings = 0
 
-    def strips(self, strips: Iterator[Tensor], height: int, width: int) -> Iterator[Tensor]:
+    def entry(self, height: int, row: int) -> Entry:
+        """Return where to begin for a picture of `height` of whose output only `row` and what is below it is wanted."""
+        rows = cut_into_bands(height, self.tiling.height_px, self.tiling)
+        band = next((i for i, span in enumerate(rows) if span.keep_stop * self.scale > row), len(rows) - 1)
+        span = rows[band]
+        return Entry(band, span.start, (span.keep_start + span.fade_in) * self.scale)
+
+    def strips(
+        self, strips: Iterator[Tensor], height: int, width: int, band: int = 0, begins_at: int = 0
+    ) -> Iterator[Tensor]:
         """Yield the network's result for a picture that comes as strips, as strips: O(one band) of memory.
 
         (B, 3, h, w) -> (B, 3, scale * h, scale * w)
+
+        Args:
+            strips: the picture from row `begins_at` on.
+            height: of the whole picture.
+            width: likewise.
+            band: the first band of tiles that is computed; see `entry`.
+            begins_at: the row with which the strips begin.
 
         Raises:
             UserError: memory ran out even with the smallest tiles.
@@ -183,7 +210,7 @@ class Tiler:
             raise ValueError(f"{width}x{height} is not a multiple of {self.tiling.multiple_of}; pad it first")
         rows = cut_into_bands(height, self.tiling.height_px, self.tiling)
         columns = cut_evenly(width, self.tiling.width_px, self.tiling)
-        return self._stitch(strips, rows, columns, self.on_tile)
+        return self._stitch(RowBuffer(strips, begins_at), rows, columns, self.on_tile, band)
 
     def whole(self, picture: Tensor) -> Tensor:
         """Return the network's result for a picture in memory: (B, 3, h, w) -> (B, 3, scale * h, scale * w)."""
@@ -191,18 +218,19 @@ class Tiler:
 
     def _stitch(
         self,
-        strips: Iterator[Tensor],
+        buffer: RowBuffer,
         rows: Sequence[Span],
         columns: Sequence[Span],
         on_tile: Callable[[float], None] | None = None,
+        first: int = 0,
     ) -> Iterator[Tensor]:
-        buffer, heap = RowBuffer(strips), _Heap()
+        heap = _Heap()
         carried: Tensor | None = None  # the faded end of the band above, waiting for its other half
         canvas = torch.empty(0)  # on which every band is laid: fresh memory for each would be faulted in anew
-        for i, row in enumerate(rows):
+        for i, row in enumerate(rows[first:], first):
 
             def tell(column: int, band: int = i) -> None:
-                if band:
+                if band > first:
                     heap.keep_down()
                 else:
                     heap.learn()
@@ -266,7 +294,7 @@ class Tiler:
 
     def _in_parts(self, windows: Tensor) -> Tensor:
         rows, columns = (cut_evenly(side, self.limit_px, self.tiling) for side in windows.shape[2:])
-        return torch.cat(list(self._stitch(iter([windows]), rows, columns)), dim=2)
+        return torch.cat(list(self._stitch(RowBuffer(iter([windows])), rows, columns)), dim=2)
 
     def _shrink(self, windows: Tensor) -> None:
         if len(windows) > 1:

@@ -80,6 +80,15 @@ class Writer:
         self._temporary = self.path.parent / f".ganvas-{secrets.token_hex(6)}.part"
         self._output: oiio.ImageOutput | encoders.WholeOutput | None = None
 
+    def write_in(self, folder: Path) -> None:
+        """Let the unfinished file lie in a folder of the same disk, in place of what a killed process left there.
+
+        Raises:
+            OSError: it cannot be replaced.
+        """
+        self._temporary = folder / "picture.part"
+        self._temporary.unlink(missing_ok=True)
+
     def _prepare(self, header: Header, width: int, height: int) -> None:
         """Check a page and settle how it is written."""
         self.header = header

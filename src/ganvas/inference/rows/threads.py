@@ -1,0 +1,155 @@
+"""Reading ahead and writing behind: decoding, converting and encoding overlap with the network.
+
+The network stays in the thread that asked for the work, whose threads, precision and cancelling it has. One further
+thread reads, one writes, and each is allowed so many bytes of rows that wait.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Generic, Protocol, Self, TypeVar
+
+WAITING_BYTES = 128 << 20
+"""Rows that may wait on either side of the network."""
+
+
+class Sized(Protocol):
+    """An array or tensor."""
+
+    @property
+    def nbytes(self) -> int:
+        """Return the bytes of its values."""
+        ...
+
+
+Item = TypeVar("Item", bound=Sized)
+
+
+class _Waiting(Generic[Item]):
+    """A queue with a bound in bytes, which either side can close. One item always fits."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._items: deque[Item] = deque()
+        self._bytes, self._most_bytes = 0, most_bytes
+        self._changed = threading.Condition()
+        self.ended = self.abandoned = False
+        self.error: BaseException | None = None
+
+    def put(self, item: Item) -> bool:
+        """Append an item as soon as there is room; return False if nobody will take it."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self.abandoned or not self._items or self._bytes + item.nbytes <= self._most_bytes
+            )
+            if self.abandoned:
+                return False
+            self._items.append(item)
+            self._bytes += item.nbytes
+            self._changed.notify_all()
+            return True
+
+    def take(self) -> Item | None:
+        """Return the next item, or None when the last one was taken or the queue was abandoned."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._items or self.ended or self.abandoned)
+            if self.abandoned or not self._items:
+                return None
+            item = self._items.popleft()
+            self._bytes -= item.nbytes
+            self._changed.notify_all()
+            return item
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Say that nothing more will be put, and why if that is an error."""
+        with self._changed:
+            self.ended, self.error = True, error
+            self._changed.notify_all()
+
+    def abandon(self, error: BaseException | None = None) -> None:
+        """Say that nothing more will be taken, and why if that is an error."""
+        with self._changed:
+            self.abandoned = True
+            self.error = self.error or error
+            self._items.clear()
+            self._changed.notify_all()
+
+
+def read_ahead(items: Iterator[Item], most_bytes: int = WAITING_BYTES) -> Iterator[Item]:
+    """Yield what an iterator gives, which is asked in a thread of its own; its errors are raised here, in their place.
+
+    When the consumer stops early, the thread ends after the item at hand.
+    """
+    waiting: _Waiting[Item] = _Waiting(most_bytes)
+
+    def read() -> None:
+        try:
+            for item in items:
+                if not waiting.put(item):
+                    return
+        except BaseException as error:
+            waiting.end(error)
+        else:
+            waiting.end()
+
+    thread = threading.Thread(target=read, name="ganvas-read", daemon=True)
+    thread.start()
+    try:
+        while (item := waiting.take()) is not None:
+            yield item
+        if waiting.error is not None:
+            raise waiting.error
+    finally:
+        waiting.abandon()
+        thread.join()
+
+
+class WriteBehind(Generic[Item]):
+    """Calls a function with one item after another in a thread of its own: `with WriteBehind(write) as put: put(rows)`.
+
+    An error of the function is raised by the next `put`, or at the end of the block, which waits for the last item. An
+    error in the block drops what waits.
+    """
+
+    def __init__(self, write: Callable[[Item], None], most_bytes: int = WAITING_BYTES) -> None:
+        self._write = write
+        self._waiting: _Waiting[Item] = _Waiting(most_bytes)
+        self._thread = threading.Thread(target=self._work, name="ganvas-write", daemon=True)
+
+    def _work(self) -> None:
+        try:
+            while (item := self._waiting.take()) is not None:
+                self._write(item)
+                del item  # not held while the next one is waited for
+        except BaseException as error:
+            self._waiting.abandon(error)
+
+    def __call__(self, item: Item) -> None:
+        """Hand over an item, waiting while too much waits already.
+
+        Raises:
+            BaseException: what the function raised on an earlier item.
+        """
+        if not self._waiting.put(item):
+            self._raise()
+
+    def _raise(self) -> None:
+        if self._waiting.error is not None:
+            raise self._waiting.error
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self._waiting.abandon()
+            self._thread.join()
+            return
+        self._waiting.end()
+        self._thread.join()
+        self._raise()
