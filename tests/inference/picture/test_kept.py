@@ -17,7 +17,7 @@ from ganvas.inference.picture import kept
 from ganvas.inference.picture.streaming import Output, upscale_file
 from ganvas.inference.picture.upscale import Upscaler
 from ganvas.io.pictures.images import Header, Writer
-from ganvas.networks.rrdb import CompactNet
+from ganvas.networks.rrdb.net import CompactNet
 
 HEIGHT, WIDTH = 150, 40
 
