@@ -26,11 +26,10 @@ MEANINGLESS = {
 def test_a_number_that_means_nothing_is_refused_by_name_before_a_folder_is_made(name, value, tmp_path, capsys):
     option = f"--{name.replace('_', '-')}"
     out = tmp_path / "run"
-    assert (
-        cli.main(["train", "esrgan", "--data", str(tmp_path), "--out", str(out), option, str(value)]) == cli.USER_ERROR
-    )
+    assert cli.main(["train", "esrgan", "--data", str(tmp_path), "--out", str(out), option, str(value)]) == cli.USAGE
     said = capsys.readouterr().err
-    assert f"Setting '{name}' is" in said and said.count("\n") == 1
+    # A line before it may tell that an option has another name now.
+    assert f"Setting '{name}' is" in said.splitlines()[-1] and said.count("\n") <= 2
     assert not out.exists()
 
 

@@ -181,7 +181,7 @@ def _finite(value: float, where: str) -> float:
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
-        raise UserError(f"Setting {where!r} is {str(value)[:20]}", "It takes a finite number")
+        raise UsageError(f"Setting {where!r} is {str(value)[:20]}", "It takes a finite number")
     return number
 
 

@@ -7,6 +7,8 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from ganvas.cli.options import is_negative
+
 if TYPE_CHECKING:
     from ganvas.cli.options import Option
 
@@ -45,7 +47,7 @@ OF_FIELD = {
     "report-seams": "where and how the network runs",
 }
 """Headings of single options whose dataclass tells less."""
-FIRST = ("options", "models", "size of the output", "names of the outputs", "picture files", "video")
+FIRST = ("options", "what is scored", "models", "size of the output", "names of the outputs", "picture files", "video")
 LAST = ("where and how the network runs", "what is printed")
 
 
@@ -85,8 +87,8 @@ def paragraphs(text: str) -> list[str]:
 def entry(option: Option) -> list[str]:
     """Return the lines of an option: its names and value, and beside them what it does, with its default."""
     # Of a flag, the form that changes something.
-    negative = bool(option.names) and option.names[0].startswith("--no-")
-    shown = [name for name in option.names if not option.is_flag or name.startswith("--no-") == negative]
+    negative = bool(option.names) and is_negative(option.names[0])
+    shown = [name for name in option.names if not option.is_flag or is_negative(name) == negative]
     left = "  " + " ".join([", ".join(shown), option.metavar]).strip()
     default = f" [{option.default}]" if option.default and option.default not in ("()",) else ""
     first = option.help.split(" ")[0].strip(",.:;")

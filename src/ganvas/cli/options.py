@@ -100,24 +100,26 @@ def _count(action: argparse.Action, metavar: str) -> int:
     """Return how many words follow an option: of one that may be left out as None, its form tells."""
     if group := re.fullmatch(r"\{None\}\|\{(\w+(?: \w+)+)\}", metavar):
         return len(group[1].split())
-    return action.nargs if isinstance(action.nargs, int) else 1 if action.nargs is None else MANY
+    return action.nargs if isinstance(action.nargs, int) else 1 if action.nargs in (None, "?") else MANY
 
 
 def _field(strings: typing.Sequence[str]) -> str:
     return next(name for name in strings if name.startswith("--")).removeprefix("--")
 
 
+def is_negative(name: str) -> bool:
+    """Tell whether an option's name is the one that switches it off: --no-mirror, --adversarial.no-saturating."""
+    return re.match(r"--(?:[a-z0-9-]+\.)*no-", name) is not None
+
+
 def _written(name: str, shown: Mapping[str, str]) -> str:
-    if not name.startswith("--"):
-        return name
-    negative = name.startswith("--no-") and name.removeprefix("--no-") in shown
-    plain = name.removeprefix("--no-" if negative else "--")
-    return f"--{'no-' if negative else ''}{shown.get(plain, plain)}"
+    plain = name.removeprefix("--")
+    return f"--{shown.get(plain, plain)}" if name.startswith("--") else name
 
 
 def _flag_names(names: tuple[str, ...], default: str) -> tuple[str, ...]:
     """Return the names of a flag, first the one that changes something."""
-    return tuple(sorted(names, key=lambda name: name.startswith("--no-") != (default == "True")))
+    return tuple(sorted(names, key=lambda name: is_negative(name) != (default == "True")))
 
 
 def _choices(metavar: str) -> tuple[str, ...]:

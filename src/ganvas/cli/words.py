@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ganvas.cli.names import EARLIER, OUT_STOOD_FREE, SQUARES
-from ganvas.cli.options import MANY, Option
+from ganvas.cli.options import MANY, Option, is_negative
 from ganvas.errors import UsageError, did_you_mean
 
 
@@ -97,7 +97,9 @@ def spelled(said: Words) -> list[str]:
             for part, value in zip(option.parts, values[0].lower().split("x")):
                 words += [f"--{part}", value]
         elif option.is_flag:
-            words.append(f"--no-{option.field}" if name.startswith("--no-") else f"--{option.field}")
+            negative = is_negative(name) and not option.field.startswith("no-")
+            group, _, last = option.field.rpartition(".")
+            words.append(f"--{group}{'.' if group else ''}{'no-' if negative else ''}{last}")
         elif option.values == MANY and not option.repeats:
             many.setdefault(option.field, []).extend(values)
         elif option.values == 1 and values[0].startswith("-"):
