@@ -114,7 +114,10 @@ def test_videos_that_do_not_fit_are_refused(clip):
     film(clip / "frames.mkv", frames)
     film(clip / "labels.mkv", frames, codec="mpeg4", to="yuv420p")
     shutil.rmtree(clip / "labels")
-    with pytest.raises(UserError, match="changes values"):
+    with pytest.raises(UserError, match="other colours than the legend"):
+        Clips(clip)
+    (clip / "legend.json").unlink()
+    with pytest.raises(UserError, match="changes values, and no legend"):
         Clips(clip)
 
 

@@ -21,9 +21,11 @@ from torch import Tensor
 from ganvas.data import films
 from ganvas.data.conditions import compose
 from ganvas.data.films import FilmFrame
+from ganvas.data.input_ranges import Asked, InputRange, measure, read_input, spread
 from ganvas.data.labels import boundaries
 from ganvas.data.sequences import Clip, find_clips, require_one_size
-from ganvas.data.stills import Still
+from ganvas.data.snapping import Colors
+from ganvas.data.stills import Still, StillFile
 from ganvas.errors import UserError
 from ganvas.flow import FlowTeacher, invert, is_inside
 from ganvas.io.labels import legends
@@ -38,12 +40,15 @@ CACHE_BYTES = 1 << 29
 NUM_CHECKED = 3
 """Label maps of each sequence whose ids are checked before work starts."""
 
+MEASURED = 24
+"""Condition pictures, spread over the set, whose values are looked at."""
+
 PLACES = 1 << 20
 """Steps into which the places are divided where a window may begin."""
 
 Planes = dict[str, Tensor]
-"""`label_map` and `instance_map` (T, 1, H, W) int64, or `condition` (T, 3, H, W); `picture` (T, 3, H, W) in [0, 1];
-`flow` (T, 2, H, W) to the frame before, in pixels, and `trust` (T, 1, H, W), 1 where that is known."""
+"""`label_map` and `instance_map` (T, 1, H, W) int64, or `condition` (T, 3, H, W), or all; `picture` (T, 3, H, W) in
+[0, 1]; `flow` (T, 2, H, W) to the frame before, in pixels, and `trust` (T, 1, H, W), 1 where that is known."""
 
 
 class ClipReport:
@@ -87,6 +92,8 @@ class Clips(Source):
         flow_from: str | FlowTeacher = "exact",
         multiple_of: int = 1,
         cache_bytes: int = CACHE_BYTES,
+        inputs: str = "auto",
+        input_range: InputRange | Asked | None = Asked(),  # noqa: B008 - immutable
     ) -> None:
         """Find the sequences, and check their frames, sizes and a few of their ids.
 
@@ -97,11 +104,16 @@ class Clips(Source):
             flow_from: `exact` (the folders of flow), `none`, or what tells the flow between two pictures.
             multiple_of: frames are cut at the right and at the bottom to multiples of this.
             cache_bytes: decoded frames that are kept in memory.
+            inputs: pictures that go in beside label maps: `auto` (conditions, inputs, edges or poses where all
+                sequences have them), `none`, or the name of their folders, such as depth.
+            input_range: which values of condition pictures become 0 to 1; by default those of pictures, and of anything
+                else, such as depth, what is measured.
 
         Raises:
             UserError: anything is missing or does not fit.
         """
-        found = find_clips(folder, needs=("frames",), cut_at_gaps=True)
+        named = "" if inputs in ("auto", "none") else inputs
+        found = find_clips(folder, ("frames", "conditions") if named else ("frames",), cut_at_gaps=True, inputs=named)
         self.clips = [clip for clip in found if len(clip) > 1]
         if not self.clips:
             why = f"Each of its {len(found)} sequences has one frame"
@@ -120,6 +132,10 @@ class Clips(Source):
             raise UserError(f"Frames of {width}x{height} are too small", f"This network needs {multiple_of} px")
         self.has_instances = all("instances" in clip.files for clip in self.clips)
         self.has_labels = all("labels" in clip.files for clip in self.clips)
+        self.has_inputs = (
+            self.has_labels and inputs != "none" and all("conditions" in clip.files for clip in self.clips)
+        )
+        self.input_range = self._range(input_range) if self.has_inputs or not self.has_labels else None
         self.legend = find_legend(self.folder)
         self.num_labels = (num_labels or self._count_labels()) if self.has_labels else 0
         self.shortest = min(map(len, self.clips))
@@ -134,7 +150,7 @@ class Clips(Source):
     @property
     def channels_label(self) -> int:
         """Planes of one frame's condition."""
-        return self.num_labels + self.has_instances if self.has_labels else 3
+        return self.num_labels + self.has_instances + 3 * self.has_inputs if self.has_labels else 3
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -178,6 +194,8 @@ class Clips(Source):
 
     def _read_frame(self, clip: Clip, frame: int) -> dict[str, np.ndarray]:
         planes = read_condition(clip, frame, self.num_labels, self.ignore, self.legend)
+        if self.has_inputs or not self.has_labels:
+            planes["condition"] = read_picture(clip.files["conditions"][frame], self.input_range)
         planes["picture"] = clip.files["frames"][frame].read()
         height, width = self.size_px
         return {name: np.ascontiguousarray(plane[:height, :width]) for name, plane in planes.items()}
@@ -203,14 +221,26 @@ class Clips(Source):
         highest = 0
         for clip in self.clips:
             for still in clip.files["labels"][:: max(1, len(clip) // NUM_CHECKED)]:
-                ids = read_labels(still)
+                ids = read_labels(still, self.legend)
                 highest = max(highest, int(ids[~np.isin(ids, self.ignore)].max(initial=0)))
         return highest + 1
+
+    def _range(self, asked: InputRange | Asked | None) -> InputRange | None:
+        """Return which values of the conditions become 0 to 1, and say so; of videos nothing is measured."""
+        stills = [still for clip in self.clips for still in clip.files["conditions"] if isinstance(still, StillFile)]
+        paths = spread((still.path for still in stills), MEASURED)
+        found = measure(paths, asked) if isinstance(asked, Asked) and paths else asked
+        if not isinstance(found, InputRange):
+            return None
+        self.report.notes.append(f"Of the conditions, the values {found} become 0 to 1")
+        return found
 
     def _check_first_labels(self) -> None:
         for clip in self.clips if self.has_labels else ():
             for frame in range(0, len(clip), max(1, len(clip) // NUM_CHECKED)):
                 read_condition(clip, frame, self.num_labels, self.ignore, self.legend)
+            if told := told_of_films(clip, self.legend):
+                self.report.notes.append(told)
 
 
 def find_legend(folder: Path) -> tuple[Label, ...]:
@@ -223,19 +253,28 @@ def find_legend(folder: Path) -> tuple[Label, ...]:
 def read_condition(
     clip: Clip, frame: int, num_labels: int, ignore: Sequence[int] = (255,), legend: Sequence[Label] = ()
 ) -> dict[str, np.ndarray]:
-    """Return the condition of one frame: `label_map` and `instance_map` (H, W, 1), or `condition` (H, W, 3).
+    """Return the `label_map` and `instance_map` of one frame, (H, W, 1), where a sequence has such.
 
     Raises:
         UserError: a file cannot be read, or holds an id without a label.
     """
     if "labels" not in clip.files:
-        return {"condition": clip.files["conditions"][frame].read()}
+        return {}
     still = clip.files["labels"][frame]
     planes = {"label_map": check_ids(read_labels(still, legend), num_labels, ignore, str(still))[..., None]}
     if "instances" in clip.files:
         planes["instance_map"] = read_instances(clip.files["instances"][frame])[..., None]
     # 16 bits would not hold the ids of colours, and 64 would only fill the cache.
     return {name: plane.astype(np.int32) for name, plane in planes.items()}
+
+
+def read_picture(still: Still, within: InputRange | None) -> np.ndarray:
+    """Return a condition picture, (H, W, 1 or 3), by its range where it has one.
+
+    Raises:
+        UserError: it cannot be read, or holds values that are no numbers.
+    """
+    return still.read() if within is None or not isinstance(still, StillFile) else read_input(still.path, within)
 
 
 def read_labels(still: Still, legend: Sequence[Label] = ()) -> np.ndarray:
@@ -245,8 +284,23 @@ def read_labels(still: Still, legend: Sequence[Label] = ()) -> np.ndarray:
         UserError: it is no map of ids.
     """
     if isinstance(still, FilmFrame):
-        return films.read_ids(still, [(label.id, label.color) for label in legend])
+        return films.read_ids(still, colors_of(legend))
     return read_label_map(still.path, legend)
+
+
+def colors_of(legend: Sequence[Label]) -> Colors:
+    """Return the ids of a legend with their colours."""
+    return [(label.id, label.color) for label in legend]
+
+
+def told_of_films(clip: Clip, legend: Sequence[Label]) -> str:
+    """Return what is to be told of a sequence whose label maps are a film that changes values; else nothing.
+
+    Raises:
+        UserError: no legend says what its colours are, or they are not those of the legend.
+    """
+    frames = [still for still in clip.files.get("labels", ()) if isinstance(still, FilmFrame)]
+    return films.told_of_snapping(frames[:: max(1, len(frames) // NUM_CHECKED)], colors_of(legend))
 
 
 def read_instances(still: Still) -> np.ndarray:
@@ -261,13 +315,15 @@ def read_instances(still: Still) -> np.ndarray:
 
 
 def condition_of(planes: Mapping[str, Tensor], num_labels: int, with_edges: bool) -> Tensor:
-    """Return the planes that a generator is given: classes one-hot, and the boundaries of instances; or a picture.
+    """Return the planes that a generator is given: classes one-hot, the boundaries of instances, then a picture.
 
-    {"label_map": (B, 1, H, W), "instance_map": (B, 1, H, W)} -> (B, N, H, W)
+    {"label_map": (B, 1, H, W), "instance_map": (B, 1, H, W), "condition": (B, 3, H, W)} -> (B, N, H, W)
     """
-    if "condition" in planes:
-        return planes["condition"] * 2 - 1
-    return compose(planes["label_map"], boundaries(planes["instance_map"]) if with_edges else None, num_labels)
+    picture = [planes["condition"] * 2 - 1] if "condition" in planes else []
+    if "label_map" not in planes:
+        return picture[0]
+    edges = boundaries(planes["instance_map"]) if with_edges else None
+    return torch.cat([compose(planes["label_map"], edges, num_labels), *picture], 1)
 
 
 def as_tensors(planes: Mapping[str, np.ndarray]) -> Planes:

@@ -1,8 +1,8 @@
 """Films: video files as roles of sequences, their frames read one by one, in any order, exactly.
 
 A frame's number is its place in the file. A film is decoded from its beginning for every step back; a sequence read in
-order, as training and generating do, is decoded once. Label and instance maps may be videos only where these hold every
-value as it was: lossless ones.
+order, as training and generating do, is decoded once. Label maps may be videos; where the codec changes values, a
+legend says what they were. Instance maps may be lossless ones.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ganvas.data.snapping import Colors, snap
 from ganvas.errors import UserError
 from ganvas.io.video import reader as video_reader
 from ganvas.io.video.reader import VideoReader
@@ -137,27 +138,44 @@ _EXACT = ("ffv1", "png", "rawvideo", "qtrle")
 """Codecs that change no value."""
 
 
-def read_ids(frame: FilmFrame, colors: Sequence[tuple[int, tuple[int, int, int]]] = ()) -> np.ndarray:
+def changes_values(frame: FilmFrame) -> bool:
+    """Tell whether a film's codec, or its YUV, may have changed what was written."""
+    header = frame.film.header
+    return header.codec not in _EXACT or Layout.of(header.pixel_format).family == "yuv"
+
+
+def read_ids(frame: FilmFrame, colors: Colors = ()) -> np.ndarray:
     """Return a frame's ids, (H, W) int64: gray values; or colours, of a legend or (without one) R + 256 G + 65536 B.
+
+    Where the codec changes values, each pixel takes the class of the legend that it is nearest to.
 
     Args:
         frame: of a film that holds maps.
         colors: a legend's (id, colour), where ids are told by colour.
 
     Raises:
-        UserError: the film changes values, or holds a colour that the legend lacks.
+        UserError: the film changes values and there is no legend, or it holds a colour that the legend lacks.
     """
+    return read_snapped(frame, colors)[0]
+
+
+def read_snapped(frame: FilmFrame, colors: Colors = ()) -> tuple[np.ndarray, float]:
+    """Return a frame's ids as `read_ids` does, and the share of its pixels that had to take the class beside them."""
     header = frame.film.header
-    form = Layout.of(header.pixel_format)
-    if form.family == "yuv" or (form.family == "gray" and header.codec not in _EXACT):
-        why = f"{header.codec} as {header.pixel_format} changes values, and ids must stay what they are"
-        raise UserError(f"{frame.path} holds no ids", why, "Write maps as PNG, or as FFV1 in gray or RGB")
+    if changes_values(frame):
+        if not colors:
+            why = (
+                f"{header.codec} as {header.pixel_format} changes values, and no legend says which colours are classes"
+            )
+            do = "Put its legend.json beside it, or write maps as PNG, or as FFV1 in gray or RGB"
+            raise UserError(f"{frame.path} holds no ids", why, do)
+        return snap(frame.read(), colors, str(frame))
     pixels = frame.read()
-    if form.family == "gray":
-        return pixels[..., 0].astype(np.int64)
+    if Layout.of(header.pixel_format).family == "gray":
+        return pixels[..., 0].astype(np.int64), 0.0
     codes = pixels.astype(np.int64) @ np.array([1, 1 << 8, 1 << 16])
     if not colors:
-        return pixels[..., 0].astype(np.int64) if (pixels == pixels[..., :1]).all() else codes
+        return (pixels[..., 0].astype(np.int64) if (pixels == pixels[..., :1]).all() else codes), 0.0
     ids = np.full(codes.shape, -1, np.int64)
     for label, (red, green, blue) in colors:
         ids[codes == red + (green << 8) + (blue << 16)] = label
@@ -165,4 +183,19 @@ def read_ids(frame: FilmFrame, colors: Sequence[tuple[int, tuple[int, int, int]]
         y, x = (int(place[0]) for place in np.nonzero(ids < 0))
         color = tuple(int(part) for part in pixels[y, x])
         raise UserError(f"{frame} holds the colour {color} at pixel x={x}, y={y}", "It is not in the legend")
-    return ids
+    return ids, 0.0
+
+
+def told_of_snapping(frames: Sequence[FilmFrame], colors: Colors) -> str:
+    """Return what is to be told of a film of maps whose codec changes values, by some of its frames; else nothing.
+
+    Raises:
+        UserError: as `read_ids`.
+    """
+    if not frames or not changes_values(frames[0]):
+        return ""
+    share = float(np.mean([read_snapped(frame, colors)[1] for frame in frames]))
+    name, codec = frames[0].path.name, frames[0].film.header.codec
+    return (
+        f"{name}: {codec} changes values, so pixels take the nearest class of the legend ({share:.1%} that beside them)"
+    )

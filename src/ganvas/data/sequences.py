@@ -69,6 +69,7 @@ def find_clips(
     size_px: tuple[int, int] | None = None,
     cut_at_gaps: bool = False,
     named: Mapping[str, Path] | None = None,
+    inputs: str = "",
 ) -> list[Clip]:
     """Return the sequences of a folder, in order of their names.
 
@@ -79,13 +80,16 @@ def find_clips(
         cut_at_gaps: make of a sequence that lacks frames one for each part, so that no two frames are taken for
             neighbours that are none.
         named: folders or videos of roles of the only sequence, in place of those in the folder.
+        inputs: what the folder or video of the conditions is called in each sequence, such as depth.
 
     Raises:
         UserError: there is none, or one lacks a role or frames (which are named); a video has a variable rate or
             another number of frames.
     """
     root, named = Path(folder), dict(named or {})
-    found = [(root.stem, named)] if named.keys() & set(LEADING) else _found(root, PHASES if needs else PHASES[::-1])
+    found = (
+        [(root.stem, named)] if named.keys() & set(LEADING) else _found(root, PHASES if needs else PHASES[::-1], inputs)
+    )
     if not found:
         why = "There is no folder `labels` with numbered pictures in it or in the folders below"
         raise UserError(f"{root} holds no sequences", why, "Lay them out as NAME/labels/000000.png, NAME/frames/...")
@@ -108,14 +112,16 @@ def holds_sequences(folder: Path) -> bool:
     return any({"poses", "points"} & roles.keys() or {"conditions", "frames"} <= roles.keys() for _, roles in found)
 
 
-def _found(root: Path, phases: Sequence[str]) -> list[tuple[str, dict[str, Path]]]:
+def _found(root: Path, phases: Sequence[str], inputs: str = "") -> list[tuple[str, dict[str, Path]]]:
     """Return the name and the roles of each sequence below a folder."""
     if not root.is_dir():
         raise UserError(f"{root} is no folder", do="Give a folder of sequences, such as `ganvas world` makes")
-    found = [(path.name, roles) for path in [root, *_folders(root)] if _is_sequence(roles := _roles(path, phases))]
+    found = [
+        (path.name, roles) for path in [root, *_folders(root)] if _is_sequence(roles := _roles(path, phases, inputs))
+    ]
     if found:
         return found
-    roles = _roles(root, phases)
+    roles = _roles(root, phases, inputs)
     leading = next((roles[role] for role in LEADING if role in roles), None)
     names = [path.name for path in _folders(leading)] if leading and leading.is_dir() else []
     return [(name, {role: _part(path, name) for role, path in roles.items()}) for name in names]
@@ -125,19 +131,21 @@ def _folders(root: Path) -> list[Path]:
     return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def _roles(folder: Path, phases: Sequence[str]) -> dict[str, Path]:
+def _roles(folder: Path, phases: Sequence[str], inputs: str = "") -> dict[str, Path]:
     """Return the folder, video or JSON file of each role of a sequence, of the first phase that has one that leads."""
-    found = [_roles_of(folder, prefix) for prefix in ("", *(f"{phase}_" for phase in phases))]
+    found = [_roles_of(folder, prefix, inputs) for prefix in ("", *(f"{phase}_" for phase in phases))]
     return next((roles for roles in found if not roles.keys().isdisjoint(LEADING)), found[0])
 
 
-def _roles_of(folder: Path, prefix: str) -> dict[str, Path]:
+def _roles_of(folder: Path, prefix: str, inputs: str = "") -> dict[str, Path]:
     there = {path.name: path for path in _folders(folder)}
     files = [path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(".")]
     videos = {path.stem: path for path in files if path.suffix.lower() in films.VIDEOS}
     told = {path.stem: path for path in files if path.suffix.lower() == ".json"}
     found: dict[str, Path] = {}
     for role, bases in ROLES.items():
+        if inputs and role in ("conditions", *DRAWN):
+            bases = (inputs,) if role == "conditions" else ()
         names = [f"{prefix}{base}" for base in bases]
         for place in (there, videos if role in FILMED else {}, told if role == "points" else {}):
             here = next((place[name] for name in names if name in place), None)
@@ -192,8 +200,9 @@ def _clip(name: str, places: Mapping[str, Path], size_px: tuple[int, int] | None
         _require_all(name, role, by_role[role], leading, numbers)
     notes = _gaps(name, numbers, [role for role in MOVES if role in by_role])
     files = {role: tuple(stills[n] for n in numbers if n in stills) for role, stills in by_role.items()}
-    if leading in DRAWN:
-        files["conditions"], told = _drawn(leading, files[leading], files.get("frames"), size_px)
+    drawn = next((role for role in DRAWN if role in files), None)
+    if drawn is not None and "conditions" not in files:
+        files["conditions"], told = _drawn(drawn, files[drawn], files.get("frames"), size_px)
         notes += told
     files = {role: stills for role, stills in files.items() if role not in DRAWN}
     return Clip(name, files, tuple(notes), tuple(map(len, runs_of(numbers))))

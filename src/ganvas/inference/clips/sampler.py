@@ -17,21 +17,32 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from tyro.conf import FlagCreatePairsOff
 
 from ganvas import device as machine
 from ganvas.data import label_layouts
-from ganvas.data.clips import as_tensors, condition_of, find_legend, read_condition, read_moves
+from ganvas.data.clips import (
+    as_tensors,
+    condition_of,
+    find_legend,
+    read_condition,
+    read_moves,
+    read_picture,
+    told_of_films,
+)
 from ganvas.data.decoding import decode
-from ganvas.data.films import VIDEOS, Film
+from ganvas.data.films import VIDEOS, Film, FilmFrame
+from ganvas.data.input_ranges import InputRange
 from ganvas.data.sequences import Clip, find_clips, require_one_size
 from ganvas.errors import UserError
+from ganvas.inference.clips.assumptions import assume
 from ganvas.inference.clips.painter import ClipPainter
 from ganvas.inference.clips.styles import ClipStyles, Kind, parse_changes
 from ganvas.inference.open import Opened, open_model, resolve
 from ganvas.inference.options import Common, Precision
 from ganvas.inference.result import Job, Progress, Result, run_batch
 from ganvas.inference.styles import gather
-from ganvas.io.labels.legends import Label
+from ganvas.io.labels.legends import Label, label_of
 from ganvas.io.pictures import images
 from ganvas.io.video.frames import USUAL_FPS, FramePattern, FramesWriter, parse_pattern
 from ganvas.io.video.headers import new_header
@@ -63,6 +74,10 @@ class ClipOptions(Common):
     """Share of the hallucinated picture in what is fed back, against drift in long clips: 0 to 1."""
     repaint: float = 0.0
     """Above 0 more is painted anew, which is sharper and less steady; below 0 less. 1.6 is much."""
+    num_labels: int = 0
+    """Classes that another project's checkpoint was trained on, where its channels do not tell."""
+    no_boundaries: FlagCreatePairsOff[bool] = False
+    """Another project's checkpoint was trained without instance maps."""
     instances: str = ""
     """Folder or video of instance maps, where they do not lie beside the labels."""
     fps: Fraction | None = None
@@ -102,15 +117,16 @@ class ClipSampler:
             raise UserError(f"{self.opened} makes no clips", f"It is a {self.card.network}")
         self.net = net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.extra: dict[str, Any] = {
-            # Published files tell neither: street scenes with boundaries, which begin with a given picture.
-            "num_labels": net.channels_label - 1, "edges": True, "first_frame": "needed", "replaces": [], "features": 0,
-            **self.card.extra,
+            **assume(self.card, net.channels_label, options.num_labels, options.no_boundaries),
+            "first_frame": "needed", "replaces": [], "features": 0, **self.card.extra,
         }  # fmt: skip
         if not 0 <= options.anchor <= 1:
             raise UserError(f"The anchor is {options.anchor}", "It is a share", "Use 0 to 1; 0.05 is much")
         if options.repaint and not self.card.settings.get("with_flow", True):
             raise UserError("This generator has no mask", "It paints every frame anew", "Leave out --repaint")
         self.net.repaint(options.repaint)
+        if not legend and isinstance(clip.files.get("labels", (None,))[0], FilmFrame):
+            self.legend = tuple(label_of(entry) for entry in self.extra.get("legend", ()))
         self.styles = self._styles()
         self._check_clip()
         self.height, self.width = require_one_size([clip])
@@ -135,12 +151,21 @@ class ClipSampler:
         if self.extra["edges"] and "instances" not in self.clip.files:
             why = "This generator was trained with the boundaries of instances"
             raise UserError(f"The sequence {self.clip.name} has no instances", why, "Put them into a folder instances/")
+        if self.extra.get("inputs") and "conditions" not in self.clip.files:
+            why = "This generator was trained with pictures beside the label maps"
+            do = f"Put them into a folder {self.extra['inputs'].replace('auto', 'conditions')}/"
+            raise UserError(f"The sequence {self.clip.name} has no inputs", why, do)
         if self.extra["replaces"] and not {"flow", "flow_back"} & self.clip.files.keys():
             why = f"This generator was trained with exact {' and '.join(self.extra['replaces'])}"
             raise UserError(f"The sequence {self.clip.name} has no flow", why, "Put it into a folder flow/")
         if self.extra["first_frame"] == "needed" and not (self.options.first or self.options.painter):
             why = "This generator always was given the first frame of a sequence"
             raise UserError("There is no first frame", why, "Add --first PICTURE, or a run that makes one")
+        told = told_of_films(self.clip, self.legend)
+        self.notes = [told] if told else []
+        if "num_labels" not in self.card.extra:
+            kinds = f"{self.extra['num_labels']} labels, {'boundaries' if self.extra['edges'] else 'no boundaries'}"
+            self.notes.append(f"assumed are {kinds}; --num-labels and --no-boundaries say otherwise")
         for frame in {0, len(self.clip) // 2, len(self.clip) - 1}:
             planes = self._condition(frame)
             if planes.shape[1] != self.net.channels_label:
@@ -148,7 +173,11 @@ class ClipSampler:
                 raise UserError(f"The sequence {self.clip.name} is not what this model was trained on", why)
 
     def _planes(self, frame: int) -> dict[str, np.ndarray]:
-        return read_condition(self.clip, frame, self.extra["num_labels"], legend=self.legend)
+        planes = read_condition(self.clip, frame, self.extra["num_labels"], legend=self.legend)
+        if self.extra.get("inputs") or not planes:
+            within = InputRange.from_note(self.extra.get("input_range"))
+            planes["condition"] = read_picture(self.clip.files["conditions"][frame], within)
+        return planes
 
     def _condition(self, frame: int) -> Tensor:
         planes = {name: plane.to(self.device) for name, plane in as_tensors(self._planes(frame)).items()}
@@ -323,7 +352,8 @@ def find_sequences(opened: Opened, labels: str | Path, instances: str | Path = "
     elif path.is_dir() and not any(child.is_dir() for child in path.iterdir()) and images.find_pictures([path])[0]:
         beside = label_layouts.beside_maps(path)
         named = {role: path, **({"instances": beside["instances"]} if "instances" in beside else {}), **named}
-    return find_clips(path, size_px=_size_of(opened.card), named=named)
+    inputs = str(extra.get("inputs", ""))
+    return find_clips(path, size_px=_size_of(opened.card), named=named, inputs="" if inputs == "auto" else inputs)
 
 
 def _generate(
@@ -335,7 +365,7 @@ def _generate(
         drift, resumed, notes = _into_video(sampler, target, rate_of(labels, clip.name) or USUAL_FPS, progress)
     else:
         drift, resumed, notes = _into_frames(sampler, target, _identity(sampler, labels), progress)
-    note = "; ".join((*clip.notes, *notes, *_by_quarters(drift)))
+    note = "; ".join((*clip.notes, *sampler.notes, *notes, *_by_quarters(drift)))
     return Result(
         input=clip.name, output=str(target), width=sampler.width, height=sampler.height, frames=len(clip),
         resumed_frames=resumed, seconds=round(time.monotonic() - began, 3), note=note, facts={"drift": drift},

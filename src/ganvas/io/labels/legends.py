@@ -42,7 +42,7 @@ def read_legend(path: str | Path) -> tuple[Label, ...]:
     listed = {".txt": _lines, ".csv": _table}.get(path.suffix.lower())
     try:
         entries = read_json(path).get("labels") if listed is None else listed(_text(path))
-        labels = tuple(_label(entry) for entry in entries or ())
+        labels = tuple(label_of(entry) for entry in entries or ())
     except (KeyError, TypeError, ValueError) as error:
         why = f"An entry is no label: {error}"
         do = 'Entries look like {"id": 0, "name": "sky", "color": [70, 130, 180], "thing": false}'
@@ -81,7 +81,8 @@ def write_legend(path: str | Path, labels: Sequence[Label]) -> None:
     write_json(Path(path), {"labels": entries})
 
 
-def _label(entry: Mapping[str, Any]) -> Label:
+def label_of(entry: Mapping[str, Any]) -> Label:
+    """Return the class that an entry of a legend tells."""
     red, green, blue = (int(part) for part in entry["color"])
     if not 0 <= min(red, green, blue) <= max(red, green, blue) <= 255:
         raise ValueError(f"{entry['color']} is no colour of 8 bits")

@@ -22,6 +22,8 @@ class Conditions:
         self.has_edges = clips is not None and clips.has_instances and clips.has_labels
         self.legend = clips.legend if clips else ()
         self.size_px = clips.size_px if clips else (0, 0)
+        self.inputs = s.inputs if clips and clips.has_inputs else ""
+        self.input_range = clips.input_range if clips else None
         things = tuple(label.id for label in self.legend if label.thing) if s.things_are_foreground else ()
         self.foreground = things or s.foreground
         """Labels that the foreground branch draws."""
@@ -50,6 +52,10 @@ def generator_card(s: Settings, conditions: Conditions) -> Card:
         "first_frame": "needed" if s.given_share == 1 else "optional" if s.given_share else "unused",
         "replaces": [name for name, use in (("flow", s.flow_use), ("mask", s.mask_use)) if use == "replace"],
     }
+    if conditions.inputs:
+        extra["inputs"] = conditions.inputs
+    if conditions.input_range is not None:
+        extra["input_range"] = conditions.input_range.note()
     return Card(
         network="vid2vid", settings=network, input="clip", range=(-1.0, 1.0), tiling="discouraged",
         multiple_of=2 ** (s.downs + s.scales - 1), channels_in=conditions.channels, recipe="vid2vid",

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from ganvas.data.clips import Clips
+from ganvas.data.input_ranges import Asked, InputRange
 from ganvas.data.windows import Windows
 from ganvas.errors import UserError
 from ganvas.io.flow_teachers import teacher
@@ -56,11 +57,12 @@ class Vid2VidRecipe(Recipe):
 
     def source(self, path: str) -> Clips:
         """Return the sequences of a folder."""
-        return self._opened(path, self.settings.num_labels)
+        return self._opened(path, self.settings.num_labels, Asked())
 
     def held_out(self, path: str, train: Source) -> Clips:
         """Return the sequences of a validation folder, with the labels of the training data."""
-        clips, known = self._opened(path, _clips(train).num_labels), _clips(train)
+        known = _clips(train)
+        clips = self._opened(path, known.num_labels, known.input_range)
         if clips.channels_label != known.channels_label:
             raise UserError(f"{path} has other labels or instances than {known.folder}")
         return clips
@@ -69,10 +71,12 @@ class Vid2VidRecipe(Recipe):
         """Learn the labels of the data, and how long its sequences are."""
         self.clips = _clips(train)
 
-    def _opened(self, path: str, num_labels: int) -> Clips:
+    def _opened(self, path: str, num_labels: int, input_range: Asked | InputRange | None) -> Clips:
         s = self.settings
         flow_from, multiple_of = teacher(s.flow_from) or s.flow_from, s.shrink * 2 ** (s.downs + s.scales - 1)
-        clips = Clips(path, num_labels, flow_from=flow_from, multiple_of=multiple_of)
+        clips = Clips(
+            path, num_labels, flow_from=flow_from, multiple_of=multiple_of, inputs=s.inputs, input_range=input_range
+        )
         if clips.shortest < s.first_length + 1:
             name = min(clips.clips, key=len).name
             why = f"A sequence of {s.first_length} frames and the one before it was asked for"

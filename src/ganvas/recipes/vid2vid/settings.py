@@ -16,6 +16,9 @@ class Settings(Training):
 
     num_labels: int = 0
     """Classes of the label maps; 0 takes them from the legend or from the data."""
+    inputs: str = "auto"
+    """Pictures that go in beside label maps: `auto` (folders conditions, inputs, edges or poses where all sequences
+    have them), `none`, or the name of the folders, such as depth."""
     shrink: int = 1
     """Train on pictures whose sides are divided by this."""
     flow_from: str = "exact"
