@@ -25,7 +25,7 @@ from ganvas.errors import UserError, did_you_mean, need
 from ganvas.networks.blocks import pad_to_multiple
 
 BACKENDS = ("torch", "openvino", "onnx")
-_PACKAGES = {"openvino": ("openvino",), "onnx": ("onnxruntime", "onnxscript")}
+PACKAGES = {"openvino": ("openvino",), "onnx": ("onnxruntime", "onnxscript")}
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 PROBE_PX = (24, 40), (48, 32)
@@ -72,15 +72,19 @@ def pick_backend(
 
     Args:
         precision: `auto` takes what is fastest on this machine without visible loss.
-        backend: `torch`, `openvino` or `onnx`.
+        backend: `torch`, `openvino` or `onnx`; `auto` takes the fastest that is installed, as measured once.
         value_range: of the values that the network itself takes and gives.
         multiple_of: sides of every input will be multiples of this.
 
     Raises:
         UserError: an unknown name, an engine that cannot do it here, or one that computes something else than torch.
     """
+    if backend == "auto":
+        from ganvas.inference.fastest import pick_fastest  # it asks this module for each engine
+
+        return pick_fastest(net, precision, device, value_range, multiple_of)
     if backend not in BACKENDS:
-        raise UserError(f"There is no backend {backend!r}", do=did_you_mean(backend, BACKENDS))
+        raise UserError(f"There is no backend {backend!r}", do=did_you_mean(backend, ("auto", *BACKENDS)))
     place = device if isinstance(device, torch.device) else devices.pick("cpu" if backend != "torch" else device)
     if backend != "torch" and (place.type != "cpu" or (isinstance(device, str) and device not in ("auto", "cpu"))):
         raise UserError(f"The backend {backend} runs on the CPU only here", do="Use --device cpu or --backend torch")
@@ -90,7 +94,7 @@ def pick_backend(
     if backend == "torch":
         call, chosen, why = _torch(net, place, chosen, why)
     else:
-        for package in _PACKAGES[backend]:
+        for package in PACKAGES[backend]:
             need(package, backend)
         try:
             call = _convert(net, backend, chosen, multiple_of)
@@ -174,12 +178,14 @@ class Unpadded(nn.Module):
         return self.net.enlarge(low)  # pyright: ignore[reportCallIssue]
 
 
-def _convert(net: nn.Module, backend: str, precision: str, multiple_of: int) -> Callable[[Tensor], Tensor]:
+def whole_units(net: nn.Module, multiple_of: int) -> tuple[nn.Module, int]:
+    """Return what of a network a fixed graph can hold, and of what the sides of its input must be multiples."""
     unit = int(getattr(net, "unit_px", 1))
-    inner, sides = (net, multiple_of) if unit == 1 else (Unpadded(net), math.lcm(unit, multiple_of))
-    run = _openvino(inner, precision, sides) if backend == "openvino" else _onnx(inner, sides)
-    if unit == 1:
-        return run
+    return (net, multiple_of) if unit == 1 else (Unpadded(net), math.lcm(unit, multiple_of))
+
+
+def padded_to_units(run: Callable[[Tensor], Tensor], unit: int) -> Callable[[Tensor], Tensor]:
+    """Return a network of whole units as one that takes any size."""
 
     def call(picture: Tensor) -> Tensor:
         padded = pad_to_multiple(picture, unit)
@@ -190,10 +196,20 @@ def _convert(net: nn.Module, backend: str, precision: str, multiple_of: int) -> 
     return call
 
 
+def _convert(net: nn.Module, backend: str, precision: str, multiple_of: int) -> Callable[[Tensor], Tensor]:
+    inner, sides = whole_units(net, multiple_of)
+    run = _openvino(inner, precision, sides) if backend == "openvino" else _onnx(inner, sides)
+    return run if inner is net else padded_to_units(run, int(getattr(net, "unit_px", 1)))
+
+
 def _openvino(net: nn.Module, precision: str, multiple_of: int) -> Callable[[Tensor], Tensor]:
+    return openvino_run(openvino_graph(net, smooth_probe(PROBE_PX[0], multiple_of), [-1, 3, -1, -1]), precision)
+
+
+def openvino_run(graph: Any, precision: str) -> Callable[[Tensor], Tensor]:
+    """Return what runs an OpenVINO graph: one tensor in, one out."""
     import openvino
 
-    graph = openvino_graph(net, _probe(PROBE_PX[0], multiple_of), [-1, 3, -1, -1])
     hint = {"float32": "f32", "bfloat16": "bf16"}[precision]
     options = {
         "INFERENCE_PRECISION_HINT": hint,
@@ -212,7 +228,7 @@ def _openvino(net: nn.Module, precision: str, multiple_of: int) -> Callable[[Ten
 def _onnx(net: nn.Module, multiple_of: int) -> Callable[[Tensor], Tensor]:
     import onnxruntime as runtime
 
-    program = onnx_program(net, _probe(PROBE_PX[0], multiple_of), free=(0, 2, 3))
+    program = onnx_program(net, smooth_probe(PROBE_PX[0], multiple_of), free=(0, 2, 3))
     options = runtime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     session = runtime.InferenceSession(
@@ -258,7 +274,7 @@ def _quiet() -> Iterator[None]:
         logging.disable(level)
 
 
-def _probe(size: tuple[int, int], multiple_of: int) -> Tensor:
+def smooth_probe(size: tuple[int, int], multiple_of: int) -> Tensor:
     """Return a smooth random picture: on white noise, which no photograph is, a network's rounding errors explode."""
     height, width = (-(-side // multiple_of) * multiple_of for side in size)
     coarse = torch.rand(1, 3, 6, 6, generator=torch.Generator().manual_seed(0))
@@ -270,7 +286,7 @@ def _check_parity(
     net: nn.Module, call: Callable[[Tensor], Tensor], backend: str, precision: str, multiple_of: int
 ) -> None:
     for size in PROBE_PX:
-        probe = _probe(size, multiple_of)
+        probe = smooth_probe(size, multiple_of)
         expected = net(probe)
         found = call(probe)
         largest = float(expected.abs().max())
@@ -300,7 +316,7 @@ def estimate_bytes_per_px(net: nn.Module, dtype: torch.dtype, multiple_of: int =
     hooks = [layer.register_forward_hook(note) for layer in layers]
     try:
         home = next((parameter.device for parameter in net.parameters()), torch.device("cpu"))
-        result = net(_probe((side, side), 1).to(home))
+        result = net(smooth_probe((side, side), 1).to(home))
     finally:
         for hook in hooks:
             hook.remove()

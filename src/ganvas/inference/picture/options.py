@@ -122,8 +122,8 @@ class Running(Common):
     """Mean over the eight flips and turns: eight times as slow."""
     faithful: float = 0.0
     """0 to 1: correct the result so that, shrunk again, it is the input."""
-    backend: Literal["torch", "openvino", "onnx"] = "torch"
-    """What runs the network."""
+    backend: Literal["torch", "openvino", "onnx", "auto"] = "torch"
+    """What runs the network; auto takes the fastest that is installed, measured once for each network."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -98,7 +98,7 @@ class Upscaler:
         seamless: the picture is a texture whose opposite sides meet; the same as border `wrap`.
         ensemble: mean over the eight flips and turns of the picture; eight times as slow.
         faithful: 0 to 1, how far the result is corrected so that, shrunk again, it is the input.
-        backend: `torch`, `openvino` or `onnx`.
+        backend: `torch`, `openvino` or `onnx`; `auto` takes the fastest that is installed.
         device: `auto`, `cpu`, `cuda`, `cuda:1`.
 
     Raises:
