@@ -9,7 +9,7 @@ from tyro.conf import FlagCreatePairsOff, Positional
 
 from ganvas.cli import DONE
 from ganvas.cli.arguments import Printing
-from ganvas.cli.console import report
+from ganvas.cli.console import Console, report
 from ganvas.errors import UserError
 
 
@@ -29,9 +29,12 @@ def convert(
     layout: Literal["ganvas", "basicsr", "xinntao", "old"] = "ganvas",
     num_labels: int = 0,
     no_boundaries: FlagCreatePairsOff[bool] = False,
+    int8: FlagCreatePairsOff[bool] = False,
+    calibrate: Path | None = None,
+    least_db: float = 40.0,
     overwrite: bool = False,
 ) -> int:
-    """Turn another project's checkpoint into ours, or ours into theirs.
+    """Turn another project's checkpoint into ours, or ours into theirs, or add its network in 8 bits.
 
     Args:
         source: a weight file that `ganvas inspect` recognises, or a run.
@@ -39,10 +42,19 @@ def convert(
         layout: ours, or that of BasicSR and Real-ESRGAN, of ESRGAN, or of ESRGAN before June 2019.
         num_labels: of a pix2pixHD generator: the classes that it was trained on, where its channels do not tell.
         no_boundaries: of a pix2pixHD generator: it was trained without instance maps.
+        int8: keep the upscaler also in 8 bits for OpenVINO; `ganvas upscale` then runs these for 8-bit pictures.
+        calibrate: folder of photographs on which the value ranges of its layers are measured.
+        least_db: with --int8: PSNR against float32 on photographs that must be kept; harmed layers stay in bfloat16.
         overwrite: replace an existing file.
     """
     from ganvas.io.weights import files as weights
 
+    if int8:
+        if layout != "ganvas" or num_labels or no_boundaries:
+            raise UserError("--int8 goes with no other layout", do="Convert the file first, then give --int8")
+        return _convert_int8(source, calibrate, out, least_db, overwrite, printing)
+    if calibrate is not None:
+        raise UserError("--calibrate means nothing without --int8", do="Give --int8, too")
     source, card = resolved(source), None
     if num_labels or no_boundaries:
         from ganvas.networks.pix2pixhd.card import assume
@@ -50,6 +62,22 @@ def convert(
         card = assume(weights.read_card(source), num_labels, no_boundaries)
     path = weights.convert(source, out, layout, overwrite, card)
     report(str(path), {"out": path}, printing)
+    return DONE
+
+
+def _convert_int8(
+    source: Path, photographs: Path | None, out: Path, least_db: float, overwrite: bool, printing: Printing
+) -> int:
+    from ganvas.inference import int8
+    from ganvas.inference.open import open_model
+
+    if photographs is None:
+        raise UserError("--int8 needs photographs", "They tell which values its layers take", "Give --calibrate FOLDER")
+    console = Console(printing)
+    made = int8.convert(open_model(str(source)), photographs, out, least_db, overwrite, console.say)
+    done, total = made.layers
+    line = f"{out}: {done} of {total} convolutions in 8 bits, {made.psnr:.1f} dB from float32 on the photographs"
+    report(line, {"out": out, "psnr_db": made.psnr, "layers": made.layers, "left_higher": made.left}, printing)
     return DONE
 
 

@@ -13,7 +13,7 @@ import math
 import re
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -23,8 +23,10 @@ import torch
 from torch import Tensor, nn
 
 from ganvas.errors import UserError, need
-from ganvas.inference import backends
+from ganvas.inference import backends, calibration
 from ganvas.inference.backends import Backend
+from ganvas.inference.open import Opened
+from ganvas.io.weights import files as weights
 
 GRAPH, CONSTANTS = "openvino_int8_graph", "openvino_int8_constants"
 """Names of the attachments of a weight file."""
@@ -37,76 +39,14 @@ ELEMENTWISE = ("Multiply", "Add", "Subtract", "Divide", "Swish", "Sigmoid")
 """Left in bfloat16: in 8 bits they cost more conversions than they save, and a trunk's sum loses its last digits."""
 MOST_GROUPS = 12
 OPERATIONS = frozenset(
-    [
-        "Parameter",
-        "Result",
-        "Const",
-        "Convolution",
-        "GroupConvolution",
-        "ConvolutionBackpropData",
-        "GroupConvolutionBackpropData",
-        "Add",
-        "Subtract",
-        "Multiply",
-        "Divide",
-        "Power",
-        "Sqrt",
-        "Abs",
-        "Clamp",
-        "Convert",
-        "Concat",
-        "Split",
-        "VariadicSplit",
-        "StridedSlice",
-        "Slice",
-        "Gather",
-        "Reshape",
-        "Transpose",
-        "Squeeze",
-        "Unsqueeze",
-        "ShapeOf",
-        "Broadcast",
-        "Tile",
-        "Pad",
-        "ReLU",
-        "PReLU",
-        "LeakyReLU",
-        "Elu",
-        "Gelu",
-        "Swish",
-        "Sigmoid",
-        "Tanh",
-        "HSwish",
-        "HSigmoid",
-        "SoftPlus",
-        "Mish",
-        "Interpolate",
-        "DepthToSpace",
-        "SpaceToDepth",
-        "FakeQuantize",
-        "MatMul",
-        "ReduceMean",
-        "ReduceSum",
-        "MaxPool",
-        "AvgPool",
-        "MVN",
-        "BatchNormInference",
-        "Select",
-        "Equal",
-        "Less",
-        "Greater",
-        "Range",
-        "Minimum",
-        "Maximum",
-        "Floor",
-        "Mod",
-        "FloorMod",
-        "ConvertLike",
-        "Exp",
-        "Negative",
-        "SquaredDifference",
-        "AdaptiveAvgPool",
-    ]
+    """
+    Parameter Result Const Convolution GroupConvolution ConvolutionBackpropData GroupConvolutionBackpropData Add
+    Subtract Multiply Divide Power Sqrt Abs Clamp Convert ConvertLike Concat Split VariadicSplit StridedSlice Slice
+    Gather Reshape Transpose Squeeze Unsqueeze ShapeOf Broadcast Tile Pad ReLU PReLU Elu Gelu Swish Sigmoid Tanh
+    HSwish HSigmoid SoftPlus Mish Interpolate DepthToSpace SpaceToDepth FakeQuantize MatMul ReduceMean ReduceSum
+    MaxPool AvgPool AdaptiveAvgPool MVN BatchNormInference Select Equal Less Greater Range Minimum Maximum Floor Mod
+    FloorMod Exp Negative SquaredDifference
+    """.split()  # noqa: SIM905 - seventy names
 )
 """All that a graph in a weight file may consist of: arithmetic, nothing that reads or runs anything."""
 
@@ -137,7 +77,7 @@ def quantise(
     tiles: Sequence[Tensor],
     target_db: float = TARGET_DB,
     multiple_of: int = 1,
-    say: Callable[[str], None] = lambda text: None,
+    say: Callable[[str], object] = str,
 ) -> Quantised:
     """Return a network in 8 bits that stays within `target_db` of itself on photographs.
 
@@ -235,6 +175,41 @@ def _silent(nncf: Any) -> Iterator[None]:
 
 
 # In files
+
+
+def convert(
+    opened: Opened,
+    photographs: Path,
+    target: Path,
+    least_db: float = TARGET_DB,
+    overwrite: bool = False,
+    say: Callable[[str], object] = str,
+) -> Quantised:
+    """Write a weight file that also holds its network in 8 bits, calibrated on a folder of photographs.
+
+    Raises:
+        UserError: this is no upscaler, no photograph is there, the target cannot be written or the quality not be kept.
+    """
+    card = opened.card
+    if (card.input, card.channels_in, card.channels_out) != ("picture", 3, 3):
+        what = f"{opened} cannot be converted to 8 bits"
+        raise UserError(what, f"It takes {card.input} of {card.channels_in} channels", "Name an upscaler")
+    if target.suffix != ".safetensors":
+        raise UserError(f"{target} has the wrong ending", "The 8-bit graph is kept in a .safetensors file")
+    if target.exists() and not overwrite:
+        raise UserError(f"{target} exists already", do="Choose another name, or give --overwrite")
+    net = opened.network()
+    multiple = max(1, card.multiple_of, int(getattr(net, "unshuffle", 1)))
+    unit = math.lcm(multiple, int(getattr(net, "unit_px", 1)))
+    made = quantise(net, calibration.tiles_of(photographs, unit, card.range), least_db, multiple, say)
+    told = {
+        "psnr_db": round(made.psnr, 2), "left_higher": list(made.left), "layers": list(made.layers),
+        "openvino": need("openvino", "int8").__version__,
+    }  # fmt: skip
+    card = replace(opened.card, extra={**opened.card.extra, "int8": told})
+    attachments = {**opened.attachments, **attach(made.graph)}
+    weights.save(target, net.state_dict(), card, attachments, overwrite)
+    return made
 
 
 def _written(graph: Any) -> Graph:

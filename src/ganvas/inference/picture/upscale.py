@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ganvas import device as devices
 from ganvas.errors import UserError, did_you_mean
+from ganvas.inference import int8
 from ganvas.inference.backends import Backend, pick_backend
 from ganvas.inference.open import Opened, open_model
 from ganvas.inference.options import Border
@@ -90,7 +91,8 @@ class Upscaler:
         model: name of a model, weight file, run, what `open_model` gave, or a network that takes and returns
             (B, 3, H, W) in [0, 1].
         precision: `auto`, `float32`, `bfloat16` or `float16`. `auto` takes the machine's fastest one for 8-bit pictures
-            and float32 for deeper ones, which would lose what makes them deeper.
+            and float32 for deeper ones, which would lose what makes them deeper; of a file that holds its network in 8
+            bits it takes these for 8-bit pictures.
         tile: side of a tile in pixels, context included; `auto` takes what memory allows.
         overlap_px: width of the cross-fade between tiles; default 8, or 0 where the halo makes tiles exact.
         halo_px: context around each tile; default what the model's card says.
@@ -125,6 +127,7 @@ class Upscaler:
         if not 0 <= faithful <= 1:
             raise UserError(f"faithful is {faithful:g}", do="Use a number from 0 (off) to 1")
         opened = open_model(model)
+        self.graph = int8.graph_of(opened.attachments)
         self.net, self.name = opened.network(), opened.name
         self.card = _card_of(self.net)
         self.scale = self.card.scale
@@ -160,8 +163,10 @@ class Upscaler:
         if precision == "auto" and dtype != np.uint8:
             precision = "float32"
         if precision not in self._engines:
-            self._engines[precision] = pick_backend(
-                self.net, precision, self.device, self.backend, self.card.range, self.multiple_of
+            self._engines[precision] = (
+                int8.engine(self.net, self.graph, self.card.range, self.multiple_of)
+                if self.graph is not None and precision == "auto" and devices.pick(self.device).type == "cpu"
+                else pick_backend(self.net, precision, self.device, self.backend, self.card.range, self.multiple_of)
             )
             if precision != self.precision:
                 self._engines[precision].why = "pictures of more than 8 bits keep their depth"
