@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from ganvas import __version__
 from ganvas import device as devices
 from ganvas.errors import UserError
 from ganvas.inference import backends
@@ -103,6 +102,6 @@ def _facts(net: nn.Module, precision: str, place: torch.device, engines: Mapping
     what = {"network": card.network, "settings": dict(card.settings)} if isinstance(card, Card) else type(net).__name__
     machine = devices.facts(place, torch.float32)
     return {
-        "ganvas": __version__, "engines": dict(engines), "machine": machine, "precision": precision, "network": what,
+        "ganvas": importlib.metadata.version("ganvas"), "engines": dict(engines), "machine": machine, "precision": precision, "network": what,
         "sizes": sizes,
     }  # fmt: skip
