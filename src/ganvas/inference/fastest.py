@@ -102,6 +102,6 @@ def _facts(net: nn.Module, precision: str, place: torch.device, engines: Mapping
     what = {"network": card.network, "settings": dict(card.settings)} if isinstance(card, Card) else type(net).__name__
     machine = devices.facts(place, torch.float32)
     return {
-        "ganvas": importlib.metadata.version("ganvas"), "engines": dict(engines), "machine": machine, "precision": precision, "network": what,
-        "sizes": sizes,
+        "ganvas": importlib.metadata.version("ganvas"), "engines": dict(engines), "machine": machine,
+        "precision": precision, "network": what, "sizes": sizes,
     }  # fmt: skip
