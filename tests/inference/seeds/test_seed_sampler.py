@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -105,6 +107,38 @@ def test_standing_statistics_replace_those_of_training(model):
     sampler.prepare(Truncation(0.1))
     # Noise within 0.1 has a far smaller variance than noise within 0.5.
     assert (batch_norms(sampler.network)["blocks.0.norm1.norm"].running_var < 0.2 * first).all()
+
+
+def test_statistics_are_measured_once_for_each_truncation(model, monkeypatch):
+    sampler = SeedSampler(model, device="cpu", standing=2)
+    first = [sampler.sample([1, 2], truncation=Truncation(threshold)) for threshold in (0.5, None, 1.0)]
+    fresh = SeedSampler(model, device="cpu", standing=2).sample([1, 2], truncation=Truncation(0.5))
+    monkeypatch.setattr(sampler, "_standing", lambda _: pytest.fail("measured again"))
+    again = [sampler.sample([1, 2], truncation=Truncation(threshold)) for threshold in (0.5, None, 1.0)]
+    assert all(map(torch.equal, first, again)) and torch.equal(first[0], fresh)
+
+
+def test_statistics_of_training_come_back_after_those_of_a_bank(model):
+    """Outside of a bank's range there is nothing but training's; what was in the norms last must not stay there."""
+    sampler = SeedSampler(model, device="cpu", standing=0)
+    plain = sampler.sample([1, 2])
+    bank = {f"bank.{name}": value for name, value in sampler.make_bank([0.5, 1.0]).items()}
+    sampler.standing = 0
+    sampler.attachments = {**bank, "bank.step": torch.tensor(-1)}
+    assert not torch.equal(sampler.sample([1, 2], truncation=Truncation(0.5)), plain)
+    assert torch.equal(sampler.sample([1, 2]), plain)
+
+
+def test_threads_with_truncations_of_their_own_get_their_own_pictures(model):
+    sampler = SeedSampler(model, device="cpu", standing=1)
+    thresholds = [0.4, 0.8] * 6
+    expected = {
+        threshold: SeedSampler(model, device="cpu", standing=1).sample([3], truncation=Truncation(threshold))
+        for threshold in set(thresholds)
+    }
+    with ThreadPoolExecutor(4) as threads:
+        made = list(threads.map(lambda threshold: sampler.sample([3], truncation=Truncation(threshold)), thresholds))
+    assert all(torch.equal(picture, expected[threshold]) for picture, threshold in zip(made, thresholds))
 
 
 @pytest.mark.parametrize(("value", "place"), [(0.2, (0, 0.0)), (0.3, (0, 0.5)), (0.4, (1, 0.0)), (1.0, (1, 1.0)),

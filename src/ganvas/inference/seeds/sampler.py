@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import re
+import threading
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,8 @@ BATCH = 16
 STANDING_BATCH = 64
 BANK = "bank"
 """Name of the attachment that holds statistics by truncation."""
+REMEMBERED = 64
+"""Truncations whose statistics are kept once they are measured; the one that was not used for longest goes."""
 FIRST_STANDING_SEED = 1 << 40
 """Statistics are measured with the noise of seeds from here on, which nobody asks for."""
 
@@ -39,6 +43,7 @@ class SeedSampler:
 
     Its batch norms use, in this order: the bank that the network itself holds, the bank attached to the run where the
     truncation lies in its range, statistics measured anew over `standing` batches, those of training.
+    Those measured are kept by truncation. Several threads may ask one sampler: one picture is made after the other.
 
     Args:
         model: run, weight file, name, or what `open_model` gave.
@@ -66,7 +71,10 @@ class SeedSampler:
         names = [str(name) for name in self.card.extra.get("class_names", ())]
         self.class_names = names or [str(number) for number in range(self.num_classes)]
         self.has_own_bank = bool(self.card.settings.get("statistics", 0))
+        self._trained = statistics_of(self.network)
+        self._measured: OrderedDict[Truncation, dict[str, Tensor]] = OrderedDict()
         self._prepared: Truncation | None = None
+        self._lock = threading.RLock()  # the norms belong to the picture that is being made
 
     # What is asked
 
@@ -133,9 +141,10 @@ class SeedSampler:
         if noise.shape[1] != self.length:
             why = f"This generator's has {self.length} numbers"
             raise UserError(f"A latent of {noise.shape[1]} numbers does not fit", why)
-        self.prepare(truncation)
         pairs = zip(noise.split(BATCH), classes.split(BATCH))
-        return torch.cat([self._run(*pair, truncation).cpu() for pair in pairs])
+        with self._lock:
+            self.prepare(truncation)
+            return torch.cat([self._run(*pair, truncation).cpu() for pair in pairs])
 
     @torch.no_grad()
     def _run(self, noise: Tensor, classes: Tensor, truncation: Truncation) -> Tensor:
@@ -157,14 +166,27 @@ class SeedSampler:
 
     def prepare(self, truncation: Truncation) -> None:
         """Bring the batch norms to the statistics of a truncation."""
-        if truncation == self._prepared or self.has_own_bank or not batch_norms(self.network):
-            return
-        banked = self._from_bank(truncation)
-        if banked is not None:
-            set_statistics(self.network, banked)
-        elif self.standing:
+        with self._lock:
+            if truncation == self._prepared or self.has_own_bank or not batch_norms(self.network):
+                return
+            self._prepared = None  # whatever fails on the way leaves statistics of nothing
+            banked = self._from_bank(truncation)
+            if banked is not None:
+                set_statistics(self.network, banked)
+            elif self.standing:
+                set_statistics(self.network, self._remembered(truncation))
+            else:
+                set_statistics(self.network, self._trained)
+            self._prepared = truncation
+
+    def _remembered(self, truncation: Truncation) -> dict[str, Tensor]:
+        if truncation not in self._measured:
             renew_statistics(self.network, self._standing(truncation))
-        self._prepared = truncation
+            self._measured[truncation] = statistics_of(self.network)
+            if len(self._measured) > REMEMBERED:
+                self._measured.popitem(last=False)
+        self._measured.move_to_end(truncation)
+        return self._measured[truncation]
 
     def _standing(self, truncation: Truncation) -> Iterator[tuple[Tensor, ...]]:
         shares = torch.tensor(
@@ -208,16 +230,16 @@ class SeedSampler:
         if self.has_own_bank or not batch_norms(self.network):
             raise UserError(f"{self.path} needs no bank", "It has its own, or no batch norm at all")
         measured = []
-        for threshold in grid:
-            truncation = Truncation(threshold)
+        with self._lock:
             network = self.network
-            self.network = copy.deepcopy(network)
-            try:
-                self.standing = self.standing or 16
-                renew_statistics(self.network, self._standing(truncation))
-                measured.append(statistics_of(self.network))
-            finally:
-                self.network = network
+            for threshold in grid:
+                self.network = copy.deepcopy(network)
+                try:
+                    self.standing = self.standing or 16
+                    renew_statistics(self.network, self._standing(Truncation(threshold)))
+                    measured.append(statistics_of(self.network))
+                finally:
+                    self.network = network
         stacked = {name: torch.stack([one[name] for one in measured]).cpu() for name in measured[0]}
         return {"truncations": torch.tensor(grid, dtype=torch.float64), **stacked}
 
@@ -231,8 +253,9 @@ class SeedSampler:
             raise UserError(f"{self.path} is no run", "A bank is kept in a run's folder", "Name the run")
         bank = self.make_bank(truncations)
         bank["step"] = torch.tensor(_step_of(self.card.origin))
-        self.attachments = {**self.attachments, **{f"{BANK}.{name}": value for name, value in bank.items()}}
-        self._prepared = None
+        with self._lock:
+            self.attachments = {**self.attachments, **{f"{BANK}.{name}": value for name, value in bank.items()}}
+            self._prepared = None
         return runs.write_attachment(self.path, BANK, bank)
 
 
