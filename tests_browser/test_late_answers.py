@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from test_studio_pages import PAGES, go
+from pages import PAGES, go
 
 PAGE_API = re.compile(r"/api/(?!events)")
 

@@ -11,12 +11,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-PAGES = ("upscale", "paint", "explore", "fly", "clips", "watch", "curate", "runs")
-
-
-def go(page: Page, server, name: str) -> None:
-    page.goto(f"{server.address}#/{name}")
-    page.wait_for_selector("main h1")
+from pages import PAGES, go, settle
 
 
 def pixels(page: Page, selector: str) -> np.ndarray:
@@ -30,6 +25,7 @@ def pixels(page: Page, selector: str) -> np.ndarray:
 @pytest.mark.parametrize("name", PAGES)
 def test_every_page_opens_and_says_what_it_is(page, server, name):
     go(page, server, name)
+    settle(page)
     assert page.locator("nav a[aria-current=page]").count() == 1
     assert page.locator(".error").count() == 0
     for control in page.locator("main button, main select, main input").all():
@@ -85,10 +81,10 @@ def test_a_blend_follows_its_slider(page, server):
     go(page, server, "upscale")
     page.get_by_label("Model").select_option(label=re_option(page, "compact-x4"))
     page.get_by_label("Blend with").select_option(label="compact-x4-gan")
-    expect(page.locator(".command code")).to_contain_text("--blend compact-x4 compact-x4-gan --alpha 0.5")
-    page.get_by_label("Alpha").focus()
+    expect(page.locator(".command code")).to_contain_text("--blend compact-x4 compact-x4-gan --mix 0.5")
+    page.get_by_label("Mix").focus()
     page.keyboard.press("ArrowRight")
-    expect(page.locator(".command code")).to_contain_text("--alpha 0.55")
+    expect(page.locator(".command code")).to_contain_text("--mix 0.55")
 
 
 def re_option(page: Page, name: str) -> str:
@@ -139,7 +135,7 @@ def test_samples_are_shown_by_class_and_walked_between(page, server):
     page.wait_for_function("() => document.querySelector('#between')?.width === 32")
     first = pixels(page, ".grid button:nth-child(1) canvas")
     way.fill("0")
-    page.wait_for_timeout(800)
+    settle(page)
     assert np.abs(pixels(page, "#between").astype(int) - first).max() <= 1
     page.get_by_label("Class").select_option(index=1)
     expect(page.locator(".command code")).to_contain_text("--classes 0")
@@ -150,15 +146,49 @@ def test_a_place_is_flown_through(page, server):
     page.get_by_label("Place").select_option(label="place")
     expect(page.get_by_text("training cameras. Press one")).to_be_visible()
     page.wait_for_function("() => document.querySelector('#view')?.width === 32")
-    page.wait_for_timeout(500)
+    settle(page)
     first = pixels(page, "#view")
     page.get_by_role("slider", name=re.compile("^Frame")).fill("50")
-    page.wait_for_timeout(1500)
+    settle(page)
     assert not np.array_equal(pixels(page, "#view"), first)
     expect(page.get_by_text(re.compile("near|between|guess"))).to_be_visible()
-    page.get_by_label("Through cameras").fill("0,3")
-    page.get_by_label("Through cameras").press("Tab")
+    page.get_by_role("textbox", name="Through").fill("0,3")
+    page.get_by_role("textbox", name="Through").press("Tab")
     expect(page.locator(".command code")).to_contain_text("--through 0,3")
+
+
+def test_a_camera_is_led_by_hand(page, server):
+    go(page, server, "fly")
+    page.get_by_label("Place").select_option(label="place")
+    expect(page.locator(".command code")).to_contain_text("--through")
+    settle(page)
+    page.get_by_role("button", name="clear").click()
+    settle(page)
+    first = pixels(page, "#view")
+    page.locator("h1").click()
+    for key in ("ArrowLeft", "w", "ArrowUp"):
+        page.keyboard.press(key)
+    settle(page)
+    assert not np.array_equal(pixels(page, "#view"), first)
+    page.get_by_role("button", name=re.compile("^add this view")).click()
+    expect(page.get_by_role("textbox", name="Through")).to_have_value("own")
+    page.locator("h1").click()
+    page.keyboard.press("d")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("textbox", name="Through")).to_have_value("own, own")
+    expect(page.locator(".command code")).to_contain_text(re.compile("--camera .*/flights/"))
+    # A line drawn with the mouse is a path, too.
+    page.get_by_role("button", name="clear").click()
+    page.get_by_role("button", name="draw a path").click()
+    box = page.locator("#space canvas").bounding_box()
+    page.mouse.move(box["x"] + 0.4 * box["width"], box["y"] + 0.55 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.5 * box["height"], steps=6)
+    page.mouse.up()
+    expect(page.get_by_role("textbox", name="Through")).to_have_value(re.compile("own, own"))
+    settle(page)
+    expect(page.get_by_role("slider", name=re.compile("^Frame"))).to_be_visible()
+    expect(page.locator(".error")).to_have_count(0)
 
 
 def test_a_run_is_watched(page, server):
@@ -198,5 +228,5 @@ def test_pictures_are_kept_and_dropped_by_keys_and_swipes(page, server):
 def test_narrow_screens_need_no_sideways_scrolling(page, server, name):
     page.set_viewport_size({"width": 390, "height": 800})
     go(page, server, name)
-    page.wait_for_timeout(700)
+    settle(page)
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 390

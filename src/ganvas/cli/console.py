@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ class Console:
     """Shows the events of running work: `with Console(printing) as console: suite.run(..., console.progress)`.
 
     Results go to the standard output; the bar, sentences and errors to the error stream. The bar is shown on a terminal
-    only.
+    only; elsewhere, `--json` gives progress as JSON lines.
     """
 
     def __init__(self, printing: Printing) -> None:
@@ -29,6 +30,7 @@ class Console:
         self.as_json, self.quiet = printing.json, printing.quiet
         self.progress: Progress = Progress(self.show)
         self._bar = Bar(printing.quiet)
+        self._lines = ProgressLines(printing.json and not printing.quiet)
         self._failed = False
         self._skipped = 0
         self._complaints = Complaints()
@@ -54,8 +56,10 @@ class Console:
 
         if isinstance(event, Moved):
             self._bar.move(event.name, event.done, event.total)
+            self._lines.tell("progress", name=event.name, done=event.done, total=event.total)
         elif isinstance(event, Counted):
             self._bar.count(counted(event))
+            self._lines.tell("batch", done=event.done, total=event.total, left_s=event.left_s)
         elif isinstance(event, Said):
             if event.is_warning or not self.quiet:
                 print(event.text, file=sys.stderr, flush=True)
@@ -174,6 +178,24 @@ def report(text: str, values: Any, printing: Printing) -> None:
         print_json(values)
     elif not printing.quiet:
         print(text, flush=True)
+
+
+class ProgressLines:
+    """Progress as JSON lines on the error stream, for programs that read it; nothing on a terminal."""
+
+    EVERY_S = 0.5
+    """Between two lines of one kind, but for the last."""
+
+    def __init__(self, is_asked: bool) -> None:
+        self.is_shown = is_asked and not sys.stderr.isatty()
+        self._last: dict[str, float] = {}
+
+    def tell(self, event: str, **facts: Any) -> None:
+        """Print a line, unless one was printed just now."""
+        is_last = facts["done"] == facts["total"]
+        if self.is_shown and (is_last or time.monotonic() - self._last.get(event, -1e9) >= self.EVERY_S):
+            self._last[event] = time.monotonic()
+            print(json.dumps({"event": event, **facts}), file=sys.stderr, flush=True)
 
 
 def print_json(value: Any) -> None:

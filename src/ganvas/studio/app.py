@@ -7,7 +7,6 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
@@ -16,12 +15,11 @@ from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
-from starlette.middleware.base import BaseHTTPMiddleware
 
 from ganvas import __version__
 from ganvas.errors import UserError
 from ganvas.studio.desk import Superseded
-from ganvas.studio.guard import COOKIE, Guard, refuse
+from ganvas.studio.guard import COOKIE, Door, Guard, refuse
 from ganvas.studio.routes import clips, curate, explore, fly, paint, runs, upscale
 from ganvas.studio.state import Studio
 from ganvas.studio.workspace import LARGEST_FILE, Workspace
@@ -48,8 +46,7 @@ def create_app(workspace: Workspace, guard: Guard, program: tuple[str, ...] = ()
         app.state.studio.close()
 
     app = FastAPI(title="Ganvas Studio", version=__version__, lifespan=life, docs_url=None, redoc_url=None)
-    app.add_middleware(BaseHTTPMiddleware, dispatch=_limit)
-    app.add_middleware(BaseHTTPMiddleware, dispatch=guard)
+    app.add_middleware(Door, refusals=(guard.refusal, _too_large))
     for part in (runs, upscale, paint, explore, fly, clips, curate):
         app.include_router(part.router)
     app.add_exception_handler(UserError, _on_user_error)
@@ -78,7 +75,7 @@ def create_app(workspace: Workspace, guard: Guard, program: tuple[str, ...] = ()
     return app
 
 
-async def _limit(request: Request, follow: Any) -> Response:
+def _too_large(request: Request) -> Response | None:
     """Refuse bodies that say they are larger than anything a page sends; uploads count theirs as they come."""
     length = request.headers.get("content-length", "0")
     most = LARGEST_FILE if request.method == "PUT" and request.url.path == "/api/pictures" else BODY
@@ -90,7 +87,7 @@ async def _limit(request: Request, follow: Any) -> Response:
         and "content-length" not in request.headers
     ):
         return refuse(411, "The request does not say how long it is")
-    return await follow(request)
+    return None
 
 
 async def _on_user_error(_: Request, error: Exception) -> Response:

@@ -8,12 +8,14 @@ nobody reads or writes without the token.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
+from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COOKIE = "ganvas-token"
 HEADERS = {
@@ -31,7 +33,7 @@ OPEN_PATHS = ("/token", "/health")
 
 @dataclass(frozen=True)
 class Guard:
-    """Middleware that refuses what no page of ours asks.
+    """Refuses what no page of ours asks.
 
     Args:
         host: address that the server listens on.
@@ -46,19 +48,12 @@ class Guard:
         """Tell whether others than this machine can reach the server."""
         return not is_loopback(self.host)
 
-    async def __call__(self, request: Request, follow: Callable[[Request], Awaitable[Response]]) -> Response:
-        """Answer a request, or hand it on."""
-        refusal = self._refusal(request)
-        response = refusal if refusal is not None else await follow(request)
-        for name, value in HEADERS.items():
-            response.headers.setdefault(name, value)
-        return response
-
     def accepts(self, token: str) -> bool:
         """Tell whether a token is the server's, in the same time for any."""
         return secrets.compare_digest(token.encode(), self.token.encode())
 
-    def _refusal(self, request: Request) -> Response | None:
+    def refusal(self, request: Request) -> Response | None:
+        """Return the answer to a request that is refused; None for any other."""
         name = (request.headers.get("host") or "").rsplit(":", 1)[0].strip("[]")
         if not self._is_own_name(name):
             return refuse(403, "This server answers to its own address only", f"The request is for {name or 'no host'}")
@@ -80,6 +75,37 @@ class Guard:
             return False
         # Beyond loopback the token keeps others out; names that are no addresses could still be rebound.
         return _is_address(name) or name.casefold() == self.host.casefold()
+
+
+class Door:
+    """Middleware before everything else: answers what is refused, and adds the headers that each answer has.
+
+    It hands on what it receives as it is, so that routes can see that whoever asked has gone.
+
+    Args:
+        app: what lies behind it.
+        refusals: each returns the answer to a request that it refuses.
+    """
+
+    def __init__(self, app: ASGIApp, refusals: Sequence[Callable[[Request], Response | None]]) -> None:
+        self.app, self.refusals = app, refusals
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or hand it on."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request = Request(scope)
+        refusal = next((found for refuses in self.refusals if (found := refuses(request)) is not None), None)
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await (refusal or self.app)(scope, receive, send_with_headers)
 
 
 def _is_own_page(request: Request) -> bool:

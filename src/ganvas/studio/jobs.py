@@ -28,6 +28,8 @@ WAITING = 100
 """Jobs that may wait at once."""
 STOP_SECONDS = 60.0
 """Time for a child to end after it was asked to, in which a training saves its checkpoint."""
+POLL_SECONDS = 0.5
+"""Between two looks at how far a job is."""
 SHOWN = 20_000
 """Bytes of a job's output that pages are shown, from its end."""
 
@@ -49,6 +51,9 @@ class Job:
     birth: str = ""
     """When the process began, as the system counts: a number that another process took over does not count."""
     error: str = ""
+    done: int = 0
+    total: int = 0
+    """Of the work, as the verb counts; 0 where it does not say."""
     results: tuple[str, ...] = ()
     """Names below `out/`."""
     title: str = ""
@@ -60,9 +65,16 @@ class Job:
         """Return the command line as a user would type it."""
         return shlex.join(["ganvas", *self.arguments])
 
+    @property
+    def left_s(self) -> float | None:
+        """Return the seconds that the rest will take if it goes on as fast; None where that is not known."""
+        if self.state != "running" or not 0 < self.done < self.total:
+            return None
+        return round((time.time() - self.started) / self.done * (self.total - self.done), 1)
+
     def row(self) -> dict[str, Any]:
         """Return what a page is told."""
-        return {**asdict(self), "command": self.command}
+        return {**asdict(self), "command": self.command, "left_s": self.left_s}
 
 
 class Jobs:
@@ -232,7 +244,8 @@ class Jobs:
             self._child = child
             job = replace(job, state="running", started=time.time(), pid=child.pid, birth=_birth_of(child.pid))
             self._set(job)
-            code = child.wait()
+            while (code := _wait(child)) is None:
+                self._note_progress(job.id)
             self._child = None
         self._end(self.get(job.id), code)
 
@@ -241,12 +254,23 @@ class Jobs:
         state: State = "stopped" if was_stopped or code in (130, -signal.SIGINT) else "done" if code == 0 else "failed"
         if code is None and not was_stopped:
             state = "done" if _is_training(job) else "interrupted"
-        lines = [line for line in self.output(job.id).splitlines() if line.strip()]
-        error = (lines[-1] if lines else f"It ended with code {code}") if state == "failed" else ""
+        self._note_progress(job.id)
+        job = self.get(job.id)
+        error = (_error_in(self.output(job.id)) or f"It ended with code {code}") if state == "failed" else ""
         folder = self.folder / job.id / "out"
         made = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
         made = [name for name in made if not Path(name).name.startswith(".")]
         self._set(replace(job, state=state, ended=time.time(), code=code, error=error, results=tuple(made)))
+
+    def _note_progress(self, id: str) -> None:
+        """Tell how far a job is, where its output says something new."""
+        for line in reversed(self.output(id).splitlines()):
+            told = _json_of(line)
+            if told.get("event") in ("progress", "batch") and told.get("total"):
+                job = self.get(id)
+                if (told["done"], told["total"]) != (job.done, job.total):
+                    self._set(replace(job, done=int(told["done"]), total=int(told["total"])))
+                return
 
     def _signal(self, job: Job, number: int) -> None:
         if job.pid and _birth_of(job.pid) == job.birth:
@@ -257,6 +281,31 @@ class Jobs:
         self._jobs[job.id] = job
         runs.write_json(self.folder / job.id / "job.json", asdict(job))
         self.tell(job)
+
+
+def _wait(child: subprocess.Popen[bytes]) -> int | None:
+    try:
+        return child.wait(timeout=POLL_SECONDS)
+    except subprocess.TimeoutExpired:
+        return None
+
+
+def _json_of(line: str) -> dict[str, Any]:
+    """Return what a line of JSON says; nothing for any other line."""
+    try:
+        found = json.loads(line) if line.startswith("{") else {}
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _error_in(output: str) -> str:
+    """Return why a job failed: what a result says, or the last line that is no JSON."""
+    lines = [line for line in output.splitlines() if line.strip()]
+    for line in reversed(lines):
+        if error := _json_of(line).get("error") or ("" if line.startswith("{") else line):
+            return str(error)
+    return ""
 
 
 def _read(path: Path) -> Job:

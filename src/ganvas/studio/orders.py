@@ -1,17 +1,20 @@
 """What a page may order: for each kind a verb of the command line, and the arguments that it becomes.
 
 Values are checked by their types before anything starts; the verb itself checks the rest. Paths never come from a page.
+The command that a page shows and the words of the job that it starts are made here, by the same function.
 """
 
 from __future__ import annotations
 
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ganvas.errors import UserError
+from ganvas.studio import streets
 from ganvas.studio.workspace import Workspace
 
 Id = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
@@ -24,12 +27,20 @@ class Order(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     def arguments(self, workspace: Workspace, out: Path) -> list[str]:
-        """Return the words after `ganvas` that do it, its results going to a new folder.
+        """Return the words after `ganvas` that do it, its results going to a folder.
 
         Raises:
             UserError: a picture or model is not here any more.
         """
         raise TypeError(f"{type(self).__name__} does not say what its command is")
+
+    def job(self, workspace: Workspace, out: Path) -> list[str]:
+        """Return the words of the job that does it, after what the job reads was put beside its results.
+
+        Raises:
+            UserError: as `arguments`.
+        """
+        return [*self.arguments(workspace, out), "--json"]
 
 
 class Upscale(Order):
@@ -50,10 +61,10 @@ class Upscale(Order):
         if self.blend is None:
             words += ["--model", model.source]
         else:
-            words += ["--blend", model.source, workspace.model(self.blend).source, "--alpha", f"{self.alpha:g}"]
+            words += ["--blend", model.source, workspace.model(self.blend).source, "--mix", f"{self.alpha:g}"]
         words += [] if self.factor is None else ["--factor", f"{self.factor:g}"]
         # Pages show 8 bits, and what a deeper file loses by that is told.
-        return words + (["--ensemble"] if self.ensemble else []) + ["--allow-loss", "--json"]
+        return words + (["--ensemble"] if self.ensemble else []) + ["--allow-loss"]
 
 
 class Sample(Order):
@@ -81,29 +92,75 @@ class Paint(Order):
 
     def arguments(self, workspace: Workspace, out: Path) -> list[str]:
         """Return the words of `ganvas generate` for a generator from label maps."""
-        model, painted, kept = workspace.model(self.model), workspace.scenes / self.scene, out.parent / "scene"
-        if not painted.is_dir():
+        return self._words(workspace, workspace.scenes / self.scene, out)
+
+    def job(self, workspace: Workspace, out: Path) -> list[str]:
+        """Return the words for a copy of the scene: what is painted while the job waits is not in its picture."""
+        kept = out.parent / "scene"
+        words = self._words(workspace, kept, out)
+        if not (workspace.scenes / self.scene).is_dir():
             raise UserError("This scene is not here any more", do="Begin a new one")
-        shutil.copytree(painted, kept)  # what is painted while the job waits is not in its picture
-        return ["generate", model.source, "--labels", str(kept), "--out", str(out / f"{self.scene}.png")]
+        shutil.copytree(workspace.scenes / self.scene, kept)
+        return [*words, "--json"]
+
+    def _words(self, workspace: Workspace, folder: Path, out: Path) -> list[str]:
+        model = workspace.model(self.model)
+        return ["generate", model.source, "--labels", str(folder), "--out", str(out / f"{self.scene}.png")]
 
 
 class Fly(Order):
-    """Write the film of a camera path through training cameras."""
+    """Write the film of a camera path."""
 
     verb: Literal["fly"]
     model: Id
-    through: list[Annotated[int, Field(ge=0)]] = Field(min_length=2, max_length=100)
+    through: list[Annotated[int, Field(ge=0)]] = Field(default_factory=list, max_length=100)
     frames: int = Field(120, ge=2, le=10_000)
+    flight: Id | None = None
+    """Instead of training cameras, a path with views of one's own, which the page had planned."""
+
+    @model_validator(mode="after")
+    def _has_a_way(self) -> Fly:
+        if (self.flight is None) == (len(self.through) < 2):
+            raise ValueError("name two training cameras or more, or a flight")
+        return self
 
     def arguments(self, workspace: Workspace, out: Path) -> list[str]:
         """Return the words of `ganvas generate` for a generator from cameras."""
-        words = ["generate", workspace.model(self.model).source, "--through", ",".join(map(str, self.through))]
-        return [*words, "--frames", str(self.frames), "--out", str(out / "flight.mp4")]
+        words = ["generate", workspace.model(self.model).source]
+        if self.flight is None:
+            words += ["--through", ",".join(map(str, self.through)), "--frames", str(self.frames)]
+        else:
+            words += ["--camera", str(workspace.flight(self.flight))]
+        return [*words, "--out", str(_film(out, "flight"))]
+
+
+class Clip(Order):
+    """Write a stretch of the drawn street as video."""
+
+    verb: Literal["clip"]
+    model: Id
+    frames: int = Field(24, ge=2, le=240)
+    width: int = Field(256, ge=64, le=1024)
+    height: int = Field(128, ge=32, le=1024)
+    seed: int = Field(0, ge=0, lt=2**31)
+    restyle: list[Annotated[str, Field(pattern=r"^[\w -]{1,40}@\d{1,5}=\d{1,5}$")]] = Field(default_factory=list)
+
+    def arguments(self, workspace: Workspace, out: Path) -> list[str]:
+        """Return the words of `ganvas generate` for a generator of clips."""
+        street = streets.folder_of(workspace.work, self.frames, (self.width, self.height), self.seed)
+        words = ["generate", workspace.model(self.model).source, "--labels", str(street), "--seed", str(self.seed)]
+        for change in self.restyle:
+            words += ["--restyle", change]
+        return [*words, "--out", str(_film(out, "clip"))]
+
+    def job(self, workspace: Workspace, out: Path) -> list[str]:
+        """Return the words, the street being written."""
+        streets.write(workspace.work, self.frames, (self.width, self.height), self.seed)
+        return super().job(workspace, out)
 
 
 class Resume(Order):
-    """Train a run on."""
+    """Resume the training of a run."""
 
     verb: Literal["resume"]
     run: Id
@@ -112,5 +169,14 @@ class Resume(Order):
         """Return the words of `ganvas train --resume`."""
         return ["train", "--resume", str(workspace.run(self.run))]
 
+    def job(self, workspace: Workspace, out: Path) -> list[str]:
+        """Return the words; how far it is stands in the run's log."""
+        return self.arguments(workspace, out)
 
-AnyOrder = Annotated[Upscale | Sample | Paint | Fly | Resume, Field(discriminator="verb")]
+
+def _film(out: Path, name: str) -> Path:
+    """Return a video's path, or where nothing here writes video, a folder of frames."""
+    return out / (f"{name}.mp4" if find_spec("av") else name)
+
+
+AnyOrder = Annotated[Upscale | Sample | Paint | Fly | Clip | Resume, Field(discriminator="verb")]

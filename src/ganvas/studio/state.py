@@ -12,11 +12,14 @@ from typing import Any, TypeVar
 
 from fastapi import Request
 
+from ganvas.inference.result import Progress
 from ganvas.studio.desk import Desk
 from ganvas.studio.jobs import Job, Jobs
 from ganvas.studio.workspace import Workspace
 
 T = TypeVar("T")
+PATIENCE_S = 0.1
+"""Between two looks whether somebody still waits for an answer."""
 REMEMBERED = 500
 """Events that a page which lost its connection can still ask for."""
 
@@ -54,9 +57,20 @@ class Studio:
         self.jobs = Jobs(workspace.jobs, self._on_job, program)
         self.scenes: dict[str, Any] = {}
 
-    async def live(self, kind: Hashable, function: Callable[[], T]) -> T:
-        """Run a function at the desk and return what it returns."""
-        return await asyncio.wrap_future(self.desk.ask(kind, function))
+    async def live(self, kind: Hashable, function: Callable[[Progress], T], request: Request | None = None) -> T:
+        """Run a function at the desk and return what it returns.
+
+        Args:
+            kind: the newest of a kind counts.
+            function: checks by the progress that it is handed whether anybody still waits for it.
+            request: stops it where whoever sent that has gone; None for what must be done in any case.
+        """
+        asked = self.desk.ask(kind, function)
+        waiting = asyncio.wrap_future(asked.future)
+        while not (await asyncio.wait({waiting}, timeout=PATIENCE_S))[0]:
+            if request is not None and await request.is_disconnected():
+                asked.token.cancel()
+        return waiting.result()
 
     def close(self) -> None:
         """Stop what can be stopped."""

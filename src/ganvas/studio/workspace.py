@@ -66,7 +66,7 @@ class Model:
             "id": self.id, "name": self.name, "source": self.source, "takes": card.input, "network": card.network,
             "scale": card.scale, "recipe": card.recipe, "purpose": card.purpose, "licence": card.licence,
             "data": card.data, "data_licence": card.data_licence, "scores": dict(card.scores), "is_run": self.is_run,
-            "is_bundled": self.is_bundled, "size": self.size,
+            "is_bundled": self.is_bundled, "size": self.size, "has_styles": bool(card.extra.get("features")),
         }  # fmt: skip
 
 
@@ -89,7 +89,7 @@ class Workspace:
 
     def __init__(self, work: Path, given: Sequence[str] = (), runs_folder: Path = Path("runs")) -> None:
         self.work, self.runs_folder = work.resolve(), runs_folder.resolve()
-        for folder in (self.uploads, self.scenes, self.jobs, self.curations, self.pyramids):
+        for folder in (self.uploads, self.scenes, self.jobs, self.curations, self.pyramids, self.flights):
             try:
                 folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
@@ -110,6 +110,22 @@ class Workspace:
     def scenes(self) -> Path:
         """Return where painted scenes are saved."""
         return self.work / "scenes"
+
+    @property
+    def flights(self) -> Path:
+        """Return where camera paths are kept that pages drew."""
+        return self.work / "flights"
+
+    def flight(self, id: str) -> Path:
+        """Return the file of a camera path.
+
+        Raises:
+            UserError: there is none.
+        """
+        path = self.flights / f"{id}.json"
+        if not path.is_file():
+            raise UserError("This path is not here any more", do="Draw it anew")
+        return path
 
     @property
     def jobs(self) -> Path:

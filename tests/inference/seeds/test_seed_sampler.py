@@ -113,7 +113,7 @@ def test_statistics_are_measured_once_for_each_truncation(model, monkeypatch):
     sampler = SeedSampler(model, device="cpu", standing=2)
     first = [sampler.sample([1, 2], truncation=Truncation(threshold)) for threshold in (0.5, None, 1.0)]
     fresh = SeedSampler(model, device="cpu", standing=2).sample([1, 2], truncation=Truncation(0.5))
-    monkeypatch.setattr(sampler, "_standing", lambda _: pytest.fail("measured again"))
+    monkeypatch.setattr(sampler, "_standing", lambda *_: pytest.fail("measured again"))
     again = [sampler.sample([1, 2], truncation=Truncation(threshold)) for threshold in (0.5, None, 1.0)]
     assert all(map(torch.equal, first, again)) and torch.equal(first[0], fresh)
 

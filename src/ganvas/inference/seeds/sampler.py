@@ -16,6 +16,7 @@ from torch import Tensor
 from ganvas import device as machine
 from ganvas.errors import UserError, did_you_mean
 from ganvas.inference.open import Opened, open_model
+from ganvas.inference.result import Progress
 from ganvas.inference.seeds.latents import Kind, between, latents, parse_numbers
 from ganvas.io import runs
 from ganvas.networks.statistics import batch_norms, renew_statistics, set_statistics, statistics_of
@@ -116,7 +117,11 @@ class SeedSampler:
     # Pictures
 
     def sample(
-        self, seeds: Sequence[int], classes: Sequence[int] | None = None, truncation: Truncation | None = None
+        self,
+        seeds: Sequence[int],
+        classes: Sequence[int] | None = None,
+        truncation: Truncation | None = None,
+        progress: Progress | None = None,
     ) -> Tensor:
         """Return a picture for each seed and its class: (N, 3, S, S) float32 in [0, 1], the same in any batch.
 
@@ -124,6 +129,7 @@ class SeedSampler:
             seeds: of the noise.
             classes: as many; None lets them take turns.
             truncation: of the noise.
+            progress: may stop it between two batches.
 
         Raises:
             UserError: the truncation is not positive, or there are not as many classes as seeds.
@@ -133,9 +139,11 @@ class SeedSampler:
         if len(chosen) != len(seeds):
             raise UserError(f"There are {len(seeds)} seeds and {len(chosen)} classes", do="Give as many of each")
         noise = latents(seeds, self.length, truncation.threshold, truncation.kind)
-        return self.paint(noise, torch.tensor(chosen), truncation)
+        return self.paint(noise, torch.tensor(chosen), truncation, progress)
 
-    def paint(self, noise: Tensor, classes: Tensor, truncation: Truncation | None = None) -> Tensor:
+    def paint(
+        self, noise: Tensor, classes: Tensor, truncation: Truncation | None = None, progress: Progress | None = None
+    ) -> Tensor:
         """Return pictures of noise (N, L) and classes, by number (N,) or by weights (N, classes): (N, 3, S, S)."""
         truncation = truncation or Truncation()
         if noise.shape[1] != self.length:
@@ -143,8 +151,13 @@ class SeedSampler:
             raise UserError(f"A latent of {noise.shape[1]} numbers does not fit", why)
         pairs = zip(noise.split(BATCH), classes.split(BATCH))
         with self._lock:
-            self.prepare(truncation)
-            return torch.cat([self._run(*pair, truncation).cpu() for pair in pairs])
+            self.prepare(truncation, progress)
+            made = []
+            for pair in pairs:
+                if progress:
+                    progress.check()
+                made.append(self._run(*pair, truncation).cpu())
+        return torch.cat(made)
 
     @torch.no_grad()
     def _run(self, noise: Tensor, classes: Tensor, truncation: Truncation) -> Tensor:
@@ -164,7 +177,7 @@ class SeedSampler:
 
     # Statistics of batch norms
 
-    def prepare(self, truncation: Truncation) -> None:
+    def prepare(self, truncation: Truncation, progress: Progress | None = None) -> None:
         """Bring the batch norms to the statistics of a truncation."""
         with self._lock:
             if truncation == self._prepared or self.has_own_bank or not batch_norms(self.network):
@@ -174,26 +187,28 @@ class SeedSampler:
             if banked is not None:
                 set_statistics(self.network, banked)
             elif self.standing:
-                set_statistics(self.network, self._remembered(truncation))
+                set_statistics(self.network, self._remembered(truncation, progress))
             else:
                 set_statistics(self.network, self._trained)
             self._prepared = truncation
 
-    def _remembered(self, truncation: Truncation) -> dict[str, Tensor]:
+    def _remembered(self, truncation: Truncation, progress: Progress | None) -> dict[str, Tensor]:
         if truncation not in self._measured:
-            renew_statistics(self.network, self._standing(truncation))
+            renew_statistics(self.network, self._standing(truncation, progress))
             self._measured[truncation] = statistics_of(self.network)
             if len(self._measured) > REMEMBERED:
                 self._measured.popitem(last=False)
         self._measured.move_to_end(truncation)
         return self._measured[truncation]
 
-    def _standing(self, truncation: Truncation) -> Iterator[tuple[Tensor, ...]]:
+    def _standing(self, truncation: Truncation, progress: Progress | None = None) -> Iterator[tuple[Tensor, ...]]:
         shares = torch.tensor(
             self.card.extra.get("class_counts") or [1] * max(1, self.num_classes), dtype=torch.float32
         )
         random = torch.Generator().manual_seed(0)
         for batch in range(self.standing):
+            if progress:
+                progress.check()
             first = FIRST_STANDING_SEED + batch * STANDING_BATCH
             noise = latents(
                 range(first, first + STANDING_BATCH), self.length, truncation.threshold, truncation.kind

@@ -14,7 +14,26 @@ export function leave() {
   reading = new AbortController();
 }
 
-async function ask(method, path, body, headers = {}, signal = undefined) {
+// The page says that it is busy until nothing was asked for a moment: screen readers wait, and so do tests.
+let asked = 0, idle = 0;
+function count(change) {
+  const main = document.getElementById('main');
+  asked += change;
+  clearTimeout(idle);
+  if (asked) main.setAttribute('aria-busy', 'true');
+  else idle = setTimeout(() => main.setAttribute('aria-busy', 'false'), 150);
+}
+
+async function ask(...given) {
+  count(1);
+  try {
+    return await request(...given);
+  } finally {
+    count(-1);
+  }
+}
+
+async function request(method, path, body, headers = {}, signal = undefined) {
   let answer;
   try {
     // Small requests outlive their page: a decision made just before it is closed is kept.
@@ -49,6 +68,19 @@ async function image(answer) {
   const number = name => Number(answer.headers.get(name));
   const bytes = new Uint8ClampedArray(await answer.arrayBuffer());
   return {image: new ImageData(bytes, number('x-width'), number('x-height')), headers: answer.headers, number};
+}
+
+// The command line of what a page shows: `tell` asks for it anew, and the page is shown again where it changed.
+export function commandOf(order, show) {
+  const shown = {text: '', tell: newest(async () => {
+    const wanted = order();
+    if (!wanted) return;
+    try {
+      const {command} = await (await ask('POST', 'commands', JSON.stringify(wanted), JSON_BODY, reading.signal)).json();
+      if (command !== shown.text) { shown.text = command; show(); }
+    } catch { /* what is wrong with the order is told where it is made */ }
+  })};
+  return shown;
 }
 
 // Where what is asked changes while answers are under way: `begin` returns a function that tells whether this is still

@@ -10,7 +10,7 @@ export const problem = error => !error ? nothing : html`
     ${error.remedy ? html`<span> ${error.remedy}.</span>` : nothing}
   </div>`;
 
-export const command = text => html`
+export const command = text => !text ? nothing : html`
   <div class="command">
     <code tabindex="0" aria-label="The command that does this">${text}</code>
     <button type="button" @click=${async event => {
@@ -54,6 +54,9 @@ export const bytes = size => size > 1e6 ? `${(size / 1e6).toFixed(1)} MB` : `${M
 export function keys(table) {
   const pressed = event => {
     if (event.target.matches('input:not([type=range]), textarea, select, dialog *') || event.altKey) return;
+    // A control that has the focus keeps its own keys.
+    if (event.target.matches('input[type=range]') && /^(Arrow|Home|End|Page)/.test(event.key)) return;
+    if (event.target.matches('button, a, [tabindex="0"]') && ['Enter', ' '].includes(event.key)) return;
     const name = `${event.ctrlKey || event.metaKey ? 'Ctrl+' : ''}${event.shiftKey && event.key.length > 1 || event.ctrlKey && event.shiftKey ? 'Shift+' : ''}${event.key.length === 1 ? event.key.toLowerCase() : event.key}`;
     const action = table[name];
     if (action) { event.preventDefault(); action(event); }

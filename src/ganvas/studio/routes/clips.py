@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from ganvas.data.sequences import find_clips
-from ganvas.drawn.world.files import write_clip
-from ganvas.drawn.world.world import LEGEND, World, shots
+from ganvas.drawn.world.world import LEGEND
 from ganvas.errors import UserError
 from ganvas.inference.clips.sampler import ClipOptions, ClipSampler
-from ganvas.io.labels import world_layout
-from ganvas.studio import pixels
+from ganvas.inference.result import Progress
+from ganvas.studio import pixels, streets
 from ganvas.studio.orders import Id
 from ganvas.studio.state import Studio, studio_of
 
@@ -33,7 +30,7 @@ class Reel:
     frames: list[np.ndarray] = field(default_factory=list)
     drift: list[float] = field(default_factory=list)
 
-    def frame(self, number: int) -> np.ndarray:
+    def frame(self, number: int, progress: Progress) -> np.ndarray:
         """Return a frame; those before it are generated first, since each follows from the ones before."""
         if number >= len(self.frames):
             memory = self.sampler.net.frames
@@ -42,6 +39,7 @@ class Reel:
                 self.drift.append(made.drift)
                 if len(self.frames) > number:
                     break
+                progress.check()  # what is there so far is kept
         return self.frames[number]
 
 
@@ -60,38 +58,29 @@ class Wanted(BaseModel):
 
 
 @router.post("/frame")
-async def frame(wanted: Wanted, studio: Shared) -> Response:
+async def frame(wanted: Wanted, studio: Shared, request: Request) -> Response:
     """Return a frame of a clip as RGBA bytes, and how far it has drifted from one without a past."""
     source = studio.workspace.model(wanted.model).source
     if wanted.frame >= wanted.frames:
         raise UserError(f"There is no frame {wanted.frame}", f"The clip has {wanted.frames}, numbered from 0")
 
-    def work() -> Response:
+    def work(progress: Progress) -> Response:
         reel = _reel(studio, source, wanted)
-        picture = reel.frame(wanted.frame)
+        picture = reel.frame(wanted.frame, progress)
         return pixels.raw(picture, drift=f"{reel.drift[wanted.frame]:.5f}", done=len(reel.frames))
 
-    return await studio.live("clip frame", work)
+    return await studio.live("clip frame", work, request)
 
 
 def _reel(studio: Studio, source: str, wanted: Wanted) -> Reel:
     name = ("reel", source, wanted.frames, wanted.width, wanted.height, wanted.seed, *wanted.restyle)
     options = ClipOptions(seed=wanted.seed, restyle=tuple(wanted.restyle))
-    return studio.desk.keep(name, lambda: Reel(ClipSampler(source, find_clips(_street(studio, wanted))[0], options)))
 
+    def make() -> Reel:
+        street = streets.write(studio.workspace.work, wanted.frames, (wanted.width, wanted.height), wanted.seed)
+        return Reel(ClipSampler(source, find_clips(street)[0], options))
 
-def _street(studio: Studio, wanted: Wanted) -> Path:
-    """Return the folder of a stretch of the drawn street, written once."""
-    folder = studio.workspace.work / f"streets/{wanted.width}x{wanted.height}-{wanted.frames}-{wanted.seed}"
-    if folder.is_dir():
-        return folder
-    temporary = folder.with_name(f".{folder.name}")
-    shutil.rmtree(temporary, ignore_errors=True)
-    drive = shots("drive", wanted.frames, wanted.seed)
-    place = world_layout.begin(temporary)[0]
-    write_clip(place, World(wanted.seed), drive, wanted.width, wanted.height, lambda _: None)
-    temporary.rename(folder)
-    return folder
+    return studio.desk.keep(name, make)
 
 
 @router.get("/street")

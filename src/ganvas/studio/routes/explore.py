@@ -6,9 +6,10 @@ from typing import Annotated, Any
 
 import numpy as np
 import torch
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from ganvas.inference.result import Progress
 from ganvas.inference.seeds.latents import latents
 from ganvas.inference.seeds.sampler import SeedSampler, Truncation
 from ganvas.io.pictures import images
@@ -49,42 +50,42 @@ class Walk(BaseModel):
 async def classes(id: str, studio: Shared) -> dict[str, Any]:
     """Return the classes that a generator knows, and the side of its pictures."""
     source = studio.workspace.model(id).source
-    return await studio.live(("classes", id), lambda: {"names": _sampler(studio, source).class_names})
+    return await studio.live(("classes", id), lambda _: {"names": _sampler(studio, source).class_names})
 
 
 @router.post("/grids")
-async def grid(wanted: Grid, studio: Shared) -> Response:
+async def grid(wanted: Grid, studio: Shared, request: Request) -> Response:
     """Return the pictures one below the other as RGBA bytes; each is as high as wide."""
     source = studio.workspace.model(wanted.model).source
 
-    def work() -> np.ndarray:
+    def work(progress: Progress) -> np.ndarray:
         sampler = _sampler(studio, source)
         labels = None if wanted.label is None else [wanted.label] * len(wanted.seeds)
-        return _column(_checked(sampler, labels).sample(wanted.seeds, labels, Truncation(wanted.truncation)))
+        return _column(_checked(sampler, labels).sample(wanted.seeds, labels, Truncation(wanted.truncation), progress))
 
-    return pixels.raw(await studio.live("grid", work))
+    return pixels.raw(await studio.live("grid", work, request))
 
 
 @router.post("/walks")
-async def walk(wanted: Walk, studio: Shared) -> Response:
+async def walk(wanted: Walk, studio: Shared, request: Request) -> Response:
     """Return the picture of a place between two seeds as RGBA bytes."""
     source = studio.workspace.model(wanted.model).source
 
-    def work() -> np.ndarray:
+    def work(progress: Progress) -> np.ndarray:
         sampler = _sampler(studio, source)
         truncation = Truncation(wanted.truncation)
         ends = latents(list(wanted.seeds), sampler.length, truncation.threshold, truncation.kind)
         noise = torch.lerp(ends[:1], ends[1:], wanted.share)
         if not sampler.num_classes:
-            return _column(sampler.paint(noise, torch.zeros(1, dtype=torch.long), truncation))
+            return _column(sampler.paint(noise, torch.zeros(1, dtype=torch.long), truncation, progress))
         labels = list(wanted.labels or map(sampler.class_of, wanted.seeds))
         _checked(sampler, labels)
         shares = torch.zeros(1, sampler.num_classes)
         shares[0, labels[0]] += 1 - wanted.share
         shares[0, labels[1]] += wanted.share
-        return _column(sampler.paint(noise, shares, truncation))
+        return _column(sampler.paint(noise, shares, truncation, progress))
 
-    return pixels.raw(await studio.live("walk", work))
+    return pixels.raw(await studio.live("walk", work, request))
 
 
 def _sampler(studio: Studio, source: str) -> SeedSampler:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from ganvas.errors import UserError
 from ganvas.inference.cameras.flyer import Flyer
-from ganvas.inference.cameras.paths import through
+from ganvas.inference.cameras.paths import cameras_of, through
+from ganvas.inference.result import Progress
+from ganvas.io.cameras import cameras as camera_files
 from ganvas.io.pictures import images
 from ganvas.studio import pixels
 from ganvas.studio.orders import Id
@@ -21,22 +24,25 @@ Shared = Annotated[Studio, Depends(studio_of)]
 Number = Annotated[float, Field(ge=-1e6, le=1e6)]
 
 
+Camera = Annotated[list[Number], Field(min_length=13, max_length=13)]
+
+
 class View(BaseModel):
     """A camera: its matrix by rows, camera to world, and its focal length in millimetres."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     model: Id
-    camera: list[Number] = Field(min_length=13, max_length=13)
+    camera: Camera
 
 
 class Path(BaseModel):
-    """A flight through training cameras."""
+    """A flight through training cameras, by number, and views of one's own."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     model: Id
-    through: list[Annotated[int, Field(ge=0)]] = Field(min_length=2, max_length=100)
+    through: list[Annotated[int, Field(ge=0)] | Camera] = Field(min_length=2, max_length=100)
     frames: int = Field(120, ge=2, le=2000)
 
 
@@ -45,7 +51,7 @@ async def cameras(id: str, studio: Shared) -> dict[str, Any]:
     """Return the cameras that a generator was trained on, and its output's size."""
     source = studio.workspace.model(id).source
 
-    def work() -> dict[str, Any]:
+    def work(_: Progress) -> dict[str, Any]:
         flyer = _flyer(studio, source)
         width, height = flyer.geometry.output_px
         film = list(flyer.geometry.film_back_mm)
@@ -55,11 +61,11 @@ async def cameras(id: str, studio: Shared) -> dict[str, Any]:
 
 
 @router.post("/views")
-async def view(wanted: View, studio: Shared) -> Response:
+async def view(wanted: View, studio: Shared, request: Request) -> Response:
     """Return what a camera sees as RGBA bytes; how far to trust it stands in the headers."""
     source = studio.workspace.model(wanted.model).source
 
-    def work() -> Response:
+    def work(_: Progress) -> Response:
         flyer, vector = _flyer(studio, source), np.array([wanted.camera])
         picture = images.from_float(next(iter(flyer.frames(vector))), "uint8")
         if not len(flyer.training):
@@ -67,22 +73,55 @@ async def view(wanted: View, studio: Shared) -> Response:
         trust = flyer.trust(vector)
         return pixels.raw(picture, trust=trust.levels()[0], distance=f"{float(trust.distance[0]):.3f}")
 
-    return await studio.live("view", work)
+    return await studio.live("view", work, request)
 
 
 @router.post("/paths")
-async def path(wanted: Path, studio: Shared) -> dict[str, Any]:
+async def path(wanted: Path, studio: Shared, request: Request) -> dict[str, Any]:
     """Return the cameras of a smooth flight through training cameras, and how far to trust each."""
     source = studio.workspace.model(wanted.model).source
 
-    def work() -> dict[str, Any]:
+    def work(_: Progress) -> dict[str, Any]:
         flyer = _flyer(studio, source)
         if not len(flyer.training):
             raise UserError("The training cameras of this model are not known", do="Choose another model")
-        flight = through(flyer.training, wanted.through, wanted.frames)
-        return {"cameras": flight.tolist(), "trust": flyer.trust(flight).levels()}
+        own = [stop for stop in wanted.through if isinstance(stop, list)]
+        for stop in own:
+            _check(stop)
+        known = np.concatenate([flyer.training, *(np.array([stop]) for stop in own)])
+        numbers = iter(range(len(flyer.training), len(known)))
+        stops = [
+            _known(stop, len(flyer.training)) if isinstance(stop, int) else next(numbers) for stop in wanted.through
+        ]
+        flight = through(known, stops, wanted.frames)
+        told = {"cameras": flight.tolist(), "trust": flyer.trust(flight).levels()}
+        return {**told, "flight": _keep(studio, flyer, flight)} if own else told
 
-    return await studio.live("path", work)
+    return await studio.live("path", work, request)
+
+
+def _known(stop: int, count: int) -> int:
+    if stop >= count:
+        raise UserError(f"There is no training camera {stop}", f"They are numbered from 0 to {count - 1}")
+    return stop
+
+
+def _check(camera: list[float]) -> None:
+    rotation = np.array(camera[:12]).reshape(3, 4)[:, :3]
+    if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3) or np.linalg.det(rotation) < 0 or camera[12] <= 0:
+        raise UserError("This is no camera", "Its axes are not at right angles, or its focal length is not positive")
+
+
+def _keep(studio: Studio, flyer: Flyer, flight: np.ndarray) -> str:
+    """Write a path as a file that commands take, and return its id."""
+    id = hashlib.blake2b(flight.tobytes(), digest_size=8).hexdigest()
+    path = studio.workspace.flights / f"{id}.json"
+    if not path.is_file():
+        shot = cameras_of(flight, flyer.geometry, range(1, len(flight) + 1))
+        written = studio.workspace.flights / f".{id}.json"
+        camera_files.write(written, shot, flyer.given, overwrite=True)
+        written.rename(path)
+    return id
 
 
 def _flyer(studio: Studio, source: str) -> Flyer:

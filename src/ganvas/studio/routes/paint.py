@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,6 +16,7 @@ from ganvas.errors import UserError
 from ganvas.inference.labels.editing import Box, Scene
 from ganvas.inference.labels.paint_scene import PaintScene
 from ganvas.inference.labels.painter import LabelPainter
+from ganvas.inference.result import Progress
 from ganvas.io import runs
 from ganvas.studio import pixels
 from ganvas.studio.guard import refuse
@@ -67,7 +67,7 @@ async def begin(new: New, studio: Shared) -> dict[str, Any]:
     """Begin a scene and return what a page needs to paint in it."""
     model = studio.workspace.model(new.model)
 
-    def work() -> dict[str, Any]:
+    def work(_: Progress) -> dict[str, Any]:
         painter = _painter(studio, model.source)
         trained = painter.card.extra.get("size_px", (512, 256))
         width, height = new.width or int(trained[0]), new.height or int(trained[1])
@@ -95,7 +95,7 @@ async def one_scene(name: str, studio: Shared) -> dict[str, Any]:
     """Return a scene: its classes, its size, its revision."""
     model = _model_of(studio, name)
     return await studio.live(
-        ("scene", name, "about"), lambda: _about(_folder(studio, name), _scene(studio, name), model)
+        ("scene", name, "about"), lambda _: _about(_folder(studio, name), _scene(studio, name), model)
     )
 
 
@@ -103,7 +103,7 @@ async def one_scene(name: str, studio: Shared) -> dict[str, Any]:
 async def edit(name: str, wanted: Edit, studio: Shared) -> Response:
     """Edit a scene and return the part of the picture that is new, as RGBA bytes; its place stands in the headers."""
 
-    def work() -> Response:
+    def work(_: Progress) -> Response:
         scene = _scene(studio, name)
         if wanted.revision != scene.revision:
             raise Stale
@@ -123,7 +123,7 @@ async def edit(name: str, wanted: Edit, studio: Shared) -> Response:
 async def picture(name: str, studio: Shared, is_exact: Annotated[bool, Query(alias="exact")] = False) -> Response:
     """Return the whole picture of a scene as RGBA bytes."""
 
-    def work() -> Response:
+    def work(_: Progress) -> Response:
         scene = _scene(studio, name)
         if is_exact and not scene.is_exact:
             scene.repaint(is_exact=True)
@@ -136,7 +136,7 @@ async def picture(name: str, studio: Shared, is_exact: Annotated[bool, Query(ali
 async def labels(name: str, studio: Shared) -> Response:
     """Return the label map of a scene in its colours, as RGBA bytes."""
 
-    def work() -> Response:
+    def work(_: Progress) -> Response:
         scene = _scene(studio, name)
         return pixels.raw(scene.colored_labels(), revision=scene.revision)
 
@@ -146,7 +146,7 @@ async def labels(name: str, studio: Shared) -> Response:
 @router.get("/{name}/at")
 async def at(name: str, studio: Shared, x: int, y: int) -> dict[str, Any]:
     """Return what lies at a pixel of a scene."""
-    return await studio.live(("scene at", name), lambda: asdict(_scene(studio, name).at(x, y)))
+    return await studio.live(("scene at", name), lambda _: asdict(_scene(studio, name).at(x, y)))
 
 
 def _apply(scene: PaintScene, wanted: Edit) -> Box | None:
@@ -190,7 +190,6 @@ def _about(folder: Path, scene: PaintScene, model: str) -> dict[str, Any]:
     return {
         "id": folder.name, "width": width, "height": height, "revision": scene.revision, "classes": classes,
         "undo": scene.history.can_undo, "redo": scene.history.can_redo, "model": model, "note": painter.warning,
-        "command": shlex.join(["ganvas", "generate", model, "--labels", str(folder), "--out", "pictures"]),
     }  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import AsyncIterable
 from pathlib import Path
 from typing import Annotated, Any
@@ -66,11 +67,17 @@ def jobs(studio: Shared) -> list[dict[str, Any]]:
     return [job.row() for job in studio.jobs.list()]
 
 
+@router.post("/commands")
+def command(order: AnyOrder, studio: Shared) -> dict[str, str]:
+    """Return the command line that does what a page shows."""
+    return {"command": shlex.join(["ganvas", *order.arguments(studio.workspace, Path("results"))])}
+
+
 @router.post("/jobs", status_code=201)
 def add_job(order: AnyOrder, studio: Shared) -> dict[str, Any]:
     """Queue a job."""
     job = studio.jobs.add(
-        order.verb, lambda out: order.arguments(studio.workspace, out), order.model_dump(), title=order.verb
+        order.verb, lambda out: order.job(studio.workspace, out), order.model_dump(), title=order.verb
     )
     return job.row()
 
@@ -123,5 +130,5 @@ def _run_row(id: str, path: Path) -> dict[str, Any]:
     return {
         "id": id, "name": path.name, "path": str(path), "recipe": settings.get("recipe", ""),
         "step": last.get("step", 0), "checkpoints": len(runs.checkpoints(path)), "best": runs.best_scores(path),
-        "command": f"ganvas train --resume {path}",
+        "command": shlex.join(["ganvas", "train", "--resume", str(path)]),
     }  # fmt: skip

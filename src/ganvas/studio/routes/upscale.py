@@ -17,6 +17,7 @@ from ganvas.errors import UserError
 from ganvas.inference.demo import PHOTOGRAPH
 from ganvas.inference.open import build, resolve
 from ganvas.inference.picture.upscale import Upscaler
+from ganvas.inference.result import Progress
 from ganvas.io.pictures import images
 from ganvas.io.weights import files as weights
 from ganvas.studio import pixels
@@ -97,16 +98,18 @@ def shown(id: str, studio: Shared) -> FileResponse:
 
 
 @router.post("/crops")
-async def crop(wanted: Crop, studio: Shared) -> Response:
+async def crop(wanted: Crop, studio: Shared, request: Request) -> Response:
     """Return a part of a picture upscaled by a model, or by a blend of two, as RGBA bytes."""
     picture, model = studio.workspace.picture(wanted.picture), studio.workspace.model(wanted.model)
     blend = studio.workspace.model(wanted.blend) if wanted.blend else None
 
-    def work() -> np.ndarray:
+    def work(progress: Progress) -> np.ndarray:
         up = _upscaler(studio, model, blend, wanted.alpha)
-        return up(_part(studio, picture, wanted, up.halo_px))[_inner(picture, wanted, up.halo_px, up.scale)]
+        progress.check()  # the model may have been read just now
+        made = up(_part(studio, picture, wanted, up.halo_px), progress=progress)
+        return made[_inner(picture, wanted, up.halo_px, up.scale)]
 
-    return pixels.raw(await studio.live("crop", work))
+    return pixels.raw(await studio.live("crop", work, request))
 
 
 def _upscaler(studio: Studio, model: Model, blend: Model | None, alpha: float) -> Upscaler:

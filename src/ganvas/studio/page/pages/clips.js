@@ -1,7 +1,7 @@
 // Clips: a stretch of the drawn street as video, frame by frame, with styles that change on the way.
 import {html, nothing, render} from '../vendor/lit.js';
-import {get, newest, pixels, turns} from '../api.js';
-import {choose, command, draw, empty, problem} from '../widgets.js';
+import {commandOf, get, newest, pixels, post, turns} from '../api.js';
+import {choose, command, draw, empty, problem, say} from '../widgets.js';
 
 export async function open(root, [wanted]) {
   const models = (await get('models')).filter(model => model.takes === 'clip');
@@ -13,8 +13,10 @@ export async function open(root, [wanted]) {
   const {classes} = await get('clips/street');
   const state = {model: (models.find(model => model.id === wanted) ?? models[0]).id, frames: 24, frame: 0, seed: 0, restyle: [],
     changes: 'car', drift: new Map(), plays: false, error: null};
-  const source = () => models.find(model => model.id === state.model).source;
   const clips = turns();
+  const styled = () => models.find(model => model.id === state.model).has_styles;
+  const order = () => ({verb: 'clip', model: state.model, frames: state.frames, seed: state.seed, restyle: state.restyle});
+  const shown = commandOf(order, () => show());
   let timer = 0;
 
   const load = newest(async () => {
@@ -40,7 +42,17 @@ export async function open(root, [wanted]) {
   function reset() {
     Object.assign(state, {isShown: clips.begin(), drift: new Map()});
     load();
+    shown.tell();
   }
+
+  async function save() {
+    try {
+      await post('jobs', order());
+      say('The job is queued');
+    } catch (error) { state.error = error; }
+    show();
+  }
+
   function play() {
     state.plays = !state.plays;
     clearInterval(timer);
@@ -59,19 +71,20 @@ export async function open(root, [wanted]) {
     render(html`
       <h1>Clips</h1>
       <div class="bar">
-        ${choose('Generator', models.map(model => [model.id, model.name]), state.model, id => { state.model = id; reset(); })}
+        ${choose('Generator', models.map(model => [model.id, model.name]), state.model, id => { state.model = id; state.restyle = []; reset(); })}
         <label>Seed of the street and styles <input type="number" min="0" .value=${String(state.seed)} @change=${event => { state.seed = Number(event.target.value); reset(); }}></label>
-        ${choose('Restyle', classes.map(name => [name, name]), state.changes, name => { state.changes = name; })}
+        ${styled() ? html`${choose('Restyle', classes.map(name => [name, name]), state.changes, name => { state.changes = name; })}
         <button @click=${() => { state.restyle = [...state.restyle, `${state.changes}@${state.frame}=${state.restyle.length + 1}`]; reset(); }}>from this frame on</button>
-        <button ?disabled=${!state.restyle.length} @click=${() => { state.restyle = state.restyle.slice(0, -1); reset(); }}>undo</button>
+        <button ?disabled=${!state.restyle.length} @click=${() => { state.restyle = state.restyle.slice(0, -1); reset(); }}>undo</button>` : nothing}
         <button aria-pressed=${state.plays} @click=${play}>play</button>
+        <button class="primary" @click=${save}>Save video</button>
       </div>
       ${problem(state.error)}
       <canvas id="frame" class="map" style="max-width:1024px" width="256" height="128" role="img" aria-label="Frame ${state.frame}"></canvas>
       <label class="bar">Frame <input style="flex:1" type="range" min="0" max=${state.frames - 1} .value=${String(state.frame)} @input=${event => { state.frame = Number(event.target.value); load(); }}><output>${state.frame}</output></label>
       ${state.restyle.length ? html`<p>${state.restyle.join(', ')}</p>` : nothing}
       <h2>Drift</h2>${curve()}
-      ${command(`ganvas generate ${source()} --labels STREET ${state.restyle.map(each => `--restyle ${each}`).join(' ')} --seed ${state.seed} --out clip.mp4`)}`, root);
+      ${command(shown.text)}`, root);
   }
   show();
   reset();

@@ -1,6 +1,6 @@
 // Explore: what a generator makes of seeds, classes and truncations, and the way from one picture to another.
 import {html, nothing, render} from '../vendor/lit.js';
-import {get, newest, pixels, post, turns} from '../api.js';
+import {commandOf, get, newest, pixels, post, turns} from '../api.js';
 import {choose, command, draw, empty, problem, say, slide, squares} from '../widgets.js';
 
 const SHOWN = 24;
@@ -14,7 +14,6 @@ export async function open(root, [wanted]) {
   }
   const state = {model: (models.find(model => model.id === wanted) ?? models[0]).id, names: [], label: '', truncation: 0,
     first: 0, pictures: [], pins: [], share: 0.5, between: null, error: null};
-  const source = () => models.find(model => model.id === state.model).source;
 
   const generators = turns();
 
@@ -32,6 +31,7 @@ export async function open(root, [wanted]) {
 
   const truncation = () => state.truncation || null;
   const grid = newest(async () => {
+    shown.tell();
     const {isShown, label, names} = state, seeds = Array.from({length: SHOWN}, (_, number) => state.first + number);
     try {
       const made = await pixels('grids', {model: state.model, seeds, label: state.label === '' ? null : Number(state.label), truncation: truncation()});
@@ -60,20 +60,16 @@ export async function open(root, [wanted]) {
     } catch (error) { if (isShown() && error.status !== 409) { state.error = error; show(); } }
   });
 
+  const order = () => ({verb: 'sample', model: state.model, seeds: `${state.first}-${state.first + SHOWN - 1}`,
+    classes: state.label === '' ? null : String(state.label), truncation: truncation()});
+  const shown = commandOf(order, () => show());
+
   async function save() {
     try {
-      await post('jobs', {verb: 'sample', model: state.model, seeds: `${state.first}-${state.first + SHOWN - 1}`,
-        classes: state.label === '' ? null : String(state.label), truncation: truncation()});
+      await post('jobs', order());
       say('The job is queued');
     } catch (error) { state.error = error; }
     show();
-  }
-
-  function line() {
-    const parts = [`ganvas generate ${source()} --seeds ${state.first}-${state.first + SHOWN - 1}`];
-    if (state.label !== '') parts.push(`--classes ${state.label}`);
-    if (truncation()) parts.push(`--truncation ${truncation()}`);
-    return `${parts.join(' ')} --out DIR`;
   }
 
   function show() {
@@ -97,7 +93,7 @@ export async function open(root, [wanted]) {
         <button aria-pressed=${state.pins.slice(-2).some(pin => pin.seed === seed)} @click=${() => { state.pins.push({seed, label}); show(); walk(); }}>
           <canvas data-seed=${seed} width=${image.width} height=${image.height} aria-hidden="true"></canvas>
           ${seed}${label === null ? '' : ` ${state.names[label]}`}</button>`)}</div>
-      ${command(line())}`, root);
+      ${command(shown.text)}`, root);
     for (const {image, seed} of state.pictures) draw(root.querySelector(`canvas[data-seed="${seed}"]`), image);
     const between = root.querySelector('#between');
     if (between && state.between) {

@@ -1,8 +1,15 @@
 // Fly: the training cameras as points in space, a path through some of them, and what each camera on it sees.
 import {html, nothing, render} from '../vendor/lit.js';
-import * as three from '../vendor/three.js';
-import {get, newest, pixels, post, turns} from '../api.js';
-import {choose, command, draw, empty, problem, say} from '../widgets.js';
+import {commandOf, get, newest, pixels, post, turns} from '../api.js';
+import {along, lookFrom, move, turn, upOf} from '../cameras.js';
+import {openSpace} from '../space.js';
+import {choose, command, draw, empty, keys, problem, say} from '../widgets.js';
+
+// A few of many points, evenly spread.
+const spread = (points, most = 8) => {
+  const count = Math.min(most, points.length);
+  return Array.from({length: count}, (_, number) => points[Math.round(number * (points.length - 1) / Math.max(1, count - 1))]);
+};
 
 export async function open(root, [wanted]) {
   const models = (await get('models')).filter(model => model.takes === 'camera');
@@ -12,14 +19,13 @@ export async function open(root, [wanted]) {
     return;
   }
   const state = {model: (models.find(model => model.id === wanted) ?? models[0]).id, cameras: [], stops: [], path: null, frames: 96,
-    at: 0, plays: false, error: null, trust: '', size: [256, 256]};
-  const source = () => models.find(model => model.id === state.model).source;
+    at: 0, plays: false, error: null, trust: '', size: [256, 256], draws: false, hand: null};
   const places = turns(), paths = turns();
-  let stage = null, timer = 0;
+  let space = null, timer = 0;
 
   async function load() {
     const isShown = places.begin();
-    Object.assign(state, {isShown, cameras: [], stops: [], path: null});
+    Object.assign(state, {isShown, cameras: [], stops: [], path: null, hand: null});
     try {
       const told = await get(`models/${state.model}/cameras`);
       if (!isShown()) return;
@@ -39,18 +45,19 @@ export async function open(root, [wanted]) {
     try {
       const path = await post('paths', {model: state.model, through: state.stops, frames});
       if (!isShown() || !isNewest()) return;
-      Object.assign(state, {path, at: Math.min(state.at, frames - 1), error: null});
+      Object.assign(state, {path, hand: null, at: Math.min(state.at, frames - 1), error: null});
     } catch (error) {
       if (!isShown() || !isNewest()) return;
       state.error = error;
     }
     show();
+    shown.tell();
     line();
     view();
   }
 
   const view = newest(async () => {
-    const camera = state.path?.cameras[state.at] ?? state.cameras[0], {isShown} = state;
+    const camera = state.hand ?? state.path?.cameras[state.at] ?? state.cameras[0], {isShown} = state;
     if (!camera || !isShown()) return;
     try {
       const made = await pixels('views', {model: state.model, camera});
@@ -67,120 +74,111 @@ export async function open(root, [wanted]) {
     show();
   });
 
-  // Space: each camera a short line from its place in the direction that it looks.
+  // The path, and the camera in hand
 
   function scene() {
+    space?.close();
     const place = root.querySelector('#space');
-    stage?.renderer.dispose();
-    stage = null;
-    if (!place || !state.cameras.length) return;
-    let renderer;
-    try { renderer = new three.WebGLRenderer({antialias: true}); } catch { return; }  // a browser without WebGL: the list does
-    renderer.setSize(place.clientWidth, 320);
-    place.replaceChildren(renderer.domElement);
-    const world = new three.Scene();
-    world.background = new three.Color(0x202428);
-    const origins = state.cameras.map(c => new three.Vector3(c[3], c[7], c[11]));
-    const middle = origins.reduce((sum, p) => sum.add(p), new three.Vector3()).divideScalar(origins.length);
-    const spread = Math.max(...origins.map(p => p.distanceTo(middle)));
-    // Cameras that only turn stand in one place: they are shown where they look, a unit away.
-    const isNodal = spread < 1e-3;
-    const positions = state.cameras.map(c => at(c, isNodal));
-    const centre = middle;
-    const reach = isNodal ? 1 : spread, length = isNodal ? -1 : 0.15;
-    const rays = [];
-    state.cameras.forEach((c, number) => {
-      const p = positions[number];
-      rays.push(p.x, p.y, p.z, p.x - c[2] * reach * length, p.y - c[6] * reach * length, p.z - c[10] * reach * length);
-    });
-    const geometry = new three.BufferGeometry();
-    geometry.setAttribute('position', new three.Float32BufferAttribute(rays, 3));
-    world.add(new three.LineSegments(geometry, new three.LineBasicMaterial({color: 0x8ab6ff})));
-    const balls = positions.map((p, number) => {
-      const ball = new three.Mesh(new three.SphereGeometry(reach * 0.02, 8, 6), new three.MeshBasicMaterial({color: 0xffffff}));
-      ball.position.copy(p);
-      ball.userData.number = number;
-      world.add(ball);
-      return ball;
-    });
-    const eye = new three.PerspectiveCamera(50, place.clientWidth / 320, reach / 100, reach * 100);
-    eye.position.copy(centre).add(new three.Vector3(reach * 1.5, reach * 1.5, reach * 2));
-    const controls = new three.OrbitControls(eye, renderer.domElement);
-    controls.target.copy(centre);
-    controls.update();
-    const paint = () => renderer.render(world, eye);
-    controls.addEventListener('change', paint);
-    const caster = new three.Raycaster();
-    let pressed = null;
-    renderer.domElement.addEventListener('pointerdown', event => { pressed = [event.clientX, event.clientY]; });
-    renderer.domElement.addEventListener('pointerup', event => {
-      if (!pressed || Math.hypot(event.clientX - pressed[0], event.clientY - pressed[1]) > 4) return;
-      const box = renderer.domElement.getBoundingClientRect();
-      caster.setFromCamera(new three.Vector2((event.clientX - box.left) / box.width * 2 - 1, 1 - (event.clientY - box.top) / box.height * 2), eye);
-      const hit = caster.intersectObjects(balls)[0];
-      if (hit) { state.stops.push(hit.object.userData.number); plan(); }
-    });
-    stage = {renderer, world, paint, balls, line: null, isNodal};
-    paint();
+    space = place && state.cameras.length ? openSpace(place, state.cameras, {
+      pressed: number => { state.stops = [...state.stops, number]; plan(); },
+      drawn: (points, from) => {
+        const focal = state.cameras[0][12], up = upOf(state.cameras);
+        // In one place the line says where to look; elsewhere, where to go.
+        const added = from ? spread(points).map(point => lookFrom(from, point.map((value, axis) => value - from[axis]), up, focal)) : along(points, up, focal);
+        state.stops = [...state.stops, ...added];
+        plan();
+      },
+    }) : null;
+    space?.draw(state.draws);
   }
 
-  // Where a camera is shown: its place, or of cameras in one place where it looks.
-  function at(c, isNodal) {
-    return isNodal ? new three.Vector3(c[3] - c[2], c[7] - c[6], c[11] - c[10]) : new three.Vector3(c[3], c[7], c[11]);
-  }
+  function line() { space?.show(state.path?.cameras, state.stops); }
 
-  function line() {
-    if (!stage) return;
-    if (stage.line) stage.world.remove(stage.line);
-    stage.balls.forEach(ball => ball.material.color.set(state.stops.includes(ball.userData.number) ? 0xffb454 : 0xffffff));
-    if (state.path) {
-      const geometry = new three.BufferGeometry();
-      geometry.setAttribute('position', new three.Float32BufferAttribute(state.path.cameras.flatMap(c => at(c, stage.isNodal).toArray()), 3));
-      stage.line = new three.Line(geometry, new three.LineBasicMaterial({color: 0xffb454}));
-      stage.world.add(stage.line);
-    }
-    stage.paint();
+  // From here on the view is the camera in hand, until a frame of the path is chosen again.
+  function steer(change) {
+    const camera = state.hand ?? state.path?.cameras[state.at] ?? state.cameras[0];
+    if (!camera) return;
+    state.hand = change(camera);
+    show();
+    view();
   }
+  const step = () => (space?.reach ?? 1) * 0.05;
+  const look = (left, upwards) => steer(camera => turn(camera, left, upwards, upOf(state.cameras)));
+  const go = (right, above, ahead) => { if (!space?.isNodal) steer(camera => move(camera, right * step(), above * step(), ahead * step())); };
+  const keep = () => { if (state.hand) { state.stops = [...state.stops, state.hand]; state.hand = null; plan(); } };
+
+  let grip = null;
+  const grab = event => { grip = [event.clientX, event.clientY]; event.target.setPointerCapture(event.pointerId); };
+  const drag = event => {
+    if (!grip) return;
+    const [right, down] = [event.clientX - grip[0], event.clientY - grip[1]];
+    grip = [event.clientX, event.clientY];
+    look(right * 0.004, down * 0.004);
+  };
+  const release = () => { grip = null; };
 
   function play() {
     state.plays = !state.plays;
     clearInterval(timer);
+    state.hand = null;
     if (state.plays) timer = setInterval(() => { state.at = (state.at + 1) % state.frames; view(); }, 60);
     show();
   }
 
+  // A path with a camera that was made by hand is a file, which the server has written.
+  const order = () => state.path && (state.path.flight ? {verb: 'fly', model: state.model, flight: state.path.flight}
+    : {verb: 'fly', model: state.model, through: state.stops, frames: state.frames});
+  const shown = commandOf(order, () => show());
+
   async function save() {
     try {
-      await post('jobs', {verb: 'fly', model: state.model, through: state.stops, frames: state.frames});
+      await post('jobs', order());
       say('The job is queued');
     } catch (error) { state.error = error; }
     show();
   }
 
   function show() {
-    const trust = state.path?.trust[state.at] ?? state.trust;
+    const trust = state.hand ? state.trust : state.path?.trust[state.at] ?? state.trust;
     render(html`
       <h1>Fly</h1>
       <div class="bar">
         ${choose('Place', models.map(model => [model.id, model.name]), state.model, id => { state.model = id; load(); })}
-        <label>Through cameras <input type="text" .value=${state.stops.join(',')} @change=${event => {
-          state.stops = event.target.value.split(',').map(Number).filter(Number.isInteger); plan(); }}></label>
         <label>Frames <input type="number" min="2" max="2000" .value=${String(state.frames)} @change=${event => { state.frames = Math.max(2, Number(event.target.value)); plan(); }}></label>
-        <button @click=${() => { state.stops.pop(); plan(); }}>drop last</button>
+        <button aria-pressed=${state.draws} @click=${() => { state.draws = !state.draws; space?.draw(state.draws); show(); }}>draw a path</button>
+        <button ?disabled=${!state.stops.length} @click=${() => { state.stops = state.stops.slice(0, -1); plan(); }}>drop last</button>
+        <button ?disabled=${!state.stops.length} @click=${() => { state.stops = []; plan(); }}>clear</button>
         <button aria-pressed=${state.plays} @click=${play}>play</button>
         <button class="primary" ?disabled=${!state.path} @click=${save}>Save film</button>
       </div>
       ${problem(state.error)}
+      <p><label>Through <input type="text" size="30" .value=${state.stops.map(stop => Array.isArray(stop) ? 'own' : stop).join(', ')} @change=${through}></label>
+        <span class="faint">numbers of training cameras, and views of your own</span></p>
       <div class="pair">
-        <div><div id="space" style="height:320px" aria-label="Training cameras in space: press one to fly through it"></div>
-          <p class="faint">${state.cameras.length} training cameras. Press one to fly through it; drag to turn.</p></div>
-        <div><canvas id="view" class="map" width=${state.size[0]} height=${state.size[1]} role="img" aria-label="What the camera sees"></canvas>
-          ${state.path ? html`<label class="bar">Frame <input style="flex:1" type="range" min="0" max=${state.frames - 1} .value=${String(state.at)} @input=${event => { state.at = Number(event.target.value); view(); }}><output>${state.at}</output></label>` : nothing}
+        <div><div id="space" style="height:320px" role="img" aria-label="Training cameras in space: press one to fly through it"></div>
+          <p class="faint">${state.cameras.length} training cameras. Press one to fly through it; drag to turn${state.draws ? ', or draw the line that the camera is to follow' : ''}.</p></div>
+        <div><canvas id="view" class="map" width=${state.size[0]} height=${state.size[1]} role="img" aria-label="What the camera sees: drag to look around" style="cursor:grab"
+          @pointerdown=${grab} @pointermove=${drag} @pointerup=${release} @pointercancel=${release}></canvas>
+          ${state.path ? html`<label class="bar">Frame <input style="flex:1" type="range" min="0" max=${state.frames - 1} .value=${String(state.at)} @input=${event => { state.at = Number(event.target.value); state.hand = null; view(); }}><output>${state.at}</output></label>` : nothing}
+          <div class="bar"><button ?disabled=${!state.hand} @click=${keep}>add this view to the path (Enter)</button>
+            <span class="faint">drag or arrow keys look around${space?.isNodal ? '' : '; w a s d q e move'}</span></div>
           <p role="status">${trust ? html`Trust: <strong class="trust-${trust}">${trust}</strong>` : nothing}</p></div>
       </div>
-      ${command(`ganvas generate ${source()} --through ${state.stops.join(',')} --frames ${state.frames} --out flight.mp4`)}`, root);
+      ${command(shown.text)}`, root);
   }
+  function through(event) {
+    const own = state.stops.filter(Array.isArray);
+    const words = event.target.value.split(',').map(word => word.trim()).filter(Boolean);
+    state.stops = words.map(word => word === 'own' ? own.shift() : Number(word)).filter(stop => Array.isArray(stop) || Number.isInteger(stop));
+    plan();
+  }
+
+  const quiet = keys({
+    ArrowLeft: () => look(0.05, 0), ArrowRight: () => look(-0.05, 0), ArrowUp: () => look(0, 0.05), ArrowDown: () => look(0, -0.05),
+    w: () => go(0, 0, 1), s: () => go(0, 0, -1), a: () => go(-1, 0, 0), d: () => go(1, 0, 0), e: () => go(0, 1, 0), q: () => go(0, -1, 0),
+    Enter: keep,
+  });
   show();
   load();
-  return () => { places.end(); clearInterval(timer); stage?.renderer.dispose(); };
+  return () => { places.end(); quiet(); clearInterval(timer); space?.close(); };
 }

@@ -1,6 +1,6 @@
 // Paint: strokes are shown at once, sent to the server when they end, and the picture that comes back is put in place.
 import {html, nothing, render} from '../vendor/lit.js';
-import {change, get, pixels, post, turns} from '../api.js';
+import {change, commandOf, get, pixels, post, turns} from '../api.js';
 import {choose, command, draw, empty, keys, problem, say} from '../widgets.js';
 
 export async function open(root, [wanted]) {
@@ -29,6 +29,7 @@ export async function open(root, [wanted]) {
       if (!isShown()) return;
       Object.assign(state, {scene, label: scene.classes.at(-1).id, isShown});
       show();
+      shown.tell();
       await refresh(scene.id, isShown);
     } catch (error) { if (isShown()) state.error = error; }
     if (isShown()) show();
@@ -144,10 +145,13 @@ export async function open(root, [wanted]) {
     show();
   });
 
+  const order = () => state.scene && {verb: 'paint', model: state.model, scene: state.scene.id};
+  const shown = commandOf(order, () => show());
+
   async function save() {
     if (!state.scene) return;
     try {
-      await post('jobs', {verb: 'paint', model: state.model, scene: state.scene.id});
+      await post('jobs', order());
       say('The picture is being written; it stands among the jobs');
     } catch (error) { state.error = error; }
     show();
@@ -179,7 +183,7 @@ export async function open(root, [wanted]) {
               @pointerdown=${down} @pointermove=${move} @pointerup=${up} @pointercancel=${up}></canvas><figcaption class="faint">labels: draw here</figcaption></figure>
             <figure style="margin:0"><canvas id="picture" class="map" width=${scene.width} height=${scene.height} role="img" aria-label="The picture that the painter makes"></canvas><figcaption class="faint">picture</figcaption></figure>
           </div>
-          ${command(scene.command)}
+          ${command(shown.text)}
         </div>
         <div>
           ${state.picked ? html`<div class="panel"><strong>${state.picked.name} ${state.picked.instance}</strong>

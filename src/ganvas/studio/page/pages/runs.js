@@ -37,14 +37,14 @@ export async function open(root) {
         </tbody></table></div>
       <h1>Runs</h1>
       ${state.runs.length ? html`<div class="scroll" tabindex="0" role="region" aria-label="Runs"><table>
-        <thead><tr><th>Run</th><th>Recipe</th><th>Step</th><th></th></tr></thead>
+        <thead><tr><th>Run</th><th>Recipe</th><th>Step</th><th>Open</th></tr></thead>
         <tbody>${state.runs.map(run => html`<tr>
           <td>${run.name}</td><td>${run.recipe}</td><td>${run.step.toLocaleString()}</td>
           <td><a href="#/watch/${run.id}">watch</a></td></tr>`)}</tbody></table></div>`
         : empty('There is no run yet. A training of minutes begins with:', 'ganvas train esrgan --data PHOTOS --preset preview')}
       <h1>Jobs</h1>
       ${state.jobs.length ? html`<div class="scroll" tabindex="0" role="region" aria-label="Jobs"><table>
-        <thead><tr><th>Job</th><th>State</th><th>Command</th><th>Results</th><th></th></tr></thead>
+        <thead><tr><th>Job</th><th>State</th><th>Command</th><th>Results</th><th>Do</th></tr></thead>
         <tbody>${state.jobs.map(jobRow)}</tbody></table></div>`
         : html`<p class="faint">What a page saves is a job, and stands here with its command.</p>`}
       ${command('ganvas models')}`, root);

@@ -1,6 +1,6 @@
 // Upscale: a picture and what models make of it in one view, under a divider that is an ordinary slider.
 import {html, nothing, render} from '../vendor/lit.js';
-import {get, listen, newest, pixels, post, remove, upload} from '../api.js';
+import {commandOf, get, listen, newest, pixels, post, remove, upload} from '../api.js';
 import {openPair} from '../compare.js';
 import {choose, command, keys, problem, say, slide} from '../widgets.js';
 
@@ -28,6 +28,7 @@ export async function open(root, [wanted]) {
     pair = null;
     shownResult = undefined;
     state.live = null;
+    shown.tell();
     const place = root.querySelector('#viewer'), {signal} = opening = new AbortController();
     if (!root.isConnected || !picture() || picture().error) return;
     let opened;
@@ -96,6 +97,7 @@ export async function open(root, [wanted]) {
     state[name] = value;
     if (name === 'model') state.blend = '';
     show();
+    shown.tell();
     compare().then(preview);
   }
 
@@ -114,22 +116,22 @@ export async function open(root, [wanted]) {
     if (state.picture !== shown) load();
   }
 
+  function order() {
+    if (!picture() || picture().error || !model()) return null;
+    const wanted = {verb: 'upscale', picture: state.picture, model: state.model};
+    return state.blend ? {...wanted, blend: state.blend, alpha: state.alpha} : wanted;
+  }
+  const shown = commandOf(order, () => show());
+
   async function save() {
+    if (!order()) return;
     try {
-      const order = {verb: 'upscale', picture: state.picture, model: state.model};
-      if (state.blend) Object.assign(order, {blend: state.blend, alpha: state.alpha});
-      const job = await post('jobs', order);
+      const job = await post('jobs', order());
       state.jobs = [job, ...state.jobs];
       state.error = null;
       say('The job is queued');
     } catch (error) { state.error = error; }
     show();
-  }
-
-  function line() {
-    const names = state.blend ? `--blend ${model().source} ${models.find(each => each.id === state.blend).source} --alpha ${state.alpha}`
-      : `--model ${model()?.source}`;
-    return `ganvas upscale ${picture()?.name ?? 'PHOTO'} ${names} --out RESULT.png`;
   }
 
   const own = () => state.jobs.filter(job => job.order.verb === 'upscale').slice(0, 8);
@@ -140,7 +142,7 @@ export async function open(root, [wanted]) {
       <div class="bar">
         ${choose('Model', models.map((each, number) => [each.id, `${number < 9 ? `${number + 1} ` : ''}${each.name}`]), state.model, id => pick('model', id))}
         ${partners().length ? choose('Blend with', [['', 'none'], ...partners().map(each => [each.id, each.name])], state.blend, id => pick('blend', id)) : nothing}
-        ${state.blend ? slide('Alpha', state.alpha, {step: 0.05}, value => pick('alpha', value)) : nothing}
+        ${state.blend ? slide('Mix', state.alpha, {step: 0.05}, value => pick('alpha', value)) : nothing}
         <span role="group" aria-label="View">${['slider', 'after', 'before'].map(name => html`
           <button aria-pressed=${state.view === name} @click=${() => { state.view = name; divide(); show(); }}>${name}</button>`)}
           <button @click=${() => pair?.fit()}>fit</button>
@@ -154,7 +156,7 @@ export async function open(root, [wanted]) {
           <label class="bar">Divider <input id="divider" style="flex:1" type="range" min="0" max="1" step="0.005" .value=${String(state.divider)}
             aria-valuetext="${Math.round(state.divider * 100)} % as it was" @input=${event => { state.divider = Number(event.target.value); divide(); }}></label>
           <p class="faint" role="status">Left: as it is. Right: ${pair?.hasResult ? 'the saved result, whole.' : state.live === null ? 'the middle of the view, upscaled live.' : `the middle of the view, upscaled live in ${state.live} ms.`}</p>
-          ${command(line())}
+          ${command(shown.text)}
         </div>
         <div>
           <h2>Pictures</h2>
