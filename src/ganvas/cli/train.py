@@ -47,6 +47,8 @@ class Starting:
     """Folder of the run; default the next free one below runs/."""
     preset: str = ""
     """Values of all settings; default laptop."""
+    list: Path | None = None
+    """Train only on the pictures of --data that this file names, a path in each line: keep.txt of `ganvas curate`."""
     config: Path | None = None
     """Settings from a JSON or TOML file, or from a run's settings.json; what the command says stands above it."""
     minutes: float | None = None
@@ -87,7 +89,20 @@ def train(arguments: Sequence[str]) -> int:
     settings = tyro.cli(
         type(order.settings), prog=prog, default=order.settings, args=words.spelled(settings_said), description=""
     )
+    if starting.list is not None:
+        settings = replace(settings, data=_picked(settings.data, starting))
     return _train(replace(order, settings=settings), starting, arguments)
+
+
+def _picked(data: str, starting: Starting) -> str:
+    from ganvas.data.picked import pick
+
+    assert starting.list is not None
+    if starting.resume:
+        raise UsageError("--list means nothing beside --resume", "The run has its own pictures", "Leave it out")
+    if not data:
+        raise UsageError("--list names pictures of which folder?", do="Give it by --data")
+    return str(pick(data, starting.list))
 
 
 def _start(arguments: Sequence[str]) -> tuple[str, Starting]:

@@ -1,0 +1,136 @@
+"""Measure how quickly the studio answers: python scripts/studio_timings.py [--strokes 15].
+
+It starts `ganvas studio` with nothing, as a newcomer would, and prints each time beside the goal, with the load.
+It needs Playwright and Chromium (`make test-studio` brings both).
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import httpx
+import numpy as np
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+GOALS = {
+    "the server is up": 3.0, "the first page can be used": 1.5, "a stroke at 512 x 256": 0.5,
+    "a crop of 256 px at another mix": 0.2, "a view of 16 megapixels after a jump": 1.0,
+}  # fmt: skip
+
+
+def started(folder: str) -> tuple[subprocess.Popen[bytes], str, float]:
+    """Start a studio in an empty folder, and return it, its address, and the seconds until it answered."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    began = time.perf_counter()
+    process = subprocess.Popen([sys.executable, "-m", "ganvas", "studio", "--port", str(port)], cwd=folder)
+    address = f"http://127.0.0.1:{port}"
+    while True:
+        try:
+            httpx.get(f"{address}/health", timeout=2)
+            return process, address, time.perf_counter() - began
+        except httpx.TransportError:
+            if process.poll() is not None:
+                raise SystemExit("the studio did not start") from None
+            time.sleep(0.02)
+
+
+def timed(ask) -> float:
+    """Return the seconds that a request takes."""
+    began = time.perf_counter()
+    ask().raise_for_status()
+    return time.perf_counter() - began
+
+
+def strokes(client: httpx.Client, count: int) -> list[float]:
+    """Return the seconds of each stroke on a street of 512 x 256, the picture of it included."""
+    model = next(each["id"] for each in client.get("/api/models").json() if each["takes"] == "labels")
+    scene = client.post("/api/scenes", json={"model": model, "width": 512, "height": 256}).json()["id"]
+    seconds = []
+    for number in range(count + 1):
+        points = [[40 + 20 * number, 120], [60 + 20 * number, 150]]
+        stroke = {"kind": "stroke", "points": points, "width_px": 12, "label": 8, "revision": number}
+        seconds.append(timed(lambda stroke=stroke: client.post(f"/api/scenes/{scene}/edits", json=stroke)))
+    return seconds[1:]  # at the first the network warms up
+
+
+def crops(client: httpx.Client, count: int) -> list[float]:
+    """Return the seconds of crops of 256 px while the mix of two models moves."""
+    models = {each["name"]: each["id"] for each in client.get("/api/models").json()}
+    picture = next(each for each in client.get("/api/pictures").json() if each["name"] == "large.png")
+    wanted = {"picture": picture["id"], "left": 300, "top": 300, "width": 64, "height": 64}
+    wanted |= {"model": models["compact-x4"], "blend": models["compact-x4-gan"]}
+    asked = [{**wanted, "alpha": 0.1 + 0.8 * number / count} for number in range(count + 1)]
+    return [timed(lambda crop=crop: client.post("/api/crops", json=crop)) for crop in asked][1:]
+
+
+def in_the_browser(address: str) -> tuple[float, list[float]]:
+    """Return the seconds until the first page can be used, and until each jump in a large picture is drawn whole."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1280, "height": 860})
+        began = time.perf_counter()
+        page.goto(address)
+        page.wait_for_selector("#viewer canvas")
+        page.wait_for_selector("button.primary:not([disabled])")
+        usable = time.perf_counter() - began
+        page.get_by_role("button", name="large.png").click()
+        page.get_by_role("button", name="1:1").click()
+        page.wait_for_selector("main[aria-busy=false]")
+        jumps = []
+        box = page.locator("#viewer").bounding_box()
+        assert box is not None
+        for number in range(6):
+            began = time.perf_counter()
+            page.mouse.move(box["x"] + box["width"] * 0.9, box["y"] + box["height"] * 0.9)
+            page.mouse.down()
+            page.mouse.move(box["x"] + box["width"] * 0.1, box["y"] + box["height"] * (0.1 + 0.1 * number), steps=4)
+            page.mouse.up()
+            page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+            page.wait_for_function("() => performance.getEntriesByType('resource').every(each => each.responseEnd > 0)")
+            jumps.append(time.perf_counter() - began)
+        browser.close()
+    return usable, jumps
+
+
+def main() -> None:
+    """Measure, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--strokes", type=int, default=15)
+    count = parser.parse_args().strokes
+    load = os.getloadavg()[0]
+    with tempfile.TemporaryDirectory() as folder:
+        process, address, up = started(folder)
+        try:
+            with httpx.Client(base_url=address, timeout=120) as client:
+                noise = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
+                large = io.BytesIO()
+                Image.fromarray(noise).resize((5000, 3200), Image.Resampling.BICUBIC).save(
+                    large, "PNG", compress_level=1
+                )
+                client.put("/api/pictures", params={"name": "large.png"}, content=large.getvalue()).raise_for_status()
+                usable, jumps = in_the_browser(address)
+                measured = [[up], [usable], strokes(client, count), crops(client, count), jumps]
+        finally:
+            process.terminate()
+            process.wait(30)
+    print(f"Load {load:.1f} on {os.cpu_count()} cores, {Path(sys.executable).resolve().name}")
+    print("what                                    median   worst    goal")
+    for (name, goal), seconds in zip(GOALS.items(), measured):
+        print(f"{name:38} {statistics.median(seconds):6.2f} s {max(seconds):6.2f} s {goal:6.1f} s")
+
+
+if __name__ == "__main__":
+    main()
