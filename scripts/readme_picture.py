@@ -49,7 +49,7 @@ def street() -> list[np.ndarray]:
     """Return a label map above its picture, whose styles change from time to time."""
     painter = LabelPainter("street-painter")
     shot = shots("drive", 1, 7)[0]
-    drawn = World(7).render(shot.camera, shot.time, SIDE, SIDE // 2)
+    drawn = World(7, details=True).render(shot.camera, shot.time, SIDE, SIDE // 2)
     maps = [torch.from_numpy(plane.astype(np.int32)) for plane in (drawn.label_map, drawn.instance_map)]
     frames: list[np.ndarray] = []
     for seed in range(6):

