@@ -164,7 +164,10 @@ def _groups(verb: Callable[..., Any] | type) -> dict[str, str]:
 def _paired(options: list[Option], pairs: Mapping[str, tuple[str, str]]) -> list[Option]:
     """Return options with those that are written as one WxH in place of the first of the two fields."""
     for name, parts in pairs.items():
-        first, second = (next(one for one in options if one.field == part) for part in parts)
+        found = {one.field: one for one in options if one.field in parts}
+        if len(found) < len(parts):
+            continue
+        first, second = (found[part] for part in parts)
         whole = dataclasses.replace(
             first, field=name, names=(f"--{name}",), metavar="WxH", default=f"{first.default}x{second.default}",
             help=f"{first.help.rstrip('.')}; width x height.", kind="text", parts=parts,
