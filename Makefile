@@ -4,14 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-studio lint soak ladder benchmarks clean
+# make CPU=1 takes torch's build for processors alone, a tenth of the one with CUDA that PyPI has for Linux.
+TORCH_INDEX := $(if $(CPU),--index-url $(or $(CPU_INDEX),https://download.pytorch.org/whl/cpu))
+
+.PHONY: demo test test-studio test-wheel docs lint soak ladder benchmarks clean
 
 $(READY): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed: $(PYTHON) was not found"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; use make PYTHON=python3.11"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@# torch first and pinned: any other order lets a dependency choose a build with gigabytes of CUDA.
-	$(BIN)/python -m pip install -q --disable-pip-version-check torch==2.13.0
+	$(BIN)/python -m pip install -q --disable-pip-version-check torch==2.13.0 $(TORCH_INDEX)
 	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]' -c constraints.txt
 	@touch $(READY)
 
@@ -27,6 +30,15 @@ test-studio: $(READY)
 		{ apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || \
 		{ echo "Chromium is needed: install it, or name it by CHROMIUM=PATH"; exit 1; }
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests_browser
+
+# The built wheel in an environment of its own, without the clone; the packages it needs are those of .venv.
+test-wheel: $(READY)
+	@$(BIN)/python scripts/test_wheel.py
+
+docs: $(READY)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[docs]' -c constraints.txt
+	@$(BIN)/zensical build --strict
+	@echo "build/site/index.html"
 
 lint: $(READY)
 	$(BIN)/ruff check .

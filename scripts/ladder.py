@@ -1,4 +1,4 @@
-"""Train ESRGAN's improvements over SRGAN one by one at a small size, score each, and write docs/esrgan.md's tables.
+"""Train ESRGAN's improvements over SRGAN one by one at a small size, score each, and write docs/measured/esrgan.md's tables.
 
     python scripts/ladder.py [--minutes 20] [--seeds 0 1] [--steps N] [--data .photos/train] [--out runs/ladder]
 
@@ -38,7 +38,7 @@ from ganvas.recipes.features import load_features
 from ganvas.training import loop, rehearsal
 
 ROOT = Path(__file__).parents[1]
-PAGE, PICTURES = ROOT / "docs/esrgan.md", ROOT / "docs/pictures"
+PAGE, PICTURES = ROOT / "docs/measured/esrgan.md", ROOT / "docs/pictures"
 SCALE = 4
 ALPHAS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
@@ -283,7 +283,7 @@ def features_distance(result: Tensor, truth: Tensor) -> float:
 
 
 def write_page(out: Path, steps: int, seeds: Sequence[int], pictures: Sequence[Scene]) -> None:
-    """Put the tables between their markers in docs/esrgan.md, and the pictures beside it."""
+    """Put the tables between their markers in docs/measured/esrgan.md, and the pictures beside it."""
     found = [json.loads(file.read_text()) for file in sorted(out.glob("*-seed*.json"))]
     write_between("ladder", ladder_table(found, steps, seeds, pictures))
     first, last = (out / f"{slug(rung)}-seed{seeds[0]}" for rung in (next(iter(RUNGS)), list(RUNGS)[-1]))

@@ -3,7 +3,7 @@
     python scripts/mode_coverage.py                        # everything; an interrupted run goes on where it stood
     python scripts/mode_coverage.py --losses hinge --suites ring --seeds 1
 
-Writes the tables between the markers of docs/losses.md when nothing was left out.
+Writes the tables between the markers of docs/measured/losses.md when nothing was left out.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ganvas.experiments.comparison import Comparison, Result
 
 ROOT = Path(__file__).parents[1]
 RECIPE = ROOT / "scripts" / "points_recipe.py"
-PAGE = ROOT / "docs" / "losses.md"
+PAGE = ROOT / "docs" / "measured" / "losses.md"
 BEGIN, END = "<!-- mode coverage: begin -->", "<!-- mode coverage: end -->"
 MODES = {"ring": 8, "grid": 25, "stacked_digits": 1000}
 TITLES = {

@@ -30,7 +30,7 @@ from ganvas.losses.adversarial import AdversarialLoss, Pairing, probability_real
 from ganvas.protocol import Context, Networks, Source
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "relativistic.md"
+PAGE = ROOT / "docs" / "measured" / "relativistic.md"
 BEGIN, END = "<!-- figure: begin -->", "<!-- figure: end -->"
 KINDS = ("obviously false", "middling", "nearly real")
 ROWS: dict[str, Pairing] = {"standard": "plain", "relativistic average": "average"}
@@ -142,7 +142,7 @@ def draw(beside: dict[str, list[float]], entries: dict[str, list[dict[str, float
 
 
 def main() -> None:
-    """Measure, draw, print, and write into docs/relativistic.md."""
+    """Measure, draw, print, and write into docs/measured/relativistic.md."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=900, help="steps of each GAN")
     parser.add_argument("--critic-steps", type=int, default=300, help="steps of each small discriminator")

@@ -102,10 +102,3 @@ def test_the_numbers_of_the_readme_are_those_of_the_cards():
         assert f"{card.scores['psnr_y']:.2f} dB" in row
         assert f"{card.scores['gain_over_bicubic']:+.2f} dB" in row
         assert card.licence in row
-
-
-@pytest.mark.parametrize("page", ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))])
-def test_every_link_leads_somewhere(page):
-    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", (ROOT / page).read_text()):
-        if not target.startswith(("http", "mailto")):
-            assert ((ROOT / page).parent / target).exists(), target
