@@ -1,4 +1,4 @@
-"""Train ESRGAN's improvements over SRGAN one by one at a small size, score each, and write docs/measured/esrgan.md's tables.
+"""Train the improvements of ESRGAN over SRGAN one by one at a small size, score each, and write its measured page.
 
     python scripts/ladder.py [--minutes 20] [--seeds 0 1] [--steps N] [--data .photos/train] [--out runs/ladder]
 
@@ -339,7 +339,7 @@ def draw_crops(first: Path, last: Path, steps: int, pictures: Sequence[Scene]) -
         low = F.interpolate(scene.low, scale_factor=SCALE, mode="nearest")
         file = f"esrgan-{scene.name}.png"
         draw(file, [low, scene.bicubic, *(upscale(net, scene) for net in nets), scene.high], scene.name)
-        lines.append(f"![{scene.name}: low, bicubic, SRGAN, ESRGAN, truth](pictures/{file})")
+        lines.append(f"![{scene.name}: low, bicubic, SRGAN, ESRGAN, truth](../pictures/{file})")
     return "\n".join(lines)
 
 
@@ -357,7 +357,7 @@ def alpha_table(place: Path, steps: int, pictures: Sequence[Scene]) -> str:
     }
     lines = [f"| {name} | {' | '.join(values)} |" for name, values in rows.items()]
     lines.insert(1, "|---" * (len(ALPHAS) + 1) + "|")
-    return "\n".join([*lines, "", "![alpha 0, 0.2, 0.4, 0.6, 0.8, 1](pictures/esrgan-alpha.png)"])
+    return "\n".join([*lines, "", "![alpha 0, 0.2, 0.4, 0.6, 0.8, 1](../pictures/esrgan-alpha.png)"])
 
 
 def draw(file: str, whole: Sequence[Tensor], name: str) -> None:

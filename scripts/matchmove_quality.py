@@ -1,4 +1,4 @@
-"""Train reverse matchmove, judge it on views that it never saw, and print the table for docs/measured/reverse_matchmove.md.
+"""Train reverse matchmove, judge it on views that it never saw, and print the table of its measured page.
 
     python scripts/matchmove_quality.py PHOTOGRAPH --out runs/matchmove [--minutes 15] [--rows ours]
     python scripts/matchmove_quality.py world --out runs/matchmove-world [--views 500] [--size 128]

@@ -1,7 +1,7 @@
-"""Build the wheel, install it into an environment of its own, and use it in an empty folder: python scripts/test_wheel.py
+"""Build the wheel, install it into an environment of its own, and use it in an empty folder.
 
-The environment holds the wheel and nothing else; the packages that it needs are read from the environment that runs this
-script, whose own Ganvas it cannot see. Exits with 1 where something does not work.
+The environment holds the wheel and nothing else; the packages that it needs are read from the environment that runs
+this script, whose own Ganvas it cannot see. Exits with 1 where something does not work.
 """
 
 from __future__ import annotations
