@@ -227,18 +227,17 @@ def test_whole_pictures_one_each_for_scoring(folder):
 # Cache and threads
 
 
-def test_the_cache_stays_within_its_bytes_and_keeps_what_was_used_last(tmp_path):
-    paths = [save(tmp_path / f"{number}.png", colours(10, 10, number)) for number in range(4)]
-    cache = decoding.PictureCache(limit_bytes=750)
-    first = cache.get(paths[0])
-    cache.get(paths[1])
-    assert cache.get(paths[0]) is first
-    cache.get(paths[2])
-    assert cache.held_bytes == 600
-    assert cache.get(paths[0]) is first, "the one used last but one was dropped instead"
-    tiny = decoding.PictureCache(limit_bytes=10)
-    tiny.get(paths[0])
-    assert tiny.held_bytes == 0
+def test_what_was_decoded_is_kept_and_so_is_what_is_wrong_with_a_picture(tmp_path, monkeypatch):
+    good, bad = save(tmp_path / "good.png", colours(10, 10, 0)), tmp_path / "bad.png"
+    bad.write_bytes(good.read_bytes()[:60])
+    cache, asked = decoding.PictureCache(), []
+    decode = decoding.decode
+    monkeypatch.setattr(decoding, "decode", lambda path: (asked.append(path), decode(path))[1])
+    assert cache.get(good) is cache.get(good)
+    for _ in range(2):
+        with pytest.raises(UserError, match="bad"):
+            cache.get(bad)
+    assert asked == [good, bad]
 
 
 def test_many_threads_draw_the_same_samples_as_one(folder):

@@ -11,7 +11,6 @@ picture, classes much smaller than others.
 from __future__ import annotations
 
 import re
-import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ganvas.data.cache import ByteCache
 from ganvas.data.decoding import check_cost, decode
 from ganvas.data.degrade import resize_bicubic
 from ganvas.data.doctor import Examination
@@ -29,10 +29,10 @@ from ganvas.data.pictures import CHECKED_BYTES, Report, in_threads
 from ganvas.errors import UserError, did_you_mean
 from ganvas.io.pictures import images
 from ganvas.io.pictures.archives import Folder, Shelf, open_shelf
+from ganvas.io.pictures.tensors import to_tensor
 from ganvas.protocol import Source
 
 LABEL_FILES = ("labels.json", "dataset.json")
-CACHE_BYTES = 1 << 30
 SMALL_SHARE = 0.1
 """A class with less than this share of the largest one's pictures is worth a word."""
 
@@ -80,8 +80,7 @@ class ClassPictures(Source):
         self._items = self._usable(_numbered(found, self.class_names, self.inputs))
         if not self._items:
             raise UserError(f"No picture in {inputs} can be used", super(ClassReport, self.report).text, _layouts())
-        self._squares: dict[str, Tensor] = {}
-        self._lock = threading.Lock()
+        self._squares: ByteCache[Tensor] = ByteCache(evicts=False)
         self._lint(is_given=bool(class_names))
 
     def _usable(self, labels: Mapping[str, int]) -> list[tuple[str, int]]:
@@ -131,7 +130,7 @@ class ClassPictures(Source):
 
     def _fault(self, name: str) -> str:
         try:
-            self._keep(name, self._make(name))
+            self._squares.get(name, lambda: self._make(name))
         except UserError as error:
             return str(error)
         return ""
@@ -171,23 +170,17 @@ class ClassPictures(Source):
             UserError: no picture of its class can be read.
         """
         name, label = self._items[index]
-        if (found := self._squares.get(name)) is not None:
-            return found
+        return self._squares.get(name, lambda: self._readable(name, label))
+
+    def _readable(self, name: str, label: int) -> Tensor:
+        """Return a picture's square, or that of another one of its class where it cannot be read."""
         others = [other for other, its_label in self._items if its_label == label and other != name]
         for candidate in (name, *others):
             try:
-                made = self._make(candidate)
+                return self._make(candidate)
             except UserError as error:
                 self.report.skip(candidate, str(error), was_used=True)
-                continue
-            self._keep(name, made)
-            return made
         raise UserError(f"No picture of the class {self.class_names[label]!r} can be read", self.report.text)
-
-    def _keep(self, name: str, made: Tensor) -> None:
-        with self._lock:
-            if (len(self._squares) + 1) * made.numel() <= CACHE_BYTES:
-                self._squares[name] = made
 
     def _make(self, name: str) -> Tensor:
         with self._shelf.file(name) as path:
@@ -197,8 +190,7 @@ class ClassPictures(Source):
         if side < self.size_px:
             raise UserError(f"{name} is too small", f"{width} x {height} px where {self.size_px} are needed")
         top, left = (height - side) // 2, (width - side) // 2
-        cut = images.to_float(picture[top : top + side, left : left + side])
-        square = torch.from_numpy(np.ascontiguousarray(np.broadcast_to(cut, (side, side, 3)).transpose(2, 0, 1)))
+        square = to_tensor(picture[top : top + side, left : left + side])
         if side != self.size_px:
             square = resize_bicubic(square[None], size=(self.size_px, self.size_px))[0]
         return (square.clamp(0, 1) * 255).round().to(torch.uint8)

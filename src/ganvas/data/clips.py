@@ -8,17 +8,16 @@ before. Instances may be Cryptomattes.
 from __future__ import annotations
 
 import copy
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ganvas.data import films
+from ganvas.data.cache import ByteCache
 from ganvas.data.conditions import compose
 from ganvas.data.films import FilmFrame
 from ganvas.data.input_ranges import Asked, InputRange, measure, read_input, spread
@@ -32,11 +31,11 @@ from ganvas.io.labels import legends
 from ganvas.io.labels.legends import Label, read_legend
 from ganvas.io.labels.maps import check_ids, read_instance_map, read_label_map
 from ganvas.io.pictures import images
+from ganvas.io.pictures.tensors import to_tensor
 from ganvas.protocol import Source
+from ganvas.values import to_range
 
-T = TypeVar("T")
-
-CACHE_BYTES = 1 << 29
+KEPT_BYTES = 1 << 29
 NUM_CHECKED = 3
 """Label maps of each sequence whose ids are checked before work starts."""
 
@@ -91,7 +90,7 @@ class Clips(Source):
         ignore: Sequence[int] = (255,),
         flow_from: str | FlowTeacher = "exact",
         multiple_of: int = 1,
-        cache_bytes: int = CACHE_BYTES,
+        cache_bytes: int = KEPT_BYTES,
         inputs: str = "auto",
         input_range: InputRange | Asked | None = Asked(),  # noqa: B008 - immutable
     ) -> None:
@@ -139,7 +138,7 @@ class Clips(Source):
         self.legend = find_legend(self.folder)
         self.num_labels = (num_labels or self._count_labels()) if self.has_labels else 0
         self.shortest = min(map(len, self.clips))
-        self._cache = _Cache(cache_bytes)
+        self._cache: ByteCache[Any] = ByteCache(cache_bytes)
         self._check_first_labels()
         self.indices = list(range(len(self.clips)))
         # A teacher that is of no use, or a flow of another size, is to be known now and not in the first step.
@@ -319,7 +318,7 @@ def condition_of(planes: Mapping[str, Tensor], num_labels: int, with_edges: bool
 
     {"label_map": (B, 1, H, W), "instance_map": (B, 1, H, W), "condition": (B, 3, H, W)} -> (B, N, H, W)
     """
-    picture = [planes["condition"] * 2 - 1] if "condition" in planes else []
+    picture = [to_range(planes["condition"])] if "condition" in planes else []
     if "label_map" not in planes:
         return picture[0]
     edges = boundaries(planes["instance_map"]) if with_edges else None
@@ -370,31 +369,4 @@ def _read_flow(path: Path, size_px: tuple[int, int]) -> Tensor:
 def _tensor(plane: np.ndarray, name: str) -> Tensor:
     if name.endswith("_map"):
         return torch.from_numpy(plane).permute(2, 0, 1).long()
-    colour = images.to_float(plane if plane.shape[-1] == 3 else plane.repeat(3, axis=-1))
-    return torch.from_numpy(colour).permute(2, 0, 1).contiguous()
-
-
-class _Cache:
-    """The frames used last, up to a limit of bytes; several threads may ask."""
-
-    def __init__(self, limit_bytes: int) -> None:
-        self._limit_bytes, self._bytes = limit_bytes, 0
-        self._kept: OrderedDict[tuple[str, int, int], tuple[Any, int]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: tuple[str, int, int], make: Callable[[], T]) -> T:
-        """Return what is kept under a key, or make and keep it."""
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key][0]
-        made = make()
-        parts: Any = made.values() if isinstance(made, dict) else made
-        size = sum(part.nbytes for part in parts)
-        with self._lock:
-            if key not in self._kept:
-                self._kept[key] = (made, size)
-                self._bytes += size
-            while self._bytes > self._limit_bytes and len(self._kept) > 1:
-                self._bytes -= self._kept.popitem(last=False)[1][1]
-        return made
+    return to_tensor(plane)

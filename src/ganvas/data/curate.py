@@ -24,6 +24,7 @@ from ganvas.errors import UserError
 from ganvas.io import runs
 from ganvas.io.pictures import images
 from ganvas.metrics.sharpness import laplacian_variance
+from ganvas.values import LUMA
 
 WORKING_PX = 768
 """Longer side at which pictures are measured; larger ones are averaged down by a whole factor."""
@@ -144,7 +145,7 @@ def measure(picture: np.ndarray, detector: Detector | None = None) -> Measures:
     """Return the measures of a picture: (H, W, 1 or 3) in [0, 1]."""
     height, width = picture.shape[:2]
     colored = np.broadcast_to(picture, (height, width, 3))
-    gray = colored @ np.array([0.299, 0.587, 0.114], np.float32)
+    gray = colored @ np.array(LUMA, np.float32)
     factor = -(-max(height, width) // WORKING_PX)
     small = _averaged(gray, factor)
     return Measures(

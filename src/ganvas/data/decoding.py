@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
 
+from ganvas.data.cache import CACHE_BYTES, ByteCache
 from ganvas.errors import UserError
 from ganvas.io.pictures import images
 
-CACHE_BYTES = 1 << 30
 MOST_DECODED_BYTES = 1 << 30
 """Memory that decoding one picture may take."""
 BACKDROP = 0.5
@@ -19,13 +17,10 @@ BACKDROP = 0.5
 
 
 class PictureCache:
-    """Decoded pictures, those used last kept up to a number of bytes; for use by many threads at once."""
+    """Decoded pictures, those used last kept; what is wrong with a picture is kept, too."""
 
     def __init__(self, limit_bytes: int = CACHE_BYTES) -> None:
-        self.limit_bytes = limit_bytes
-        self.held_bytes = 0
-        self._held: OrderedDict[Path, np.ndarray | UserError] = OrderedDict()
-        self._lock = threading.Lock()
+        self._held: ByteCache[np.ndarray | UserError] = ByteCache(limit_bytes)
 
     def get(self, path: Path) -> np.ndarray:
         """Return a picture (H, W, 1 or 3) in its file's dtype.
@@ -33,35 +28,18 @@ class PictureCache:
         Raises:
             UserError: it cannot be decoded, or cannot be used as a colour picture.
         """
-        with self._lock:
-            found = self._held.get(path)
-            if found is not None:
-                self._held.move_to_end(path)
-        if found is None:
-            # Two threads may decode the same picture at once: rare, and cheaper than making everyone wait.
-            try:
-                found = decode(path)
-            except UserError as error:
-                found = error
-            self._keep(path, found)
+        found = self._held.get(path, lambda: _decoded(path))
         if isinstance(found, UserError):
             # A new error each time: one that is kept would gather the traceback of every raise.
             raise UserError(found.what, found.why, found.do)
         return found
 
-    def _keep(self, path: Path, picture: np.ndarray | UserError) -> None:
-        with self._lock:
-            if path in self._held or _num_bytes(picture) > self.limit_bytes:
-                return
-            self._held[path] = picture
-            self.held_bytes += _num_bytes(picture)
-            while self.held_bytes > self.limit_bytes:
-                _, dropped = self._held.popitem(last=False)
-                self.held_bytes -= _num_bytes(dropped)
 
-
-def _num_bytes(picture: np.ndarray | UserError) -> int:
-    return picture.nbytes if isinstance(picture, np.ndarray) else 0
+def _decoded(path: Path) -> np.ndarray | UserError:
+    try:
+        return decode(path)
+    except UserError as error:
+        return error
 
 
 def check_cost(path: Path, header: images.Header) -> None:

@@ -16,8 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ganvas import values
 from ganvas.errors import UserError
 from ganvas.resize import resize_bicubic
+from ganvas.values import LUMA
 
 
 def round_to_8_bit(picture: Tensor) -> Tensor:
@@ -126,14 +128,13 @@ def add_poisson_noise(picture: Tensor, strength: float, gray: bool, random: torc
     """
     light = picture.clamp(0, 1) * 256
     if gray:
-        light = (light * picture.new_tensor(_LUMA)[:, None, None]).sum(1, keepdim=True)
+        light = values.gray(light)
     noise = (torch.poisson(light, generator=random) - light) / 256
     return (picture + strength * noise).clamp(0, 1)
 
 
-_LUMA = (0.299, 0.587, 0.114)
 # JFIF's YCbCr; rows are Y, Cb, Cr.
-_TO_YCBCR = (_LUMA, (-0.168735892, -0.331264108, 0.5), (0.5, -0.418687589, -0.081312411))
+_TO_YCBCR = (LUMA, (-0.168735892, -0.331264108, 0.5), (0.5, -0.418687589, -0.081312411))
 _TO_RGB = ((1.0, 0.0, 1.402), (1.0, -0.344136286, -0.714136286), (1.0, 1.772, 0.0))
 
 # ITU-T T.81, Annex K, tables K.1 and K.2.

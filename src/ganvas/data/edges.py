@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from ganvas.values import LUMA
+
 SIGMA_PX = 1.4
 """Width of the blur that noise is taken off with."""
 LEAST_SLOPE, SURE_SLOPE = 0.02, 0.06
 """Change of gray (0 to 1) a pixel, blurred, of what may be an edge and of what surely is one."""
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _AROUND = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx]
 _ACROSS = ((0, 1), (1, 1), (1, 0), (1, -1))
 """Neighbour in the direction of the slope, by eighths of a turn: right, right and down, down, left and down."""
@@ -23,7 +24,7 @@ def edge_map(picture: np.ndarray) -> np.ndarray:
 
     Edges are one or two pixels thin; weak ones count where they go on from a sure one.
     """
-    gray = picture @ _LUMA if picture.shape[-1] == 3 else picture[..., 0]
+    gray = picture @ np.array(LUMA, np.float32) if picture.shape[-1] == 3 else picture[..., 0]
     gray = _blurred(gray.astype(np.float32))
     right = _cross(gray, np.array([1, 2, 1]) / 4, np.array([-1, 0, 1]) / 2)
     down = _cross(gray, np.array([-1, 0, 1]) / 2, np.array([1, 2, 1]) / 4)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,16 +20,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ganvas.data import landmarks
+from ganvas.data.cache import ByteCache
 from ganvas.data.degrade import resize_bicubic
 from ganvas.data.pictures import Report, stem_of
 from ganvas.data.squares import Squares
 from ganvas.errors import UserError, did_you_mean
 from ganvas.io.pictures import images
 from ganvas.protocol import Source
+from ganvas.values import to_range
 
 KINDS = ("none", "landmarks", "points", "labels", "edges")
 PROBE_PX = 32
-CACHE_BYTES = 1 << 30
 GOLDEN_ANGLE = 0.6180339887498949
 """Share of the colour circle between the colours of neighbouring labels, so that no two come near each other."""
 
@@ -278,7 +278,7 @@ def stacked(low: Tensor, guide: Tensor, grid_px: tuple[int, int]) -> Tensor:
     if both.shape[-2:] != grid_px:
         # Keys' kernel as in data/degrade.py, but without its matrices, which grow with the square of the height.
         both = F.interpolate(both, size=grid_px, mode="bicubic", antialias=True)
-    return both[0].clamp(0, 1) * 2 - 1
+    return to_range(both[0].clamp(0, 1))
 
 
 class GuidedPictures(Source):
@@ -298,8 +298,7 @@ class GuidedPictures(Source):
         self._folder = Path(folder)
         self._squares = Squares(folder, high_px, mirror=False)
         self._names = self._squares.groups()
-        self._lows: dict[str, Tensor] = {}
-        self._lock = threading.Lock()
+        self._lows: ByteCache[Tensor] = ByteCache(evicts=False)
 
     def __len__(self) -> int:
         return len(self._names)
@@ -328,7 +327,7 @@ class GuidedPictures(Source):
         top, left = (int(random.integers(room)) for _ in range(2))
         low = whole["low"][:, top : top + self.tile_px, left : left + self.tile_px]
         rows, columns = (slice(at * self.scale, (at + self.tile_px) * self.scale) for at in (top, left))
-        high = whole["high"][:, rows, columns].float() * (2 / 255) - 1
+        high = to_range(whole["high"][:, rows, columns])
         if self.mirror and random.random() < 0.5:
             low, high = low.flip(-1), high.flip(-1)
         return {"low": low.contiguous(), "high": high.contiguous()}
@@ -337,15 +336,11 @@ class GuidedPictures(Source):
         """Return a whole square, uint8, and its low picture over the guide."""
         high = self._squares.sample(index, np.random.default_rng(0))["picture"]
         name = self._names[index]
-        with self._lock:
-            low = self._lows.get(name)
-        if low is None:
-            small = resize_bicubic(high[None].float() / 255, size=(self.low_px, self.low_px))[0].clamp(0, 1)
-            low = stacked(small, self.guide(small, self._origin(name)), (self.grid_px, self.grid_px))
-            with self._lock:
-                if (len(self._lows) + 1) * low.nbytes <= CACHE_BYTES:
-                    self._lows[name] = low
-        return {"high": high, "low": low}
+        return {"high": high, "low": self._lows.get(name, lambda: self._low(name, high))}
+
+    def _low(self, name: str, high: Tensor) -> Tensor:
+        small = resize_bicubic(high[None].float() / 255, size=(self.low_px, self.low_px))[0].clamp(0, 1)
+        return stacked(small, self.guide(small, self._origin(name)), (self.grid_px, self.grid_px))
 
     def _origin(self, name: str) -> Origin:
         path = self._folder / name if self._folder.is_dir() else self._folder

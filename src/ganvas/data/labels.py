@@ -7,10 +7,9 @@ against the number of labels. A pixel whose id is to be ignored is -1 in the sam
 from __future__ import annotations
 
 import copy
-import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal, Self, TypeVar
 
@@ -20,7 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ganvas.data import inspect
-from ganvas.data.decoding import CACHE_BYTES, decode
+from ganvas.data.cache import CACHE_BYTES, ByteCache
+from ganvas.data.decoding import decode
 from ganvas.data.degrade import resize_bicubic
 from ganvas.data.doctor import Examination
 from ganvas.data.input_ranges import Asked, InputRange, measure, read_input, spread
@@ -30,6 +30,7 @@ from ganvas.errors import UserError
 from ganvas.io.labels.legends import read_legend
 from ganvas.io.labels.maps import check_ids, read_instance_map, read_label_map
 from ganvas.io.pictures import images
+from ganvas.io.pictures.tensors import to_tensor
 from ganvas.protocol import Source
 
 NUM_CHECKED = 24
@@ -123,7 +124,7 @@ class LabelledPictures(Source):
         self.has_inputs = found.has("input")
         self.report = LabelReport(skipped=dict(found.unpaired), notes=found.notes)
         self._scenes = found.scenes = _usable(found, size_px if fit == "crop" else None, self.report)
-        self._cache = _SceneCache(cache_bytes)
+        self._cache: ByteCache[dict[str, np.ndarray]] = ByteCache(cache_bytes)
         self.input_range: InputRange | None = None
         if self.has_inputs:
             paths = spread((scene.files["input"] for scene in self._scenes), NUM_CHECKED)
@@ -196,11 +197,7 @@ class LabelledPictures(Source):
         """Return the planes (H, W, C) of a sample's scene, or of the next scene that can be read."""
         for scene in (*self._scenes[index:], *self._scenes[:index]):
             try:
-                found = self._cache.get(scene.name)
-                if found is None:
-                    found = self._read(scene)
-                    self._cache.keep(scene.name, found)
-                return found
+                return self._cache.get(scene.name, partial(self._read, scene))
             except UserError as error:
                 self.report.skip(scene.name, str(error), was_used=True)
         raise UserError("No scene of this source can be read", self.report.text)
@@ -274,8 +271,7 @@ def _tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
 def _tensor(array: np.ndarray, holds_ids: bool) -> Tensor:
     if holds_ids:
         return torch.from_numpy(array.transpose(2, 0, 1).astype(np.int64))
-    colour = np.broadcast_to(images.to_float(array), (*array.shape[:2], 3))
-    return torch.from_numpy(np.ascontiguousarray(colour.transpose(2, 0, 1), dtype=np.float32))
+    return to_tensor(array)
 
 
 def _usable(found: Scenes, smallest_px: tuple[int, int] | None, report: Report) -> list[Scene]:
@@ -303,32 +299,3 @@ def _with_sizes(scenes: Sequence[Scene], report: Report) -> Iterator[tuple[Scene
             report.skip(scene.name, str(error))
             continue
         yield scene, {role: (header.width, header.height) for role, header in headers.items()}
-
-
-class _SceneCache:
-    """Decoded scenes, those used last kept up to a number of bytes; for use by many threads at once."""
-
-    def __init__(self, limit_bytes: int) -> None:
-        self._limit, self._held_bytes = limit_bytes, 0
-        self._held: OrderedDict[str, dict[str, np.ndarray]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, name: str) -> dict[str, np.ndarray] | None:
-        with self._lock:
-            if name in self._held:
-                self._held.move_to_end(name)
-            return self._held.get(name)
-
-    def keep(self, name: str, arrays: dict[str, np.ndarray]) -> None:
-        size = _num_bytes(arrays)
-        with self._lock:
-            if name in self._held or size > self._limit:
-                return
-            self._held[name] = arrays
-            self._held_bytes += size
-            while self._held_bytes > self._limit:
-                self._held_bytes -= _num_bytes(self._held.popitem(last=False)[1])
-
-
-def _num_bytes(arrays: Mapping[str, np.ndarray]) -> int:
-    return sum(array.nbytes for array in arrays.values())

@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from ganvas.data.decoding import CACHE_BYTES, PictureCache, check_cost
+from ganvas.data.cache import CACHE_BYTES
+from ganvas.data.decoding import PictureCache, check_cost
 from ganvas.data.doctor import Examination
 from ganvas.errors import UserError
 from ganvas.io.pictures import images
+from ganvas.io.pictures.tensors import to_tensor
 from ganvas.io.runs import sha256
 from ganvas.protocol import Source
 
@@ -133,7 +134,7 @@ class Crops:
         for name, picture in versions.items():
             zoom = coarsest // self._factors[name]
             cut = picture[top * zoom : (top + crop) * zoom, left * zoom : (left + crop) * zoom]
-            result[name] = _to_tensor(turned(cut, turn))
+            result[name] = to_tensor(turned(cut, turn))
         return result
 
     def whole(self, index: int) -> dict[str, Tensor]:
@@ -143,7 +144,7 @@ class Crops:
         for name, picture in versions.items():
             unit = self.scale // self._factors[name]
             height, width = (side // unit * unit for side in picture.shape[:2])
-            result[name] = _to_tensor(picture[:height, :width])
+            result[name] = to_tensor(picture[:height, :width])
         return result
 
     def examine(self) -> Examination:
@@ -191,12 +192,6 @@ class Crops:
 def turned(picture: np.ndarray, which: int) -> np.ndarray:
     """Return one of the eight mirrored and turned versions of a square picture (H, W, C), numbered 0 to 7."""
     return np.rot90(picture[:, ::-1] if which >= 4 else picture, which % 4)
-
-
-def _to_tensor(picture: np.ndarray) -> Tensor:
-    """(H, W, 1 or 3) of any dtype -> (3, H, W) float32 in [0, 1]."""
-    colour = np.broadcast_to(images.to_float(picture), (*picture.shape[:2], 3))
-    return torch.from_numpy(np.ascontiguousarray(colour.transpose(2, 0, 1), dtype=np.float32))
 
 
 class Pictures(Crops):

@@ -20,6 +20,7 @@ from ganvas.data.undistort import by_map, undistorted
 from ganvas.errors import UserError
 from ganvas.io.cameras.cameras import Camera
 from ganvas.io.pictures import headers, images
+from ganvas.io.pictures.tensors import to_tensor
 
 SHAPE = 0.02
 """How far the shape of a picture may be from its camera's: solvers round sizes."""
@@ -191,8 +192,7 @@ def movie_frames(path: Path, wanted: Collection[int | None]) -> Iterator[tuple[i
     with VideoReader(path, start=min(left)) as reader:
         for frame in reader:
             if frame.number in left:
-                values = images.to_float(np.ascontiguousarray(frame.picture[..., :3]))
-                yield frame.number, torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))
+                yield frame.number, to_tensor(frame.picture)
                 left.discard(frame.number)
             if not left:
                 return

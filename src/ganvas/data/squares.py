@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from typing import Self
 
@@ -10,12 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ganvas.data.cache import ByteCache
 from ganvas.data.degrade import resize_bicubic
 from ganvas.data.doctor import Examination
 from ganvas.data.pictures import Inputs, Pictures, Report
 from ganvas.protocol import Source
-
-CACHE_BYTES = 1 << 30
 
 
 class Squares(Source):
@@ -35,8 +33,7 @@ class Squares(Source):
         # Decoded pictures are not kept: a square is made once and is much smaller.
         self._pictures = Pictures(inputs, crop_px=size_px, augment=False, crops_per_picture=1, cache_bytes=0)
         self._names = self._pictures.groups()
-        self._squares: dict[str, Tensor] = {}
-        self._lock = threading.Lock()
+        self._squares: ByteCache[Tensor] = ByteCache(evicts=False)
 
     def __len__(self) -> int:
         return len(self._names)
@@ -68,15 +65,7 @@ class Squares(Source):
         return {"picture": square.flip(-1) if self.mirror and random.random() < 0.5 else square}
 
     def _square(self, index: int) -> Tensor:
-        name = self._names[index]
-        with self._lock:
-            found = self._squares.get(name)
-        if found is None:
-            found = self._make(index)
-            with self._lock:
-                if (len(self._squares) + 1) * found.numel() <= CACHE_BYTES:
-                    self._squares[name] = found
-        return found
+        return self._squares.get(self._names[index], lambda: self._make(index))
 
     def _make(self, index: int) -> Tensor:
         picture = self._pictures.whole(index)["high"]

@@ -19,11 +19,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ganvas.data import plates
+from ganvas.data.cache import ByteCache
 from ganvas.data.degrade import resize_bicubic
 from ganvas.errors import UserError
 from ganvas.io.cameras.cameras import Camera
 
-CACHE_BYTES = 1 << 30
 FLAT = 1e-6
 """A number whose spread over all cameras is below this share of it says nothing and is left as it is."""
 PULL = 1e-3
@@ -120,9 +120,10 @@ class Views:
         self.squares = [view_of(view.camera, size_px, crop) for view in self.views]
         self.film_back_mm = self.squares[0].film_back_mm
         self._names = [f"{place // self.run:06d}" for place in range(len(self.views))]
-        self._kept: dict[int, _Kept] = {}
+        self._stills: ByteCache[_Kept] = ByteCache(evicts=False)
+        self._frames: dict[int, _Kept] = {}
+        """Of movies, which are decoded once, from their beginning."""
         self._numbers = list(range(len(self.views)))
-        self._bytes = [0]
         self._lock = threading.Lock()
         self.whole: Views = self
         """All views of the footage, of which a subset has some."""
@@ -225,17 +226,11 @@ class Views:
     def _picture(self, index: int) -> _Kept:
         """Return a view's picture as uint8, no finer than it is needed, the camera of just that, and its mask."""
         number, view = self._numbers[index], self.views[index]
-        found = self._kept.get(number)
-        if found is None and view.plate.movie_frame is not None:
+        if view.plate.movie_frame is None:
+            return self._stills.get(number, lambda: self._reduced(*_opened(view)))
+        if number not in self._frames:
             self._read_movie(view)
-            return self._kept[number]
-        if found is None:
-            found = self._reduced(*_opened(view))
-            with self._lock:
-                if self._bytes[0] + found[0].numel() <= CACHE_BYTES:
-                    self._bytes[0] += found[0].numel()
-                    self._kept[number] = found
-        return found
+        return self._frames[number]
 
     def _read_movie(self, one: View) -> None:
         """Read all frames of a movie that any view needs, as a movie is decoded from its beginning."""
@@ -246,12 +241,12 @@ class Views:
         }
         assert isinstance(one.picture, Path)
         with self._lock:
-            if all(number in self._kept for number in wanted.values()):
+            if all(number in self._frames for number in wanted.values()):
                 return
             for frame, picture in plates.movie_frames(one.picture, wanted):
                 view = self.views[self._numbers.index(wanted[frame])]
                 camera = plates.checked(view.camera, picture, one.picture)
-                self._kept[wanted[frame]] = self._reduced(*plates.straightened(picture, camera, view.plate))
+                self._frames[wanted[frame]] = self._reduced(*plates.straightened(picture, camera, view.plate))
 
     def _reduced(self, picture: Tensor, camera: Camera, known: Tensor | None) -> _Kept:
         sides = picture.shape[-2:]

@@ -14,6 +14,7 @@ from ganvas.errors import UserError
 from ganvas.io.cameras import cameras
 from ganvas.io.cameras.cameras import Camera, plain_camera
 from ganvas.io.pictures import images
+from ganvas.io.pictures.tensors import from_tensor
 
 FIELD_DEGREES = 60.0
 """Horizontal field of view that the photograph is taken to have."""
@@ -122,8 +123,7 @@ def write_views(views: list[View], folder: str | Path) -> Path:
     (folder / "frames").mkdir(parents=True, exist_ok=True)
     for view in views:
         if isinstance(view.picture, Tensor):
-            pixels = images.from_float(view.picture.permute(1, 2, 0).numpy(), "uint8")
-            images.write(folder / view.camera.name, pixels)
+            images.write(folder / view.camera.name, from_tensor(view.picture))
     shots = [view.camera for view in views]
     cameras.write(folder / "cameras.csv", shots)
     cameras.write(folder / "transforms.json", shots)

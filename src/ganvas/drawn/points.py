@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ganvas.errors import UserError, did_you_mean, need
 from ganvas.protocol import Source
+from ganvas.values import to_range
 
 POINTS, PICTURES = 128, 64
 """Draws in one sample."""
@@ -127,7 +128,7 @@ class StackedDigits(Source):
         # First of its label, and how far into it.
         place = (np.cumsum(self._counts) - self._counts)[labels] + random.integers(self._counts[labels])
         chosen = self.digits.pictures[torch.from_numpy(self._order[place])]
-        return {"real": chosen.unflatten(0, (PICTURES, 3)) * 2 - 1}
+        return {"real": to_range(chosen.unflatten(0, (PICTURES, 3)))}
 
 
 def source(name: str) -> Clouds | StackedDigits:

@@ -23,6 +23,7 @@ from ganvas.evaluation.sets import read_picture
 from ganvas.inference.result import Progress
 from ganvas.io.flow_teachers import teacher
 from ganvas.io.pictures import images
+from ganvas.io.pictures.tensors import to_tensor
 from ganvas.io.video.reader import VideoReader
 from ganvas.metrics import distribution, temporal
 from ganvas.metrics.paired import psnr
@@ -234,8 +235,7 @@ def _frames(clip: Footage) -> Iterator[Tensor]:
     if len(clip.frames) == 1 and clip.frames[0].suffix.lower() in VIDEOS:
         with VideoReader(clip.frames[0]) as reader:
             for frame in reader:
-                colours = np.ascontiguousarray(frame.picture[..., :3])
-                yield torch.from_numpy(images.to_float(colours)).permute(2, 0, 1)[None]
+                yield to_tensor(frame.picture)[None]
     else:
         yield from map(read_picture, clip.frames)
 

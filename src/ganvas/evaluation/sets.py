@@ -22,6 +22,7 @@ from ganvas.evaluation.extractors import EXTRACTORS, LITE, default_extractor, op
 from ganvas.evaluation.results import Results, Score
 from ganvas.inference.result import Progress
 from ganvas.io.pictures import images
+from ganvas.io.pictures.tensors import to_tensor
 from ganvas.io.score_cache import ScoreCache
 from ganvas.io.weights.tensors import sha256
 from ganvas.metrics import distribution, manifold
@@ -240,8 +241,7 @@ def read_picture(path: Path) -> Tensor:
     Raises:
         UserError: it cannot be read.
     """
-    picture = torch.from_numpy(images.to_float(decode(path))).permute(2, 0, 1)[None]
-    return picture.expand(-1, 3, -1, -1).contiguous()
+    return to_tensor(decode(path))[None]
 
 
 def _features(

@@ -19,6 +19,7 @@ from ganvas.evaluation.view_scores import HeldView
 from ganvas.inference.cameras.flyer import Flyer
 from ganvas.inference.result import Progress
 from ganvas.io.pictures import images
+from ganvas.io.pictures.tensors import from_tensor
 
 SAME = 1e-4
 """Standard deviations up to which two cameras are one: the card's are rounded."""
@@ -174,7 +175,7 @@ def _written(views: Sequence[HeldView], room: Path) -> list[tuple[str, Sequence[
                 continue
             path = room / kind / f"{view.name}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            images.write(path, images.from_float(picture.permute(1, 2, 0).numpy(), "uint8"))
+            images.write(path, from_tensor(picture))
             paths.append(path)
         if paths:
             shown.append((caption, paths))

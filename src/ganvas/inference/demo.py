@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ganvas.data.degrade import bicubic, resize_bicubic
 from ganvas.inference.picture.upscale import Upscaler
 from ganvas.io.pictures import images
+from ganvas.io.pictures.tensors import from_tensor, to_tensor
 from ganvas.metrics.paired import luma, psnr
 
 PHOTOGRAPH = Path(__file__).parents[1] / "assets" / "astronaut.png"
@@ -39,11 +38,11 @@ def show(folder: Path, model: str = "default") -> Shown:
     """
     upscaler = Upscaler(model)
     truth, _ = images.read(PHOTOGRAPH)
-    low = _to_array(bicubic(_to_tensor(truth), upscaler.scale))
+    low = from_tensor(bicubic(to_tensor(truth)[None], upscaler.scale)[0])
     start = time.perf_counter()
     ours = upscaler(low)
     seconds = time.perf_counter() - start
-    plain = _to_array(resize_bicubic(_to_tensor(low), size=(truth.shape[0], truth.shape[1])))
+    plain = from_tensor(resize_bicubic(to_tensor(low)[None], size=(truth.shape[0], truth.shape[1]))[0])
     folder.mkdir(parents=True, exist_ok=True)
     small = low.repeat(upscaler.scale, axis=0).repeat(upscaler.scale, axis=1)  # its pixels as they are
     gap = np.full((truth.shape[0], GAP_PX, 3), 255, np.uint8)
@@ -57,13 +56,5 @@ def show(folder: Path, model: str = "default") -> Shown:
     )
 
 
-def _to_tensor(picture: np.ndarray) -> Tensor:
-    return torch.from_numpy(images.to_float(picture)).permute(2, 0, 1)[None]
-
-
-def _to_array(picture: Tensor) -> np.ndarray:
-    return images.from_float(picture.clamp(0, 1)[0].permute(1, 2, 0).numpy(), "uint8")
-
-
 def _decibels(picture: np.ndarray, truth: np.ndarray, crop_px: int) -> float:
-    return float(psnr(luma(_to_tensor(picture)), luma(_to_tensor(truth)), crop_px))
+    return float(psnr(luma(to_tensor(picture)[None]), luma(to_tensor(truth)[None]), crop_px))

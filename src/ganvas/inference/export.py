@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from ganvas.errors import UserError, need
 from ganvas.inference.backends import Unpadded, onnx_program, openvino_graph
 from ganvas.inference.open import Opened
+from ganvas.values import to_range, to_unit
 
 Format = Literal["onnx", "torchscript", "openvino", "ncnn"]
 ENDINGS: dict[str, str] = {"onnx": ".onnx", "torchscript": ".pt", "openvino": ".xml", "ncnn": ".param"}
@@ -51,13 +52,13 @@ class Portable(nn.Module):
         super().__init__()
         card = opened.card
         self.inner = Unpadded(network) if int(getattr(network, "unit_px", 1)) > 1 else network
-        self.takes, (self.low, self.high) = card.input, card.range
+        self.takes, self.span = card.input, card.range
         self.classes = int(card.settings.get("num_classes", 0)) if card.input == "seeds" else 0
         self.has_bank = bool(card.settings.get("statistics", 0))
 
     def forward(self, given: Tensor) -> Tensor:
         if self.takes == "picture":
-            made = self.inner(given * (self.high - self.low) + self.low)
+            made = self.inner(to_range(given, self.span))
         elif self.takes == "camera":
             made = self.inner(given[:, :, None, None])
         elif self.takes == "seeds":
@@ -66,7 +67,7 @@ class Portable(nn.Module):
             made = self.inner(*parts, 1.0) if self.has_bank else self.inner(*parts)
         else:
             made = self.inner(given)
-        return ((made - self.low) / (self.high - self.low)).clamp(0, 1)
+        return to_unit(made, self.span).clamp(0, 1)
 
 
 def export(opened: Opened, target: Path, to: Format, overwrite: bool = False) -> Exported:

@@ -20,6 +20,7 @@ from ganvas.inference.result import Reports
 from ganvas.io import runs
 from ganvas.networks.pix2pixhd.net import tabulate
 from ganvas.protocol import Card
+from ganvas.values import to_range
 
 ATTACHMENT = "styles"
 TABLE = "instances"
@@ -117,7 +118,7 @@ def _encode(
     for index in range(len(source)):
         scene = _at_trained_size(source.whole(index), extra)
         region_map = segments(scene["label_map"][None], scene["instance_map"][None])
-        features = encoder(shrink(scene["picture"][None] * 2 - 1, extra["encoder_shrinks"]).to(device)).cpu()
+        features = encoder(shrink(to_range(scene["picture"][None]), extra["encoder_shrinks"]).to(device)).cpu()
         table = tabulate(features, region_map)[0]
         labels = class_of_segment(table.instance)
         known = labels >= 0

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ganvas.errors import UserError, need
 from ganvas.flow import FlowTeacher
+from ganvas.values import gray
 
 
 def teacher(name: str) -> FlowTeacher | None:
@@ -54,8 +55,7 @@ class DIS:
 
 
 def _gray(pictures: Tensor) -> np.ndarray:
-    weights = pictures.new_tensor([0.299, 0.587, 0.114])[:, None, None]
-    return ((pictures * weights).sum(1).clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+    return (gray(pictures)[:, 0].clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
 
 
 class TorchScriptTeacher:

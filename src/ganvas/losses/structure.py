@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ganvas.errors import UserError
+from ganvas.values import LUMA
 
 WINDOW_PX = 11
 WINDOW_SIGMA_PX = 1.5
@@ -17,7 +18,6 @@ OCTAVE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Of MS-SSIM, finest first."""
 PHASE_CELLS = 5
 """Side in cells of the squares in which a grid is looked for."""
-LUMA = (0.299, 0.587, 0.114)
 
 
 def ms_ssim_loss(fake: Tensor, real: Tensor) -> Tensor:

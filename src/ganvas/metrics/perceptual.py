@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ganvas.errors import UserError
 from ganvas.networks.backbones import VGG16
 from ganvas.networks.features import FeatureNetwork
+from ganvas.values import to_range, to_unit
 
 DISTS_CHANNELS = (3, 64, 128, 256, 512, 512)
 DISTS_SMALL = 1e-6
@@ -52,11 +53,11 @@ class LPIPS(nn.Module):
     def _layers(self, picture: Tensor) -> Sequence[Tensor]:
         if isinstance(self.backbone, FeatureNetwork) and self.backbone.normalize:
             return list(self.backbone(picture).values())
-        x = (picture * 2 - 1 - self.shift) / self.scale
+        x = (to_range(picture) - self.shift) / self.scale
         if not isinstance(self.backbone, FeatureNetwork):
             return self.backbone(x)
         # That network brings its input from [0, 1] to [-1, 1] itself; what it is fed is x whatever it does.
-        return list(self.backbone((x + 1) / 2).values())
+        return list(self.backbone(to_unit(x)).values())
 
 
 def _unit(x: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from ganvas.errors import UserError
 from ganvas.metrics.labels import confusion, score_confusion
 from ganvas.networks.blocks import init_kaiming
+from ganvas.values import to_range
 
 Pictures = Tensor | Sequence[Tensor]
 """(N, 3, H, W), or N times (3, H, W) of sizes that may differ, in [0, 1]."""
@@ -70,7 +71,7 @@ class SmallClassifier(nn.Module):
 
     def features(self, picture: Tensor) -> Tensor:
         """Return the means of each stage's activations over the picture: (B, 11 width)."""
-        x, means = picture * 2 - 1, []
+        x, means = to_range(picture), []
         for stage in self.stages:
             x = stage(x)
             means.append(x.mean(dim=(2, 3)))
@@ -100,7 +101,7 @@ class SmallSegmenter(nn.Module):
         init_kaiming(self)
 
     def _encode(self, picture: Tensor) -> list[Tensor]:
-        seen = [self.stem(picture * 2 - 1)]
+        seen = [self.stem(to_range(picture))]
         for stage in self.down:
             seen.append(stage(seen[-1]))
         return [*seen[:-1], self.context(seen[-1])]

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ganvas.errors import UserError, did_you_mean
 from ganvas.networks.blocks import init_kaiming
+from ganvas.values import to_range
 
 Pools = Literal["max", "average", "none"]
 Statistics = Literal["imagenet", "caffe"]
@@ -71,7 +72,7 @@ class FeatureNetwork(nn.Module):
     def _run(self, picture: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
         deepest = max(self.names.index(layer) for layer in layers)
         self._refuse_small(picture, deepest)
-        x = (picture - self.mean) / self.deviation if self.normalize else picture * 2 - 1
+        x = (picture - self.mean) / self.deviation if self.normalize else to_range(picture)
         seen: dict[str, Tensor] = {}
         for name, module in zip(self.names[: deepest + 1], self.features):
             if name.startswith("pool"):

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from ganvas.errors import UserError
 from ganvas.protocol import Card
+from ganvas.values import LUMA
 
 EXTRA = "pip install 'ganvas[spandrel]'"
-LUMA = (0.299, 0.587, 0.114)
 
 
 class Unsupported(Exception):

@@ -45,6 +45,7 @@ from ganvas.protocol import (
     Verdict,
 )
 from ganvas.settings import Training, bounded
+from ganvas.values import to_range
 
 SCORED = 512
 """Pictures of each kind that a score compares."""
@@ -207,7 +208,7 @@ class BigGAN(Recipe):
     def batch(self, raw: dict[str, Tensor], context: Context) -> Batch:
         """Bring pictures to [-1, 1] and draw as many vectors of noise."""
         real = raw["picture"]
-        real = real.float() * (2 / 255 if real.dtype == torch.uint8 else 2) - 1
+        real = to_range(real)
         latents = torch.randn(len(real), self.settings.latent, generator=context.random)
         return Batch(real, raw["label"].to(real.device), latents.to(real.device))
 

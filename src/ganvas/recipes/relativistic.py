@@ -49,6 +49,7 @@ from ganvas.protocol import (
     Verdict,
 )
 from ganvas.settings import Training, bounded
+from ganvas.values import to_range
 
 SCORED = 512
 """Pictures of each kind that a score compares."""
@@ -200,7 +201,7 @@ class Relativistic(Recipe):
     def batch(self, raw: dict[str, Tensor], context: Context) -> Batch:
         """Bring pictures to [-1, 1] and draw as many vectors of noise."""
         real = raw["picture"]
-        real = real.float() * (2 / 255 if real.dtype == torch.uint8 else 2) - 1
+        real = to_range(real)
         return Batch(real, self.noise(len(real), context.random).to(real.device))
 
     def noise(self, number: int, random: torch.Generator) -> Tensor:

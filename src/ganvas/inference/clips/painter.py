@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ganvas.errors import UserError
 from ganvas.inference.open import open_model
+from ganvas.values import to_unit
 
 
 class ClipPainter:
@@ -41,5 +42,4 @@ class ClipPainter:
         blank = given.new_zeros(1, self.card.channels_in - given.shape[1], *given.shape[-2:])
         with torch.inference_mode():
             picture = self.net(torch.cat([given, blank], 1))
-        low, high = self.card.range
-        return ((picture.float() - low) / (high - low)).clamp(0, 1)
+        return to_unit(picture.float(), self.card.range).clamp(0, 1)

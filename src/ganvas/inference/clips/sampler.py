@@ -51,6 +51,7 @@ from ganvas.io.video.writer import VideoWriter
 from ganvas.io.workroom import Workroom
 from ganvas.networks.vid2vid.net import Known, Past, Vid2Vid, next_frame, no_past, past_of
 from ganvas.protocol import Card
+from ganvas.values import to_range, to_unit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,26 +219,26 @@ class ClipSampler:
             condition = self._condition(frame)
             if frame == 0 and self.first is not None:
                 picture, drift = self.first, 0.0
-                past = past_of(self.net, condition, self._rounded(picture)[1] * 2 - 1)
+                past = past_of(self.net, condition, to_range(self._rounded(picture)[1]))
             else:
                 past = no_past(self.net, condition) if past is None else past
                 picture, past, drift = self._next(frame, condition, past)
             array, kept = self._rounded(picture)
-            pictures = torch.cat([past.pictures[:, :-3], kept * 2 - 1], 1)
+            pictures = torch.cat([past.pictures[:, :-3], to_range(kept)], 1)
             past = Past(past.labels, pictures, torch.ones_like(past.has_previous))
             yield Frame(array, drift)
 
     def _next(self, frame: int, condition: Tensor, past: Past) -> tuple[Tensor, Past, float]:
         with torch.inference_mode(), machine.autocast(self.device, self.precision):
             made, past = next_frame(self.net, condition, past, self._known(frame, condition))
-        picture, raw = ((part.float() + 1) / 2 for part in (made.picture, made.raw))
+        picture, raw = (to_unit(part.float()) for part in (made.picture, made.raw))
         drift = float((picture - raw).abs().mean())
         if self.options.anchor and bool(past.has_previous.all()):
             picture = torch.lerp(picture, raw, self.options.anchor)
         return picture, past, drift
 
     def _known(self, frame: int, condition: Tensor) -> Known | None:
-        painted = None if self.painter is None else self.painter.paint(condition) * 2 - 1
+        painted = None if self.painter is None else to_range(self.painter.paint(condition))
         if not self.extra["replaces"] or not frame:
             return None if painted is None else Known(None, None, painted)
         flow, trust = (part[None].to(self.device) for part in read_moves(self.clip, frame, (self.height, self.width)))
@@ -260,7 +261,7 @@ class ClipSampler:
         memory = self.net.frames - 1
         # As `past_of` and `no_past` would have it: the first frame counts as long shown, or as never.
         blank = torch.zeros(1, 3, self.height, self.width, device=self.device)
-        before = [self._as_tensor(array) * 2 - 1 for array in shown][-memory:]
+        before = [to_range(self._as_tensor(array)) for array in shown][-memory:]
         missing = memory - len(before)
         pictures = [before[0] if self.first is not None else blank] * missing + before
         labels = [self._condition(max(0, start - back)) for back in range(memory, 0, -1)]

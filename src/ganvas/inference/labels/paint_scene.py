@@ -17,7 +17,8 @@ from ganvas.inference.labels.editing import Box, History, Scene, Style
 from ganvas.inference.labels.painter import LabelPainter, Regions
 from ganvas.inference.labels.scene_files import read_scene, write_scene
 from ganvas.inference.rows.layers import Statistics
-from ganvas.io.pictures import images
+from ganvas.io.pictures.tensors import from_tensor
+from ganvas.values import to_unit
 
 WHOLE_PX = 1024 * 512
 """Up to this many pixels an edit repaints the whole picture, which costs little more than a part and is exact."""
@@ -237,15 +238,13 @@ class PaintScene:
         if self._picture is None or self._pending:
             self.repaint()
         assert self._picture is not None
-        low, high = self.painter.card.range
-        values = ((self._picture[0] - low) / (high - low)).clamp(0, 1).permute(1, 2, 0).numpy()
-        return images.from_float(values, "uint8")
+        return from_tensor(to_unit(self._picture[0], self.painter.card.range).clamp(0, 1))
 
     def colored_labels(self) -> np.ndarray:
         """Return the label map in the legend's colours, with the boundaries of the instances: (H, W, 3) uint8."""
         palette = {entry.id: entry.color for entry in self.painter.legend}
         shown = colorize(self.scene.label_map[None, None], palette, self.scene.instance_map[None, None])
-        return images.from_float(shown[0].permute(1, 2, 0).float().numpy(), "uint8")
+        return from_tensor(shown[0].float())
 
     def _condition(self) -> editing.Condition:
         painter = self.painter

@@ -35,6 +35,7 @@ from ganvas.io.pictures import images
 from ganvas.networks.pix2pixhd.card import assume
 from ganvas.networks.pix2pixhd.net import InstanceFeatureEncoder, tabulate
 from ganvas.protocol import Card
+from ganvas.values import to_range, to_unit
 
 _BAND = 256
 NO_INSTANCES = "no instance map was found: the boundaries are those between classes"
@@ -209,7 +210,7 @@ class LabelPainter:
         if values.shape[:2] != tuple(size):
             why = f"They measure {size[1]} x {size[0]} and {values.shape[1]} x {values.shape[0]} px"
             raise UserError(f"{files.labels.name} and its input picture differ in size", why)
-        return torch.from_numpy(values.astype(np.float32)).permute(2, 0, 1).expand(3, -1, -1)[None] * 2 - 1
+        return to_range(torch.from_numpy(values.astype(np.float32)).permute(2, 0, 1).expand(3, -1, -1)[None])
 
     def _do_about(self, label_map: np.ndarray) -> str:
         highest = int(label_map.max(initial=0))
@@ -264,7 +265,7 @@ class LabelPainter:
             raise UserError("This generator takes no styles", "It was trained with --instance-features 0")
         source = regions if of is None else of
         picture = resize(picture[0], source.size)[None]
-        small = shrink(picture * 2 - 1, int(self.card.extra.get("encoder_shrinks", 1)))
+        small = shrink(to_range(picture), int(self.card.extra.get("encoder_shrinks", 1)))
         with torch.no_grad():
             features = self._require_encoder()(small.to(self.device)).cpu()
         table = tabulate(features, source.region_map)[0]
@@ -368,14 +369,13 @@ class LabelPainter:
         if regions.input is not None:
             condition = _with_input(condition, regions.input, self.num_labels + self.has_boundaries)
         height, width = regions.size
-        low, high = self.card.range
         if self.runs_in_strips(height, width):
             run = ExactRun(self.network, condition, height, width, progress=progress, memory_budget=self._budget())
             made = run.strips()
         else:
             made = iter([self._whole(condition(0, height))])
         for strip in made:
-            yield ((strip.float().cpu()[0] - low) / (high - low)).clamp(0, 1).permute(1, 2, 0).numpy()
+            yield to_unit(strip.float().cpu()[0], self.card.range).clamp(0, 1).permute(1, 2, 0).numpy()
 
     def paint_condition(self, condition: Condition, height: int, width: int) -> Tensor:
         """Return the whole picture of a condition in one piece: (1, 3, H, W) in the network's own range."""

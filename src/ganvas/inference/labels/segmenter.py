@@ -23,7 +23,9 @@ from ganvas.data.decoding import decode
 from ganvas.data.degrade import resize_bicubic
 from ganvas.errors import UserError, need
 from ganvas.io.pictures import images
+from ganvas.io.pictures.tensors import to_tensor
 from ganvas.io.video.reader import VideoReader
+from ganvas.values import to_range
 
 Values = Literal["imagenet", "unit", "signed"]
 """What a segmenter wants a picture's values to be: normalised by ImageNet's means, [0, 1], or [-1, 1]."""
@@ -101,7 +103,7 @@ def _normalised(picture: Tensor, values: Values) -> Tensor:
     if values == "unit":
         return picture
     if values == "signed":
-        return picture * 2 - 1
+        return to_range(picture)
     mean, deviation = (torch.tensor(part).view(1, 3, 1, 1) for part in _IMAGENET)
     return (picture - mean) / deviation
 
@@ -232,7 +234,7 @@ def label_files(
         root = next((folder for folder in stills if path.is_relative_to(folder) and folder.is_dir()), path.parent)
         name = path.relative_to(root).with_suffix(".png")
         try:
-            maps = _maps(segmenter, _as_tensor(decode(path)), things, smallest_px)
+            maps = _maps(segmenter, to_tensor(decode(path)), things, smallest_px)
             yield Labelled(str(path), str(_write(out, name, maps, overwrite)), 1)
         except UserError as error:
             yield Labelled(str(path), error=str(error))
@@ -242,7 +244,7 @@ def label_files(
         try:
             with VideoReader(film) as frames:
                 for count, frame in enumerate(frames, 1):
-                    maps = _maps(segmenter, _as_tensor(frame.picture[..., :3]), things, smallest_px)
+                    maps = _maps(segmenter, to_tensor(frame.picture[..., :3]), things, smallest_px)
                     picture = {"frames": images.from_float(images.to_float(frame.picture[..., :3]), "uint8")}
                     _write(target, Path(f"{count - 1:06d}.png"), {**picture, **maps}, overwrite)
             yield Labelled(str(film), str(target), count)
@@ -257,11 +259,6 @@ def _maps(segmenter: Segmenter, picture: Tensor, things: Sequence[int] | None, s
         "labels": label_map.astype(depth),
         "instances": instance_ids(label_map, told, things, smallest),
     }
-
-
-def _as_tensor(picture: np.ndarray) -> Tensor:
-    colour = np.broadcast_to(images.to_float(picture), (*picture.shape[:2], 3))
-    return torch.from_numpy(np.ascontiguousarray(colour.transpose(2, 0, 1), dtype=np.float32))
 
 
 def _write(out: Path, name: Path, planes: dict[str, np.ndarray], overwrite: bool) -> Path:

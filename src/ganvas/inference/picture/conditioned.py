@@ -21,6 +21,7 @@ from ganvas.inference.open import Opened, open_model
 from ganvas.inference.result import Result
 from ganvas.io.pictures import images
 from ganvas.io.pictures.tensors import from_tensor, to_tensor
+from ganvas.values import to_range
 
 
 class Conditioned:
@@ -46,7 +47,7 @@ class Conditioned:
     def __call__(self, low: Tensor, label_map: Tensor | None = None) -> Tensor:
         """Return a picture enlarged: (3, h, w) in [0, 1], the map (1 or 3, H, W) of 8-bit values -> (3, H', W')."""
         height, width = low.shape[-2:]
-        layers = [low[None] * 2 - 1]
+        layers = [to_range(low[None])]
         if self.num_labels:
             if label_map is None:
                 raise UserError("This net wants the label map of a picture", do="Add --labels DIR")

@@ -30,6 +30,7 @@ from ganvas.inference.rows.tiles import ramp
 from ganvas.metrics.paired import luma
 from ganvas.metrics.sharpness import laplacian_variance
 from ganvas.protocol import Verdict
+from ganvas.values import gray
 
 CHOICES: tuple[str, ...] = get_args(Choose)
 Choices: TypeAlias = dict[tuple[int, int], int]
@@ -38,7 +39,6 @@ LARGEST_ON_CPU = 2**24
 """Bytes of a network's largest tensor: beyond, a processor's cache and the system's memory make batches slower."""
 BATCH_ON_GPU = 32
 MID_GRAY = 0.0
-LUMA = (0.299, 0.587, 0.114)
 
 
 class Variant(NamedTuple):
@@ -64,9 +64,8 @@ class Variant(NamedTuple):
         if contrast != 1:
             steps.append(lambda x: MID_GRAY + contrast * (x - MID_GRAY))
         if saturation != 1:
-            weights = picture.new_tensor(LUMA)[:, None, None]
             # Gray values are those of the picture itself, which a change of saturation leaves alone.
-            steps.append(lambda x: (g := (x * weights).sum(1, keepdim=True)) + saturation * (x - g))
+            steps.append(lambda x: (g := gray(x)) + saturation * (x - g))
         for step in reversed(steps) if undo else steps:
             picture = step(picture)
         return picture

@@ -20,6 +20,7 @@ from ganvas.inference.result import Progress
 from ganvas.inference.seeds.latents import Kind, between, latents, parse_numbers
 from ganvas.io import runs
 from ganvas.networks.statistics import batch_norms, renew_statistics, set_statistics, statistics_of
+from ganvas.values import to_unit
 
 BATCH = 16
 STANDING_BATCH = 64
@@ -164,8 +165,7 @@ class SeedSampler:
         inputs = self._inputs(noise, classes, truncation)
         with machine.autocast(self.device, self.dtype):
             made = self.network(*inputs).float()
-        low, high = self.card.range
-        return ((made - low) / (high - low)).clamp(0, 1)
+        return to_unit(made, self.card.range).clamp(0, 1)
 
     def _inputs(self, noise: Tensor, classes: Tensor, truncation: Truncation) -> tuple[object, ...]:
         inputs: tuple[object, ...] = (noise.to(self.device),)

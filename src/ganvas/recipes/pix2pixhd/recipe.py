@@ -45,6 +45,7 @@ from ganvas.networks.pix2pixhd.card import discriminator_card, encoder_card, gen
 from ganvas.protocol import Card, Carry, Context, Ledger, Networks, Optimizer, Outputs, Recipe, Source, Stage, Turn
 from ganvas.recipes import features
 from ganvas.recipes.pix2pixhd.settings import LAPTOP, PAPER, PICTURE, PREVIEW, SHOW, Settings, check
+from ganvas.values import to_range
 
 SCORED = 16  # validation pictures that a score compares
 PROBED = 200  # training pictures that a score's segmenter learns from, about
@@ -159,8 +160,8 @@ class Pix2PixHD(Recipe):
         """Bring the scenes to the stage's size: pictures by the mean of each cell, ids by its middle pixel."""
         s = self.settings
         factor = 1 << (s.enhancers - self.level(context.stage))
-        real = shrink(raw["picture"], factor) * 2 - 1
-        given = [shrink(raw["input"], factor) * 2 - 1] if "input" in raw else []
+        real = to_range(shrink(raw["picture"], factor))
+        given = [to_range(shrink(raw["input"], factor))] if "input" in raw else []
         if "label_map" not in raw:
             return Batch(given[0], real)
         label_map = shrink(raw["label_map"], factor)

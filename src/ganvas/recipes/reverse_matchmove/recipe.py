@@ -47,6 +47,7 @@ from ganvas.recipes.reverse_matchmove.settings import (
     Settings,
     check,
 )
+from ganvas.values import to_range
 
 SCORED = 64
 """Held-out views that a score compares, evenly among them."""
@@ -164,7 +165,7 @@ class ReverseMatchmove(Recipe):
 
     def batch(self, raw: dict[str, Tensor], context: Context) -> Batch:
         """Bring pictures to [-1, 1] and to the stage's resolution."""
-        real, mask = raw["picture"].float() * 2 - 1, raw["mask"].float()
+        real, mask = to_range(raw["picture"].float()), raw["mask"].float()
         factor = self.settings.size_px // (context.stage.resolution or self.settings.size_px)
         if factor > 1:
             real, mask = F.avg_pool2d(real, factor), (F.avg_pool2d(mask, factor) > 0.999).float()

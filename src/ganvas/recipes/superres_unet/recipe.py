@@ -41,6 +41,7 @@ from ganvas.protocol import Card, Carry, Context, Ledger, Networks, Optimizer, O
 from ganvas.recipes import enlargement, features
 from ganvas.recipes.enlargement import lowered, middle, with_condition
 from ganvas.recipes.superres_unet.settings import LAPTOP, PAPER, PREVIEW, SHOW, Settings, check
+from ganvas.values import to_range
 
 FADED = "content.faded"
 SCORED = 16
@@ -336,4 +337,4 @@ class SuperResolvingUNets(Recipe):
 
 
 def _to_range(pictures: Tensor) -> Tensor:
-    return pictures * 2 - 1
+    return to_range(pictures)

@@ -11,6 +11,7 @@ from ganvas.data.clips import condition_of
 from ganvas.data.conditions import segments
 from ganvas.flow import chain
 from ganvas.protocol import Carry
+from ganvas.values import to_range
 
 
 class Batch(NamedTuple):
@@ -86,14 +87,14 @@ class Batch(NamedTuple):
 def batch_of(raw: dict[str, Tensor], num_labels: int, with_edges: bool) -> Batch:
     """Return the batch of collated chunks of `Windows`."""
     before = {name.removeprefix("before_"): plane for name, plane in raw.items() if name.startswith("before_")}
-    reals = raw["picture"] * 2 - 1
+    reals = to_range(raw["picture"])
     batch = Batch(
         raw["window"], int(raw["made"][0]), raw["given"], _conditions(raw, num_labels, with_edges),
         _conditions(before, num_labels, with_edges), reals, raw.get("flow"), raw.get("trust"),
     )  # fmt: skip
     if "picture" not in before:
         return batch
-    shown = torch.cat([before["picture"] * 2 - 1, batch.target], 1)
+    shown = torch.cat([to_range(before["picture"]), batch.target], 1)
     return batch._replace(shown=shown, regions=torch.cat([_regions(before), _regions(raw)], 1))
 
 

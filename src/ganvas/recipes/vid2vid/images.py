@@ -13,6 +13,7 @@ from ganvas.protocol import Networks, Outputs
 from ganvas.recipes import features
 from ganvas.recipes.vid2vid.batch import Batch
 from ganvas.recipes.vid2vid.settings import Settings
+from ganvas.values import to_unit
 
 
 def discriminator_loss(s: Settings, nets: Networks, batch: Batch, outputs: Outputs, random: torch.Generator) -> Tensor:
@@ -55,8 +56,8 @@ def _perceptual(s: Settings, nets: Networks, fakes: list[Tensor], target: Tensor
     own = {name: 2.0 ** (place - last) for place, name in enumerate(s.perceptual_layers)}
     weights = features.weights_of(nets.features, own)
     with torch.no_grad():
-        wanted = nets.features((target + 1) / 2)
-    return [perceptual(nets.features((fake.float() + 1) / 2), wanted, weights) for fake in fakes]
+        wanted = nets.features(to_unit(target))
+    return [perceptual(nets.features(to_unit(fake.float())), wanted, weights) for fake in fakes]
 
 
 def _kinds(s: Settings, outputs: Outputs) -> tuple[str, ...]:

@@ -36,6 +36,7 @@ from ganvas.recipes.vid2vid.generation import roll
 from ganvas.recipes.vid2vid.schedule import Leg, cut_of, given_share_of, legs_of, reach_of, stage_of
 from ganvas.recipes.vid2vid.settings import PRESETS, Settings, check
 from ganvas.recipes.vid2vid.temporal import scores, temporal_losses
+from ganvas.values import to_unit
 
 SCORED, SCORED_FRAMES = 4, 16
 """Sequences that a score looks at, and frames of each."""
@@ -180,7 +181,7 @@ class Vid2VidRecipe(Recipe):
     def sample(self, nets: Networks, batch: Batch, context: Context) -> Tensor:
         """Return real, generated and hallucinated frame and the mask after some frames: (B, 3, H, 4 W)."""
         outputs = roll(self.settings, nets, batch, None, self.legs()[context.stage.name].scales)
-        frames = [(part[:, -1].float() + 1) / 2 for part in (batch.target, outputs["fake"], outputs["raw"])]
+        frames = [to_unit(part[:, -1].float()) for part in (batch.target, outputs["fake"], outputs["raw"])]
         return torch.cat([*frames, outputs["mask"][:, -1].float().repeat(1, 3, 1, 1)], dim=-1).clamp(0, 1)
 
     @torch.no_grad()
