@@ -11,7 +11,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from ganvas.errors import UserError
-from ganvas.io.cameras import cameras
+from ganvas.io.cameras import cameras, colmap
 from ganvas.io.cameras.cameras import Given
 from ganvas.io.cameras.lens import Lens
 
@@ -139,6 +139,11 @@ PARAMETERS = {
     "FULL_OPENCV": (F, F + 5, CX, CY, 0.1, -0.03, 0.002, -0.001, 0.01, 0.02, 0.01, -0.002), "FOV": (F, F, CX, CY, 0.9),
     "SIMPLE_RADIAL_FISHEYE": (F, CX, CY, 0.1), "RADIAL_FISHEYE": (F, CX, CY, 0.1, -0.03),
     "THIN_PRISM_FISHEYE": (F, F, CX, CY, 0.1, -0.03, 0.002, -0.001, 0.01, 0.004, 0.002, -0.003),
+    "RAD_TAN_THIN_PRISM_FISHEYE": (
+        F, F + 5, CX, CY, 0.1, -0.03, 0.002, -0.001, 0.01, 0.004, 0.002, -0.003, 0.005, -0.002, 0.003, 0.001
+    ),
+    "SIMPLE_DIVISION": (F, CX, CY, -0.2), "DIVISION": (F, F + 5, CX, CY, 0.05), "SIMPLE_FISHEYE": (F, CX, CY),
+    "FISHEYE": (F, F + 5, CX, CY), "EUCM": (F, F + 5, CX, CY, 0.6, 1.1),
 }  # fmt: skip
 
 
@@ -163,7 +168,18 @@ def test_colmaps_models_see_what_its_library_projects(model, kind, tmp_path):
     assert [(one.frame, one.name) for one in solve.cameras] == [(7, "left/a7.png"), (9, "left/a9.png")]
     for one, number in zip(solve.cameras, (4, 5)):
         assert_sees(one, [whole.images[number].project_point(point) for point in POINTS])
-    assert bool(solve.notes) == ("PINHOLE" not in model)
+    assert bool(solve.notes) == ("PINHOLE" not in model), solve.notes
+
+
+def test_every_model_of_colmap_is_read_or_refused_by_name(tmp_path):
+    told = {name: int(number) for name, number in pycolmap.CameraModelId.__members__.items() if int(number) >= 0}
+    assert set(told) == {*PARAMETERS, "EQUIRECTANGULAR"}
+    assert [name for name, _ in colmap.MODELS] == sorted(told, key=lambda name: told[name])
+    pycolmap.Reconstruction().write_text(str(tmp_path))
+    (tmp_path / "cameras.txt").write_text("1 EQUIRECTANGULAR 640 320 640 320\n")
+    (tmp_path / "images.txt").write_text("1 1 0 0 0 0 0 0 1 a.png\n\n")
+    with pytest.raises(UserError, match="EQUIRECTANGULAR"):
+        cameras.read(tmp_path)
 
 
 def test_a_cut_or_strange_binary_model_is_refused(tmp_path):
@@ -175,9 +191,16 @@ def test_a_cut_or_strange_binary_model_is_refused(tmp_path):
             cameras.read(tmp_path)
 
 
-@pytest.mark.parametrize("model", ["brown", "fisheye", "fov"])
+RADIAL = {
+    "brown": (-0.2, 0.05), "fisheye": (0.05, -0.01), "aria": (0.05, -0.01, 0.002), "fov": (0.9,), "division": (-0.2,),
+    "eucm": (0.6, 1.1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("model", RADIAL)
 def test_undistorting_undoes_distorting(model):
-    lens = Lens(model, {"brown": (-0.2, 0.05), "fisheye": (0.05, -0.01), "fov": (0.9,)}[model], tangential=(1e-3, 2e-3))
+    prism = {"prism": (2e-3, 1e-3, -1e-3, 3e-3)} if model == "aria" else {}
+    lens = Lens(model, RADIAL[model], tangential=(1e-3, 2e-3), **prism)
     x, y = np.meshgrid(np.linspace(-0.7, 0.7, 9), np.linspace(-0.5, 0.5, 7))
     again = lens.undistort(*lens.distort(x, y))
     np.testing.assert_allclose(again, [x, y], atol=1e-7)

@@ -26,7 +26,10 @@ DEFAULT_FILM_MM = 36.0
 DEFAULT_WIDTH_PX = 1920
 SKEW = 1e-3
 """How far from orthogonal a rotation may be before it is none."""
-LENSES = {"brown": "Brown's lens model", "fisheye": "a fisheye", "fov": "the field-of-view lens model"}
+LENSES = {
+    "brown": "Brown's lens model", "fisheye": "a fisheye", "aria": "a fisheye", "fov": "the field-of-view lens model",
+    "division": "the division lens model", "eucm": "the enhanced unified lens model",
+}  # fmt: skip
 ORIGINS = {
     "rotation_order": "rotation order", "film_back_mm": "film back", "up": "up axis",
     "metres_per_unit": "metres per unit",
@@ -193,7 +196,7 @@ def _read(path: Path, given: Given, otherwise: Given | None) -> Solve:
     cameras = tuple(_checked(camera, path) for camera in solve.cameras)
     lenses = {camera.lens.model for camera in cameras if camera.lens}
     if lenses:
-        words = " and ".join(LENSES[lens] for lens in sorted(lenses))
+        words = " and ".join(dict.fromkeys(LENSES[lens] for lens in sorted(lenses)))
         taken = [*taken, f"Pictures are distorted by {words}, which is undone when they are read"]
     roots = solve.roots or (path if path.is_dir() else path.parent,)
     return replace(solve, cameras=cameras, notes=tuple(dict.fromkeys([*taken, *solve.notes])), roots=roots)

@@ -25,10 +25,14 @@ from ganvas.io.cameras.names import distinct_frames
 MODELS = (
     ("SIMPLE_PINHOLE", 3), ("PINHOLE", 4), ("SIMPLE_RADIAL", 4), ("RADIAL", 5), ("OPENCV", 8), ("OPENCV_FISHEYE", 8),
     ("FULL_OPENCV", 12), ("FOV", 5), ("SIMPLE_RADIAL_FISHEYE", 4), ("RADIAL_FISHEYE", 5), ("THIN_PRISM_FISHEYE", 12),
-    ("RAD_TAN_THIN_PRISM_FISHEYE", 16),
+    ("RAD_TAN_THIN_PRISM_FISHEYE", 16), ("SIMPLE_DIVISION", 4), ("DIVISION", 5), ("SIMPLE_FISHEYE", 3), ("FISHEYE", 4),
+    ("EUCM", 6), ("EQUIRECTANGULAR", 2),
 )  # fmt: skip
 """Names and numbers of parameters, in the order of COLMAP's identifiers."""
-ONE_FOCAL = ("SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE")
+ONE_FOCAL = (
+    "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE", "SIMPLE_DIVISION",
+    "SIMPLE_FISHEYE",
+)  # fmt: skip
 LARGEST = 1 << 40
 
 
@@ -101,7 +105,7 @@ def _kind(model: str, size: tuple[int, int], values: Sequence[float], path: Path
         UserError: its model is not supported, or has too few parameters.
     """
     wanted = dict(MODELS).get(model)
-    if wanted is None or model == "RAD_TAN_THIN_PRISM_FISHEYE":
+    if wanted is None or model == "EQUIRECTANGULAR":
         why = f"Known are {', '.join(name for name, _ in MODELS[:-1])}"
         raise UserError(f"{path} has a lens of the model {model}", why, "Undistort with COLMAP, which writes PINHOLE")
     if len(values) != wanted or min(size) <= 0:
@@ -109,7 +113,7 @@ def _kind(model: str, size: tuple[int, int], values: Sequence[float], path: Path
     if model in ONE_FOCAL:
         values = [values[0], *values]
     fx, fy, cx, cy, *rest = values
-    k = [*rest, *[0.0] * (8 - len(rest))]
+    k = [*rest, *[0.0] * (12 - len(rest))]
     lens = {
         "SIMPLE_RADIAL": Lens(radial=(k[0],)),
         "RADIAL": Lens(radial=(k[0], k[1])),
@@ -120,6 +124,12 @@ def _kind(model: str, size: tuple[int, int], values: Sequence[float], path: Path
         "RADIAL_FISHEYE": Lens("fisheye", (k[0], k[1])),
         "FOV": Lens("fov", (k[0],)),
         "THIN_PRISM_FISHEYE": Lens("fisheye", (k[0], k[1], k[4], k[5]), tangential=(k[2], k[3]), prism=(k[6], k[7])),
+        "RAD_TAN_THIN_PRISM_FISHEYE": Lens("aria", tuple(k[:6]), tangential=(k[7], k[6]), prism=tuple(k[8:12])),
+        "SIMPLE_FISHEYE": Lens("fisheye"),
+        "FISHEYE": Lens("fisheye"),
+        "SIMPLE_DIVISION": Lens("division", (k[0],)),
+        "DIVISION": Lens("division", (k[0],)),
+        "EUCM": Lens("eucm", (k[0], k[1])),
     }.get(model)
     if model == "FOV" and abs(k[0]) < 1e-6:
         lens = None

@@ -1,12 +1,13 @@
 """Lens distortion: where a real lens puts what a pinhole would see, in directions x/z and y/z with Y down.
 
 One form holds the common models: Brown's (OpenCV's with its rational part, Metashape's, COLMAP's SIMPLE_RADIAL to
-FULL_OPENCV), fisheyes whose angle is a polynomial (OpenCV's, COLMAP's), and the field-of-view model.
+FULL_OPENCV), fisheyes whose angle is a polynomial (OpenCV's, COLMAP's, Aria's), and COLMAP's field-of-view, division
+and enhanced unified models.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,15 +18,15 @@ import numpy as np
 class Lens:
     """A lens model with its coefficients."""
 
-    model: Literal["brown", "fisheye", "fov"] = "brown"
+    model: Literal["brown", "fisheye", "aria", "fov", "division", "eucm"] = "brown"
     radial: tuple[float, ...] = ()
-    """Of r^2, r^4 ... (of the angle's powers for a fisheye; the one omega for `fov`)."""
+    """Of r^2, r^4 ... (of the angle's powers for a fisheye; the one omega for `fov`; alpha and beta for `eucm`)."""
     divisor: tuple[float, ...] = ()
     """Of r^2, r^4 ... in the denominator (OpenCV's k4 to k6)."""
     tangential: tuple[float, float] = (0.0, 0.0)
     """OpenCV's p1 and p2."""
-    prism: tuple[float, float] = (0.0, 0.0)
-    """Thin prism: of r^2 in x and in y."""
+    prism: tuple[float, ...] = (0.0, 0.0)
+    """Thin prism: of r^2 in x and in y; for `aria` of r^2 and r^4 in x, then in y."""
     affine: tuple[float, float] = (0.0, 0.0)
     """Metashape's b1 and b2 as shares of the focal length: what x and y add to x."""
 
@@ -43,19 +44,36 @@ class Lens:
 
     def distort(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return where a direction (x, y, 1) is seen; not a number where the model does not reach."""
+        if self.model in ("division", "eucm"):
+            return self._shrunk(x, y)
         if self.model != "brown":
             x, y = self._bent(x, y)
-        square = x * x + y * y
+        square = angle = x * x + y * y
         radial = () if self.model == "fov" else self.radial
         scale = (1.0 + _polynomial(square, radial)) / (1.0 + _polynomial(square, self.divisor))
+        across, down = (self.prism[0],), (self.prism[1],)
+        if self.model == "aria":  # what follows is of the bent direction there
+            x, y, scale = x * scale, y * scale, 1.0
+            square, across, down = x * x + y * y, self.prism[:2], self.prism[2:]
         p1, p2 = self.tangential
-        seen_x = x * scale + 2 * p1 * x * y + p2 * (square + 2 * x * x) + self.prism[0] * square
-        seen_y = y * scale + p1 * (square + 2 * y * y) + 2 * p2 * x * y + self.prism[1] * square
+        seen_x = x * scale + 2 * p1 * x * y + p2 * (square + 2 * x * x) + _polynomial(square, across)
+        seen_y = y * scale + p1 * (square + 2 * y * y) + 2 * p2 * x * y + _polynomial(square, down)
         if self.affine != (0.0, 0.0):
             seen_x = seen_x + self.affine[0] * seen_x + self.affine[1] * seen_y
         # Past the radius at which the polynomial turns back, two directions would share a place.
-        beyond = square > self._reach() ** 2
+        beyond = angle > self._reach() ** 2
         return np.where(beyond, np.nan, seen_x), np.where(beyond, np.nan, seen_y)
+
+    def _shrunk(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return directions of the models that only make them smaller or larger."""
+        square = x * x + y * y
+        with np.errstate(invalid="ignore"):
+            if self.model == "division":  # its formula goes the other way: 1 = r_seen (1 + k r_seen^2)^-1 / r
+                scale = 2 / (1 + np.sqrt(1 - 4 * self.radial[0] * square))
+            else:
+                alpha, beta = self.radial
+                scale = 1 / (alpha * np.sqrt(beta * square + 1) + 1 - alpha)
+        return x * scale, y * scale
 
     def _bent(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         radius = np.maximum(np.hypot(x, y), 1e-12)
@@ -78,7 +96,7 @@ class Lens:
     def undistort(self, x: np.ndarray, y: np.ndarray, rounds: int = 50) -> tuple[np.ndarray, np.ndarray]:
         """Return the direction that is seen at a place, by Newton's method; not a number where there is none."""
         wanted = np.stack([np.asarray(x, float), np.asarray(y, float)])
-        if self.model == "fisheye":
+        if self.model in ("fisheye", "aria"):
             # Near a right angle the tangent runs away: the angle itself is looked for first.
             radius = np.maximum(np.hypot(*wanted), 1e-12)
             angle = np.minimum(radius, 1.5)
@@ -110,7 +128,7 @@ class Lens:
         return found[0], found[1]
 
 
-def _polynomial(square: np.ndarray, coefficients: tuple[float, ...] | list[float]) -> np.ndarray:
+def _polynomial(square: np.ndarray, coefficients: Sequence[float]) -> np.ndarray:
     total = np.zeros_like(square)
     for coefficient in reversed(coefficients):
         total = (total + coefficient) * square
