@@ -240,13 +240,13 @@ def test_bundlers_cameras(tmp_path):
 def test_realitycaptures_table(tmp_path):
     head = "#name,x,y,alt,heading,pitch,roll,f,px,py,k1,k2,k3,k4,t1,t2\n"
     (tmp_path / "a.csv").write_text(
-        head + "a7.jpg,10,20,30,0,90,0,36,0,0,0,0,0,0,0,0\nb8.jpg,1,2,3,90,60,0,24,1,0,0,0,0,0,0,0\n"
+        head + "a7.jpg,10,20,30,0,90,0,36,0,0,0,0,0,0,0,0\nb8.jpg,1,2,3,90,60,0,24,0.01,0,0,0,0,0,0,0\n"
     )
     first, second = cameras.read(tmp_path / "a.csv", Given(size_px=(6000, 4000))).cameras
     # Heading 0 and pitch 90 look north along Y, level; our Y is up, north is -Z.
     np.testing.assert_allclose(first.matrix[:3, :3], np.eye(3), atol=1e-12)
     np.testing.assert_allclose(first.matrix[:3, 3], [10, 30, -20])
-    assert first.focal_px == pytest.approx((6000, 6000)) and second.centre_px[0] == pytest.approx(3000 + 6000 / 36)
+    assert first.focal_px == pytest.approx((6000, 6000)) and second.centre_px[0] == pytest.approx(3060)
     # East, 30 degrees below the horizon.
     ahead = -second.matrix[:3, 2]
     np.testing.assert_allclose(ahead, [np.cos(np.pi / 6), -0.5, 0], atol=1e-12)

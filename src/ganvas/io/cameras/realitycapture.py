@@ -1,6 +1,7 @@
 """RealityCapture's internal and external camera parameters: #name,x,y,alt,heading,pitch,roll,f,px,py,k1 ... t2.
 
-Its world has Z up and metres; the focal length is that of a 36 mm film whose longer side the picture fills.
+Its world has Z up and metres; the focal length is that of a 36 mm film whose longer side the picture fills, the
+principal point a share of that side.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def read(path: Path, given: Given) -> Solve:
             radial=tuple(value.get(f"k{place}", 0.0) for place in range(1, 5)),
             tangential=(value.get("t1", 0.0), value.get("t2", 0.0)),
         )
-        centre = (width / 2 + value["px"] * scale, height / 2 + value["py"] * scale)
+        centre = (width / 2 + value["px"] * max(width, height), height / 2 + value["py"] * max(width, height))
         sensor = Sensor((width, height), (value["f"] * scale, value["f"] * scale), centre, lens)
         matrix = placed(turn, (value["x"], value["y"], value["alt"])) @ FLIP
         if not np.isfinite(matrix).all() or not math.isfinite(value["f"]):
