@@ -7,7 +7,6 @@ import torch
 
 from ganvas.errors import UserError
 from ganvas.inference import backends, fastest
-from ganvas.inference.backends import pick_backend
 from ganvas.io import timings
 from ganvas.networks.rrdb.net import CompactNet
 
@@ -44,15 +43,15 @@ def clocked(monkeypatch):
 def test_the_fastest_engine_is_taken_measured_once_and_computes_the_same(net, home, clocked):
     low = torch.rand(1, 3, 19, 23, generator=torch.Generator().manual_seed(1))
     engines = fastest.installed()
-    chosen = pick_backend(net, "float32", "cpu", "auto")
+    chosen = fastest.pick(net, "float32", "cpu")
     assert chosen.name == min(engines, key=SLOWNESS.__getitem__)
     assert set(clocked) == set(engines) and "fastest" in str(chosen)
     with torch.inference_mode():
         torch.testing.assert_close(chosen(low), net(low), rtol=1e-4, atol=1e-4)
     clocked.clear()
-    again = pick_backend(net, "float32", "cpu", "auto")
+    again = fastest.pick(net, "float32", "cpu")
     assert again.name == chosen.name and not clocked
-    pick_backend(CompactNet(width=8, convs=2, scale=2).eval(), "float32", "cpu", "auto")
+    fastest.pick(CompactNet(width=8, convs=2, scale=2).eval(), "float32", "cpu")
     assert clocked  # another network is measured anew
     assert len(json.loads((home / "engines.json").read_text())) == 2
 
@@ -62,12 +61,12 @@ def test_an_engine_that_computes_otherwise_is_not_taken_however_fast(net, home, 
         return lambda picture: torch.zeros(picture.shape[0], 3, picture.shape[2] * 2, picture.shape[3] * 2)
 
     monkeypatch.setattr(backends, "_openvino", wrong)
-    chosen = pick_backend(net, "float32", "cpu", "auto")
+    chosen = fastest.pick(net, "float32", "cpu")
     assert chosen.name != "openvino" and "openvino" not in clocked
 
 
 def test_what_was_fastest_and_is_gone_is_passed_over(net, home, clocked, monkeypatch):
-    first = pick_backend(net, "float32", "cpu", "auto").name
+    first = fastest.pick(net, "float32", "cpu").name
     real = backends.pick_backend
 
     def pick(net, precision, device, name, *rest):
@@ -76,7 +75,7 @@ def test_what_was_fastest_and_is_gone_is_passed_over(net, home, clocked, monkeyp
         return real(net, precision, device, name, *rest)
 
     monkeypatch.setattr(backends, "pick_backend", pick)
-    assert fastest.pick_fastest(net, "float32", "cpu").name != first
+    assert fastest.pick(net, "float32", "cpu").name != first
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"key": 3}', "{broken", '{"key": {"torch": "fast"}}', '{"key": {}}'])
@@ -102,5 +101,5 @@ def test_what_is_installed_is_known_with_its_version():
 
 def test_with_torch_alone_nothing_is_measured(net, home, clocked, monkeypatch):
     monkeypatch.setattr(fastest, "installed", lambda: {"torch": "2"})
-    assert pick_backend(net, "float32", "cpu", "auto").name == "torch"
+    assert fastest.pick(net, "float32", "cpu").name == "torch"
     assert not clocked and not home.exists()

@@ -72,17 +72,13 @@ def pick_backend(
 
     Args:
         precision: `auto` takes what is fastest on this machine without visible loss.
-        backend: `torch`, `openvino` or `onnx`; `auto` takes the fastest that is installed, as measured once.
+        backend: `torch`, `openvino` or `onnx`.
         value_range: of the values that the network itself takes and gives.
         multiple_of: sides of every input will be multiples of this.
 
     Raises:
         UserError: an unknown name, an engine that cannot do it here, or one that computes something else than torch.
     """
-    if backend == "auto":
-        from ganvas.inference.fastest import pick_fastest  # it asks this module for each engine
-
-        return pick_fastest(net, precision, device, value_range, multiple_of)
     if backend not in BACKENDS:
         raise UserError(f"There is no backend {backend!r}", do=did_you_mean(backend, ("auto", *BACKENDS)))
     place = device if isinstance(device, torch.device) else devices.pick("cpu" if backend != "torch" else device)

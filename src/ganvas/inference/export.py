@@ -51,6 +51,7 @@ class Portable(nn.Module):
     def __init__(self, network: nn.Module, opened: Opened) -> None:
         super().__init__()
         card = opened.card
+        self.network = network
         self.inner = Unpadded(network) if int(getattr(network, "unit_px", 1)) > 1 else network
         self.takes, self.span = card.input, card.range
         self.classes = int(card.settings.get("num_classes", 0)) if card.input == "seeds" else 0
@@ -92,22 +93,32 @@ def export(opened: Opened, target: Path, to: Format, overwrite: bool = False) ->
         raise UserError(f"{opened.name} cannot be exported", why, "Use it with `ganvas generate`")
     if to == "ncnn" and opened.takes != "picture":
         raise UserError(f"{opened.name} cannot be exported to ncnn", "Only upscalers were tried there", "Use --to onnx")
-    network = opened.network()
-    portable = Portable(network, opened).eval().requires_grad_(False)
-    unit = max(int(getattr(network, "unit_px", 1)), opened.card.multiple_of, 1)
-    probes = _probes(opened, unit)
+    whole = portable(opened)
+    unit = _unit_of(opened, whole)
+    tried = probes(opened, unit)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as folder:
         made = Path(folder) / target.name
-        run = _WRITERS[to](portable, probes, made)
-        error = _compare(portable, run, probes, to)
+        run = _WRITERS[to](whole, tried, made)
+        error = _compare(whole, run, tried, to)
         for path in files:
             made.with_suffix(path.suffix).replace(path)
     note = "" if unit == 1 or opened.takes != "picture" else f"Sides of its input must be multiples of {unit} px"
-    return Exported(tuple(files), error, tuple(tuple(probe.shape) for probe in probes), note)
+    return Exported(tuple(files), error, tuple(tuple(probe.shape) for probe in tried), note)
 
 
-def _probes(opened: Opened, unit: int) -> list[Tensor]:
+def portable(opened: Opened) -> Portable:
+    """Return a model's generator with one tensor in and one out."""
+    return Portable(opened.network(), opened).eval().requires_grad_(False)
+
+
+def _unit_of(opened: Opened, whole: Portable) -> int:
+    """Return of how many pixels the sides of an input must be multiples."""
+    return max(int(getattr(whole.network, "unit_px", 1)), opened.card.multiple_of, 1)
+
+
+def probes(opened: Opened, unit: int = 1) -> list[Tensor]:
     """Return inputs of two sizes: what was frozen into a graph shows at the second."""
+    unit = max(unit, opened.card.multiple_of)
     random = torch.Generator().manual_seed(0)
     card = opened.card
     if opened.takes == "camera":

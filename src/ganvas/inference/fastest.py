@@ -34,18 +34,21 @@ def installed() -> dict[str, str]:
     return {name: found[name] for name in BACKENDS if name in found}
 
 
-def pick_fastest(
+def pick(
     net: nn.Module,
     precision: str = "auto",
     device: str | torch.device = "auto",
+    backend: str = "auto",
     value_range: tuple[float, float] = (0.0, 1.0),
     multiple_of: int = 1,
 ) -> Backend:
-    """Return the engine that runs a network fastest here and computes what torch computes.
+    """Return the engine of a name for a network; `auto` is the fastest here that computes what torch computes.
 
     Raises:
-        UserError: as `backends.pick_backend` for torch.
+        UserError: as `backends.pick_backend`.
     """
+    if backend != "auto":
+        return backends.pick_backend(net, precision, device, backend, value_range, multiple_of)
     place = device if isinstance(device, torch.device) else devices.pick(device)
     engines = installed() if place.type == "cpu" else {"torch": str(torch.__version__)}
 

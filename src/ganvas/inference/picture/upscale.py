@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from ganvas import device as devices
 from ganvas.errors import UserError, did_you_mean
-from ganvas.inference import int8
-from ganvas.inference.backends import Backend, pick_backend
+from ganvas.inference import fastest, int8
+from ganvas.inference.backends import Backend
 from ganvas.inference.open import Opened, open_model
 from ganvas.inference.options import Border
 from ganvas.inference.result import Reports
@@ -166,7 +166,7 @@ class Upscaler:
             self._engines[precision] = (
                 int8.engine(self.net, self.graph, self.card.range, self.multiple_of)
                 if self.graph is not None and precision == "auto" and devices.pick(self.device).type == "cpu"
-                else pick_backend(self.net, precision, self.device, self.backend, self.card.range, self.multiple_of)
+                else fastest.pick(self.net, precision, self.device, self.backend, self.card.range, self.multiple_of)
             )
             if precision != self.precision:
                 self._engines[precision].why = "pictures of more than 8 bits keep their depth"
