@@ -21,7 +21,14 @@ from ganvas.inference.picture.upscale import Upscaler
 from ganvas.io.pictures import images
 
 SIDE, FRAMES, GAP = 256, 48, 6
-FACE = slice(20, 20 + SIDE), slice(140, 140 + SIDE)
+TIMES = 3
+"""A picture's pixels are shown three times as wide, so that the difference is plain on any screen."""
+EYES = slice(70, 70 + -(-SIDE // TIMES)), slice(180, 180 + -(-SIDE // TIMES))
+
+
+def enlarged(picture: np.ndarray) -> np.ndarray:
+    """Return a picture's pixels as squares, (SIDE, SIDE, 3)."""
+    return picture.repeat(TIMES, 0).repeat(TIMES, 1)[:SIDE, :SIDE]
 
 
 def photograph() -> list[np.ndarray]:
@@ -29,7 +36,7 @@ def photograph() -> list[np.ndarray]:
     truth = torch.from_numpy(images.to_float(images.read(PHOTOGRAPH)[0])).permute(2, 0, 1)[None]
     low = bicubic(truth, 4)
     plain, ours = (
-        images.from_float(picture, "uint8")[FACE]
+        enlarged(images.from_float(picture, "uint8")[EYES])
         for picture in (
             resize_bicubic(low, size=(512, 512))[0].permute(1, 2, 0).numpy(),
             Upscaler("photo-x4")(low[0].permute(1, 2, 0).numpy()),
