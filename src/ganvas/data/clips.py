@@ -16,9 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganvas.data import films
+from ganvas.data import films, inspect_sequences
 from ganvas.data.cache import ByteCache
 from ganvas.data.conditions import compose
+from ganvas.data.doctor import Examination
 from ganvas.data.films import FilmFrame
 from ganvas.data.input_ranges import Asked, InputRange, measure, read_input, spread
 from ganvas.data.labels import boundaries
@@ -145,6 +146,10 @@ class Clips(Source):
         for sequence, clip in enumerate(self.clips):
             if self._has_flow and len(clip) > 1:
                 self._moves(sequence, 1)
+
+    def examine(self) -> Examination:
+        """Return what the doctor says of the label and instance maps, spread over all sequences."""
+        return inspect_sequences.examine_maps(self.clips if self.has_labels else (), self.legend)
 
     @property
     def channels_label(self) -> int:

@@ -88,6 +88,28 @@ def examine_ids(
     return result
 
 
+def examine_maps(maps: Sequence[Mapping[str, Path]], legend: Sequence[Label], most: int) -> Examination:
+    """Return what is wrong with label and instance maps of which each can be read, `most` of them spread over all.
+
+    Args:
+        maps: of each picture "labels", and "instances" where it has some.
+        legend: of whoever is to read them.
+    """
+    result = Examination()
+    scenes = [Scene("", "", files) for files in maps[:: max(1, -(-len(maps) // most))]]
+    if not scenes:
+        return result
+    found = Scenes("", scenes, [{role: path.parent for role, path in scene.files.items()} for scene in scenes])
+    ids = _read_ids(scenes, legend)
+    if ids.lossy:
+        result.findings.append(_lossy(ids, found))
+    if mixed := [] if legend else ids.census.mixtures():
+        result.findings.append(_smoothed(len(mixed), ids, found))
+    both = [scene for scene in scenes if "instances" in scene.files and scene.files["labels"] not in ids.unreadable]
+    result.findings += _instances(both, ids, legend, found, result.facts)
+    return result
+
+
 def write_legend(inputs: str | Path | Mapping[str, str | Path]) -> Path:
     """Write a legend.json for label maps in colours, a class for each colour by falling area, and return its path.
 
@@ -224,10 +246,7 @@ def _ids(
         yield Finding(kind, what, "To use them, name another: --ignore -1" if kind == "warning" else "")
     mixed = [] if legend else ids.census.mixtures()
     if mixed:
-        yield Finding(
-            "error", f"{len(mixed)} of {len(ids.pixels)} ids are rare and lie at edges only: the maps were smoothed, "
-            "resized or stored with loss", f"Give each pixel the id of the nearest class: {_remap(found)}",
-        )  # fmt: skip
+        yield _smoothed(len(mixed), ids, found)
     elif not legend and not num_labels and max(used, default=0) >= 1000:
         yield Finding(
             "error", f"The ids go to {max(used)}, and {len(used)} of them occur: instance maps in place of label maps?",
@@ -240,12 +259,21 @@ def _ids(
         yield Finding("note", f"In the maps that were read, the legend's {', '.join(missing[:8])} does not occur")
 
 
+def _smoothed(mixed: int, ids: _Ids, found: Scenes) -> Finding:
+    what = (
+        f"{mixed} of {len(ids.pixels)} ids are rare and lie at edges only: the maps were smoothed, resized or stored "
+    )
+    return Finding("error", what + "with loss", f"Give each pixel the id of the nearest class: {_remap(found)}")
+
+
+def _lossy(ids: _Ids, found: Scenes) -> Finding:
+    what = f"{len(ids.lossy)} label maps are stored with loss, which changes ids: {ids.lossy[0]}"
+    return Finding("error", what, f"Export them again as PNG, or restore them: {_remap(found)}")
+
+
 def _files(ids: _Ids, found: Scenes) -> Iterator[Finding]:
     if ids.lossy:
-        yield Finding(
-            "error", f"{len(ids.lossy)} label maps are stored with loss, which changes ids: {ids.lossy[0]}",
-            f"Export them again as PNG, or restore them: {_remap(found)}",
-        )  # fmt: skip
+        yield _lossy(ids, found)
     if ids.colored:
         yield Finding(
             "error", f"{len(ids.colored)} label maps are colour pictures, and no legend says what a colour means: "

@@ -1,12 +1,31 @@
-"""The doctor of sequences whose conditions are no label maps: key points, points, edges, condition pictures, videos."""
+"""The doctor of sequences: their frames and sizes, and the label and instance maps among them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from ganvas.data import inspect
 from ganvas.data.doctor import Examination, Finding
-from ganvas.data.sequences import find_clips, holds_sequences, require_one_size
+from ganvas.data.sequences import Clip, find_clips, holds_sequences, require_one_size
+from ganvas.data.stills import StillFile
 from ganvas.errors import UserError
+from ganvas.io.labels.legends import Label
+
+MAPS_READ = 24
+"""Label maps whose pixels are read, spread over all sequences."""
+
+
+def examine_maps(clips: Sequence[Clip], legend: Sequence[Label]) -> Examination:
+    """Return what is wrong with the label and instance maps of sequences, as far as they are files of their own."""
+    maps = [
+        {role: still.path for role in ("labels", "instances") if isinstance(still := stills.get(role), StillFile)}
+        for clip in clips
+        for stills in (
+            {role: of[frame] for role, of in clip.files.items() if frame < len(of)} for frame in range(len(clip))
+        )
+    ]
+    return inspect.examine_maps([files for files in maps if "labels" in files], legend, MAPS_READ)
 
 
 def examine(folder: str | Path) -> Examination | None:

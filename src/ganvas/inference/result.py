@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
+from ganvas.data.doctor import Examination
 from ganvas.errors import UserError
 
 
@@ -147,6 +148,12 @@ class Progress:
     def warn(self, text: str) -> None:
         """Report what the user should know before the result is believed."""
         self._tell(Said(text, is_warning=True))
+
+    def warn_of(self, examination: Examination) -> None:
+        """Report what a doctor of data found, short of notes: the work goes on, and what comes of it may be useless."""
+        for finding in examination.findings:
+            if finding.kind != "note":
+                self.warn(" ".join(finding.text.partition(": ")[2].split()))
 
     def count(self, done: int, total: int, left_s: float | None) -> None:
         """Report how many inputs are done."""

@@ -15,6 +15,8 @@ from ganvas.protocol import Card
 
 MOST = 1 << 24
 """No whole number among a network's settings exceeds this."""
+MOST_OF: Mapping[str, int] = dict.fromkeys(("downs", "layers", "scales", "enhancers"), 1 << 10)
+"""Nor these, each of which doubles a width or a size: powers of two of a million digits take their time."""
 
 NETWORKS = {
     "rrdbnet": "ganvas.networks.rrdb.net:RRDBNet",
@@ -74,8 +76,9 @@ def build(card: Card) -> nn.Module:
     for key, value in card.settings.items():
         if key not in known:
             raise UserError(f"{card.network} has no setting {key!r}", do=did_you_mean(key, known))
-        if isinstance(value, int) and abs(value) > MOST:
-            raise UserError(f"{card.network} cannot have {key} {value}", f"No setting of a network exceeds {MOST}")
+        most = MOST_OF.get(key, MOST)
+        if isinstance(value, int) and abs(value) > most:
+            raise UserError(f"{card.network} cannot have {key} {value}", f"This is at most {most} in a network")
     try:
         return network(**card.settings)
     except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:

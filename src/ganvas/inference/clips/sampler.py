@@ -20,7 +20,7 @@ from torch import Tensor
 from tyro.conf import FlagCreatePairsOff
 
 from ganvas import device as machine
-from ganvas.data import label_layouts
+from ganvas.data import inspect_sequences, label_layouts
 from ganvas.data.clips import (
     as_tensors,
     condition_of,
@@ -312,6 +312,7 @@ def generate_clips(
     """
     opened, progress = open_model(model), progress or Progress()
     clips = find_sequences(opened, labels, options.instances)
+    progress.warn_of(inspect_sequences.examine_maps(clips, find_legend(Path(labels))))
     if len(clips) == 1:
         target = Path(str(out).replace(NAME, clips[0].name))
         result = _generate(opened, clips[0], Path(labels), target, options, progress.of(str(target)))

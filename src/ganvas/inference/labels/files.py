@@ -13,6 +13,7 @@ import torch
 
 from ganvas.data import label_layouts
 from ganvas.data.decoding import decode
+from ganvas.data.inspect import examine_maps
 from ganvas.errors import UserError
 from ganvas.inference.labels import choices
 from ganvas.inference.labels.options import Options
@@ -21,6 +22,9 @@ from ganvas.inference.labels.scene_files import SCENE, find_scenes, read_scene
 from ganvas.inference.result import Job, Progress, Result, run_batch
 from ganvas.io.pictures import images
 from ganvas.io.pictures.tensors import to_tensor
+
+MAPS_READ = 24
+"""Maps that the doctor reads, spread over all."""
 
 
 def find_maps(labels: str | Path, instances: str | Path = "", inputs: str | Path = "") -> list[MapFiles]:
@@ -104,6 +108,8 @@ def make_pictures(painter: LabelPainter, options: Options, progress: Progress | 
     if not options.overwrite and (taken := [target for target in targets if target.exists()]):
         raise UserError(f"{taken[0]} exists already", f"{len(taken)} of {len(targets)} do", "Add --overwrite")
     jobs = {Job(file.labels, target): file for file, target in zip(files, targets)}
+    maps = [_roles(file) for file in files if file.scene is None]
+    (progress or Progress()).warn_of(examine_maps(maps, painter.legend, MAPS_READ))
     is_told = False
 
     def work(job: Job, progress: Progress) -> Result:
@@ -122,6 +128,13 @@ def make_pictures(painter: LabelPainter, options: Options, progress: Progress | 
         )  # fmt: skip
 
     return run_batch(jobs, work, progress)
+
+
+def _roles(file: MapFiles) -> dict[str, Path]:
+    roles = {"labels": file.labels}
+    if file.instances is not None and file.instances.is_file():
+        roles["instances"] = file.instances
+    return roles
 
 
 def suffix_of(options: Options) -> str:
