@@ -28,6 +28,8 @@ def generate(arguments: Sequence[str]) -> int:
     from ganvas.cli.console import Console
     from ganvas.inference.kinds import KINDS
     from ganvas.inference.open import open_model
+    from ganvas.inference.options import Sharing
+    from ganvas.inference.shares import share
 
     opened = open_model(name)
     if opened.takes == "picture":
@@ -35,13 +37,16 @@ def generate(arguments: Sequence[str]) -> int:
         raise UsageError(f"{opened} does not generate", "It takes a picture", do)
     suite = _suite(opened.takes)
 
-    def run(options: Any, printing: Printing) -> int:
+    def run(options: Any, printing: Printing, sharing: Sharing) -> int:
         with Console(printing) as console:
-            suite.run(opened, options, console.progress)
+            if sharing.cluster:
+                share(opened, options, sharing.cluster, console.progress)
+            else:
+                suite.run(opened, options, console.progress)
         return console.code
 
     run.__doc__ = f"Generate {KINDS[opened.takes].makes}."
-    run.__annotations__ = {"options": suite.Options, "printing": Printing, "return": int}
+    run.__annotations__ = {"options": suite.Options, "printing": Printing, "sharing": Sharing, "return": int}
     return parse(run, rest, f"ganvas generate {name}", scope=f"generate {opened.takes}")
 
 

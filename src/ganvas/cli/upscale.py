@@ -14,7 +14,7 @@ from ganvas.cli import DONE
 from ganvas.cli.arguments import Printing
 from ganvas.cli.console import Console, print_json
 from ganvas.errors import UsageError
-from ganvas.inference.options import Region, part, refuse
+from ganvas.inference.options import Region, Sharing, part, refuse
 from ganvas.inference.picture.options import Inputs, Options, Running
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Upscaling(Comparison, Options):
     """What becomes of pictures and videos, and by which model."""
 
 
-def upscale(options: Upscaling, printing: Printing) -> int:
+def upscale(options: Upscaling, printing: Printing, sharing: Sharing = Sharing()) -> int:  # noqa: B008 - immutable
     """Upscale pictures, folders and video: same bit depth, channels, profile and metadata out."""
     if not options.inputs:
         raise UsageError("There is nothing to upscale", do="ganvas upscale photo.jpg")
@@ -67,12 +67,19 @@ def upscale(options: Upscaling, printing: Printing) -> int:
     else:
         chosen, told = (options.model, "") if options.crop else _chosen(options)
         opened = [open_model(name) for name in chosen]
+    if options.crop and sharing.cluster:
+        raise UsageError("--cluster means nothing for a comparison", "It is one picture", "Leave it out")
     with Console(printing) as console:
         if told:
             console.say(told)
         if options.crop:
             return _compare(opened, options, options.crop, console)
-        suite.run(opened[0], part(options, Options), console.progress)
+        if sharing.cluster:
+            from ganvas.inference.shares import share
+
+            share(opened[0], part(options, Options), sharing.cluster, console.progress)
+        else:
+            suite.run(opened[0], part(options, Options), console.progress)
         if not options.blend and (hint := _stronger(opened[0])):
             console.say(hint)
     return console.code

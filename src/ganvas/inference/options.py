@@ -43,6 +43,15 @@ class CommonOptions(Common):
     """File or folder to write."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Sharing:
+    """Who does the work."""
+
+    cluster: str = ""
+    """Share the files over devices by Ray: local (this machine; local:2 for two workers), auto (the cluster that this
+    machine belongs to) or ray://host:port."""
+
+
 def changed(options: Any) -> dict[str, Any]:
     """Return the options by name that differ from their defaults; what has none, such as a file, is no option."""
     found = {}

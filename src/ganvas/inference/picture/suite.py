@@ -15,6 +15,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -114,17 +115,30 @@ def _run_plain(opened: Opened, options: PlainOptions, progress: Progress) -> lis
     return results
 
 
+_KEPT: WeakKeyDictionary[Opened, dict[Running, Upscaler]] = WeakKeyDictionary()
+
+
+def keep_ready(opened: Opened) -> None:
+    """Make a model ready once for all calls of `run` to come, which must not overlap."""
+    _KEPT[opened] = {}
+
+
 def upscaler(opened: Opened, options: Running) -> Upscaler:
     """Return a plain network made ready for pictures.
 
     Raises:
         UserError: as `Upscaler`.
     """
-    return Upscaler(
-        opened, precision=options.precision, tile=options.tile, overlap_px=options.overlap_px, halo_px=options.halo_px,
-        border=options.border, seamless=options.seamless, ensemble=options.ensemble, faithful=options.faithful,
-        backend=options.backend, device=options.device,
-    )  # fmt: skip
+    running, kept = part(options, Running), _KEPT.get(opened, {})
+    if running not in kept:
+        kept.clear()
+        kept[running] = Upscaler(opened, **{name: getattr(running, name) for name in _OF_UPSCALER})
+    return kept[running]
+
+
+_OF_UPSCALER = (
+    "precision", "tile", "overlap_px", "halo_px", "border", "seamless", "ensemble", "faithful", "backend", "device",
+)  # fmt: skip
 
 
 def _report_seams(up: Upscaler, picture: Path, progress: Progress) -> None:
