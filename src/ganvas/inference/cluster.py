@@ -19,7 +19,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import ganvas
 from ganvas.errors import UsageError, UserError, need
 from ganvas.inference.open import BUNDLED, Opened, open_model
 from ganvas.inference.result import Cancelled, Progress, Result
@@ -127,7 +126,7 @@ def _package_on_path() -> Iterator[None]:
     """Let processes that are started find this very package, however it is installed."""
     before = os.environ.get("PYTHONPATH")
     # A runtime environment of Ray would do the same, by processes that take many times as long to start.
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(ganvas.__file__).parent.parent), before]))
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), before]))
     try:
         yield
     finally:
