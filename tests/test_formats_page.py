@@ -1,7 +1,9 @@
-"""docs/formats.md against the program: its endings are those that are read and written, and its tests exist."""
+"""docs/formats.md and label-formats.md against the program: the endings are those it reads, and the tests exist."""
 
 import re
 from pathlib import Path
+
+import pytest
 
 from ganvas.io.pictures.formats import ASKED_FOR, READABLE, WRITABLE
 from ganvas.io.pictures.images import Header
@@ -13,9 +15,10 @@ PAGE = (ROOT / "docs" / "formats.md").read_text()
 ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if line.startswith("| ")]
 
 
-def test_every_named_test_exists():
-    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", PAGE)
-    assert len(named) > 40
+@pytest.mark.parametrize(("page", "fewest"), [("formats.md", 60), ("label-formats.md", 35)])
+def test_every_named_test_exists(page, fewest):
+    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", (ROOT / "docs" / page).read_text())
+    assert len(named) > fewest
     found = {path.name: path.read_text() for path in (ROOT / "tests").rglob("test_*.py")}
     missing = [f"{file}::{test}" for file, test in named if f"def {test}(" not in found.get(file, "")]
     assert not missing
@@ -24,6 +27,12 @@ def test_every_named_test_exists():
 def test_every_claim_names_a_test():
     claims = [row for row in ROWS if len(row) == 3 and row[0] != "what"]
     assert len(claims) > 35 and all("::test_" in row[2] for row in claims)
+
+
+def test_every_line_of_label_formats_names_a_test():
+    lines = [line for line in (ROOT / "docs" / "label-formats.md").read_text().splitlines() if line.startswith("| ")]
+    told = [line for line in lines if not line.rstrip().endswith("| test |")]
+    assert len(told) > 18 and all("::test_" in line for line in told)
 
 
 def pictures() -> list[list[str]]:
