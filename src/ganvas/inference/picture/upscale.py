@@ -24,7 +24,7 @@ from ganvas.inference.result import Reports
 from ganvas.inference.rows import tiles
 from ganvas.inference.rows.pixels import Pixels, survey
 from ganvas.inference.rows.resample import first_row_for, margin_for, resized
-from ganvas.inference.rows.restraint import without_rings, without_tints
+from ganvas.inference.rows.restraint import calm_alpha, without_rings, without_tints
 from ganvas.inference.rows.strips import Margins, cropped, padded
 from ganvas.inference.rows.threads import read_ahead
 from ganvas.inference.rows.tiles import Entry, SeamError, Tiler, Tiling, dihedral_mean, fit_tiling, seam_error
@@ -255,7 +255,8 @@ class Upscaler:
             if done.tiles:
                 high, wide, batch = done.tiles[number]
                 tiling = replace(tiling, height_px=high, width_px=wide, batch=batch)
-            self.tilers.append(Tiler(run, self.scale, tiling, on_tile if number == passes - 1 else None))
+            tell = on_tile if number == passes - 1 else None
+            self.tilers.append(Tiler(run, self.scale, tiling, tell, calm_alpha if pixels.pictures == 2 else None))
         # Each stage begins with the rows that the one after it needs for the first row that is wanted.
         edges = margins.times(grown)
         row = done.rows + edges.top if made == target else first_row_for(done.rows, made[0], target[0], edges)

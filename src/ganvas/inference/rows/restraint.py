@@ -1,6 +1,6 @@
-"""What a network may not do to a picture: tint what is gray, or ring around highlights.
+"""What a network may not do to a picture: tint what is gray, or ring around highlights and in alpha.
 
-Both look only at the pixels around a place of the input, so tiles stay what the whole picture would be.
+All look only at the pixels around a place of the input, so tiles stay what the whole picture would be.
 """
 
 from __future__ import annotations
@@ -100,6 +100,20 @@ def without_rings(run: Run, curve: LogCurve | Range) -> Run:
         return curve.apply(high)
 
     return restrained
+
+
+def calm_alpha(low: Tensor, high: Tensor) -> Tensor:
+    """Return results whose alpha, every second picture, stays within the alpha around each place of the input.
+
+    (2B, 3, h, w), (2B, 3, H, W) -> (2B, 3, H, W)
+
+    Networks are trained on photographs; at a soft edge they ring, which shows as a rim around what is cut out.
+    """
+    given, size = low[1::2], (high.shape[-2], high.shape[-1])
+    floor, ceiling = (F.interpolate(bound, size=size, mode="nearest") for bound in (-_largest(-given), _largest(given)))
+    calmed = high.clone()
+    calmed[1::2] = torch.minimum(torch.maximum(high[1::2], floor.to(high)), ceiling.to(high))
+    return calmed
 
 
 def _largest(planes: Tensor) -> Tensor:

@@ -171,8 +171,17 @@ class Tiler:
     A tile that does not fit is itself treated as a picture and tiled, so nothing already computed is lost or disturbed.
     """
 
-    def __init__(self, run: Run, scale: int, tiling: Tiling, on_tile: Callable[[float], None] | None = None) -> None:
+    def __init__(
+        self,
+        run: Run,
+        scale: int,
+        tiling: Tiling,
+        on_tile: Callable[[float], None] | None = None,
+        finish_pairs: Callable[[Tensor, Tensor], Tensor] | None = None,
+    ) -> None:
         self.run = run
+        self.finish_pairs = finish_pairs
+        """Mends the results of pictures that come in pairs, given what was seen: of colours and their alpha."""
         self.scale = scale
         self.tiling = tiling
         self.on_tile = on_tile
@@ -263,7 +272,10 @@ class Tiler:
         for first in range(0, len(columns), at_once):
             chosen = columns[first : first + at_once]
             windows = torch.cat([seen[..., span.start : span.stop] for span in chosen])
-            results = self._forward(windows)[:, :, top:bottom].chunk(len(chosen))
+            made = self._forward(windows)
+            if self.finish_pairs and seen.shape[0] == 2:
+                made = self.finish_pairs(windows, made)
+            results = made[:, :, top:bottom].chunk(len(chosen))
             tell(first + len(chosen))
             if len(columns) == 1:
                 return results[0]
