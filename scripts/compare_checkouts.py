@@ -4,7 +4,7 @@
 
 OLD and NEW are working trees. Each runs the same command lines in one process of its own, on data that OLD has drawn,
 on one thread: every recipe through all of its stages, then the verbs of the README. Of a run its log, checkpoints and
-preview are compared, of a verb every file that it writes. With --resume NEW goes on with runs that OLD began, from
+preview are compared, of a verb every file that it writes. With --resume NEW resumes runs that OLD began, from
 the middle of them. Exits with 1 if anything differs.
 """
 

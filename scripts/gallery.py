@@ -171,7 +171,7 @@ GALLERY: dict[str, Entry] = {
 
 
 def train(name: str, entry: Entry, run: Path) -> Path:
-    """Train a model by its recipe's preset `show`, or go on with it."""
+    """Train a model by its recipe's preset `show`, or resume it."""
     if runs.is_run(run):
         return launch.train(resume=run)
     return launch.train(entry.recipe, entry.data(PLACE / name), run, preset="show", settings=entry.settings)

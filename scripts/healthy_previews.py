@@ -96,7 +96,7 @@ def _scaled(value: Any, share: float) -> Any:
 
 
 def watch(recipe: str, data: Path, seed: int, lengths: Mapping[str, Any], run: Path) -> tuple[int, list[str]]:
-    """Train the preview under a seed, or go on with it, and return its steps and why the watch tripped."""
+    """Train the preview under a seed, or resume it, and return its steps and why the watch tripped."""
     if runs.is_run(run):
         launch.train(resume=run, quiet=True)
     else:

@@ -4,7 +4,7 @@
 
 Every rung adds one change to the rung before it and gets the same number of steps, batches and crops; `--minutes` sets
 that number by a short rehearsal, `--steps` outright. A rung's result goes to a JSON file as soon as it is there: the
-same command goes on with what is missing, within a rung, too, and makes the tables anew. Rungs for which no time is
+same command continues with what is missing, within a rung, too, and makes the tables anew. Rungs for which no time is
 left say 'not run'. Scored on four photographs of scikit-image, none of which is in the training data.
 """
 
@@ -109,7 +109,7 @@ def settings_of(rung: str, steps: int, seed: int, data: str) -> dict[str, Any]:
 
 
 def train_rung(rung: str, steps: int, seed: int, data: str, place: Path) -> None:
-    """Train a rung, or go on with it; a run that the collapse watch stopped is left as it is."""
+    """Train a rung, or resume it; a run that the collapse watch stopped is left as it is."""
     if divergence(place):
         return
     try:

@@ -1,4 +1,4 @@
-"""Train reverse matchmove, judge it on views that it never saw, and print the table of its measured page.
+"""Train reverse matchmove, score it on views that it never saw, and print the table of its measured page.
 
     python scripts/matchmove_quality.py PHOTOGRAPH --out runs/matchmove [--minutes 15] [--rows ours]
     python scripts/matchmove_quality.py world --out runs/matchmove-world [--views 500] [--size 128]
@@ -6,7 +6,7 @@
 The first flies a virtual camera over a photograph (400 views to train on; 50 single views and 5 runs of 10 in a row are
 held out), the second uses views of the embedded world, which has parallax and occlusion. Every row gets the same number
 of steps, which `--minutes` sets by a short rehearsal and `--steps` outright. A row's numbers go to results.json as soon
-as they are there: the same command goes on with what is missing.
+as they are there: the same command continues with what is missing.
 """
 
 from __future__ import annotations
@@ -170,9 +170,9 @@ def _lengths(changes: dict[str, Any], options: argparse.Namespace) -> dict[str, 
         # The stages have equally many steps, so that the mean of a step of each counts.
         seconds = sum(stage.seconds_a_step for stage in measured) / len(measured)
         steps = max(10, round(60 * options.minutes / seconds))
-    judged = changes.get("learned_weight", 1) or changes.get("gan_weight", 1)
+    adversarial = changes.get("learned_weight", 1) or changes.get("gan_weight", 1)
     pixel = round(steps * options.pixel_share)
-    return {"pixel_steps": pixel, "steps": steps - pixel} if judged else {"pixel_steps": 0, "steps": steps}
+    return {"pixel_steps": pixel, "steps": steps - pixel} if adversarial else {"pixel_steps": 0, "steps": steps}
 
 
 def _steps(run: Path) -> int:

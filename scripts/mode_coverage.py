@@ -49,7 +49,7 @@ LOSSES: dict[str, dict[str, Any]] = {
 
 def measure(suite: str, losses: Mapping[str, Mapping[str, Any]], seeds: int, out: Path) -> Comparison:
     """Train every loss on one distribution and return the comparison."""
-    # As the user would name it, so that a comparison can be gone on with from another copy of the repository.
+    # As the user would name it, so that a comparison can be resumed from another copy of the repository.
     recipe = str(RECIPE.relative_to(Path.cwd())) if RECIPE.is_relative_to(Path.cwd()) else str(RECIPE)
     return compare(recipe, rows=losses, seeds=seeds, preset=suite, budget={"val": suite}, out=out / suite)
 

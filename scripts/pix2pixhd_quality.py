@@ -47,7 +47,7 @@ from ganvas.metrics.sharpness import RATIO_RANGE, compare_sharpness, laplacian_v
 
 SIZE = (256, 128)
 TRAIN_SEED, TEST_SEED = 11, 77
-JUDGE_SEEDS, JUDGE_FRAMES = range(101, 109), 10
+SCORED_SEEDS, SCORED_FRAMES = range(101, 109), 10
 TRAIN_CLIPS, TEST_CLIPS, FRAMES, TEST_FRAMES = 8, 3, 20, 12
 COMMON: dict[str, Any] = {
     "width_px": 256, "height_px": 128, "batch_size": 1, "global_width": 32, "downs": 3, "blocks": 5, "local_blocks": 2,
@@ -74,7 +74,7 @@ def main() -> None:
     test = render(options.out / "test", TEST_SEED, TEST_CLIPS, TEST_FRAMES)
     settings = {name: max(1, round(steps * options.share)) for name, steps in STEPS.items()}
     folders = {name: train_variant(name, train, options.out / name, settings, options.threads) for name in VARIANTS}
-    streets = [render(options.out / "judge" / str(seed), seed, 1, JUDGE_FRAMES) for seed in JUDGE_SEEDS]
+    streets = [render(options.out / "scored" / str(seed), seed, 1, SCORED_FRAMES) for seed in SCORED_SEEDS]
     report(options.out, folders, train, test, streets)
 
 
@@ -91,7 +91,7 @@ def render(folder: Path, seed: int, clips: int, frames: int) -> Path:
 
 
 def train_variant(name: str, data: Path, run: Path, steps: dict[str, int], threads: int) -> Path:
-    """Train a variant, or go on with it; the minutes that this took are noted beside it."""
+    """Train a variant, or resume it; the minutes that this took are noted beside it."""
     clock = run.with_suffix(".seconds")
     began = time.perf_counter()
     if not runs.is_run(run):
@@ -175,18 +175,18 @@ def score(
 ) -> list[dict[str, Any]]:
     """Return a row for each set of pictures."""
     truth, border = torch.stack(scenes[1])[:, 0], instance_contrast(*scenes)
-    judged = {name: tile_features(pictures) for name, pictures in {**sets, "train": real[: len(truth)]}.items()}
+    features = {name: tile_features(pictures) for name, pictures in {**sets, "train": real[: len(truth)]}.items()}
     reference = torch.stack([detail(picture) for picture in sets["real frames"]]).mean(0)
     rows: list[dict[str, Any]] = []
     for name, pictures in sets.items():
         miou = score_labels(probe.predict(torch.stack(pictures)), truth, num_labels).mean_iou
-        other = judged["train" if name == "real frames" else name]
+        other = features["train" if name == "real frames" else name]
         ratios = (torch.stack([detail(picture) for picture in pictures]).mean(0) / reference).tolist()
         rows.append({
             "row": name, "miou": miou, "miou_share": miou / rows[0]["miou"] if rows else 1.0,
             "octaves": ratios[:3], "laplacian": ratios[3],
             "detailed": all(RATIO_RANGE[0] <= ratio <= RATIO_RANGE[1] for ratio in ratios),
-            "distance": squared_mmd(judged["real frames"], other),
+            "distance": squared_mmd(features["real frames"], other),
             "borders": instance_contrast(pictures, *scenes[1:]) / border,
             "repetition": float(np.mean([repetition(picture) for picture in pictures])),
         })  # fmt: skip

@@ -4,7 +4,7 @@
 
 Low pictures are MATLAB's antialiased bicubic, rounded to 8 bits. Printed for each model: PSNR-Y of the mean of the four
 and its gain over bicubic, the parts of *sharp* (energy in the top three octaves and variance of the Laplacian as shares
-of the truth's, high-pass correlation with the truth) beside the two cheats tuned to the same variance, and seconds a
+of the truth's, high-pass correlation with the truth) beside the two baselines tuned to the same variance, and seconds a
 megapixel of output on this machine. `--card` writes the scores into the card of each bundled file.
 """
 

@@ -89,7 +89,7 @@ def order_of(recipe: str, data: Path, steps: int) -> launch.Order:
 
 
 def live(order: launch.Order, run: Path) -> None:
-    """Train a run, or go on with it."""
+    """Train a run, or resume it."""
     # Flushing guards against power failures; here it would only take time.
     os.fsync = lambda _: None
     torch.set_num_threads(1)

@@ -1,14 +1,14 @@
-"""Make low pictures of a folder, or judge whether results are sharp as this project means it, by a table.
+"""Make low pictures of a folder, or tell whether results are sharp as this project means it, by a table.
 
     python scripts/upres_sharp.py lower HELD_OUT OUT --scale 2 [--square 432]
     ganvas upscale OUT/low --model RUN --out MADE
-    python scripts/upres_sharp.py judge MADE OUT/high --scale 2
+    python scripts/upres_sharp.py score MADE OUT/high --scale 2
 
 `lower` cuts pictures to a multiple of the scale, or makes their largest squares so small, and shrinks them by
-antialiased bicubic to 8-bit PNGs, with their landmarks if there are any. `judge` compares pictures of equal names:
+antialiased bicubic to 8-bit PNGs, with their landmarks if there are any. `score` compares pictures of equal names:
 energy in the top three octaves (finest first) and variance of the Laplacian as shares of the truth's, high-pass
-correlation with the truth, beside the two cheats; and the L1 distance of both averaged to the low size. As many border
-pixels as the scale do not count.
+correlation with the truth, beside the two baselines; and the L1 distance of both averaged to the low size. As many
+border pixels as the scale do not count.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from ganvas.metrics.sharpness import Row, SharpnessReport, compare_sharpness, me
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("task", choices=("lower", "judge"))
+    parser.add_argument("task", choices=("lower", "score"))
     parser.add_argument("first", type=Path)
     parser.add_argument("second", type=Path)
     parser.add_argument("--scale", type=int, default=2)
@@ -76,11 +76,11 @@ def read(path: Path, scale: int) -> Tensor:
 
 
 def print_table(results: Path, truths: Path, scale: int) -> None:
-    """Print the mean of all pictures beside the cheats', and whether it is sharp; then the same of each picture."""
+    """Print the mean of all pictures beside the baselines', and whether it is sharp; then the same of each picture."""
     names, reports, lows = [], [], []
     for path in images.find_pictures([results])[0]:
         truth = read(next(truths.glob(f"{path.stem}.*")), scale)
-        report, low = judged(read(path, scale), truth, scale)
+        report, low = scored(read(path, scale), truth, scale)
         names.append(path.stem)
         reports.append(report)
         lows.append(low)
@@ -92,7 +92,7 @@ def print_table(results: Path, truths: Path, scale: int) -> None:
         print(f"| {row.name} | {_numbers(row)} |")
     print(f"\nlow L1 {np.mean(lows):.2f} of 255; the mean is {'sharp' if found.sharp else 'not sharp'}")
     print(f"{sum(report.sharp for report in reports)} of {len(reports)} pictures are sharp\n")
-    print("| picture | finest octave | second | third | Laplacian | correlation | the better cheat's | low L1 | |")
+    print("| picture | finest octave | second | third | Laplacian | correlation | the better baseline's | low L1 | |")
     print("|---|---|---|---|---|---|---|---|---|")
     for name, report, low in zip(names, reports, lows):
         bar = max(report.unsharp.correlation, report.noise.correlation)
@@ -105,7 +105,7 @@ def _numbers(row: Row) -> str:
     return f"{octaves} | {row.laplacian_ratio:.2f} | {row.correlation:.3f}"
 
 
-def judged(result: Tensor, truth: Tensor, scale: int) -> tuple[SharpnessReport, float]:
+def scored(result: Tensor, truth: Tensor, scale: int) -> tuple[SharpnessReport, float]:
     """Return the report of one picture and its L1 distance at the low size in 255ths."""
     if result.shape != truth.shape:
         raise UserError("Result and truth differ in size", f"{tuple(result.shape)} and {tuple(truth.shape)}")

@@ -8,7 +8,7 @@ Renders a world for training and clips of other streets that are held out; train
 processor time a thread, so that other work on the machine changes nothing; makes the held-out clips from their label
 maps alone; scores them, and writes table.md, table.json, and of the first street strip.png and one clip a method. With
 --ablations also vid2vid without its flow or clip discriminators, with a foreground model, and with the render passes'
-flow instead of its own. Each part is kept: the same command goes on with what is missing, within a run, too.
+flow instead of its own. Each part is kept: the same command continues with what is missing, within a run, too.
 
 The excess of the warping error (mean square, exact flow) is over the real clip's own, its floor: rendered frames do not
 fit exactly on each other either. mIoU is a small segmenter's, trained on the real training frames. Rows that must lose:
@@ -190,7 +190,7 @@ def train(
     units: int,
     fill: Callable[[float], dict[str, Any]],
 ) -> Path:
-    """Train a run, or go on with it; its length is set by a rehearsal of every stage."""
+    """Train a run, or resume it; its length is set by a rehearsal of every stage."""
     run = options.out / name
     noted = run.with_suffix(".seconds.json")
     earlier = runs.read_json(noted)["seconds"] if noted.is_file() else 0.0
@@ -235,10 +235,10 @@ class Result:
 
 
 class Street:
-    """A held-out clip with all that is known of it, and the judge."""
+    """A held-out clip with all that is known of it, and the segmenter."""
 
-    def __init__(self, planes: dict[str, Tensor], num_labels: int, has_instances: bool, judge: probe.Probe) -> None:
-        self.num_labels, self.judge = num_labels, judge
+    def __init__(self, planes: dict[str, Tensor], num_labels: int, has_instances: bool, segmenter: probe.Probe) -> None:
+        self.num_labels, self.segmenter = num_labels, segmenter
         self.real, self.labels = planes["picture"], planes["label_map"][:, 0]
         self.conditions = condition_of(planes, num_labels, has_instances)
         self.back, self.trust = planes["flow"], planes["trust"]
@@ -259,7 +259,7 @@ class Street:
         scores = {
             "warping error": error,
             "excess": error - floor,
-            "mIoU": score_labels(self.judge.predict(frames), self.labels, self.num_labels).mean_iou,
+            "mIoU": score_labels(self.segmenter.predict(frames), self.labels, self.num_labels).mean_iou,
             "high-frequency energy": energy / real_energy,
             "flicker": temporal.flicker(frames, self.real),
             "drift": temporal.drift(frames, self.real),
@@ -284,12 +284,12 @@ def streets_of(world: Path, held: list[Path], shrink: int) -> list[Street]:
     last = len(frames[-1]["picture"])
     held_out = list(range(len(pictures) - last, len(pictures)))
     crop = min(pictures.shape[-2:])
-    judge = probe.train_segmenter(pictures, maps, trained_on.num_labels, held_out=held_out, crop_px=crop)
+    segmenter = probe.train_segmenter(pictures, maps, trained_on.num_labels, held_out=held_out, crop_px=crop)
     streets = []
     for folder in held:
         source = Clips(folder, trained_on.num_labels, cache_bytes=NO_CACHE)
         planes = shrunk(source.read(0, range(len(source.clips[0]))), shrink)
-        streets.append(Street(planes, source.num_labels, source.has_instances, judge))
+        streets.append(Street(planes, source.num_labels, source.has_instances, segmenter))
     return streets
 
 

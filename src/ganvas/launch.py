@@ -296,7 +296,7 @@ def train(
     resume: str | Path = "",
     quiet: bool = False,
 ) -> Path:
-    """Train a recipe, or go on with a run, and return the run's folder.
+    """Train a recipe, or resume a run, and return the run's folder.
 
     Args:
         recipe: a name that `ganvas recipes` lists, or the path of your own file.
@@ -307,7 +307,7 @@ def train(
         val: validation folder, or the fraction to hold out.
         init: weight files to start from.
         freeze: patterns of `network.parameter` that are not trained.
-        resume: a run to go on with; its preset is then its own, and its recipe unless it is a file to be named anew.
+        resume: a run to resume; its preset is then its own, and its recipe unless it is a file to be named anew.
         quiet: print nothing.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Judges of sets: both resize conventions against Pillow and a plain writing, hashes, names, refusals."""
+"""Feature extractors of sets: both resize conventions against Pillow and a plain writing, hashes, names, refusals."""
 
 import numpy as np
 import pytest
@@ -65,14 +65,14 @@ def test_bytes_are_rounded_half_up_and_stay():
 def test_small_and_random_judges_see_each_picture_by_itself(picture):
     pictures = torch.cat([picture, picture.flip(-1), picture.flip(-2)])
     for name in ("small", "random"):
-        judge = open_extractor(name)
-        seen = judge.features(pictures)
+        extractor = open_extractor(name)
+        seen = extractor.features(pictures)
         assert seen.shape == (3, 240) and seen.isfinite().all()
-        torch.testing.assert_close(judge.features(pictures[1:2])[0], seen[1], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(extractor.features(pictures[1:2])[0], seen[1], rtol=1e-4, atol=1e-5)
         assert not torch.allclose(seen[0], seen[2])
-        assert "Not FID" in judge.trust and not judge.is_published
+        assert "Not FID" in extractor.trust and not extractor.is_published
         with pytest.raises(UserError, match="inception_score_clean"):
-            judge.probabilities(seen)
+            extractor.probabilities(seen)
 
 
 def test_random_judges_are_equal_whatever_the_callers_seed(picture):
@@ -116,11 +116,11 @@ def test_every_judge_keeps_what_it_saw_in_the_real_set(name, picture, inception_
     Image.fromarray((picture[0, :, :64, :64].permute(1, 2, 0) * 255).byte().numpy()).save(path)
     asked = [path], "real", ScoreCache(tmp_path / "cache"), {}, None
     seen = sets._features(open_extractor(name, inception_file), *asked)
-    judge = open_extractor(name, inception_file)
-    monkeypatch.setattr(judge.network, "forward", lambda *_: pytest.fail("it looked again"))
-    assert torch.equal(sets._features(judge, *asked), seen)
+    extractor = open_extractor(name, inception_file)
+    monkeypatch.setattr(extractor.network, "forward", lambda *_: pytest.fail("it looked again"))
+    assert torch.equal(sets._features(extractor, *asked), seen)
     (kept,) = (tmp_path / "cache").iterdir()
-    assert kept.name.startswith(f"{name}-{judge.preprocessing.hash}")
+    assert kept.name.startswith(f"{name}-{extractor.preprocessing.hash}")
 
 
 def test_without_weights_and_network_the_way_out_is_named(monkeypatch, tmp_path):

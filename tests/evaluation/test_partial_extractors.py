@@ -1,10 +1,10 @@
-"""A judge that stood in a model's loss is said to be no independent one, and LPIPS over Oxford's VGG16 only orders."""
+"""An extractor that stood in a model's loss is not independent, and LPIPS over Oxford's VGG16 only orders."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from ganvas.evaluation import made, pairs
+from ganvas.evaluation import generated, pairs
 from ganvas.evaluation.evaluate import evaluate, results_of
 from ganvas.evaluation.extractors import open_lpips_vgg16
 from ganvas.io import runs
@@ -56,7 +56,7 @@ def test_it_is_a_score_that_says_what_it_is_worth(cache, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "perceptual, judges, named",
+    "perceptual, extractors, named",
     [
         ("vgg16:relu2_2+efficientnet-lite0", ["psnr_y", "lpips[vgg16]"], ["vgg16"]),
         ("efficientnet-lite2", ["frechet[efficientnet-lite2]", "swd_32px"], ["efficientnet-lite2"]),
@@ -64,11 +64,11 @@ def test_it_is_a_score_that_says_what_it_is_worth(cache, tmp_path):
         ("none", ["lpips[vgg16]"], []),
     ],
 )
-def test_a_judge_that_stood_in_the_loss_is_told(tmp_path, perceptual, judges, named):
+def test_an_extractor_that_stood_in_the_loss_is_told(tmp_path, perceptual, extractors, named):
     run = tmp_path / "run"
     run.mkdir()
     card = to_json(enlarger_card("compact", width=4, convs=1, scale=2))
     runs.write_json(run / runs.SETTINGS, {"recipe": "esrgan", "card": card, "settings": {"perceptual": perceptual}})
-    notes = made.partial_extractors(run, judges)
+    notes = generated.partial_extractors(run, extractors)
     assert [note.partition(" ")[0] for note in notes] == named
     assert all("not independent" in note for note in notes)

@@ -61,9 +61,9 @@ def test_noise_is_farther_away_than_more_of_the_same(scored):
 
 
 def test_numbers_are_those_of_the_judge_and_the_formula(folders, scored):
-    judge = open_extractor("small")
+    extractor = open_extractor("small")
     sides = [
-        torch.cat([judge.features(sets.read_picture(path)) for path in sorted(folders[side].iterdir())])
+        torch.cat([extractor.features(sets.read_picture(path)) for path in sorted(folders[side].iterdir())])
         for side in ("real", "like")
     ]
     expected = frechet_distance(*(Statistics.of(side) for side in sides))
@@ -200,8 +200,8 @@ def test_the_default_judge_is_lite2_once_it_is_fetched(folders, tmp_path, monkey
             seen.append(net.embed(shown))
     assert values(found)["kernel[efficientnet-lite2]"] == pytest.approx(squared_mmd(*seen), rel=1e-3)
     # The hash is that of the published file, not of how this machine rounded it.
-    judge = open_extractor("efficientnet-lite2")
-    assert judge.preprocessing.weights == published.PUBLISHED["efficientnet-lite2"].sha256
+    extractor = open_extractor("efficientnet-lite2")
+    assert extractor.preprocessing.weights == published.PUBLISHED["efficientnet-lite2"].sha256
 
 
 def test_different_preprocessing_is_warned_of():
@@ -229,9 +229,9 @@ def test_published_names_with_weights_given(folders, tmp_path, monkeypatch):
     asked = ["kid", "inception_score", "precision_clean"]
     found = sets.score_sets(few["like"], few["loud"], asked, inception=file, resamples=0)
     assert [score.name for score in found.scores] == ["kid_clean", "inception_score_clean", "precision_clean"]
-    judge = open_extractor("clean", file)
+    extractor = open_extractor("clean", file)
     seen = [
-        torch.cat([judge.features(sets.read_picture(path)) for path in sorted(few[side].iterdir())]) for side in few
+        torch.cat([extractor.features(sets.read_picture(path)) for path in sorted(few[side].iterdir())]) for side in few
     ]
     assert seen[0].shape == (10, 2048)
     assert values(found)["kid_clean"] == pytest.approx(squared_mmd(*seen), rel=1e-3, abs=1e-9)

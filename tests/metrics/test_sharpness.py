@@ -106,9 +106,9 @@ def test_cheats_have_the_results_variance():
     result = 0.4 * softened(truth) + 0.6 * truth
     report = sharpness.compare_sharpness(result, truth, softened(truth))
     assert report.bicubic.laplacian_ratio < 0.1 * report.result.laplacian_ratio
-    for cheat in (report.unsharp, report.noise):
-        assert cheat.laplacian_ratio == pytest.approx(report.result.laplacian_ratio, rel=1e-9)
-        assert cheat.amount > 0
+    for baseline in (report.unsharp, report.noise):
+        assert baseline.laplacian_ratio == pytest.approx(report.result.laplacian_ratio, rel=1e-9)
+        assert baseline.amount > 0
 
 
 def test_noise_has_the_detail_but_not_in_its_place():

@@ -1,4 +1,4 @@
-"""Training by the command line in processes of their own: stopped, gone on with, rehearsed, and short of memory."""
+"""Training by the command line in processes of their own: stopped, resumed, rehearsed, and short of memory."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_ctrl_c_saves_and_prints_the_command_that_goes_on(tmp_path, forks):
     wait_for_log(run, slow, 2)
     os.kill(slow.number, signal.SIGINT)
     assert slow.wait() == 130, slow.complained
-    told = re.search(r"Saved at step (\d+)\. Go on with: ganvas (train --resume .*)", slow.printed)
+    told = re.search(r"Saved at step (\d+)\. Resume with: ganvas (train --resume .*)", slow.printed)
     assert told, slow.printed
     assert runs.checkpoints(run)[-1].name == runs.checkpoint_name(int(told[1])) != runs.checkpoint_name(8)
     options = ["--slow-s", "0", "--checkpoint-every", "2"]

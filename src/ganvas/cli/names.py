@@ -13,16 +13,23 @@ SHOWN: dict[str, dict[str, str]] = {
     "evaluate": {"cameras": "views"},
     "generate camera": {"camera": "cameras"},
     "generate labels": {"extension": "format"},
-    "train esrgan": {"crop-px": "crop-size", "pixel-crop-px": "pixel-crop-size", "gan-steps": "steps"},
+    "train esrgan": {
+        "judged": "discriminator-input",
+        "judged-shift-px": "discriminator-shift-px",
+        "crop-px": "crop-size",
+        "pixel-crop-px": "pixel-crop-size",
+        "gan-steps": "steps",
+    },
     "train relativistic": {"size-px": "size"},
     "train biggan": {"size-px": "size"},
     "train pix2pixhd": {"perceptual-crop-px": "perceptual-crop-size"},
     "train superres_unet": {
+        "judged": "discriminator-input",
         "low-px": "low-size",
         "content-steps": "pixel-steps",
         "content-schedule": "pixel-schedule",
     },
-    "train tiled_upres": {"high-px": "size", "low-px": "low-size", "tile-px": "tile"},
+    "train tiled_upres": {"judged": "discriminator-input", "high-px": "size", "low-px": "low-size", "tile-px": "tile"},
     "train reverse_matchmove": {"size-px": "size", "coarse-px": "coarse-size"},
 }
 """By verb, and by what it is for: name of the field -> name on the command line."""

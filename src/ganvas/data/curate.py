@@ -130,7 +130,7 @@ def curate(
             entries.append(entry)
             if progress:
                 progress(done, len(paths))
-    _judge(entries, limits, faces)
+    _sort_out(entries, limits, faces)
     return sorted(entries, key=lambda entry: (bool(entry.reasons), -entry.score, entry.name))
 
 
@@ -224,7 +224,7 @@ def _hash(gray: np.ndarray) -> int:
     return int("".join("1" if bit else "0" for bit in bits), 2)
 
 
-def _judge(entries: Sequence[Entry], limits: Limits, faces: bool) -> None:
+def _sort_out(entries: Sequence[Entry], limits: Limits, faces: bool) -> None:
     known = [(entry, entry.measures) for entry in entries if entry.measures is not None]
     if not known:
         return

@@ -1,6 +1,6 @@
 """From what is asked to results: which kind of scores is meant, what a model generates for them, the scores themselves.
 
-Options -> kind -> made.py (where a model stands in the place of results) -> pairs | sets | classes | ... -> Results
+Options -> kind -> generated.py (a model in the place of results) -> pairs | sets | classes | ... -> Results
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 
 from ganvas import device as machine
 from ganvas.errors import UsageError, UserError, did_you_mean
-from ganvas.evaluation import classes, clips, labels, made, pairs, sets, view_scores
+from ganvas.evaluation import classes, clips, generated, labels, pairs, sets, view_scores
 from ganvas.evaluation import evaluate as tables
-from ganvas.evaluation.made import Made
+from ganvas.evaluation.generated import Generated
 from ganvas.evaluation.options import Classes, Clips, Maps, Options, Pairs, Sets, Views
 from ganvas.evaluation.results import Results
 from ganvas.evaluation.views import score_flyer
@@ -107,12 +107,12 @@ def _trained_on(fake: Path) -> Path:
     Raises:
         UserError: it is no such generator, or they are no longer where they lay.
     """
-    if made.is_model(fake):
+    if generated.is_model(fake):
         opened = open_model(str(fake))
         if opened.takes != "seeds":
             what = f"{fake} takes a {opened.takes}"
             raise UserError(what, "What it is compared with has to be named", _usage_for(opened))
-    found = made.training_folder(fake)
+    found = generated.training_folder(fake)
     if found is None:
         why = f"{fake} does not tell where its training data lies, or it lies there no more"
         raise UsageError("--real is missing", why, f"Give --real DIR --fake {fake}")
@@ -125,15 +125,15 @@ def _usage_for(opened: Opened) -> str:
     return f"Use {usages[0].replace('MODEL', str(opened))}" if usages else "Write its results to a folder and name that"
 
 
-def _generated(fake: Path, takes: str, generate: Callable[[], Made]) -> Made:
+def _generated(fake: Path, takes: str, generate: Callable[[], Generated]) -> Generated:
     """Return the folder of the results, after a model in its place has generated them.
 
     Raises:
         UserError: there is nothing, or the model takes something else, with what to do instead.
     """
-    is_model = made.is_model(fake)
+    is_model = generated.is_model(fake)
     if fake.is_dir() and not is_model:
-        return Made(fake)
+        return Generated(fake)
     if not fake.exists() and not is_model:
         do = "Name a folder of results, or a run or weight file that generates them"
         raise UserError(f"{fake} does not exist", do=do)
@@ -151,17 +151,17 @@ def _require_known(names: Iterable[str], known: Iterable[str], kind: str) -> Non
             raise UsageError(f"There is no score {name!r} of {kind}", do=did_you_mean(name, known))
 
 
-def _named(results: Results, fake: Path, generated: Made) -> Results:
+def _named(results: Results, fake: Path, fakes: Generated) -> Results:
     """Return results under the name that the user gave, with what is to be told of how they came to be."""
-    notes = [*results.notes, *generated.notes]
+    notes = [*results.notes, *fakes.notes]
     return replace(results, conditions={**results.conditions, "fake": str(fake)}, notes=notes)
 
 
 def _not_independent(results: Results, fake: Path, names: Iterable[str]) -> Results:
     """Return results with a note on each network that scores a model and also stood in its loss."""
-    if not made.is_model(fake):
+    if not generated.is_model(fake):
         return results
-    return replace(results, notes=[*results.notes, *made.partial_extractors(fake, tuple(names))])
+    return replace(results, notes=[*results.notes, *generated.partial_extractors(fake, tuple(names))])
 
 
 # One kind each
@@ -171,7 +171,7 @@ def _score_pairs(options: Pairs, room: _Room) -> Results:
     assert options.pairs
     parts, scale = part(options, pairs.Parts), options.scale
     ours, truth = options.pairs
-    if made.is_model(ours):
+    if generated.is_model(ours):
         opened = open_model(str(ours))
         if opened.takes != "picture":
             raise UserError(f"{ours} enlarges no pictures", f"It takes a {opened.takes}", _usage_for(opened))
@@ -183,7 +183,7 @@ def _score_pairs(options: Pairs, room: _Room) -> Results:
         num = options.num
         some = [found[place * len(found) // num] for place in range(num)] if len(found) > num else found
         root = truth if truth.is_dir() else truth.parent
-        copies = made.from_small_copies(ours, some, root, room.folder, scale, options.device, room.progress)
+        copies = generated.from_small_copies(ours, some, root, room.folder, scale, options.device, room.progress)
         ours, truth, scale = copies.results, copies.truth, copies.scale
     usual = (*pairs.DEFAULT, *(pairs.OF_ENLARGERS if scale > 1 else ()))
     table = tables.evaluate(
@@ -201,57 +201,57 @@ def _score_sets(options: Sets, room: _Room) -> Results:
     real, fake = options.real, options.fake
     names = options.names or (*sets.DEFAULT, *(sets.WITH_INCEPTION if options.inception else ()))
 
-    def generate() -> Made:
+    def generate() -> Generated:
         sets.check(real, names, options.num, options.inception)
-        return made.from_seeds(
-            fake, room.folder / "made", options.num, options.seed, options.device, room.progress
+        return generated.from_seeds(
+            fake, room.folder / "generated", options.num, options.seed, options.device, room.progress
         )  # fmt: skip
 
-    generated = _generated(fake, "seeds", generate)
+    fakes = _generated(fake, "seeds", generate)
     results = sets.score_sets(
-        real, generated.folder, names, seed=options.seed, resamples=options.resamples, inception=options.inception,
+        real, fakes.folder, names, seed=options.seed, resamples=options.resamples, inception=options.inception,
         cache=room.cache, device=options.device, progress=room.progress,
     )  # fmt: skip
     results = _not_independent(results, fake, [score.name for score in results.scores])
-    return _named(results, fake, generated)
+    return _named(results, fake, fakes)
 
 
 def _score_classes(options: Classes, room: _Room) -> Results:
     assert options.real and options.fake
     fake = options.fake
     _require_known(options.names, classes.NAMES, "classes")
-    generated = _generated(
+    fakes = _generated(
         fake, "seeds",
-        lambda: made.from_seeds(
-            fake, room.folder / "made", options.num, options.seed, options.device, room.progress
+        lambda: generated.from_seeds(
+            fake, room.folder / "generated", options.num, options.seed, options.device, room.progress
         ),
     )  # fmt: skip
-    if generated.folder != fake and not generated.class_names:
+    if fakes.folder != fake and not fakes.class_names:
         raise UserError(f"{fake} knows no classes", "It makes pictures from noise alone", "Leave --per-class out")
     results = classes.score_classes(
-        options.real, generated.folder, options.names or tuple(classes.NAMES), shares=generated.shares,
-        class_names=generated.class_names, steps=options.probe_steps or classes.STEPS, seed=options.seed,
+        options.real, fakes.folder, options.names or tuple(classes.NAMES), shares=fakes.shares,
+        class_names=fakes.class_names, steps=options.probe_steps or classes.STEPS, seed=options.seed,
         resamples=options.resamples, cache=room.cache, device=options.device, progress=room.progress,
     )  # fmt: skip
-    return _named(results, fake, generated)
+    return _named(results, fake, fakes)
 
 
 def _score_maps(options: Maps, room: _Room) -> Results:
     assert options.labels and options.fake
     fake, data = options.fake, options.labels
     _require_known(options.names, labels.NAMES, "labelled pictures")
-    generated = _generated(
+    fakes = _generated(
         fake, "labels",
-        lambda: made.from_labels(
-            fake, data, room.folder / "made", options.num, options.seed, options.device, room.progress
+        lambda: generated.from_labels(
+            fake, data, room.folder / "generated", options.num, options.seed, options.device, room.progress
         ),
     )  # fmt: skip
     results = labels.score_labelled(
-        generated.folder, data, options.names or tuple(labels.NAMES), steps=options.probe_steps or labels.STEPS,
+        fakes.folder, data, options.names or tuple(labels.NAMES), steps=options.probe_steps or labels.STEPS,
         seed=options.seed, resamples=options.resamples, device=options.device, cache=room.cache,
         progress=room.progress,
     )  # fmt: skip
-    return _named(results, fake, generated)
+    return _named(results, fake, fakes)
 
 
 def _score_clips(options: Clips, room: _Room) -> Results:
@@ -259,19 +259,19 @@ def _score_clips(options: Clips, room: _Room) -> Results:
     ours, truth = options.clips
     _require_known(options.names, clips.NAMES, "clips")
     # A single video is a result, too.
-    generated = Made(ours)
-    if made.is_model(ours):
-        generated = _generated(
+    fakes = Generated(ours)
+    if generated.is_model(ours):
+        fakes = _generated(
             ours, "clip",
-            lambda: made.from_sequences(
-                ours, truth, room.folder / "made", options.seed, options.device, room.progress
+            lambda: generated.from_sequences(
+                ours, truth, room.folder / "generated", options.seed, options.device, room.progress
             ),
         )  # fmt: skip
     results = clips.score_clips(
-        generated.folder, truth, options.names or clips.DEFAULT, flow=options.flow, seed=options.seed,
+        fakes.folder, truth, options.names or clips.DEFAULT, flow=options.flow, seed=options.seed,
         resamples=options.resamples, progress=room.progress,
     )  # fmt: skip
-    return _named(results, ours, generated)
+    return _named(results, ours, fakes)
 
 
 def _score_views(options: Views, room: _Room) -> Results:

@@ -13,7 +13,7 @@ from torch import Tensor
 from ganvas.data.shots import Views, read_footage, vector
 from ganvas.errors import UserError
 from ganvas.evaluation import view_scores
-from ganvas.evaluation.made import training_folder
+from ganvas.evaluation.generated import training_folder
 from ganvas.evaluation.results import Results
 from ganvas.evaluation.view_scores import HeldView
 from ganvas.inference.cameras.flyer import Flyer

@@ -96,7 +96,7 @@ def compare(
         seeds: runs of each row, with the seeds 0, 1, ...
         preset: what the rows have in common.
         budget: settings that all rows have in common beside the preset: steps, batch size, size.
-        out: folder of the comparison; an unfinished one in it is gone on with.
+        out: folder of the comparison; an unfinished one in it is resumed.
         score: scores a finished run; without it the recipe's own last validation scores count.
         reach: value of the first score of which the table tells when it was reached.
         say: told a line for each run.

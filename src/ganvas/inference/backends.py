@@ -259,7 +259,7 @@ def onnx_program(net: nn.Module, example: Tensor, free: Sequence[int]) -> Any:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence what converters say of graphs that the parity check judges anyway."""
+    """Silence what converters say of graphs that the parity check looks at anyway."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

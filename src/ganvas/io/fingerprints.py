@@ -1,4 +1,4 @@
-"""Fingerprints of data: whether the files that a run goes on with are those that it was trained on.
+"""Fingerprints of data: whether the files that a run is resumed with are those that it was trained on.
 
 Names, sizes and contents each give a hash, so that a difference can be told. Of files beyond two megabytes both ends
 are read, of archives their directory, which holds a checksum of every member.

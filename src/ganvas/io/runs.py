@@ -58,13 +58,13 @@ def create(folder: str | Path, settings: Mapping[str, Any]) -> Path:
     if run.exists() and not run.is_dir():
         raise UserError(f"{run} is a file", "A run is a folder", "Choose another --out")
     if is_run(run):
-        raise UserError(f"{run} holds a run already", do=f"Go on with it by --resume {run}, or choose another --out")
+        raise UserError(f"{run} holds a run already", do=f"Resume it by --resume {run}, or choose another --out")
     # What an interruption of this very function leaves behind is no obstacle.
     if run.is_dir() and any(not path.name.endswith((PARTIAL, run_lock.NAME)) for path in run.iterdir()):
         raise UserError(f"{run} is not empty and is no run", do="Choose another --out")
     with _writing(run):
         run.mkdir(parents=True, exist_ok=True)
-    # The settings make it a run: whatever comes later can be gone on with.
+    # The settings make it a run: whatever comes later can be resumed.
     write_json(run / SETTINGS, settings)
     with _writing(run):
         (run / "checkpoints").mkdir()
@@ -94,7 +94,7 @@ def _writing(path: Path) -> Iterator[None]:
         raise UserError(
             f"Cannot write {path}",
             error.strerror or str(error),
-            "Make room or choose another --out; a run that has begun goes on with `ganvas train --resume RUN`",
+            "Make room or choose another --out; a run that has begun is resumed by `ganvas train --resume RUN`",
         ) from error
 
 

@@ -161,7 +161,7 @@ def wavelet_details(picture: Tensor) -> Tensor:
 
     (B, 3, H, W) -> (B, 3, H, W)
 
-    A discriminator that sees these alone judges texture and edges and leaves tone to the other losses. The picture is
+    A discriminator that sees these alone sees texture and edges and leaves tone to the other losses. The picture is
     continued at the right and the bottom. Source: Korkmaz, Tekalp and Dogan 2024, arXiv 2402.19215, section 3.3, who
     use symlets of longer support.
     """

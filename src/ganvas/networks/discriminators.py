@@ -44,9 +44,7 @@ class VGGDiscriminator(nn.Module):
         super().__init__()
         if size_px < 32 or size_px % 32:
             near = max(32, round(size_px / 32) * 32)
-            raise UserError(
-                f"VGGDiscriminator cannot judge patches of {size_px} px", do=f"Use a multiple of 32: {near}"
-            )
+            raise UserError(f"VGGDiscriminator cannot take patches of {size_px} px", do=f"Use a multiple of 32: {near}")
         self.size_px = size_px
         self.num_stages = (size_px // 4).bit_length() - 1
         wide, extent = channels_in, size_px
@@ -327,7 +325,7 @@ class MultiScaleDiscriminator(nn.Module):
     The shape is the finest scale's; each further scale sees the picture averaged down by two.
     Source: Wang et al., "High-Resolution Image Synthesis with Conditional GANs", section 3.2. Parameter names as in
     the original, which counts backwards: `scale{n-1}` sees the finest picture. So with `scales` in `forward` only the
-    coarsest ones judge: a picture of half the size is seen by the networks that see it within the pyramid later.
+    coarsest ones run: a picture of half the size is seen by the networks that see it within the pyramid later.
 
     Raises:
         UserError: a picture is too small for the coarsest scale, or there are not so many scales.
@@ -358,13 +356,13 @@ class MultiScaleDiscriminator(nn.Module):
         return f"receptive_field_px={self.receptive_field_px}"
 
     def minimum_px_of(self, scales: int) -> int:
-        """Return the smallest side of a picture that so many scales can judge."""
+        """Return the smallest side of a picture that so many scales can take."""
         return (self._smallest_px - 1) * 2 ** (scales - 1) + 1
 
     def forward(self, picture: Tensor, scales: int = 0) -> list[Verdict]:
         scales = scales or self.num_scales
         if not 1 <= scales <= self.num_scales:
-            raise UserError(f"A discriminator of {self.num_scales} scales cannot judge at {scales}")
+            raise UserError(f"A discriminator of {self.num_scales} scales cannot run at {scales}")
         _refuse_small(picture, self.minimum_px_of(scales), "MultiScaleDiscriminator")
         verdicts = []
         for scale in reversed(range(scales)):
@@ -399,7 +397,7 @@ class DCGANDiscriminator(nn.Module):
     ) -> None:
         super().__init__()
         if size_px not in (32, 64, 128, 256):
-            raise UserError(f"DCGANDiscriminator cannot judge {size_px} px", do="Use 32, 64, 128 or 256")
+            raise UserError(f"DCGANDiscriminator cannot take {size_px} px", do="Use 32, 64, 128 or 256")
         if minibatch not in ("none", "discrimination", "stddev"):
             raise UserError(f"There is no minibatch layer {minibatch!r}", do="Use none, discrimination or stddev")
         self.size_px = size_px

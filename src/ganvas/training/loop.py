@@ -71,7 +71,7 @@ def train(
 def resume(
     plan: Plan, folder: str | Path, *, as_json: bool = False, quiet: bool = False, allow_changes: bool = False
 ) -> Path:
-    """Go on with a run from its newest whole checkpoint, exactly where it stood.
+    """Resume a run from its newest whole checkpoint, exactly where it stood.
 
     Raises:
         UserError: settings that alter the weights differ and that was not allowed, or there is nothing to go on from.
@@ -205,7 +205,7 @@ def _listed(changed: Mapping[str, tuple[Any, Any]]) -> str:
 
 def told_changes(trainer: Trainer, saved: runs.Checkpoint, changed: Mapping[str, tuple[Any, Any]]) -> list[str]:
     """Return what is worth telling of settings and machine that differ from a checkpoint's."""
-    notes = [f"Going on with changed settings: {_listed(changed)}."] if changed else []
+    notes = [f"Resuming with changed settings: {_listed(changed)}."] if changed else []
     now = machine.facts(trainer.device, trainer.precision, ranks.world_size())
     other = [f"{key} was {old}, is {now.get(key)}" for key, old in saved.state["facts"].items() if now.get(key) != old]
     if other:
@@ -304,7 +304,7 @@ class _Session:
             if self.settings.preview_every and self._is_due(self.settings.preview_every):
                 self._try("preview", self._preview)
             if stopping and not trainer.finished:
-                log.say(f"Saved at step {trainer.step}. Go on with: {_resume_command(self.run)}")
+                log.say(f"Saved at step {trainer.step}. Resume with: {_resume_command(self.run)}")
                 raise Stopped(str(self.run))
 
     def _try(self, what: str, action: Callable[[], None]) -> None:

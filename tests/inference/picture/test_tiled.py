@@ -156,7 +156,7 @@ def test_the_best_variant_is_kept_by_each_measure() -> None:
         "contrast": lambda m: float(np.std(m[0].numpy().transpose(1, 2, 0) @ [65.481, 128.553, 24.966])),
     }
     for choose, measure in oracle.items():
-        up = Upres(Lopsided(), options(choose=choose), judge=Left())
+        up = Upres(Lopsided(), options(choose=choose), scorer=Left())
         choices: upres.Choices = {}
         up(low, choices=choices)
         best = max(made, key=lambda mirrored: measure(made[mirrored].clamp(-1, 1)))

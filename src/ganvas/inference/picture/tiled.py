@@ -150,7 +150,7 @@ class Upres:
         self,
         model: str | Path | nn.Module | Opened,
         options: TileOptions = TileOptions(),  # noqa: B008 - immutable
-        judge: nn.Module | None = None,
+        scorer: nn.Module | None = None,
     ) -> None:
         opened = open_model(model)
         self.options = options
@@ -174,7 +174,7 @@ class Upres:
             why = f"It gives {self.guide.channels} channels and the network takes {self.card.channels_in - 3}"
             raise UserError("This guide is not that of the model", why, "Use the kind that it was trained with")
         self.variants = variants_of(options.variants) if options.choose != "first" else (Variant(),)
-        self.judge = judge if judge is not None or len(self.variants) == 1 else self._judge_of(opened)
+        self.scorer = scorer if scorer is not None or len(self.variants) == 1 else self._scorer_of(opened)
         self.batch = options.tile_batch or (self._batch_on_cpu() if self.device.type == "cpu" else BATCH_ON_GPU)
         if self.device.type == "cpu":
             devices.keep_freed_memory()
@@ -191,7 +191,7 @@ class Upres:
             return replace(trained, kind=self.options.guide, file=self.options.guide_file)
         return replace(trained, file=self.options.guide_file or trained.file)
 
-    def _judge_of(self, opened: Opened) -> nn.Module | None:
+    def _scorer_of(self, opened: Opened) -> nn.Module | None:
         if self.options.choose != "discriminator":
             return None
         if opened.run is None:
@@ -282,8 +282,8 @@ class Upres:
                 return gray.flatten(1).std(1)
             case "laplacian":
                 return laplacian_variance(gray)
-        judge: Any = self.judge
-        verdict: Verdict = judge(made, lows)
+        scorer: Any = self.scorer
+        verdict: Verdict = scorer(made, lows)
         return verdict.score.float().flatten(1).mean(1)
 
 

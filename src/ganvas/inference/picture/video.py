@@ -74,7 +74,7 @@ def upscale_video(
 
     Every frame keeps its time stamp; sound, subtitles and metadata are copied. `size` (width, height) or `scale` is
     what `upscale` makes of a frame. `settings` is everything else that decides the pictures (model, tiling, precision)
-    as plain values: earlier work is gone on with only when it is the same.
+    as plain values: earlier work is continued only when it is the same.
 
     Raises:
         UserError: source or target cannot be used (checked before the first frame is upscaled), or a frame is missing.

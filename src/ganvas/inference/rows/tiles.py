@@ -166,7 +166,7 @@ def ramp(length: int) -> Tensor:
 
 
 class Tiler:
-    """Runs a network tile by tile. When memory runs out it goes on with smaller batches, then with tiles cut in half.
+    """Runs a network tile by tile. When memory runs out it continues with smaller batches, then with tiles cut in half.
 
     A tile that does not fit is itself treated as a picture and tiled, so nothing already computed is lost or disturbed.
     """

@@ -163,7 +163,7 @@ def _lens(lens: Mapping[str, Any], where: str) -> Lens | None:
         if any(k[4:]):
             full = True
         else:
-            # nerfstudio's k4 goes on with the polynomial.
+            # nerfstudio's k4 continues the polynomial.
             found = Lens(radial=tuple(k[:4]), tangential=p)
             return None if found.is_plain else found
     found = Lens(radial=tuple(k[:3]), divisor=tuple(k[3:]) if full else (), tangential=p)

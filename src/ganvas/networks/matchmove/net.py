@@ -360,7 +360,7 @@ class CameraDiscriminator(nn.Module):
         score = self.last(x)
         if self.conditional:
             if cameras is None:
-                raise UserError("This discriminator judges a picture by its camera", do="Give the cameras, too")
+                raise UserError("This discriminator compares a picture with its camera", do="Give the cameras, too")
             product = (x * self.embed(self.standardize(cameras))).mean(dim=1, keepdim=True)
             score = score + F.avg_pool2d(product, 4, 1, 1, count_include_pad=False)
         return Verdict(score, (*features, score))

@@ -257,7 +257,7 @@ class ReverseMatchmove(Recipe):
         return scores | {"ssim": float(np.mean(likeness))} | camera_trust.calibrate(far, np.array(ours))
 
     def attachments(self) -> Mapping[str, Mapping[str, Tensor]]:
-        """Return the held-out cameras with their PSNR, by which flights are judged."""
+        """Return the held-out cameras with their PSNR, with which flights are compared."""
         return {camera_trust.HELD: self._held} if self._held else {}
 
     def _reach(self) -> float:

@@ -1,4 +1,4 @@
-"""Pictures that a model makes in order to be scored: from seeds, label maps, sequences, or small copies of a truth."""
+"""Pictures that a model generates to be scored: from seeds, label maps, sequences, or small copies of a truth."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from ganvas.protocol import Card
 
 
 @dataclass(frozen=True)
-class Made:
-    """A folder of pictures that were made, and what is to be told about them."""
+class Generated:
+    """A folder of generated pictures, and what is to be told about them."""
 
     folder: Path
     notes: tuple[str, ...] = ()
@@ -64,7 +64,7 @@ def training_folder(model: Path) -> Path | None:
     return Path(data) if isinstance(data, str) and data and Path(data).is_dir() else None
 
 
-def from_seeds(model: Path, folder: Path, num: int, seed: int, device: str, progress: Progress) -> Made:
+def from_seeds(model: Path, folder: Path, num: int, seed: int, device: str, progress: Progress) -> Generated:
     """Generate pictures of consecutive seeds; classes, where the generator knows some, take turns.
 
     Raises:
@@ -84,16 +84,16 @@ def from_seeds(model: Path, folder: Path, num: int, seed: int, device: str, prog
             labels[name] = sampler.class_of(number)
         report(min(start + BATCH, num), num)
     if not sampler.num_classes:
-        return Made(folder)
+        return Generated(folder)
     runs.write_json(folder / "labels.json", {"labels": labels, "classes": sampler.class_names})
     counts = [float(count) for count in sampler.card.extra.get("class_counts", ())]
     shares = {name: count / sum(counts) for name, count in zip(sampler.class_names, counts)} if sum(counts) else {}
-    return Made(folder, class_names=tuple(sampler.class_names), shares=shares)
+    return Generated(folder, class_names=tuple(sampler.class_names), shares=shares)
 
 
 def from_labels(
     model: Path, labels: Path, folder: Path, num: int, seed: int, device: str, progress: Progress
-) -> Made:  # fmt: skip
+) -> Generated:  # fmt: skip
     """Paint the label maps of a data set, evenly spread ones where there are more than `num`; styles are the seed's.
 
     Raises:
@@ -107,7 +107,7 @@ def from_labels(
     failed = [result for result in results if result.error]
     if len(failed) == len(results):
         raise UserError(f"{model} painted none of the label maps of {labels}", failed[0].error if failed else "")
-    return Made(folder, tuple(f"{result.input} was not painted: {result.error}" for result in failed))
+    return Generated(folder, tuple(f"{result.input} was not painted: {result.error}" for result in failed))
 
 
 def _counted(progress: Progress, num: int) -> Progress:
@@ -124,7 +124,7 @@ def _counted(progress: Progress, num: int) -> Progress:
 
 def from_sequences(
     model: Path, sequences: Path, folder: Path, seed: int, device: str, progress: Progress
-) -> Made:  # fmt: skip
+) -> Generated:  # fmt: skip
     """Generate a clip of every sequence of label maps in a folder, each in a folder of its name.
 
     A model that always was given the first frame is given the true one, and a note says so.
@@ -148,7 +148,7 @@ def from_sequences(
         part = Progress(_frames_of(report, done, len(found)), token=progress.token)
         generate_clip(opened, source, folder / clip.name, options, part)
     note = "Each clip was begun with the true first frame, which this model always is given"
-    return Made(folder, (note,) if needs_first else ())
+    return Generated(folder, (note,) if needs_first else ())
 
 
 def _frames_of(report: Progress, place: int, places: int) -> Callable[[Event], None]:

@@ -150,7 +150,7 @@ def test_a_model_of_another_kind_is_told_its_own_way(truth, arguments, words, ca
     [("fid", 50, "--inception FILE"), ("frechet", 1, "needs 2 pictures"), ("frechte", 50, "Did you mean")],
 )
 def test_what_must_fail_fails_before_anything_is_made(truth, tmp_path, scores_asked, num, words, capsys, monkeypatch):
-    from ganvas.evaluation import made as scored_pictures
+    from ganvas.evaluation import generated as scored_pictures
 
     card = Card(network="dcgan_generator", input="seeds", settings={"latent": 8, "width": 4, "size_px": 32})
     model = weights.save(tmp_path / "net.safetensors", build(card).state_dict(), card)
