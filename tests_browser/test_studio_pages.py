@@ -87,6 +87,24 @@ def test_a_blend_follows_its_slider(page, server):
     expect(page.locator(".command code")).to_contain_text("--mix 0.55")
 
 
+def test_a_mask_says_where_the_second_model_counts(page, server):
+    go(page, server, "upscale")
+    page.get_by_label("Model").select_option(label=re_option(page, "compact-x4"))
+    page.get_by_label("Blend with").select_option(label="compact-x4-gan")
+    page.get_by_role("button", name="mask (m)").click()
+    box = page.locator("#mask").bounding_box()
+    page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.4 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.5 * box["height"], steps=4)
+    page.mouse.up()
+    expect(page.locator(".command code")).to_contain_text(re.compile("--mix-mask .*/masks/"))
+    settle(page)
+    expect(page.locator(".error")).to_have_count(0)
+    assert page.locator("#mask").bounding_box() == box  # brushing does not move the picture
+    page.get_by_role("button", name="no mask").click()
+    expect(page.locator(".command code")).not_to_contain_text("--mix-mask")
+
+
 def re_option(page: Page, name: str) -> str:
     texts = page.get_by_label("Model").locator("option").all_inner_texts()
     return next(text for text in texts if text.endswith(f" {name}") or text == name)

@@ -46,6 +46,24 @@ def test_upscale(page, tmp_path):
     assert np.array_equal(written(tmp_path)[0], seen[..., :3])
 
 
+def test_upscale_under_a_mask(page, tmp_path):
+    picture = page.get("/api/pictures").json()[0]
+    models = {model["name"]: model["id"] for model in page.get("/api/models").json()}
+    mask = io.BytesIO()
+    Image.fromarray(np.linspace(0, 255, 40 * 40).reshape(40, 40).astype(np.uint8)).save(mask, "PNG")
+    assert page.put("/api/masks", content=b"no mask").status_code == 400
+    id = page.put("/api/masks", content=mask.getvalue()).json()["id"]
+    order = {"picture": picture["id"], "model": models["compact-x4"], "blend": models["compact-x4-gan"], "alpha": 1}
+    order["mask"] = id
+    assert main(words_of(page, {"verb": "upscale", **order}, tmp_path)) == 0
+    seen = rgba(page.post("/api/crops", json={**order, "left": 32, "top": 16, "width": 64, "height": 48}))
+    assert np.abs(written(tmp_path)[0][64:256, 128:384].astype(int) - seen[..., :3]).max() <= 1
+    plain = rgba(
+        page.post("/api/crops", json={**order, "mask": None, "left": 32, "top": 16, "width": 64, "height": 48})
+    )
+    assert not np.array_equal(plain, seen)
+
+
 def test_explore(page, tmp_path):
     model = model_of(page, "seeds")["id"]
     order = {"verb": "sample", "model": model, "seeds": "3-4", "classes": "1", "truncation": 0.5}
@@ -128,19 +146,29 @@ def test_curate(page, capsys):
     for picture in page.get(f"/api/curations/{folder}").json()["pictures"]:
         keep = "keep" if "kept" in picture["name"] else "drop"
         page.put(f"/api/curations/{folder}", json={"picture": picture["name"], "keep": keep})
-    words = shlex.split(page.get(f"/api/curations/{folder}").json()["command"])
+    told = page.get(f"/api/curations/{folder}").json()
+    words, listed = shlex.split(told["command"]), shlex.split(told["list_command"])
     assert [path.name for path in Path(words[words.index("--data") + 1]).rglob("*.png")] == ["kept.png"]
     small = ["--preset", "preview", "--crop-px", "32", "--batch-size", "2", "--perceptual", "none"]
-    assert main([*words[1:], *small, "--dry-run"]) == 0
-    assert "Nothing was written" in capsys.readouterr().out
+    for command in (words, listed):
+        assert main([*command[1:], *small, "--dry-run"]) == 0
+        assert "Nothing was written" in capsys.readouterr().out
+    links = Path(listed[-1]).with_name(f"{Path(listed[-1]).stem}-pictures")
+    assert [path.name for path in links.rglob("*.png")] == ["kept.png"]
 
 
 def test_every_page_asks_the_server_for_its_command():
     """No page writes a command of its own: what it shows is an order, or what the server says of a run or a folder."""
     shown = {path.stem: re.findall(r"\$\{command\((.*?)\)\}", path.read_text()) for path in PAGES.glob("*.js")}
     assert {name for name, commands in shown.items() if commands} >= {"upscale", "paint", "explore", "fly", "clips"}
-    allowed = {"shown.text", "state.run.command", "state.folder.command", "'ganvas models'"}
-    assert {command for commands in shown.values() for command in commands} <= allowed
+    allowed = {
+        "shown.text",
+        "state.run.command",
+        "state.folder.command",
+        "state.folder.list_command",
+        "'ganvas models'",
+    }
+    assert {command for commands in shown.values() for command in commands} - {"'ganvas models'"} <= allowed
 
 
 EMPTY = sorted({line for path in PAGES.glob("*.js") for line in re.findall(r"'(ganvas [^']+)'", path.read_text())})

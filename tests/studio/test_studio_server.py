@@ -6,6 +6,7 @@ import json
 import shlex
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -293,6 +294,20 @@ def test_decisions_are_kept_and_make_a_list(tmp_path):
             kept = Path(words[-1])
             assert [path.name for path in kept.iterdir()] == ["a.png"]
             assert (kept / "a.png").read_bytes() == (folder / "a.png").read_bytes()
+
+
+def test_decisions_that_come_at_once_are_all_kept(tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    names = [f"{number:02d}.png" for number in range(24)]
+    for name in names:
+        (folder / name).write_bytes(png(8, 8))
+    with client_of(tmp_path / "work", str(folder)) as client, ThreadPoolExecutor(8) as threads:
+        place = f"/api/curations/{client.get('/api/curations').json()[0]['id']}"
+        list(threads.map(lambda name: client.put(place, json={"picture": name, "keep": "keep"}), names))
+        assert {each["keep"] for each in client.get(place).json()["pictures"]} == {"keep"}
+        (listed,) = (tmp_path / "work/curations").glob("*-keep.txt")
+        assert sorted(listed.read_text().split()) == names
 
 
 # Runs and jobs

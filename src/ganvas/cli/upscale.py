@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,6 +36,8 @@ class Comparison(Inputs, Running):
     """Two models of one network instead of --model, interpolated at --mix."""
     mix: float = 0.5
     """0 is the first of --blend, 1 the second."""
+    mix_mask: Path | None = None
+    """Gray picture laid over the input: where it is black the first of --blend counts, where it is white their mix."""
     crop: Region | None = None
     """X,Y,W,H in pixels of the input: write this part by bicubic and every model side by side."""
     factor: Annotated[float | None, arg(aliases=("-s",))] = None
@@ -61,6 +63,8 @@ def upscale(options: Upscaling, printing: Printing, sharing: Sharing = Sharing()
         raise UsageError("--model means nothing beside --blend", "The two models are named there", "Leave it out")
     if options.mix != Upscaling.mix and not options.blend:
         raise UsageError("--mix means nothing without --blend", do="Name two models: --blend A B --mix 0.3")
+    if options.mix_mask:
+        return _masked(options, options.mix_mask, printing)
     told = ""
     if options.blend:
         opened = [open_blend(*options.blend, options.mix)]
@@ -82,6 +86,33 @@ def upscale(options: Upscaling, printing: Printing, sharing: Sharing = Sharing()
             suite.run(opened[0], part(options, Options), console.progress)
         if not options.blend and (hint := _stronger(opened[0])):
             console.say(hint)
+    return console.code
+
+
+def _masked(options: Upscaling, mask: Path, printing: Printing) -> int:
+    """Upscale one picture by two models, the second only where a mask says so."""
+    from ganvas.inference.open import open_blend, open_model
+    from ganvas.inference.picture import suite
+    from ganvas.inference.picture.masked import upscale_masked
+    from ganvas.inference.picture.streaming import Output
+    from ganvas.inference.result import Job, run_batch
+
+    if options.blend is None:
+        raise UsageError("--mix-mask means nothing without --blend", do="Name two models: --blend A B --mix 1")
+    if len(options.inputs) != 1 or not Path(options.inputs[0]).is_file() or options.out is None:
+        raise UsageError("A mask belongs to one picture", do="Name one picture, and a file for the result by --out")
+    names = {field.name for field in fields(options)}
+    output = Output(**{each.name: getattr(options, each.name) for each in fields(Output) if each.name in names})
+    ups = [
+        suite.upscaler(opened, options)
+        for opened in (open_model(options.blend[0]), open_blend(*options.blend, options.mix))
+    ]
+    with Console(printing) as console:
+        run_batch(
+            [Job(options.inputs[0], options.out)],
+            lambda job, progress: upscale_masked(ups[0], ups[1], mask, job.source, job.target, output, progress),
+            console.progress,
+        )
     return console.code
 
 

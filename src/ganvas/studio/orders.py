@@ -51,6 +51,8 @@ class Upscale(Order):
     model: Id
     blend: Id | None = None
     alpha: float = Field(0.5, ge=0, le=1)
+    mask: Id | None = None
+    """Where the blend counts; the first model elsewhere."""
     factor: float | None = Field(None, gt=0, le=16)
     ensemble: bool = False
 
@@ -62,6 +64,7 @@ class Upscale(Order):
             words += ["--model", model.source]
         else:
             words += ["--blend", model.source, workspace.model(self.blend).source, "--mix", f"{self.alpha:g}"]
+            words += [] if self.mask is None else ["--mix-mask", str(workspace.mask(self.mask))]
         words += [] if self.factor is None else ["--factor", f"{self.factor:g}"]
         # Pages show 8 bits, and what a deeper file loses by that is told.
         return words + (["--ensemble"] if self.ensemble else []) + ["--allow-loss"]

@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -15,11 +16,13 @@ from fastapi import Request
 from ganvas.inference.result import Progress
 from ganvas.studio.desk import Desk
 from ganvas.studio.jobs import Job, Jobs
-from ganvas.studio.workspace import Workspace
+from ganvas.studio.workspace import Workspace, id_of
 
 T = TypeVar("T")
 PATIENCE_S = 0.1
 """Between two looks whether somebody still waits for an answer."""
+SHOWN = (".png", ".jpg", ".webp", ".tif", ".exr")
+"""Endings of results that pages show."""
 REMEMBERED = 500
 """Events that a page which lost its connection can still ask for."""
 
@@ -56,6 +59,8 @@ class Studio:
         self.workspace, self.desk, self.events = workspace, Desk(), Events()
         self.jobs = Jobs(workspace.jobs, self._on_job, program)
         self.scenes: dict[str, Any] = {}
+        for job in self.jobs.list():
+            self._show_results(job)
 
     async def live(self, kind: Hashable, function: Callable[[Progress], T], request: Request | None = None) -> T:
         """Run a function at the desk and return what it returns.
@@ -78,12 +83,21 @@ class Studio:
         self.jobs.close()
 
     def _on_job(self, job: Job) -> None:
+        self._show_results(job)
+        self.events.tell("job", self.row_of(job))
+
+    def _show_results(self, job: Job) -> None:
         if job.state == "done":
-            for number in range(len(job.results)):
-                path = self.jobs.folder / job.id / "out" / job.results[number]
-                if path.suffix.lower() in (".png", ".jpg", ".webp", ".tif", ".exr"):
+            for name in job.results:
+                path = self.jobs.folder / job.id / "out" / name
+                if path.suffix.lower() in SHOWN and path.is_file():
                     self.workspace.add(path.resolve())
-        self.events.tell("job", job.row())
+
+    def row_of(self, job: Job) -> dict[str, Any]:
+        """Return what a page is told of a job; `pictures` are the ids of those among its results."""
+        out = (self.jobs.folder / job.id / "out").resolve()
+        ids = [id_of(out / name) if Path(name).suffix.lower() in SHOWN else "" for name in job.results]
+        return {**job.row(), "pictures": ids}
 
 
 def studio_of(request: Request) -> Studio:

@@ -89,7 +89,7 @@ class Workspace:
 
     def __init__(self, work: Path, given: Sequence[str] = (), runs_folder: Path = Path("runs")) -> None:
         self.work, self.runs_folder = work.resolve(), runs_folder.resolve()
-        for folder in (self.uploads, self.scenes, self.jobs, self.curations, self.pyramids, self.flights):
+        for folder in (self.uploads, self.scenes, self.jobs, self.curations, self.pyramids, self.flights, self.masks):
             try:
                 folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
@@ -125,6 +125,22 @@ class Workspace:
         path = self.flights / f"{id}.json"
         if not path.is_file():
             raise UserError("This path is not here any more", do="Draw it anew")
+        return path
+
+    @property
+    def masks(self) -> Path:
+        """Return where masks are kept that pages brushed."""
+        return self.work / "masks"
+
+    def mask(self, id: str) -> Path:
+        """Return the file of a mask.
+
+        Raises:
+            UserError: there is none.
+        """
+        path = self.masks / f"{id}.png"
+        if not path.is_file():
+            raise UserError("This mask is not here any more", do="Brush it anew")
         return path
 
     @property

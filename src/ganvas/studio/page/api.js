@@ -16,7 +16,7 @@ export function leave() {
 
 // The page says that it is busy until nothing was asked for a moment: screen readers wait, and so do tests.
 let asked = 0, idle = 0;
-function count(change) {
+export function count(change) {
   const main = document.getElementById('main');
   asked += change;
   clearTimeout(idle);
@@ -53,6 +53,7 @@ export const get = async path => (await ask('GET', path, undefined, {}, reading.
 export const post = async (path, data) => (await ask('POST', path, JSON.stringify(data), JSON_BODY)).json();
 export const put = async (path, data) => (await ask('PUT', path, JSON.stringify(data), JSON_BODY)).json();
 export const remove = async path => (await ask('DELETE', path)).json();
+export const sendMask = async blob => (await ask('PUT', 'masks', blob)).json();
 export const upload = async file =>
   (await ask('PUT', `pictures?name=${encodeURIComponent(file.name)}`, file)).json();
 

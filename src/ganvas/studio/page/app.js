@@ -1,6 +1,6 @@
 // The frame around the pages: which one is open, keys that work everywhere, the help.
 import {html, render} from './vendor/lit.js';
-import {bringToken, leave} from './api.js';
+import {bringToken, count, leave} from './api.js';
 import {keys, problem} from './widgets.js';
 
 const PAGES = {
@@ -18,18 +18,23 @@ async function show() {
   document.title = `${PAGES[page][0]} – Ganvas Studio`;
   render(Object.entries(PAGES).map(([key, [title]]) => html`
     <a href="#/${key}" aria-current=${key === page ? 'page' : 'false'}>${title}</a>`), document.getElementById('nav'));
+  document.querySelector('nav a[aria-current=page]').scrollIntoView({inline: 'nearest', block: 'nearest'});
   close();
   leave();
   close = () => {};
   const place = document.createElement('section');
   place.setAttribute('aria-label', PAGES[page][0]);
   root.replaceChildren(place);
+  render(html`<h1>${PAGES[page][0]}</h1><p role="status" class="faint">Opening …</p>`, place);
+  count(1);
   try {
     const {open} = await import(`./pages/${page}.js`);
     const ended = await open(place, rest);
     if (mine === turn) close = ended ?? (() => {}); else ended?.();
   } catch (error) {
     render(problem(error), place);
+  } finally {
+    count(-1);
   }
 }
 

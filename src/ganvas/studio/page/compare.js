@@ -2,6 +2,7 @@
 import OpenSeadragon from './vendor/openseadragon.js';
 import {get} from './api.js';
 
+const MASK_PX = 1024;
 const OPTIONS = {
   showNavigationControl: false, animationTime: 0.3, maxZoomPixelRatio: 8, gestureSettingsMouse: {clickToZoom: false},
   imageSmoothingEnabled: true, crossOriginPolicy: 'Anonymous', drawer: 'canvas',
@@ -45,7 +46,7 @@ function add(viewer, tileSource, index, signal) {
 }
 
 class Pair {
-  #viewer; #low; #high = null; #crop = null; #close; #closed = new AbortController(); #result = new AbortController();
+  #viewer; #low; #high = null; #crop = null; #close; #closed = new AbortController(); #result = new AbortController(); #mask = null;
 
   constructor(viewer, low, close, moved) {
     this.#viewer = viewer;
@@ -53,6 +54,8 @@ class Pair {
     this.#close = close;
     this.divider = 0.5;
     this.view = 'slider';
+    this.brushShare = 0.08;
+    this.erases = false;
     viewer.addHandler('update-viewport', () => this.clip());
     viewer.addHandler('animation-finish', () => { if (this.isOpen) moved(); });
   }
@@ -114,6 +117,60 @@ class Pair {
     if (!this.isOpen || !this.#crop) return;
     this.#viewer.removeOverlay(this.#crop.canvas);
     this.#crop = null;
+  }
+
+  // Brushing a mask: white where it was brushed, at most so many pixels long, laid over the whole picture.
+  // `brushed` is called with a picture of it, white on black, after each stroke.
+  brush(on, brushed) {
+    if (!this.isOpen) return;
+    this.#mask ??= this.#maskCanvas();
+    Object.assign(this.#mask.style, {pointerEvents: on ? 'auto' : 'none', opacity: on ? 0.45 : 0});
+    this.#viewer.setMouseNavEnabled(!on);
+    this.#mask.onstroke = brushed;
+  }
+
+  clearMask() {
+    if (this.isOpen && this.#mask) this.#mask.getContext('2d').clearRect(0, 0, this.#mask.width, this.#mask.height);
+  }
+
+  #maskCanvas() {
+    const size = this.#low.getContentSize(), scale = Math.min(1, MASK_PX / Math.max(size.x, size.y));
+    const canvas = document.createElement('canvas');
+    Object.assign(canvas, {width: Math.max(1, Math.round(size.x * scale)), height: Math.max(1, Math.round(size.y * scale)), id: 'mask'});
+    canvas.style.cssText = 'cursor:crosshair;touch-action:none';
+    canvas.setAttribute('role', 'img');
+    canvas.setAttribute('aria-label', 'Mask: brush where the second model is to count');
+    const context = canvas.getContext('2d');
+    let last = null;
+    const at = event => {
+      const box = canvas.getBoundingClientRect();
+      return [(event.clientX - box.left) / box.width * canvas.width, (event.clientY - box.top) / box.height * canvas.height];
+    };
+    const draw = point => {
+      context.globalCompositeOperation = this.erases ? 'destination-out' : 'source-over';
+      context.strokeStyle = '#fff';
+      context.lineCap = 'round';
+      context.lineWidth = this.brushShare * Math.max(canvas.width, canvas.height);
+      context.beginPath();
+      context.moveTo(...last);
+      context.lineTo(...point);
+      context.stroke();
+      last = point;
+    };
+    canvas.onpointerdown = event => { canvas.setPointerCapture(event.pointerId); last = at(event); draw(last); };
+    canvas.onpointermove = event => { if (last) draw(at(event)); };
+    canvas.onpointerup = canvas.onpointercancel = () => {
+      if (!last) return;
+      last = null;
+      const flat = document.createElement('canvas');
+      Object.assign(flat, {width: canvas.width, height: canvas.height});
+      const onto = flat.getContext('2d');
+      onto.fillRect(0, 0, flat.width, flat.height);
+      onto.drawImage(canvas, 0, 0);
+      flat.toBlob(blob => canvas.onstroke?.(blob), 'image/png');
+    };
+    this.#viewer.addOverlay({element: canvas, location: this.#low.imageToViewportRectangle(0, 0, size.x, size.y)});
+    return canvas;
   }
 
   fit() { if (this.isOpen) this.#viewer.viewport.goHome(); }

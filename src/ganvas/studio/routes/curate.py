@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+import threading
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,6 +20,9 @@ from ganvas.studio.workspace import Workspace, id_of
 
 router = APIRouter(prefix="/api/curations")
 Shared = Annotated[Studio, Depends(studio_of)]
+
+
+_LOCK = threading.Lock()
 
 
 class Decision(BaseModel):
@@ -40,7 +44,7 @@ def folders(studio: Shared) -> list[dict[str, Any]]:
         if names:
             decided = _decisions(studio.workspace, folder)
             rows.append({
-                "id": id_of(folder), "name": folder.name, "pictures": len(names),
+                "id": id_of(folder), "name": _name(studio.workspace, folder), "pictures": len(names),
                 "decided": sum(name in decided for name in names),
             })  # fmt: skip
     return rows
@@ -53,11 +57,13 @@ def one_folder(id: str, studio: Shared) -> dict[str, Any]:
     decided = _decisions(studio.workspace, folder)
     pictures = []
     for name in _names(folder):
-        picture = studio.workspace.add((folder / name).resolve(), name)
-        pictures.append({**picture.row(), "keep": decided.get(name, "open")})
+        picture = studio.workspace.add((folder / name).resolve())
+        pictures.append({**picture.row(), "name": name, "keep": decided.get(name, "open")})
+    kept, listed = _kept(studio.workspace, folder), _list(studio.workspace, folder)
     return {
-        "id": id, "name": folder.name, "pictures": pictures,
-        "command": shlex.join(["ganvas", "train", "esrgan", "--data", str(_kept(studio.workspace, folder))]),
+        "id": id, "name": _name(studio.workspace, folder), "pictures": pictures,
+        "command": shlex.join(["ganvas", "train", "esrgan", "--data", str(kept)]),
+        "list_command": shlex.join(["ganvas", "train", "esrgan", "--data", str(folder), "--list", str(listed)]),
     }  # fmt: skip
 
 
@@ -67,12 +73,15 @@ def decide(id: str, decision: Decision, studio: Shared) -> dict[str, Any]:
     folder = _folder(studio, id)
     if decision.picture not in _names(folder):
         raise UserError("This picture is not in the folder any more", do="Load the page anew")
-    decided = _decisions(studio.workspace, folder)
-    decided.pop(decision.picture, None)
-    if decision.keep != "open":
-        decided[decision.picture] = decision.keep
-    runs.write_json(_file(studio.workspace, folder), {"folder": str(folder), "decisions": decided})
-    _show(_kept(studio.workspace, folder) / decision.picture, folder / decision.picture, decision.keep == "keep")
+    with _LOCK:  # swipes come faster than they are written
+        decided = _decisions(studio.workspace, folder)
+        decided.pop(decision.picture, None)
+        if decision.keep != "open":
+            decided[decision.picture] = decision.keep
+        runs.write_json(_file(studio.workspace, folder), {"folder": str(folder), "decisions": decided})
+        kept = [name for name, keep in decided.items() if keep == "keep"]
+        runs.write_atomically(_list(studio.workspace, folder), "".join(f"{name}\n" for name in kept).encode())
+        _show(_kept(studio.workspace, folder) / decision.picture, folder / decision.picture, decision.keep == "keep")
     return {"decided": len(decided)}
 
 
@@ -97,6 +106,15 @@ def _file(workspace: Workspace, folder: Path) -> Path:
 def _kept(workspace: Workspace, folder: Path) -> Path:
     """Return the folder of links to the pictures that are kept: what a training is given."""
     return workspace.curations / f"{folder.name}-{id_of(folder)[:4]}-kept"
+
+
+def _list(workspace: Workspace, folder: Path) -> Path:
+    """Return the list of the pictures that are kept, for `--list`."""
+    return workspace.curations / f"{folder.name}-{id_of(folder)[:4]}-keep.txt"
+
+
+def _name(workspace: Workspace, folder: Path) -> str:
+    return "sent to the studio" if folder == workspace.uploads else folder.name
 
 
 def _show(link: Path, picture: Path, is_kept: bool) -> None:

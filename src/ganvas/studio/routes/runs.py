@@ -64,7 +64,7 @@ def preview(id: str, name: str, studio: Shared) -> FileResponse:
 @router.get("/jobs")
 def jobs(studio: Shared) -> list[dict[str, Any]]:
     """Return all jobs, newest first."""
-    return [job.row() for job in studio.jobs.list()]
+    return [studio.row_of(job) for job in studio.jobs.list()]
 
 
 @router.post("/commands")
@@ -79,7 +79,7 @@ def add_job(order: AnyOrder, studio: Shared) -> dict[str, Any]:
     job = studio.jobs.add(
         order.verb, lambda out: order.job(studio.workspace, out), order.model_dump(), title=order.verb
     )
-    return job.row()
+    return studio.row_of(job)
 
 
 @router.get("/jobs/{id}/output")
@@ -98,13 +98,13 @@ def job_result(id: str, number: int, studio: Shared) -> FileResponse:
 @router.delete("/jobs/{id}")
 def stop_job(id: str, studio: Shared) -> dict[str, Any]:
     """Stop a job."""
-    return studio.jobs.stop(id).row()
+    return studio.row_of(studio.jobs.stop(id))
 
 
 @router.post("/jobs/{id}/resume")
 def resume_job(id: str, studio: Shared) -> dict[str, Any]:
     """Queue a job again that was stopped, failed or interrupted."""
-    return studio.jobs.resume(id).row()
+    return studio.row_of(studio.jobs.resume(id))
 
 
 @router.get("/events", response_class=EventSourceResponse)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from typing import Annotated, Any
+from uuid import uuid4
 
 import numpy as np
 import torch
@@ -16,9 +18,10 @@ from ganvas.data.degrade import bicubic
 from ganvas.errors import UserError
 from ganvas.inference.demo import PHOTOGRAPH
 from ganvas.inference.open import build, resolve
+from ganvas.inference.picture.masked import Mask, mix
 from ganvas.inference.picture.upscale import Upscaler
 from ganvas.inference.result import Progress
-from ganvas.io.pictures import images
+from ganvas.io.pictures import headers, images
 from ganvas.io.weights import files as weights
 from ganvas.studio import pixels
 from ganvas.studio.orders import Id
@@ -27,6 +30,8 @@ from ganvas.studio.workspace import LARGEST_FILE, Model, Picture
 
 router = APIRouter(prefix="/api")
 Shared = Annotated[Studio, Depends(studio_of)]
+MASK_PX = 2048 * 2048
+"""Pixels of the largest mask: it is laid over the picture and interpolated."""
 CROP_PX = 1024
 """Largest side of the input of a live crop."""
 
@@ -44,6 +49,8 @@ class Crop(BaseModel):
     model: Id
     blend: Id | None = None
     alpha: float = Field(0.5, ge=0, le=1)
+    mask: Id | None = None
+    """Where the blend counts; the first model elsewhere."""
 
 
 @router.get("/pictures")
@@ -76,6 +83,28 @@ async def receive(request: Request, studio: Shared, name: Annotated[str, Query(m
     return picture.row()
 
 
+@router.put("/masks", status_code=201)
+async def receive_mask(request: Request, studio: Shared) -> dict[str, str]:
+    """Take a mask in, a small PNG sent as the body of the request; the same mask has the same id."""
+    content = await request.body()
+    id = hashlib.blake2b(content, digest_size=8).hexdigest()
+
+    def keep() -> None:
+        temporary = studio.workspace.masks / f".{uuid4().hex}.png"
+        try:
+            temporary.write_bytes(content)
+            header = headers.read_header(temporary)
+            if header.width * header.height > MASK_PX:
+                raise UserError("The mask is too large", f"{header.width} x {header.height} px; {MASK_PX:,} are enough")
+            Mask.read(temporary, (1, 1))
+            temporary.rename(studio.workspace.masks / f"{id}.png")
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    await run_in_threadpool(keep)
+    return {"id": id}
+
+
 @router.get("/pictures/{id}")
 def one_picture(id: str, studio: Shared) -> dict[str, Any]:
     """Return what a picture is, and the levels of its tile pyramid."""
@@ -104,10 +133,20 @@ async def crop(wanted: Crop, studio: Shared, request: Request) -> Response:
     blend = studio.workspace.model(wanted.blend) if wanted.blend else None
 
     def work(progress: Progress) -> np.ndarray:
-        up = _upscaler(studio, model, blend, wanted.alpha)
-        progress.check()  # the model may have been read just now
-        made = up(_part(studio, picture, wanted, up.halo_px), progress=progress)
-        return made[_inner(picture, wanted, up.halo_px, up.scale)]
+        def made(up: Upscaler) -> np.ndarray:
+            progress.check()  # the model may have been read just now
+            whole = up(_part(studio, picture, wanted, up.halo_px), progress=progress)
+            return whole[_inner(picture, wanted, up.halo_px, up.scale)]
+
+        mixed = _upscaler(studio, model, blend, wanted.alpha)
+        if wanted.mask is None or blend is None:
+            return made(mixed)
+        first, second = made(_upscaler(studio, model, None, 0)), made(mixed)
+        scale = mixed.scale
+        mask = Mask.read(studio.workspace.mask(wanted.mask), (picture.height * scale, picture.width * scale))
+        top, left = wanted.top * scale, wanted.left * scale
+        weights = mask.rows(top, top + first.shape[0])[:, left : left + first.shape[1]]
+        return mix(first, second, weights)
 
     return pixels.raw(await studio.live("crop", work, request))
 

@@ -1,6 +1,7 @@
 // Clips: a stretch of the drawn street as video, frame by frame, with styles that change on the way.
 import {html, nothing, render} from '../vendor/lit.js';
 import {commandOf, get, newest, pixels, post, turns} from '../api.js';
+import {jobsOf} from '../jobs.js';
 import {choose, command, draw, empty, problem, say} from '../widgets.js';
 
 export async function open(root, [wanted]) {
@@ -45,13 +46,8 @@ export async function open(root, [wanted]) {
     shown.tell();
   }
 
-  async function save() {
-    try {
-      await post('jobs', order());
-      say('The job is queued');
-    } catch (error) { state.error = error; }
-    show();
-  }
+  const jobs = jobsOf('clip', () => show());
+  const save = () => { jobs.start(order()); };
 
   function play() {
     state.plays = !state.plays;
@@ -83,10 +79,11 @@ export async function open(root, [wanted]) {
       <canvas id="frame" class="map" style="max-width:1024px" width="256" height="128" role="img" aria-label="Frame ${state.frame}"></canvas>
       <label class="bar">Frame <input style="flex:1" type="range" min="0" max=${state.frames - 1} .value=${String(state.frame)} @input=${event => { state.frame = Number(event.target.value); load(); }}><output>${state.frame}</output></label>
       ${state.restyle.length ? html`<p>${state.restyle.join(', ')}</p>` : nothing}
-      <h2>Drift</h2>${curve()}
-      ${command(shown.text)}`, root);
+      <h2>Drift</h2>${state.drift.size > 1 ? curve() : html`<p class="faint">Play the clip to see how far each frame has drifted from one without a past.</p>`}
+      ${command(shown.text)}
+      ${jobs.view()}`, root);
   }
   show();
   reset();
-  return () => { clips.end(); clearInterval(timer); };
+  return () => { clips.end(); jobs.close(); clearInterval(timer); };
 }

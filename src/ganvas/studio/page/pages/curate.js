@@ -77,7 +77,9 @@ export async function open(root, [wanted]) {
           <button class="primary" @click=${() => decide('keep')}>keep →</button></div>`
         : html`<p>Every picture is decided.</p>`}
       ${pictures.some(each => each.error) ? html`<h2>Cannot be read</h2><ul>${pictures.filter(each => each.error).map(each => html`<li>${each.name}: ${each.error}</li>`)}</ul>` : nothing}
-      ${command(state.folder.command)}`, root);
+      <h2>Train on what is kept</h2>
+      <p class="faint">By a folder of links, or by a list of names:</p>
+      ${command(state.folder.command)}${command(state.folder.list_command)}`, root);
   }
   show();
   return keys({ArrowRight: () => decide('keep'), ArrowLeft: () => decide('drop'), u: undo});

@@ -1,6 +1,7 @@
 // Explore: what a generator makes of seeds, classes and truncations, and the way from one picture to another.
 import {html, nothing, render} from '../vendor/lit.js';
 import {commandOf, get, newest, pixels, post, turns} from '../api.js';
+import {jobsOf} from '../jobs.js';
 import {choose, command, draw, empty, problem, say, slide, squares} from '../widgets.js';
 
 const SHOWN = 24;
@@ -64,13 +65,8 @@ export async function open(root, [wanted]) {
     classes: state.label === '' ? null : String(state.label), truncation: truncation()});
   const shown = commandOf(order, () => show());
 
-  async function save() {
-    try {
-      await post('jobs', order());
-      say('The job is queued');
-    } catch (error) { state.error = error; }
-    show();
-  }
+  const jobs = jobsOf('sample', () => show());
+  const save = () => { jobs.start(order()); };
 
   function show() {
     render(html`
@@ -93,7 +89,8 @@ export async function open(root, [wanted]) {
         <button aria-pressed=${state.pins.slice(-2).some(pin => pin.seed === seed)} @click=${() => { state.pins.push({seed, label}); show(); walk(); }}>
           <canvas data-seed=${seed} width=${image.width} height=${image.height} aria-hidden="true"></canvas>
           ${seed}${label === null ? '' : ` ${state.names[label]}`}</button>`)}</div>
-      ${command(shown.text)}`, root);
+      ${command(shown.text)}
+      ${jobs.view()}`, root);
     for (const {image, seed} of state.pictures) draw(root.querySelector(`canvas[data-seed="${seed}"]`), image);
     const between = root.querySelector('#between');
     if (between && state.between) {
@@ -103,5 +100,5 @@ export async function open(root, [wanted]) {
     }
   }
   load();
-  return generators.end;
+  return () => { generators.end(); jobs.close(); };
 }

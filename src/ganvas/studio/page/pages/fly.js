@@ -1,6 +1,7 @@
 // Fly: the training cameras as points in space, a path through some of them, and what each camera on it sees.
 import {html, nothing, render} from '../vendor/lit.js';
 import {commandOf, get, newest, pixels, post, turns} from '../api.js';
+import {jobsOf} from '../jobs.js';
 import {along, lookFrom, move, turn, upOf} from '../cameras.js';
 import {openSpace} from '../space.js';
 import {choose, command, draw, empty, keys, problem, say} from '../widgets.js';
@@ -130,13 +131,8 @@ export async function open(root, [wanted]) {
     : {verb: 'fly', model: state.model, through: state.stops, frames: state.frames});
   const shown = commandOf(order, () => show());
 
-  async function save() {
-    try {
-      await post('jobs', order());
-      say('The job is queued');
-    } catch (error) { state.error = error; }
-    show();
-  }
+  const jobs = jobsOf('fly', () => show());
+  const save = () => { jobs.start(order()); };
 
   function show() {
     const trust = state.hand ? state.trust : state.path?.trust[state.at] ?? state.trust;
@@ -164,7 +160,8 @@ export async function open(root, [wanted]) {
             <span class="faint">drag or arrow keys look around${space?.isNodal ? '' : '; w a s d q e move'}</span></div>
           <p role="status">${trust ? html`Trust: <strong class="trust-${trust}">${trust}</strong>` : nothing}</p></div>
       </div>
-      ${command(shown.text)}`, root);
+      ${command(shown.text)}
+      ${jobs.view()}`, root);
   }
   function through(event) {
     const own = state.stops.filter(Array.isArray);
@@ -180,5 +177,5 @@ export async function open(root, [wanted]) {
   });
   show();
   load();
-  return () => { places.end(); quiet(); clearInterval(timer); space?.close(); };
+  return () => { places.end(); jobs.close(); quiet(); clearInterval(timer); space?.close(); };
 }

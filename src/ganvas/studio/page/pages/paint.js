@@ -1,6 +1,7 @@
 // Paint: strokes are shown at once, sent to the server when they end, and the picture that comes back is put in place.
 import {html, nothing, render} from '../vendor/lit.js';
 import {change, commandOf, get, pixels, post, turns} from '../api.js';
+import {jobsOf} from '../jobs.js';
 import {choose, command, draw, empty, keys, problem, say} from '../widgets.js';
 
 export async function open(root, [wanted]) {
@@ -148,14 +149,8 @@ export async function open(root, [wanted]) {
   const order = () => state.scene && {verb: 'paint', model: state.model, scene: state.scene.id};
   const shown = commandOf(order, () => show());
 
-  async function save() {
-    if (!state.scene) return;
-    try {
-      await post('jobs', order());
-      say('The picture is being written; it stands among the jobs');
-    } catch (error) { state.error = error; }
-    show();
-  }
+  const jobs = jobsOf('paint', () => show());
+  const save = () => { if (state.scene) jobs.start(order()); };
 
   const tool = (name, key) => html`<button aria-pressed=${state.tool === name} @click=${() => { state.tool = name; show(); }}>${name} (${key})</button>`;
 
@@ -184,6 +179,7 @@ export async function open(root, [wanted]) {
             <figure style="margin:0"><canvas id="picture" class="map" width=${scene.width} height=${scene.height} role="img" aria-label="The picture that the painter makes"></canvas><figcaption class="faint">picture</figcaption></figure>
           </div>
           ${command(shown.text)}
+      ${jobs.view()}
         </div>
         <div>
           ${state.picked ? html`<div class="panel"><strong>${state.picked.name} ${state.picked.instance}</strong>
@@ -207,5 +203,5 @@ export async function open(root, [wanted]) {
   });
   show();
   begin('street');
-  return () => { scenes.end(); quiet(); };
+  return () => { scenes.end(); jobs.close(); quiet(); };
 }

@@ -1,20 +1,21 @@
 // Runs and models: what there is, under which licence, and which page it opens in.
 import {html, nothing, render} from '../vendor/lit.js';
 import {get, listen, post, remove} from '../api.js';
+import {state} from '../jobs.js';
 import {bytes, command, empty, problem} from '../widgets.js';
 
 const PAGE_OF = {picture: 'upscale', labels: 'paint', seeds: 'explore', camera: 'fly', clip: 'clips'};
 
 export async function open(root) {
-  const state = {models: await get('models'), runs: await get('runs'), jobs: await get('jobs'), error: null};
+  const found = {models: await get('models'), runs: await get('runs'), jobs: await get('jobs'), error: null};
 
   const act = work => async () => {
-    try { await work(); state.error = null; } catch (error) { state.error = error; }
+    try { await work(); found.error = null; } catch (error) { found.error = error; }
     show();
   };
 
   const jobRow = job => html`<tr>
-    <td>${job.id}</td><td>${job.state}${job.error ? html`<br><span class="faint">${job.error}</span>` : nothing}</td>
+    <td>${state(job)}</td>
     <td><code>${job.command}</code></td>
     <td>${job.results.map((name, number) => html`<a href="/api/jobs/${job.id}/results/${number}">${name}</a><br>`)}</td>
     <td>${['queued', 'running'].includes(job.state)
@@ -25,33 +26,31 @@ export async function open(root) {
   function show() {
     render(html`
       <h1>Models</h1>
-      ${problem(state.error)}
+      ${problem(found.error)}
       <div class="scroll" tabindex="0" role="region" aria-label="Models"><table>
-        <thead><tr><th>Name</th><th>What</th><th>Licence</th><th>Size</th><th>Open in</th></tr></thead>
-        <tbody>${state.models.map(model => html`<tr>
-          <td>${model.name}</td>
+        <thead><tr><th>Name</th><th>What</th><th>Licence</th><th>Size</th></tr></thead>
+        <tbody>${found.models.map(model => html`<tr>
+          <td>${PAGE_OF[model.takes] ? html`<a href="#/${PAGE_OF[model.takes]}/${model.id}">${model.name}</a><br><span class="faint">${PAGE_OF[model.takes]}</span>` : model.name}</td>
           <td>${model.purpose || model.recipe || model.network}<br><span class="faint">${model.data}</span></td>
-          <td>${model.licence}</td><td>${bytes(model.size)}</td>
-          <td>${PAGE_OF[model.takes]
-            ? html`<a href="#/${PAGE_OF[model.takes]}/${model.id}">${PAGE_OF[model.takes]}</a>` : nothing}</td></tr>`)}
+          <td>${model.licence}</td><td>${bytes(model.size)}</td></tr>`)}
         </tbody></table></div>
       <h1>Runs</h1>
-      ${state.runs.length ? html`<div class="scroll" tabindex="0" role="region" aria-label="Runs"><table>
+      ${found.runs.length ? html`<div class="scroll" tabindex="0" role="region" aria-label="Runs"><table>
         <thead><tr><th>Run</th><th>Recipe</th><th>Step</th><th>Open</th></tr></thead>
-        <tbody>${state.runs.map(run => html`<tr>
+        <tbody>${found.runs.map(run => html`<tr>
           <td>${run.name}</td><td>${run.recipe}</td><td>${run.step.toLocaleString()}</td>
           <td><a href="#/watch/${run.id}">watch</a></td></tr>`)}</tbody></table></div>`
         : empty('There is no run yet. A training of minutes begins with:', 'ganvas train esrgan --data PHOTOS --preset preview')}
       <h1>Jobs</h1>
-      ${state.jobs.length ? html`<div class="scroll" tabindex="0" role="region" aria-label="Jobs"><table>
-        <thead><tr><th>Job</th><th>State</th><th>Command</th><th>Results</th><th>Do</th></tr></thead>
-        <tbody>${state.jobs.map(jobRow)}</tbody></table></div>`
+      ${found.jobs.length ? html`<div class="scroll" tabindex="0" role="region" aria-label="Jobs"><table>
+        <thead><tr><th>Job</th><th>Command</th><th>Results</th><th>Do</th></tr></thead>
+        <tbody>${found.jobs.map(jobRow)}</tbody></table></div>`
         : html`<p class="faint">What a page saves is a job, and stands here with its command.</p>`}
       ${command('ganvas models')}`, root);
   }
   show();
   return listen('job', job => {
-    state.jobs = [job, ...state.jobs.filter(other => other.id !== job.id)].sort((a, b) => b.id.localeCompare(a.id));
+    found.jobs = [job, ...found.jobs.filter(other => other.id !== job.id)].sort((a, b) => b.id.localeCompare(a.id));
     show();
   });
 }

@@ -1,7 +1,8 @@
 // Upscale: a picture and what models make of it in one view, under a divider that is an ordinary slider.
 import {html, nothing, render} from '../vendor/lit.js';
-import {commandOf, get, listen, newest, pixels, post, remove, upload} from '../api.js';
+import {commandOf, get, newest, pixels, sendMask, upload} from '../api.js';
 import {openPair} from '../compare.js';
+import {jobsOf} from '../jobs.js';
 import {choose, command, keys, problem, say, slide} from '../widgets.js';
 
 const CROP = 256;
@@ -11,9 +12,9 @@ export async function open(root, [wanted]) {
   const models = everything.filter(model => model.takes === 'picture');
   const named = name => models.find(model => model.name === name);
   const state = {
-    pictures, jobs: await get('jobs'), picture: pictures.find(each => !each.error)?.id ?? null,
+    pictures, picture: pictures.find(each => !each.error)?.id ?? null,
     model: (models.find(model => model.id === wanted) ?? named('photo-x4') ?? named('compact-x4') ?? models[0])?.id,
-    blend: '', alpha: 0.5, divider: 0.5, view: 'slider', error: null, live: null, liveError: null,
+    blend: '', alpha: 0.5, divider: 0.5, view: 'slider', error: null, live: null, liveError: null, mask: null, brushes: false, erases: false, brush: 0.08,
   };
   const model = () => models.find(each => each.id === state.model);
   const picture = () => state.pictures.find(each => each.id === state.picture);
@@ -27,7 +28,7 @@ export async function open(root, [wanted]) {
     pair?.close();
     pair = null;
     shownResult = undefined;
-    state.live = null;
+    Object.assign(state, {live: null, mask: null, brushes: false, erases: false});
     shown.tell();
     const place = root.querySelector('#viewer'), {signal} = opening = new AbortController();
     if (!root.isConnected || !picture() || picture().error) return;
@@ -47,15 +48,15 @@ export async function open(root, [wanted]) {
 
   function divide() {
     if (!pair) return;
-    Object.assign(pair, {divider: state.divider, view: state.view});
+    Object.assign(pair, {divider: state.divider, view: state.view, brushShare: state.brush, erases: state.erases});
     pair.clip();
   }
 
   // A saved result of this picture and model is shown whole; without one, the middle of the view is made live.
   function result() {
-    return state.jobs.find(job => job.state === 'done' && job.order.verb === 'upscale' && job.order.picture === state.picture
+    return jobs.list.find(job => job.state === 'done' && job.order.verb === 'upscale' && job.order.picture === state.picture
       && job.order.model === state.model && (job.order.blend ?? '') === state.blend
-      && (!state.blend || job.order.alpha === state.alpha));
+      && (!state.blend || job.order.alpha === state.alpha && (job.order.mask ?? null) === state.mask));
   }
 
   async function compare() {
@@ -63,10 +64,7 @@ export async function open(root, [wanted]) {
     if (!mine || shownResult === (job?.id ?? null)) return;
     shownResult = job?.id ?? null;
     try {
-      const name = job?.results.find(each => /\.(png|jpe?g|webp|tiff?)$/i.test(each));
-      if (name) state.pictures = await get('pictures');
-      if (pair !== mine || shownResult !== (job?.id ?? null)) return;
-      await mine.showResult(state.pictures.find(each => name && each.name === name.split('/').at(-1))?.id ?? null);
+      await mine.showResult(job?.pictures.find(Boolean) ?? null);
     } catch (error) { state.liveError = error; }
     if (mine.hasResult) state.live = null;
     show();
@@ -78,7 +76,7 @@ export async function open(root, [wanted]) {
     const box = mine.middle(CROP), began = performance.now();
     try {
       const made = await pixels('crops', {picture: state.picture, ...box, model: state.model,
-        blend: state.blend || null, alpha: state.alpha});
+        blend: state.blend || null, alpha: state.alpha, mask: state.blend ? state.mask : null});
       if (pair !== mine || mine.hasResult) return;
       mine.showCrop(made.image, box);
       state.live = Math.round(performance.now() - began);
@@ -96,9 +94,33 @@ export async function open(root, [wanted]) {
   function pick(name, value) {
     state[name] = value;
     if (name === 'model') state.blend = '';
+    if (!state.blend) dropMask();
     show();
     shown.tell();
     compare().then(preview);
+  }
+
+  // Where the second model counts
+
+  function brush(on) {
+    state.brushes = on && !!state.blend;
+    pair?.brush(state.brushes, async blob => {
+      const mine = pair;
+      try {
+        const {id} = await sendMask(blob);
+        if (pair !== mine) return;
+        state.mask = id;
+        shown.tell();
+        await compare();
+        preview();
+      } catch (error) { if (pair === mine) { state.error = error; show(); } }
+    });
+    show();
+  }
+  function dropMask() {
+    if (state.brushes) brush(false);
+    pair?.clearMask();
+    state.mask = null;
   }
 
   async function take(files) {
@@ -119,22 +141,12 @@ export async function open(root, [wanted]) {
   function order() {
     if (!picture() || picture().error || !model()) return null;
     const wanted = {verb: 'upscale', picture: state.picture, model: state.model};
-    return state.blend ? {...wanted, blend: state.blend, alpha: state.alpha} : wanted;
+    return state.blend ? {...wanted, blend: state.blend, alpha: state.alpha, mask: state.mask} : wanted;
   }
   const shown = commandOf(order, () => show());
 
-  async function save() {
-    if (!order()) return;
-    try {
-      const job = await post('jobs', order());
-      state.jobs = [job, ...state.jobs];
-      state.error = null;
-      say('The job is queued');
-    } catch (error) { state.error = error; }
-    show();
-  }
-
-  const own = () => state.jobs.filter(job => job.order.verb === 'upscale').slice(0, 8);
+  const jobs = jobsOf('upscale', job => { show(); if (!job || job.state === 'done') compare(); });
+  const save = () => { if (order()) jobs.start(order()); };
 
   function show() {
     render(html`
@@ -143,6 +155,10 @@ export async function open(root, [wanted]) {
         ${choose('Model', models.map((each, number) => [each.id, `${number < 9 ? `${number + 1} ` : ''}${each.name}`]), state.model, id => pick('model', id))}
         ${partners().length ? choose('Blend with', [['', 'none'], ...partners().map(each => [each.id, each.name])], state.blend, id => pick('blend', id)) : nothing}
         ${state.blend ? slide('Mix', state.alpha, {step: 0.05}, value => pick('alpha', value)) : nothing}
+        ${state.blend ? html`<button aria-pressed=${state.brushes} @click=${() => brush(!state.brushes)}>mask (m)</button>` : nothing}
+        ${state.brushes ? html`<label>Brush <input type="range" min="0.01" max="0.3" step="0.01" .value=${String(state.brush)} @input=${event => { state.brush = Number(event.target.value); divide(); }}></label>
+          <button aria-pressed=${state.erases} @click=${() => { state.erases = !state.erases; divide(); show(); }}>erase</button>` : nothing}
+        ${state.mask ? html`<button @click=${() => { dropMask(); shown.tell(); compare().then(preview); show(); }}>no mask</button>` : nothing}
         <span role="group" aria-label="View">${['slider', 'after', 'before'].map(name => html`
           <button aria-pressed=${state.view === name} @click=${() => { state.view = name; divide(); show(); }}>${name}</button>`)}
           <button @click=${() => pair?.fit()}>fit</button>
@@ -164,12 +180,7 @@ export async function open(root, [wanted]) {
             <button aria-pressed=${each.id === state.picture} ?disabled=${!!each.error} @click=${() => { state.picture = each.id; show(); load(); }}>
               ${each.name}<br><span class="faint">${each.error || `${each.width} × ${each.height}, ${each.dtype}`}</span></button></li>`)}</ul>
           <p><label>Add pictures <input type="file" multiple accept="image/*,.exr,.dds,.tga,.jxl,.dpx" @change=${event => take(event.target.files)}></label></p>
-          ${own().length ? html`<h2>Jobs</h2><ul class="list">${own().map(job => html`<li class="panel">
-            ${job.arguments[1].split('/').at(-1)}: <strong>${job.state}</strong>
-            ${job.error && job.state === 'failed' ? html`<br><span class="faint">${job.error}</span>` : nothing}
-            ${job.results.map((name, number) => html`<br><a href="/api/jobs/${job.id}/results/${number}">${name}</a>`)}
-            ${['queued', 'running'].includes(job.state) ? html`<br><button @click=${() => remove(`jobs/${job.id}`)}>stop</button>` : nothing}
-          </li>`)}</ul>` : nothing}
+          ${jobs.view()}
         </div>
       </div>`, root);
   }
@@ -178,13 +189,8 @@ export async function open(root, [wanted]) {
   root.ondragover = event => event.preventDefault();
   root.ondrop = event => { event.preventDefault(); take(event.dataTransfer.files); };
   load();
-  const table = {Enter: save};
+  const table = {Enter: save, m: () => state.blend && brush(!state.brushes)};
   models.slice(0, 9).forEach((each, number) => { table[String(number + 1)] = () => pick('model', each.id); });
   const quiet = keys(table);
-  const deaf = listen('job', job => {
-    state.jobs = [job, ...state.jobs.filter(other => other.id !== job.id)];
-    show();
-    if (job.state === 'done') compare();
-  });
-  return () => { quiet(); deaf(); opening.abort(); pair?.close(); pair = null; };
+  return () => { quiet(); jobs.close(); opening.abort(); pair?.close(); pair = null; };
 }
