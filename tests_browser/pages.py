@@ -8,10 +8,11 @@ PAGES = ("upscale", "paint", "explore", "fly", "clips", "watch", "curate", "runs
 
 
 def go(page: Page, server, name: str) -> None:
-    """Open a page, and wait until it says what it is."""
+    """Open a page, and wait until it is there."""
     page.goto(f"{server.address}#/{name}")
     page.wait_for_selector(f"nav a[href='#/{name}'][aria-current=page]")
     page.wait_for_selector("main h1")
+    page.wait_for_selector(".opening", state="detached")
 
 
 def settle(page: Page) -> None:

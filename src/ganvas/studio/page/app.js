@@ -25,7 +25,7 @@ async function show() {
   const place = document.createElement('section');
   place.setAttribute('aria-label', PAGES[page][0]);
   root.replaceChildren(place);
-  render(html`<h1>${PAGES[page][0]}</h1><p role="status" class="faint">Opening …</p>`, place);
+  render(html`<h1>${PAGES[page][0]}</h1><p role="status" class="faint opening">Opening …</p>`, place);
   count(1);
   try {
     const {open} = await import(`./pages/${page}.js`);
