@@ -12,6 +12,7 @@ from ganvas.data.plates import Plate, decode_light, encode, read_picture
 from ganvas.data.views import View, Views, homography, resample, vector, view_of
 from ganvas.errors import UserError
 from ganvas.io.cameras import cameras as camera_files
+from ganvas.io.cameras import lensfun
 from ganvas.io.cameras.cameras import Camera, Given, Solve
 from ganvas.io.cameras.kinds import MODELS, STANDARD, SUFFIXES, is_cameras, kind_of
 from ganvas.io.pictures import images
@@ -140,12 +141,23 @@ def _stretched(solve: Solve, kind: str, header: images.Header) -> Solve:
     return replace(solve, cameras=tuple(cameras), notes=(*solve.notes, note))
 
 
+def _profiled(camera: Camera, file: Path, header: images.Header) -> tuple[Camera, str]:
+    """Return a camera with the lens that its picture's EXIF names, and that name."""
+    told = {name: value for name, _, value in header.metadata}
+    try:
+        lens, name = lensfun.profile(told, camera.size_px, camera.focal_px[0])
+    except UserError as error:
+        raise UserError(f"{file}: {error.what}", error.why, error.do) from error
+    return replace(camera, lens=lens), name
+
+
 def _footage(
     solve: Solve, found: Sequence[Path | None], files: Sequence[Path], root: Path, given: Given
 ) -> Footage:  # fmt: skip
     exposure = given.exposure or 0.0
     views, lost, turned, logs = [], [], Counter[tuple[int, bool]](), []
     films: dict[Path, plates.Film] = {}
+    profiles = Counter[str]()
     for camera, file in zip(solve.cameras, found):
         if file is None:
             lost.append(camera.name or f"frame {camera.frame}")
@@ -156,6 +168,9 @@ def _footage(
             turned[told.orientation, as_stored] += 1
         if plates.is_log(told.header):
             logs.append(file.name)
+        if given.lens_profile and camera.lens is None:
+            camera, name = _profiled(camera, file, told.header)
+            profiles[name] += 1
         views.append(View(camera, file, Plate(as_stored, exposure, stmap=given.stmap)))
     used = {file for file in found if file is not None}
     idle = tuple(str(file.relative_to(root)) for file in files if file not in used)
@@ -171,6 +186,8 @@ def _footage(
             f"{len(logs)} plates hold logarithms of light ({logs[0]}): they are taken as they are, so what is "
             "generated is logarithmic, too"
         )
+    for name, count in profiles.items():
+        notes.append(f"{count} pictures are undistorted by lensfun's profile of {name}, as their EXIF says")
     notes += _above_one([file for file, told in films.items() if told.header.scene_linear], exposure)
     for names, what in ((lost, "cameras have no picture"), (idle, "pictures have no camera")):
         if names:

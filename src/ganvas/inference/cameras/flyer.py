@@ -344,6 +344,6 @@ def told(model: str | Path | Opened) -> Given:
         rotation_order=known.get("rotation_order", ""), metres_per_unit=known.get("metres_per_unit"),
         focal_mm=known.get("focal_mm"), camera=known.get("camera_name", ""),
         first_frame=known.get("first_frame"), exposure=known.get("exposure"),
-        stmap=Path(known["stmap"]) if known.get("stmap") else None,
+        stmap=Path(known["stmap"]) if known.get("stmap") else None, lens_profile=known.get("lens_profile", ""),
         footage=str(known.get("data", "")), file=str(known.get("cameras", "")),
     )  # fmt: skip

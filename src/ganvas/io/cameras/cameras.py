@@ -28,7 +28,7 @@ SKEW = 1e-3
 """How far from orthogonal a rotation may be before it is none."""
 LENSES = {
     "brown": "Brown's lens model", "fisheye": "a fisheye", "aria": "a fisheye", "fov": "the field-of-view lens model",
-    "division": "the division lens model", "eucm": "the enhanced unified lens model",
+    "division": "the division lens model", "eucm": "the enhanced unified lens model", "lensfun": "lensfun's profile",
 }  # fmt: skip
 ORIGINS = {
     "rotation_order": "rotation order", "film_back_mm": "film back", "up": "up axis",
@@ -127,6 +127,8 @@ class Given:
     """Number of a movie's first frame."""
     stmap: Path | None = None
     """STMap that undistorts the pictures."""
+    lens_profile: str = ""
+    """`exif` takes the lens from lensfun's database, where the camera file tells none."""
     footage: str = ""
     """Folder of the footage that a run was trained on, and below its camera file, if that was named."""
     file: str = ""

@@ -18,9 +18,10 @@ import numpy as np
 class Lens:
     """A lens model with its coefficients."""
 
-    model: Literal["brown", "fisheye", "aria", "fov", "division", "eucm"] = "brown"
+    model: Literal["brown", "fisheye", "aria", "fov", "division", "eucm", "lensfun"] = "brown"
     radial: tuple[float, ...] = ()
-    """Of r^2, r^4 ... (of the angle's powers for a fisheye; the one omega for `fov`; alpha and beta for `eucm`)."""
+    """Of r^2, r^4 ... (of the angle's powers for a fisheye; the one omega for `fov`; alpha and beta for `eucm`;
+    of 1, r, r^2 ... for `lensfun`)."""
     divisor: tuple[float, ...] = ()
     """Of r^2, r^4 ... in the denominator (OpenCV's k4 to k6)."""
     tangential: tuple[float, float] = (0.0, 0.0)
@@ -44,7 +45,7 @@ class Lens:
 
     def distort(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return where a direction (x, y, 1) is seen; not a number where the model does not reach."""
-        if self.model in ("division", "eucm"):
+        if self.model in ("division", "eucm", "lensfun"):
             return self._shrunk(x, y)
         if self.model != "brown":
             x, y = self._bent(x, y)
@@ -68,7 +69,9 @@ class Lens:
         """Return directions of the models that only make them smaller or larger."""
         square = x * x + y * y
         with np.errstate(invalid="ignore"):
-            if self.model == "division":  # its formula goes the other way: 1 = r_seen (1 + k r_seen^2)^-1 / r
+            if self.model == "lensfun":
+                scale = np.polynomial.polynomial.polyval(np.sqrt(square), self.radial)
+            elif self.model == "division":  # its formula goes the other way: 1 = r_seen (1 + k r_seen^2)^-1 / r
                 scale = 2 / (1 + np.sqrt(1 - 4 * self.radial[0] * square))
             else:
                 alpha, beta = self.radial

@@ -153,7 +153,7 @@ class ReverseMatchmove(Recipe):
             given = Given(
                 film_back_mm=s.film_back_mm, rotation_order=s.rotation_order, metres_per_unit=s.metres_per_unit,
                 up=s.up, focal_mm=s.focal_mm, camera=s.camera_name, first_frame=s.first_frame, exposure=s.exposure,
-                stmap=Path(s.stmap) if s.stmap else None,
+                stmap=Path(s.stmap) if s.stmap else None, lens_profile=s.lens_profile,
             )  # fmt: skip
             footage = read_footage(path, cameras, given)
             views, notes = list(footage.views), footage.notes
@@ -306,6 +306,7 @@ class ReverseMatchmove(Recipe):
                 "film_back_mm": s.film_back_mm, "up": s.up, "rotation_order": s.rotation_order, "data": s.data,
                 "metres_per_unit": s.metres_per_unit, "focal_mm": s.focal_mm, "camera_name": s.camera_name,
                 "first_frame": s.first_frame, "exposure": s.exposure, "stmap": s.stmap, "cameras": s.cameras,
+                "lens_profile": s.lens_profile,
             },
         }  # fmt: skip
 

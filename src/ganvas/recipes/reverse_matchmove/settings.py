@@ -34,6 +34,8 @@ class Settings(Training):
     """Stops by which light of floating-point plates is exposed up; what is above 1 then is clipped."""
     stmap: str = ""
     """STMap (OpenEXR) that undistorts the plates, whose cameras are those of the undistorted ones."""
+    lens_profile: Literal["", "exif"] = ""
+    """`exif` undistorts plates by lensfun's profile of the lens that their EXIF names, where the cameras tell none."""
     photograph_views: int = 500
     """Views that a virtual camera takes where `data` is one large photograph."""
     run: int = 1
