@@ -67,7 +67,7 @@ def main() -> None:
                 lost.append(loss)
                 state = examine(path)
                 print(
-                    f"| {path.name} | {state.quality or '-'}, noise {state.noise:.1f} | {decibels[DEFAULT]:.2f} "
+                    f"| {path.name} | {f'{state.quality:.0f}' if state.quality else '-'}, noise {state.noise:.1f} | {decibels[DEFAULT]:.2f} "
                     f"| {decibels[RESTORE]:.2f} | {chosen} | {'' if loss <= SLACK_DB else f'-{loss:.2f} dB'} |"
                 )
     print(f"\n{right} of {number} right within {SLACK_DB} dB; the largest loss is {max(lost):.2f} dB.")
