@@ -66,8 +66,9 @@ def main() -> None:
                 right, number = right + (loss <= SLACK_DB), number + 1
                 lost.append(loss)
                 state = examine(path)
+                seen = "PNG" if state.quality is None else f"JPEG {state.quality:.0f}"
                 print(
-                    f"| {path.name} | {f'{state.quality:.0f}' if state.quality else '-'}, noise {state.noise:.1f} | {decibels[DEFAULT]:.2f} "
+                    f"| {path.name} | {seen}, noise {state.noise:.1f} | {decibels[DEFAULT]:.2f} "
                     f"| {decibels[RESTORE]:.2f} | {chosen} | {'' if loss <= SLACK_DB else f'-{loss:.2f} dB'} |"
                 )
     print(f"\n{right} of {number} right within {SLACK_DB} dB; the largest loss is {max(lost):.2f} dB.")
