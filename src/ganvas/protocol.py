@@ -228,6 +228,8 @@ class Recipe(ABC):
     """A frozen dataclass that extends `ganvas.settings.Training`."""
     PRESETS: ClassVar[Mapping[str, Any]]
     """Settings by name; `laptop` or `preview`, and `paper`, are chosen by themselves."""
+    SHOWN: ClassVar[tuple[str, ...]] = ()
+    """Names of what `sample` lays side by side in each picture, as captions."""
     settings: Any
 
     def __init__(self, settings: Any) -> None:
@@ -245,6 +247,10 @@ class Recipe(ABC):
 
     def prepare(self, train: Source) -> None:
         """Learn what stages and cards need of the data; called once, with the training split, before either."""
+
+    def shown_rows(self) -> Sequence[str]:
+        """Return the names of equal groups of the pictures of `sample`, each a row: classes, say."""
+        return ()
 
     def samples(self, source: Source, stage: Stage) -> Source:
         """Return the samples of a stage, of its size or length, say; as many as the source has.

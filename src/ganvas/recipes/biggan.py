@@ -254,9 +254,15 @@ class BigGAN(Recipe):
 
     def sample(self, nets: Networks, batch: Batch, context: Context) -> Tensor:
         """Return the same noise at every preview, eight pictures of each of up to eight classes: (64, 3, S, S)."""
+        return self.generate(nets, torch.tensor(self._shown_classes()).repeat_interleave(8), 1, context)
+
+    def _shown_classes(self) -> list[int]:
         rows = min(SHOWN // 8, self._num_classes)
-        chosen = torch.linspace(0, self._num_classes - 1, rows).round().long()
-        return self.generate(nets, chosen.repeat_interleave(8), 1, context)
+        return torch.linspace(0, self._num_classes - 1, rows).round().long().tolist()
+
+    def shown_rows(self) -> list[str]:
+        """Return the classes of the rows of a preview."""
+        return [self.class_names[label] if self.class_names else str(label) for label in self._shown_classes()]
 
     def generate(self, nets: Networks, classes: Tensor, seed: int, context: Context) -> Tensor:
         """Return a sample of each class in [0, 1], by standing statistics, the same noise for the same seed."""

@@ -156,6 +156,7 @@ class ESRGAN(Recipe):
 
     Settings = Settings
     PRESETS: ClassVar = {"laptop": LAPTOP, "preview": PREVIEW, "paper": PAPER, "srgan": SRGAN}
+    SHOWN = ("bicubic", "generated", "truth")
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)

@@ -142,6 +142,7 @@ class TiledUpres(Recipe):
         "paper": PAPER,
         "points": replace(LAPTOP, guide="points"),
     }
+    SHOWN = ("low", "guide", "generated", "truth")
 
     def __init__(self, settings: Any) -> None:
         super().__init__(settings)

@@ -21,6 +21,8 @@ from ganvas.device import peak_memory
 from ganvas.errors import need
 from ganvas.io import plots, runs
 from ganvas.io.pictures import images
+from ganvas.io.pictures.captioned import captioned
+from ganvas.training.previews import prune
 from ganvas.training.sentinel import Observation
 from ganvas.training.trainer import Trainer
 
@@ -157,11 +159,17 @@ class Logbook:
             print(json.dumps(entry), flush=True)
 
     def preview(self, pictures: Tensor) -> Path:
-        """Write preview pictures (B, 3, H, W) in [0, 1] as one sheet, and again as `latest.png`."""
-        sheet = images.from_float(contact_sheet(pictures), "uint8")
+        """Write preview pictures (B, 3, H, W) in [0, 1] as one sheet with captions, and again as `latest.png`."""
+        recipe = self.trainer.recipe
+        rows = recipe.shown_rows()
+        columns = len(pictures) // len(rows) if rows else 0
+        sheet = images.from_float(contact_sheet(pictures, columns), "uint8")
+        repeats = max(1, round(sheet.shape[1] / (pictures.shape[-1] + 2)))
+        sheet = captioned(sheet, recipe.SHOWN, rows, repeats)
         path = self.run / "previews" / f"{self.trainer.step:08d}.png"
         images.write(path, sheet, overwrite=True)
         images.write(self.run / "latest.png", sheet, overwrite=True)
+        prune(path.parent)
         if self._writer:
             self._writer.add_image("preview", sheet, self.trainer.step, dataformats="HWC")
         return path

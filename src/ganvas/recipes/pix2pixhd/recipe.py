@@ -72,6 +72,7 @@ class Pix2PixHD(Recipe):
         "laptop": LAPTOP, "preview": PREVIEW, "show": SHOW, "paper": PAPER, "picture": PICTURE,
         "paper_styles": replace(PAPER, instance_features=3),
     }  # fmt: skip
+    SHOWN = ("input", "generated", "truth")
 
     def __init__(self, settings: Any) -> None:
         super().__init__(settings)

@@ -73,6 +73,7 @@ class ReverseMatchmove(Recipe):
         "laptop": LAPTOP, "preview": PREVIEW, "show": SHOW, "paper": PAPER, "512": PAPER,
         "1024": GOAL_1024, "2048": GOAL_2048,
     }  # fmt: skip
+    SHOWN = ("generated", "truth")
 
     def __init__(self, settings: Any) -> None:
         super().__init__(settings)

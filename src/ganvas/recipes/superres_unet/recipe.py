@@ -75,6 +75,7 @@ class SuperResolvingUNets(Recipe):
         "iterated": replace(LAPTOP, iterations=3, low_px=64, batch_size=4, content_steps=500, steps=1500),
         "autoencoder": replace(LAPTOP, scale=1, base="none", style="none", content_steps=0),
     }
+    SHOWN = ("bicubic", "generated", "truth")
 
     def __init__(self, settings: Any) -> None:
         super().__init__(settings)

@@ -48,6 +48,7 @@ class Vid2VidRecipe(Recipe):
 
     Settings: ClassVar = Settings
     PRESETS: ClassVar = PRESETS
+    SHOWN = ("truth", "generated", "hallucinated", "mask")
 
     def __init__(self, settings: Any) -> None:
         super().__init__(settings)
