@@ -38,34 +38,34 @@ COMMON = {
 RECIPES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "esrgan": ("photos", "laptop", {
         "width": 8, "blocks": 1, "discriminator_width": 4, "batch_size": 2, "crop_px": 32, "pixel_crop_px": 32,
-        "pixel_steps": 50, "gan_steps": 110, "perceptual": "none", "val": "0.2",
+        "pixel_steps": 40, "gan_steps": 60, "perceptual": "none", "val": "0.2",
     }),
-    "relativistic": ("shapes", "preview", {"width": 4, "latent": 6, "batch_size": 4, "steps": 160, "size_px": 32}),
+    "relativistic": ("shapes", "preview", {"width": 4, "latent": 6, "batch_size": 4, "steps": 100, "size_px": 32}),
     "biggan": ("shapes", "preview", {
-        "width": 2, "latent": 8, "class_features": 5, "batch_size": 4, "steps": 160, "standing_batches": 1,
+        "width": 2, "latent": 8, "class_features": 5, "batch_size": 4, "steps": 100, "standing_batches": 1,
     }),
     "pix2pixhd": ("street", "preview", {
         "width_px": 64, "height_px": 32, "global_width": 8, "downs": 2, "blocks": 1, "encoder_width": 4,
-        "discriminator_width": 4, "discriminator_layers": 1, "global_steps": 50, "enhancer_steps": 50,
-        "joint_steps": 60, "instance_features": 2, "perceptual": "none", "batch_size": 2,
+        "discriminator_width": 4, "discriminator_layers": 1, "global_steps": 30, "enhancer_steps": 30,
+        "joint_steps": 40, "instance_features": 2, "perceptual": "none", "batch_size": 2,
     }),
     "superres_unet": ("photos", "preview", {
-        "width": 4, "downs": 2, "discriminator_width": 4, "low_px": 16, "batch_size": 2, "steps": 140,
+        "width": 4, "downs": 2, "discriminator_width": 4, "low_px": 16, "batch_size": 2, "steps": 80,
         "content_steps": 20, "perceptual": "none",
     }),
     "tiled_upres": ("photos", "preview", {
         "width": 4, "encoder_width_div": 2, "discriminator_width": 4, "high_px": 128, "low_px": 80, "scale": 2,
         "guide": "edges",
-        "batch_size": 2, "pixel_steps": 50, "steps": 110,
+        "batch_size": 2, "pixel_steps": 40, "steps": 60,
     }),
     "vid2vid": ("street", "preview", {
         "width": 4, "downs": 1, "blocks": 2, "discriminator_width": 2, "discriminator_scales": 1, "perceptual": "none",
-        "perceptual_weight": 0.0, "batch_size": 1, "rounds": [40], "lengths": 2, "first_length": 3, "longest": 7,
+        "perceptual_weight": 0.0, "batch_size": 1, "rounds": [33], "lengths": 2, "first_length": 3, "longest": 7,
         "frames_a_step": 3, "clip_frames": 2, "clip_strides": [1, 3], "picture_rounds": 0,
     }),
     "reverse_matchmove": ("street", "preview", {
-        "size_px": 16, "width": 2, "discriminator_width": 2, "batch_size": 2, "perceptual": "none", "pixel_steps": 50,
-        "steps": 110, "rays_px": 8,
+        "size_px": 16, "width": 2, "discriminator_width": 2, "batch_size": 2, "perceptual": "none", "pixel_steps": 40,
+        "steps": 60, "rays_px": 8,
     }),
 }  # fmt: skip
 """Recipe -> data, preset and what makes it tiny."""
@@ -170,7 +170,6 @@ def soak(recipe: str, folder: Path, options: argparse.Namespace) -> str:
     """
     order, kills, ranks, seed = order_of(recipe, folder, options.steps), options.kills, options.ranks, options.seed
     whole, run = folder / f"{recipe}-{ranks}-whole", folder / f"{recipe}-{ranks}-killed"
-    until = time.monotonic() + 60 * options.minutes if options.minutes else float("inf")
     children, began = begin(order, whole, ranks), time.monotonic()
     start_up = live_on(whole, children, patience=600)
     codes = wait(children)
@@ -178,6 +177,7 @@ def soak(recipe: str, folder: Path, options: argparse.Namespace) -> str:
         raise AssertionError(f"{recipe} ended with {codes}")
     total, chance = newest(whole), random.Random(f"{seed} {recipe}")
     seconds_a_step = (time.monotonic() - began - start_up) / total
+    until = time.monotonic() + 60 * options.minutes if options.minutes else float("inf")
     struck = lives_with_progress = debris = 0
     while struck < kills and time.monotonic() < until:
         start = newest(run)
