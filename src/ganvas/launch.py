@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import traceback
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,7 @@ from ganvas.protocol import Recipe
 from ganvas.recipes import base
 from ganvas.settings import check as check_settings
 from ganvas.settings import from_json, renamed, replace
-from ganvas.training import loop, rehearsal, trainer
+from ganvas.training import contract, loop, rehearsal, trainer
 
 
 @dataclass(frozen=True)
@@ -157,13 +158,18 @@ def plan(order: Order, fresh: bool = True) -> trainer.Plan:
         UserError: the data or the weights cannot be used.
     """
     try:
-        return _plan(order, fresh)
+        found = _plan(order, fresh)
     except (ArithmeticError, LookupError, MemoryError, TypeError, ValueError) as error:
         if fresh:
             raise
         # What a run folder says may be anything; what a new run is told comes from the user, and a defect is a defect.
         why = f"{type(error).__name__}: {error}"
         raise UserError("The settings that the run notes cannot be used", why) from error
+    if fresh and order.recipe.endswith(".py"):
+        # A mistake in a user's own recipe is told before a folder is made; what does not fit into memory, by training.
+        with contextlib.suppress(loop.OutOfMemory):
+            rehearsal.rehearse(found, steps=1)
+    return found
 
 
 def _plan(order: Order, fresh: bool) -> trainer.Plan:
@@ -174,7 +180,7 @@ def _plan(order: Order, fresh: bool) -> trainer.Plan:
     recipe = base.find(order.recipe)(settings)
     _require_scores(order, recipe)
     extractor = open_extractor(settings.frechet, device=machine.pick(settings.device)) if settings.frechet else None
-    train, val = recipe.source(settings.data), None
+    train, val = contract.source(recipe, recipe.source(settings.data)), None
     if settings.val:
         fraction = _fraction(settings.val)
         if not fraction:

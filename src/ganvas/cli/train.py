@@ -232,10 +232,10 @@ def _train(order: Any, starting: Starting, arguments: Sequence[str]) -> int:
 
 def _rehearsed(plan: Any, order: Any, say: Callable[[str], None], quiet: bool) -> dict[str, float]:
     """Return the seconds that a step of each stage takes; of the paper's values, say first what they will cost."""
-    from ganvas.training import rehearsal
+    from ganvas.training import contract, rehearsal
 
     is_paper = order.preset is not None and order.preset.name == "paper"
-    if quiet or not (is_paper or sum(bool(stage.steps) for stage in plan.recipe.stages()) > 1):
+    if quiet or not (is_paper or sum(bool(stage.steps) for stage in contract.stages(plan.recipe)) > 1):
         return {}
     stages = rehearsal.rehearse(plan, steps=2)
     if is_paper:

@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,9 @@ SUMMARIES = {
 """One line each, so that `ganvas recipes` need not import them."""
 
 
+GUIDE = 'Write PRESETS = {"preview": Settings()}'
+
+
 def find(name: str) -> type[Recipe]:
     """Return the recipe class of a name, or of a user's own Python file.
 
@@ -72,7 +76,9 @@ def _from_file(path: Path) -> type[Recipe]:
     try:
         spec.loader.exec_module(module)
     except SyntaxError as error:
-        raise UserError(f"{error.filename}, line {error.lineno}: {error.msg}") from error
+        # A file of bytes has no lines.
+        place = f"{path}, line {error.lineno}" if error.lineno else str(path)
+        raise UserError(f"{place}: {error.msg}") from error
     found = [
         value
         for value in vars(module).values()
@@ -111,6 +117,13 @@ def complete(cls: type, where: str) -> type[Recipe]:
     if not (isinstance(recipe.Settings, type) and issubclass(recipe.Settings, Training)):
         why = f"Its Settings are {recipe.Settings!r}"
         raise UserError(f"The recipe {cls.__name__} in {where} has no settings", why, "Extend ganvas.settings.Training")
+    presets: Any = recipe.PRESETS
+    if not isinstance(presets, Mapping) or not presets:
+        raise UserError(f"The recipe {cls.__name__} in {where} has no presets", f"Its PRESETS are {presets!r}", GUIDE)
+    for name, settings in presets.items():
+        if not isinstance(settings, recipe.Settings):
+            why = f"Its preset {name!r} is a {type(settings).__name__}"
+            raise UserError(f"The recipe {cls.__name__} in {where} has no settings", why, GUIDE)
     return recipe
 
 

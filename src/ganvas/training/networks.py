@@ -7,12 +7,15 @@ import torch
 from ganvas.errors import UserError
 from ganvas.networks import build
 from ganvas.protocol import Networks, Recipe
+from ganvas.training import contract
 
 
 def fresh(recipe: Recipe) -> Networks:
     """Return all networks that a recipe trains, in the order of its cards, initialised by the global generator."""
-    own = dict(recipe.networks())
-    nets = Networks({name: own.pop(name) if name in own else build(card) for name, card in recipe.cards().items()})
+    # Its own come first: they draw from the global generator.
+    own = contract.networks(recipe, recipe.networks())
+    cards = contract.cards(recipe)
+    nets = Networks({name: own.pop(name) if name in own else build(card) for name, card in cards.items()})
     # Those of a user's own classes need no card of their own.
     nets.update(own)
     return nets

@@ -7,6 +7,7 @@ from torch import Tensor
 from ganvas.errors import UserError
 from ganvas.metrics.distribution import Reference, Statistics
 from ganvas.metrics.features import Extractor
+from ganvas.training import contract
 from ganvas.training.trainer import Trainer
 
 AT_ONCE = 64
@@ -29,7 +30,8 @@ class Scores:
         trainer, extractor = self.trainer, self.trainer.plan.extractor
         assert trainer.plan.val is not None
         with trainer.resting() as nets:
-            own = trainer.recipe.score(nets, trainer.plan.val, trainer.resting_context("score"))
+            found = trainer.recipe.score(nets, trainer.plan.val, trainer.resting_context("score"))
+            own = contract.scores(trainer.recipe, found)
             if extractor is None:
                 return own
             pictures = trainer.recipe.compared(nets, trainer.plan.val, trainer.resting_context("score"))

@@ -16,7 +16,7 @@ from ganvas.errors import UserError
 from ganvas.losses import margin
 from ganvas.losses.passes import Passes
 from ganvas.protocol import Carry, Ledger, Outputs, Stage, Turn
-from ganvas.training import checkpoint, parallel
+from ganvas.training import checkpoint, contract, parallel
 from ganvas.training.sentinel import Observation, spread
 from ganvas.training.trainer import Trainer
 
@@ -130,12 +130,14 @@ class _Step:
         self.num_taken += 1
         with machine.autocast(trainer.device, trainer.precision):
             if turn.side == "generator":
-                ledger = self.recipe.generator_losses(trainer.all_nets, drawn.batch, outputs, drawn.carry, context)
+                found = self.recipe.generator_losses(trainer.all_nets, drawn.batch, outputs, drawn.carry, context)
+                ledger = contract.ledger(self.recipe, "generator_losses", found)
                 self._observe_spread(drawn.batch, outputs, ledger)
                 return ledger
             detached = {key: value.detach() for key, value in outputs.items()}
             with margin.noted() as margins:
-                ledger = self.recipe.discriminator_losses(trainer.all_nets, drawn.batch, detached, drawn.carry, context)
+                found = self.recipe.discriminator_losses(trainer.all_nets, drawn.batch, detached, drawn.carry, context)
+            ledger = contract.ledger(self.recipe, "discriminator_losses", found)
             if margins:
                 ledger.observed.setdefault("margin", torch.stack(margins).mean())
             return ledger
@@ -160,7 +162,8 @@ class _Step:
         # Seeded by the batch: whether one forward serves two turns or each has its own, dropout and noise are the same.
         context = trainer.context(turn, self._seed("forward", drawn.number))
         with torch.set_grad_enabled(learner is not None), machine.autocast(trainer.device, trainer.precision):
-            outputs, carry = self.recipe.forward(trainer.all_nets, drawn.batch, drawn.carry, context)
+            found = self.recipe.forward(trainer.all_nets, drawn.batch, drawn.carry, context)
+        outputs, carry = contract.forward(self.recipe, found)
         if is_first:
             settled = checkpoint.settle(carry, trainer.device, trainer.settings.channels_last)
             drawn.next_carry = trainer.carry = settled
@@ -176,6 +179,8 @@ class _Step:
             parallel.average_gradients(parameters)
             trained = [parameter for parameter in parameters if parameter.grad is not None]
             if not trained:
+                if self.trainer.trainable[name]:
+                    self._require_gradient(turn)
                 continue
             scaler.unscale_(adam)
             norm = self._clip(trained)
@@ -190,6 +195,14 @@ class _Step:
                 self.norms[name] = norm if not norm <= before else before
         if stepped:
             scaler.update()
+
+    def _require_gradient(self, turn: Turn) -> None:
+        """Refuse losses of a user's recipe that do not depend on what their turn trains, in the stage's first step."""
+        if self.trainer.plan.name.endswith(".py") and self.trainer.stage_step == 0:
+            trained = ", ".join(turn.trains)
+            why = f"In the stage {self.trainer.stage.name!r} no loss depends on what it trains: {trained}"
+            do = "Return losses with a graph: neither detached nor under no_grad"
+            raise contract.refusal(self.recipe, f"{turn.side}_losses", why, do)
 
     def _clip(self, trained: list[nn.Parameter]) -> float:
         norm = nn.utils.get_total_norm([parameter.grad for parameter in trained if parameter.grad is not None])

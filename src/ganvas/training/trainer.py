@@ -24,7 +24,7 @@ from ganvas.losses.adversarial import AdversarialLoss
 from ganvas.metrics.features import Extractor
 from ganvas.protocol import Carry, Context, Networks, Recipe, Source, Stage, Turn
 from ganvas.settings import to_json
-from ganvas.training import checkpoint, networks, parallel
+from ganvas.training import checkpoint, contract, networks, parallel
 from ganvas.training.averages import Averages
 from ganvas.training.feed import Feed
 from ganvas.training.optimizers import Optimizers
@@ -68,7 +68,7 @@ class Trainer:
         if self.settings.threads:
             torch.set_num_threads(self.settings.threads)
         self.precision = machine.pick_precision(self.settings.precision, self.device)
-        self.stages = list(plan.recipe.stages())
+        self.stages = contract.stages(plan.recipe)
         self.total_steps = sum(stage.steps for stage in self.stages)
         torch.manual_seed(self.settings.seed)
         self.nets = networks.fresh(plan.recipe)
