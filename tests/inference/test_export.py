@@ -91,4 +91,4 @@ def test_what_cannot_be_exported_is_said_and_nothing_is_overwritten(tmp_path):
     assert (tmp_path / "net.onnx").read_text() == "mine"
     with pytest.raises(UserError, match="no format"):
         export(open_model("compact-x2"), tmp_path / "other", "tflite")
-    assert set(ENDINGS) == {"onnx", "torchscript", "openvino", "ncnn"}
+    assert set(ENDINGS) == {"onnx", "torchscript", "openvino", "coreml-ready-onnx", "ncnn"}

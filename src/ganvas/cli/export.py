@@ -14,7 +14,7 @@ from ganvas.cli.console import print_json
 def export(
     model: Positional[str],
     out: Path,
-    to: Literal["onnx", "torchscript", "openvino", "ncnn"] = "onnx",
+    to: Literal["onnx", "torchscript", "openvino", "coreml-ready-onnx", "ncnn"] = "onnx",
     overwrite: bool = False,
     json: bool = False,
 ) -> int:
@@ -25,7 +25,7 @@ def export(
     Args:
         model: name (`ganvas models`), weight file, or run.
         out: file; its ending is added where it is missing. OpenVINO and ncnn write a .bin beside it.
-        to: format.
+        to: format; coreml-ready-onnx has fixed sizes and only what Core ML runs itself.
         overwrite: replace existing files.
         json: print JSON.
     """

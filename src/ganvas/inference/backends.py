@@ -248,11 +248,11 @@ def openvino_graph(net: nn.Module, example: Tensor, shape: Sequence[int]) -> Any
 
 def onnx_program(net: nn.Module, example: Tensor, free: Sequence[int]) -> Any:
     """Return a network as an ONNX program whose input is of any size along the `free` axes."""
-    dynamic = dict.fromkeys(free, torch.export.Dim.DYNAMIC)
+    dynamic = (dict.fromkeys(free, torch.export.Dim.DYNAMIC),) if free else None
     with _quiet(), torch.no_grad():
         # A batch of one would be taken for a constant.
-        several = example.expand(2, *([-1] * (example.dim() - 1))).contiguous()
-        program = torch.onnx.export(net, (several,), dynamo=True, dynamic_shapes=(dynamic,), verbose=False)
+        several = example.expand(2, *([-1] * (example.dim() - 1))).contiguous() if free else example
+        program = torch.onnx.export(net, (several,), dynamo=True, dynamic_shapes=dynamic, verbose=False)
     assert program is not None
     return program
 

@@ -26,11 +26,24 @@ from ganvas.inference.backends import Unpadded, onnx_program, openvino_graph
 from ganvas.inference.open import Opened
 from ganvas.values import to_range, to_unit
 
-Format = Literal["onnx", "torchscript", "openvino", "ncnn"]
-ENDINGS: dict[str, str] = {"onnx": ".onnx", "torchscript": ".pt", "openvino": ".xml", "ncnn": ".param"}
-LARGEST_ERROR = {"onnx": 1e-3, "torchscript": 1e-4, "openvino": 1e-3, "ncnn": 1e-2}
+Format = Literal["onnx", "torchscript", "openvino", "coreml-ready-onnx", "ncnn"]
+ENDINGS: dict[str, str] = {
+    "onnx": ".onnx", "torchscript": ".pt", "openvino": ".xml", "coreml-ready-onnx": ".onnx", "ncnn": ".param",
+}  # fmt: skip
+LARGEST_ERROR = {"onnx": 1e-3, "torchscript": 1e-4, "openvino": 1e-3, "coreml-ready-onnx": 1e-3, "ncnn": 1e-2}
 """Largest difference from torch that passes, of values in [0, 1]; ncnn computes in fewer bits where it may."""
 KINDS = ("picture", "labels", "seeds", "camera")
+COREML_SIDE_PX = 256
+"""Side of the pictures that a file for Core ML takes, whose shapes are fixed."""
+COREML_OPERATIONS = frozenset(
+    """
+    Add AveragePool BatchNormalization Cast Clip Concat Conv ConvTranspose DepthToSpace Div Erf Exp Gemm
+    GlobalAveragePool GlobalMaxPool GridSample GroupNormalization Identity InstanceNormalization LayerNormalization
+    LeakyRelu MatMul Max MaxPool Mul Pad Pow PRelu Reciprocal ReduceMean ReduceSum Relu Reshape Resize Round Shape
+    Sigmoid Slice Softmax Softplus Split Sqrt Squeeze Sub Tanh Transpose Unsqueeze
+    """.split()  # noqa: SIM905
+)
+"""What ONNX Runtime's Core ML provider runs on the device as an ML program, as its documentation lists it."""
 
 
 @dataclass(frozen=True)
@@ -95,13 +108,16 @@ def export(opened: Opened, target: Path, to: Format, overwrite: bool = False) ->
         raise UserError(f"{opened.name} cannot be exported to ncnn", "Only upscalers were tried there", "Use --to onnx")
     whole = portable(opened)
     unit = _unit_of(opened, whole)
-    tried = probes(opened, unit)
+    tried = probes(opened, unit) if to != "coreml-ready-onnx" else _fixed(probes(opened, unit), unit)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as folder:
         made = Path(folder) / target.name
         run = _WRITERS[to](whole, tried, made)
         error = _compare(whole, run, tried, to)
         for path in files:
             made.with_suffix(path.suffix).replace(path)
+    if to == "coreml-ready-onnx":
+        note = f"Its input is always {list(tried[0].shape)}; it was run by ONNX Runtime, not on an Apple device"
+        return Exported(tuple(files), error, tuple(tuple(probe.shape) for probe in tried), note)
     note = "" if unit == 1 or opened.takes != "picture" else f"Sides of its input must be multiples of {unit} px"
     return Exported(tuple(files), error, tuple(tuple(probe.shape) for probe in tried), note)
 
@@ -138,6 +154,14 @@ def probes(opened: Opened, unit: int = 1) -> list[Tensor]:
     return [nn.functional.interpolate(low, size=shape[2:], mode="bilinear") for low, shape in zip(coarse, shapes)]
 
 
+def _fixed(tried: Sequence[Tensor], unit: int) -> list[Tensor]:
+    """Return two inputs of one size, for a format whose sizes are fixed."""
+    if tried[0].dim() != 4:
+        return [tried[0], tried[-1][-1:]]
+    side = -(-COREML_SIDE_PX // unit) * unit
+    return [nn.functional.interpolate(probe, size=(side, side), mode="bilinear") for probe in tried]
+
+
 def _compare(portable: Portable, run: Callable[[Tensor], Tensor], probes: Sequence[Tensor], to: str) -> float:
     worst = 0.0
     for probe in probes:
@@ -159,12 +183,32 @@ def _failed(to: str, error: Exception) -> UserError:
 
 
 def _write_onnx(portable: Portable, probes: Sequence[Tensor], path: Path) -> Callable[[Tensor], Tensor]:
+    return _onnx(portable, probes, path, free=(0, 2, 3) if probes[0].dim() == 4 else (0,))
+
+
+def _write_coreml(portable: Portable, probes: Sequence[Tensor], path: Path) -> Callable[[Tensor], Tensor]:
+    """Write ONNX of fixed shapes that consists of what Core ML runs itself, or say what does not."""
+    run = _onnx(portable, probes, path, free=())
+    import onnx
+
+    graph = onnx.load(str(path)).graph
+    known = {tensor.name for tensor in graph.initializer}
+    foreign = sorted(
+        {node.op_type for node in graph.node if node.op_type not in COREML_OPERATIONS and not known >= set(node.input)}
+    )
+    if foreign:
+        why = f"Its provider in ONNX Runtime does not run {', '.join(foreign)}"
+        raise UserError("Core ML cannot hold this network", why, "Use --to onnx, which runs on the processor")
+    return run
+
+
+def _onnx(portable: Portable, probes: Sequence[Tensor], path: Path, free: Sequence[int]) -> Callable[[Tensor], Tensor]:
     for package in ("onnxruntime", "onnxscript"):
         need(package, "onnx")
     import onnxruntime as runtime
 
     try:
-        program = onnx_program(portable, probes[0], free=(0, 2, 3) if probes[0].dim() == 4 else (0,))
+        program = onnx_program(portable, probes[0], free)
         path.write_bytes(program.model_proto.SerializeToString())
         session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     except Exception as error:  # converters raise errors of many kinds
@@ -238,5 +282,6 @@ def _write_ncnn(portable: Portable, probes: Sequence[Tensor], path: Path) -> Cal
 
 
 _WRITERS: dict[str, Callable[[Portable, Sequence[Tensor], Path], Callable[[Tensor], Tensor]]] = {
-    "onnx": _write_onnx, "torchscript": _write_torchscript, "openvino": _write_openvino, "ncnn": _write_ncnn,
+    "onnx": _write_onnx, "torchscript": _write_torchscript, "openvino": _write_openvino,
+    "coreml-ready-onnx": _write_coreml, "ncnn": _write_ncnn,
 }  # fmt: skip

@@ -245,6 +245,8 @@ class CameraGenerator(nn.Module):
             self.stages[side] = len(self.blocks)
             self.blocks.append(ShuffleBlock(channels, out, seen.get(side, 0), norm, spectral, drop))
             channels = out
+        # By place, not by the features' size: a tracer's sizes are tensors.
+        self.rays_at = {self.stages[int(side)]: side for side in self.rays}
         self.attention_at, self.attention = self.stages.get(attention_px), nn.Identity()
         if attention_px:
             self.attention = SelfAttention(self._channels_at(attention_px, widths, sides, width), spectral)
@@ -265,8 +267,8 @@ class CameraGenerator(nn.Module):
                 x = self.attention(x)
             if coarse and place == self.coarse_at:
                 return _painted(self.coarse, x)
-            side = str(x.shape[-1])
-            x = block(x, self.rays[side](cameras)) if side in self.rays else block(x)
+            side = self.rays_at.get(place)
+            x = block(x, self.rays[side](cameras)) if side else block(x)
         return _painted(self.last, x)
 
 

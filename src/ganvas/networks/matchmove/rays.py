@@ -69,8 +69,8 @@ class Rays(nn.Module):
         focal = cameras.float()[:, 12:]
         plane = torch.cat(
             [
-                self.grid.expand(len(cameras), -1, -1, -1) / focal,
-                -torch.ones_like(self.grid[None, :1]).expand(len(cameras), -1, -1, -1),
+                self.grid.expand(cameras.shape[0], -1, -1, -1) / focal,
+                -torch.ones_like(self.grid[None, :1]).expand(cameras.shape[0], -1, -1, -1),
             ],
             1,
         )

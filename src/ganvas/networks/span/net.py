@@ -163,7 +163,7 @@ class SPAN(nn.Module):
         # In bfloat16 the finished pixels would be rounded to 8 bits, and smooth skies to steps.
         with _exactly(merged):
             conv = self.conv_last
-            bias = None if conv.bias is None else conv.bias.float()
             if merged.dtype in (torch.bfloat16, torch.float16):
+                bias = None if conv.bias is None else conv.bias.float()
                 return F.conv2d(merged.float(), conv.weight.float(), bias, padding=1)
             return conv(merged)
