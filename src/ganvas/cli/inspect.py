@@ -101,7 +101,7 @@ def inspect(asked: Inspected) -> int:
         return _inspect_pictures(path, asked.mosaic, asked.json)
     if is_picture(path) or is_video(path):
         return _inspect_file(path, asked)
-    if path.suffix.lower() == ".zip" and path.is_file():
+    if path.suffix.lower() in (".zip", ".tar") and path.is_file():
         return _inspect_pictures(path, asked.mosaic, asked.json)
     (print_json if asked.json else print_facts)(weights.describe(resolved(asked.path)))
     return DONE

@@ -8,7 +8,7 @@ import numpy as np
 
 from ganvas.data.cache import CACHE_BYTES, ByteCache
 from ganvas.errors import UserError
-from ganvas.io.pictures import images
+from ganvas.io.pictures import images, shards
 
 MOST_DECODED_BYTES = 1 << 30
 """Memory that decoding one picture may take."""
@@ -37,7 +37,8 @@ class PictureCache:
 
 def _decoded(path: Path) -> np.ndarray | UserError:
     try:
-        return decode(path)
+        with shards.as_file(path) as file:
+            return decode(file)
     except UserError as error:
         return error
 

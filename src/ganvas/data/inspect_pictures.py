@@ -12,6 +12,7 @@ from ganvas.data.pictures import in_threads
 from ganvas.errors import UserError
 from ganvas.io.pictures import images
 from ganvas.io.pictures.archives import Folder, Shelf, open_shelf
+from ganvas.io.pictures.shards import Tar
 
 _FEW = 3
 
@@ -22,10 +23,12 @@ def examine(inputs: str | Path) -> Examination:
     Raises:
         UserError: it is neither a folder nor a zip file that can be read.
     """
-    shelf = open_shelf(inputs)
+    shelf = Tar(Path(inputs)) if Path(inputs).suffix.lower() == ".tar" else open_shelf(inputs)
     names = shelf.names()
     result = Examination({"folder": str(inputs), "pictures": 0})
     problems = dict(images.find_pictures([shelf.path])[1]) if isinstance(shelf, Folder) else {}
+    if isinstance(shelf, Tar) and shelf.damage:
+        problems[str(inputs)] = shelf.damage
     kinds: Counter[str] = Counter()
     sides: list[int] = []
     for name, header in zip(names, in_threads(lambda name: _header_of(shelf, name), names)):

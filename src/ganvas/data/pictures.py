@@ -25,9 +25,8 @@ from ganvas.data.cache import CACHE_BYTES
 from ganvas.data.decoding import PictureCache, check_cost
 from ganvas.data.doctor import Examination
 from ganvas.errors import UserError
-from ganvas.io.pictures import images
+from ganvas.io.pictures import images, shards
 from ganvas.io.pictures.tensors import to_tensor
-from ganvas.io.runs import sha256
 from ganvas.protocol import Source
 
 Inputs = str | Path | Sequence[str | Path]
@@ -151,7 +150,7 @@ class Crops:
         """Decode all pictures where they are few enough to be kept, and name those that are broken in the report."""
         wanted = np.unique(self._samples).tolist()
         paths = [path for number in wanted for path in self._entries[number].files.values()]
-        if sum(path.stat().st_size for path in paths) <= CHECKED_BYTES:
+        if sum(map(shards.num_bytes, paths)) <= CHECKED_BYTES:
             for number, error in zip(wanted, in_threads(self._fault, wanted)):
                 if error:
                     self.report.skip(self._entries[number].group, error, was_used=True)
@@ -291,7 +290,14 @@ def _listed(inputs: Inputs) -> list[str | Path]:
 def _indexed(inputs: Inputs, report: Report) -> Indexed:
     """Find all pictures and read their headers; what cannot be read goes to the report."""
     given = [Path(one) for one in _listed(inputs)]
-    paths, problems = images.find_pictures(given)
+    sharded = {one: found for one in given if (found := shards.find_shards(one))}
+    paths, problems = images.find_pictures([one for one in given if one not in sharded])
+    for shard in dict.fromkeys(shard for found in sharded.values() for shard in found):
+        try:
+            paths += shards.members(shard)
+            problems += [(str(shard), damage)] if (damage := getattr(shards.open_shard(shard), "damage", "")) else []
+        except UserError as error:
+            problems.append((str(shard), str(error)))
     for what, why in problems:
         report.skip(str(what), str(why))
     names = _names(given, paths)
@@ -309,7 +315,10 @@ def _names(inputs: Sequence[Path], paths: Sequence[Path]) -> list[str]:
     folders = [folder for folder in inputs if folder.is_dir()]
     names = []
     for path in paths:
-        root = next((folder for folder in folders if path.is_relative_to(folder)), path.parent)
+        root = next((folder for folder in folders if path.is_relative_to(folder)), None)
+        if root is None:
+            found = shards.shard_of(path)
+            root = path.parent if found is None else found[0].parent
         names.append(path.relative_to(root).as_posix())
     # Several inputs can hold files of one name; only then is the whole path needed to tell them apart.
     counts = Counter(names)
@@ -318,7 +327,8 @@ def _names(inputs: Sequence[Path], paths: Sequence[Path]) -> list[str]:
 
 def _header(path: Path) -> images.Header | UserError:
     try:
-        header = images.read_header(path)
+        with shards.as_file(path) as file:
+            header = images.read_header(file)
         check_cost(path, header)
     except UserError as error:
         return error
@@ -327,9 +337,9 @@ def _header(path: Path) -> images.Header | UserError:
 
 def _unique(indexed: Indexed, report: Report) -> Indexed:
     """Leave out files whose bytes equal those of an earlier one; only files of equal length need to be read."""
-    lengths = Counter(path.stat().st_size for path, _ in indexed.values())
-    suspects = {path for path, _ in indexed.values() if lengths[path.stat().st_size] > 1}
-    digests = dict(zip(suspects, in_threads(sha256, suspects)))
+    lengths = Counter(shards.num_bytes(path) for path, _ in indexed.values())
+    suspects = {path for path, _ in indexed.values() if lengths[shards.num_bytes(path)] > 1}
+    digests = dict(zip(suspects, in_threads(shards.digest, suspects)))
     first: dict[str, str] = {}
     result: Indexed = {}
     for name, (path, header) in indexed.items():
