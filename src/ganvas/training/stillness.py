@@ -7,10 +7,8 @@ from dataclasses import dataclass, field
 
 ALL_STILL = 100
 """Steps after which gradients that are zero in both networks are the end of training."""
-ONE_STILL = 300
-"""Steps after which those of one network are."""
-RESTING = 1000
-"""Steps after which those of a discriminator are: a hinge loss may leave one that wins alone for a while."""
+ONE_STILL = 1000
+"""Steps after which one network's are: a hinge loss may leave a winning discriminator alone for a while."""
 SLEEPING_MARGIN, ASLEEP = 0.003, 300
 """A margin below this for so many steps: the discriminator tells nothing apart, and the generator learns nothing."""
 SAME_SHARE, SAME = 1e-3, 100
@@ -39,9 +37,8 @@ class Stillness:
         if len(norms) > 1 and all(self.still[name] >= ALL_STILL for name in norms):
             return f"{DEAD}: every gradient has been zero for {ALL_STILL} steps"
         for name in norms:
-            patience = RESTING if "discriminator" in name else ONE_STILL
-            if self.still[name] >= patience:
-                return f"{DEAD}: the gradient of {name} has been zero for {patience} steps"
+            if self.still[name] >= ONE_STILL:
+                return f"{DEAD}: the gradient of {name} has been zero for {ONE_STILL} steps"
         fake, real = values.get("fake_spread"), values.get("real_spread")
         if fake is not None and real:
             self.same = self.same + 1 if fake < SAME_SHARE * real else 0
