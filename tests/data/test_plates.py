@@ -281,3 +281,18 @@ def test_a_movie_of_variable_rate_is_refused(tmp_path):
     )
     with pytest.raises(UserError, match=r"variable frame rate.*ffmpeg"):
         read_footage(tmp_path / "a.mkv")
+
+
+def test_movies_that_would_not_fit_into_memory_are_refused_before_they_are_read(monkeypatch):
+    from dataclasses import replace as changed
+
+    from ganvas import device
+
+    camera = plain_camera(np.eye(4), 35.0, (36.0, 24.0), (1500, 1000), 1)
+    views = [View(changed(camera, frame=n), Path("absent.mov"), Plate(movie_frame=n)) for n in range(200)]
+    # 200 frames of 768 x 512 pixels, three bytes each, are 236 MB.
+    monkeypatch.setattr(device, "free_memory", lambda _: 200_000_000)
+    with pytest.raises(UserError, match=r"200 frames of absent\.mov take 0\.2 GB"):
+        Views(views, 512, 0.0, (1.0, 1.0))
+    monkeypatch.setattr(device, "free_memory", lambda _: 500_000_000)
+    assert len(Views(views, 512, 0.0, (1.0, 1.0))) == 200

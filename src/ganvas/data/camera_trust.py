@@ -14,6 +14,8 @@ WIDTH = 2.0
 """Standard deviations within which views are alike."""
 CAUTION = 0.5
 """Share of its error by which a promise is lowered: flights are somewhat worse than held-out views like them."""
+FALL_DB = 1.0
+"""By which a promise falls with each standard deviation that a camera is farther than held-out views are on average."""
 PULL = 0.1
 """Weight of the mean of all views."""
 ROLLS, ZOOMS = 5, 3
@@ -81,13 +83,21 @@ def expected(found: np.ndarray, told: dict[str, float]) -> np.ndarray | None:
     return np.interp(found, known, quality)
 
 
+def lowered(quality: np.ndarray, found: np.ndarray, told: Mapping[str, float]) -> np.ndarray:
+    """Return promises in dB that fall with the distance to the cameras that were trained on: (N,), (N,) -> (N,).
+
+    Held-out views like a camera say how hard its place is; they lie among the training cameras, flights often do not.
+    """
+    known = [value for name, value in told.items() if name.startswith("distance_")]
+    return quality - FALL_DB * (np.asarray(found) - np.mean(known)) if known else quality
+
+
 @dataclass(frozen=True, eq=False)
 class Promise:
     """What PSNR to expect of a camera: that of held-out views like it, less half the error of foretelling
     them so.
 
-    How hard a place is to make matters more than how far a camera is from those that were trained on. Views are weighed
-    by a Gaussian of their distance in standard deviations.
+    Views are weighed by a Gaussian of their distance in standard deviations.
     """
 
     views: np.ndarray

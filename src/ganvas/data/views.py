@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ganvas import device as devices
 from ganvas.data import plates
 from ganvas.data.cache import ByteCache
 from ganvas.data.degrade import resize_bicubic
@@ -29,6 +30,8 @@ FLAT = 1e-6
 PULL = 1e-3
 """Weight of the cameras' middle against one optical axis in finding the point that they look at."""
 Crop = Literal["square", "whole"]
+MEMORY_SHARE = 0.6
+"""Of the free memory, that the frames of movies may take."""
 WHOLE = 0.999
 """Share of a pixel that must be known for it to count."""
 _Kept = tuple[Tensor, Camera, Tensor | None]
@@ -128,6 +131,22 @@ class Views:
         self.whole: Views = self
         """All views of the footage, of which a subset has some."""
         self._check_lenses()
+        self._check_memory()
+
+    def _check_memory(self) -> None:
+        """Refuse movies whose frames would not fit into memory, where all of a movie's are kept."""
+        sizes = [view.camera.size_px for view in self.views if view.plate.movie_frame is not None]
+        needed = sum(3 * width * height * min(1.0, self._finest(width, height)) ** 2 for width, height in sizes)
+        free = devices.free_memory(devices.pick("cpu"))
+        if needed > MEMORY_SHARE * free:
+            movie = next(view.picture for view in self.views if view.plate.movie_frame is not None)
+            why = f"They are kept decoded, and {free / 2**30:.1f} GB are free"
+            do = f"Extract them, and name the folder: ffmpeg -i {movie} frames/%06d.png"
+            raise UserError(f"{len(sizes)} frames of {movie} take {needed / 2**30:.1f} GB of memory", why, do)
+
+    def _finest(self, width: int, height: int) -> float:
+        """Return to which share pictures are reduced: as fine as the strongest zoom asks for; finer would only alias."""
+        return self.size_px * self.zoom[1] / min(width, height)
 
     def _check_lenses(self) -> None:
         first = self.squares[0]
@@ -250,8 +269,7 @@ class Views:
 
     def _reduced(self, picture: Tensor, camera: Camera, known: Tensor | None) -> _Kept:
         sides = picture.shape[-2:]
-        # As fine as the strongest zoom asks for; finer would only alias.
-        factor = self.size_px * self.zoom[1] / min(sides)
+        factor = self._finest(sides[1], sides[0])
         if factor < 1:
             size = (round(sides[0] * factor), round(sides[1] * factor))
             picture = resize_bicubic(picture[None], size=size)[0]

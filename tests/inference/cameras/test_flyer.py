@@ -355,6 +355,13 @@ def test_a_promise_is_that_of_views_alike_less_half_its_error():
     assert promise.at(far) == pytest.approx([26 - camera_trust.CAUTION * promise.error_db])
 
 
+def test_a_promise_falls_with_distance():
+    told = {"distance_1": 0.5, "distance_2": 1.5, "psnr_1": 30.0, "psnr_2": 28.0}
+    # Their mean is 1: nearer than that is promised more, farther less, a decibel for each deviation.
+    assert camera_trust.lowered(np.array([25.0, 25.0, 25.0]), np.array([0.0, 1.0, 3.0]), told).tolist() == [26, 25, 23]
+    assert camera_trust.lowered(np.array([25.0]), np.array([3.0]), {}).tolist() == [25]
+
+
 def test_a_promise_lies_beside_the_weights():
     tensors = {"cameras": torch.rand(4, 13, dtype=torch.float64), "psnr": torch.tensor([20.0, 21, 22, 23]).double()}
     told = {f"{camera_trust.HELD}.{name}": values for name, values in tensors.items()}

@@ -165,6 +165,7 @@ class Flyer:
         quality = camera_trust.expected(found, self.scores)
         if self.promise is not None:
             quality = self.promise.at((vectors - self.mean) / self.deviation)
+            quality = camera_trust.lowered(quality, found, self.scores)
         places = sorted(int(name.removeprefix("distance_")) for name in self.scores if name.startswith("distance_"))
         if quality is not None and len(places) > 1:
             known = [self.scores[f"distance_{place}"] for place in places]
