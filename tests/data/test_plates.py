@@ -285,6 +285,7 @@ def test_a_movie_of_variable_rate_is_refused(tmp_path):
 
 def test_movies_that_would_not_fit_into_memory_are_refused_before_they_are_read(monkeypatch):
     from dataclasses import replace as changed
+    from pathlib import Path
 
     from ganvas import device
 

@@ -145,7 +145,7 @@ class Views:
             raise UserError(f"{len(sizes)} frames of {movie} take {needed / 2**30:.1f} GB of memory", why, do)
 
     def _finest(self, width: int, height: int) -> float:
-        """Return to which share pictures are reduced: as fine as the strongest zoom asks for; finer would only alias."""
+        """Return to which share pictures are reduced: as fine as the strongest zoom asks for, finer would alias."""
         return self.size_px * self.zoom[1] / min(width, height)
 
     def _check_lenses(self) -> None:
