@@ -20,6 +20,7 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY)
 	@$(BIN)/ganvas demo --out demo
+	@echo "Now: source $(BIN)/activate, and \`ganvas\` is found; or write $(BIN)/ganvas"
 
 test: $(READY)
 	@# One process a core, one thread each: torch gains little from a second thread on the tests' tiny networks.

@@ -12,6 +12,7 @@ from ganvas import cli
 from ganvas.cli import demo
 from ganvas.inference.open import known_models
 from ganvas.io.pictures import images
+from ganvas.io.pictures.captioned import LINE_PX
 from ganvas.recipes.base import RECIPES
 
 
@@ -68,7 +69,9 @@ def test_columns_are_enlarged_to_the_last_and_rows_spread(tmp_path: Path) -> Non
             images.write(tmp_path / name / f"{number}.png", np.full((side, side, 3), 10 * number, np.uint8))
     demo._lay_out([tmp_path / "small", tmp_path / "large"], tmp_path / "sheet.png")
     sheet, _ = images.read(tmp_path / "sheet.png")
-    assert sheet.shape == (demo.ROWS * (8 + demo.GAP_PX), 2 * (8 + demo.GAP_PX), 3)
+    times = 4  # a sheet so small is enlarged, and its columns are named above
+    assert sheet.shape == (times * demo.ROWS * (8 + demo.GAP_PX) + LINE_PX, times * 2 * (8 + demo.GAP_PX), 3)
+    sheet = sheet[LINE_PX::times, ::times]
     assert [int(sheet[row * (8 + demo.GAP_PX), 0, 0]) for row in range(demo.ROWS)] == [0, 20, 40, 60]
     assert np.array_equal(sheet[:8, :8], sheet[:8, 8 + demo.GAP_PX : -demo.GAP_PX])
 

@@ -66,7 +66,7 @@ FEWER_OF = {
 }
 """Added to the training commands of the methods' block."""
 FEWER_PICTURES = {"--frames 60": "--frames 3", "--frames 20": "--frames 8", "--frames 80": "--frames 12",
-                  "--per-class 20": "--per-class 4", "--clips 4": "--clips 2"}  # fmt: skip
+                  "--per-class 500": "--per-class 4", "--clips 4": "--clips 2"}  # fmt: skip
 
 
 def test_every_method_runs_from_what_ganvas_draws(empty):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import shutil
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -49,7 +52,16 @@ def demo(
         print(f"Made     {path}")
     if not quiet:
         print(f"Seconds  {time.perf_counter() - start:.1f}")
+        print(f"Next     {_command()} upscale YOUR_PHOTO.jpg, or: {_command()} help")
     return DONE
+
+
+def _command() -> str:
+    """Return how this program is called from a shell: by its path, where the environment is not activated."""
+    if shutil.which("ganvas"):
+        return "ganvas"
+    program = Path(sys.executable).parent / "ganvas"
+    return os.path.relpath(program) if program.is_file() else "python -m ganvas"
 
 
 def gallery(out: Path = Path("gallery")) -> int:
@@ -99,6 +111,7 @@ def _new_folder(folder: Path) -> Path:
 def _lay_out(folders: list[Path], target: Path) -> None:
     """Write a sheet: a column for each folder, a row for each of four of its pictures, all as large as the last."""
     from ganvas.io.pictures import images
+    from ganvas.io.pictures.captioned import captioned
 
     found = [sorted(folder.glob("*.png")) for folder in folders]
     count = min(ROWS, *map(len, found))
@@ -112,7 +125,8 @@ def _lay_out(folders: list[Path], target: Path) -> None:
         rows.append(
             np.concatenate([np.pad(one, ((0, GAP_PX), (0, GAP_PX), (0, 0)), constant_values=255) for one in scaled], 1)
         )
-    images.write(target, np.concatenate(rows))
+    sheet = images.from_float(images.to_float(np.concatenate(rows)), "uint8")
+    images.write(target, captioned(sheet, [folder.name.replace("-", " ") for folder in folders]))
 
 
 def _enlarged(picture: np.ndarray, times: int) -> np.ndarray:

@@ -1,3 +1,12 @@
-"""How long presets take: minutes on two cores, as `ganvas train RECIPE --preset NAME --dry-run` tells them."""
+"""How long presets take, as their pages tell with the commands: CPU minutes of one core, on drawn data."""
 
-MINUTES: dict[tuple[str, str], float] = {}
+MINUTES: dict[tuple[str, str], float] = {
+    ("relativistic", "preview"): 1.0,
+    ("biggan", "preview"): 370 / 60,
+    ("pix2pixhd", "preview"): 285 / 60,
+    ("superres_unet", "preview"): 101 / 60,
+    ("tiled_upres", "preview"): 132 / 60,
+    ("vid2vid", "preview"): 338 / 60,
+    ("reverse_matchmove", "preview"): 170 / 60,
+}
+"""By recipe and preset; the commands stand in docs/measured/."""

@@ -60,7 +60,7 @@ def page(order: Order, starting: Sequence[Option], settings: Sequence[Option], e
     base = {f.name.replace("_", "-") for f in dataclasses.fields(Training)}
     about = SUMMARIES.get(order.recipe) or (kind.__doc__ or "").strip().split("\n")[0]
     lines = [f"usage: ganvas train {order.recipe} --data DIR [--out RUN] [options]", "", about, ""]
-    lines += ["presets (--preset NAME):"]
+    lines += ["presets (--preset NAME; what they cost on your machine and data: add --dry-run):"]
     for name, preset in kind.PRESETS.items():
         mark = " (default)" if order.preset and name == order.preset.name else ""
         lines += two_columns(f"  {name}{mark}", cost(order.recipe, name, preset))
@@ -93,9 +93,9 @@ def cost(recipe: str, name: str, settings: Any) -> str:
     elif hasattr(settings, "rounds"):
         parts.append(f"{settings.picture_rounds} + {settings.rounds} rounds of {settings.batch_size}")
     if minutes := MINUTES.get((recipe, name)):
-        parts.append(f"{duration(minutes)} on 2 cores")
-    elif name not in ("laptop", "preview"):
-        parts.append("a GPU's work: --dry-run tells how long")
+        parts.append(f"about {duration(minutes)} of one core")
+    elif name not in ("laptop", "preview", "show"):
+        parts.append("for a GPU")
     return ", ".join(part for part in parts if part)
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ganvas.device import peak_memory
 from ganvas.errors import need
-from ganvas.io import plots, runs
+from ganvas.io import panels, runs
 from ganvas.io.pictures import images
 from ganvas.io.pictures.captioned import captioned
 from ganvas.training.previews import prune
@@ -185,7 +185,7 @@ class Logbook:
                     curves[key][0].append(entry["step"])
                     curves[key][1].append(value)
         if curves:
-            runs.write_atomically(self.run / "losses.svg", plots.curves(curves, "Losses and scores", "step").encode())
+            runs.write_atomically(self.run / "losses.svg", panels.panels(curves, "Losses and scores", "step").encode())
 
 
 def _fitted(first: str, parts: Sequence[str]) -> str:
