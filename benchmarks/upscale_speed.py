@@ -1,9 +1,11 @@
 """Speed of the upscaler, as ratios taken in one run with the contestants in turn (A B C A B C ...).
 
-    python benchmarks/upscale_speed.py [--rounds 3] [--model realesrgan-x4plus] [--json FILE]
+    python benchmarks/upscale_speed.py [--rounds 3] [--model realesrgan-x4plus] [--engines-only] [--int8 FILE]
 
-1. The engine against eager float32 in torch's default layout, tile for tile, with RRDBNet of 64 features, 23 blocks and
-   growth 32 on a 128 x 128 crop of a photograph: CPU seconds (process time, all threads) and PSNR against that float32.
+1. Every engine that is installed against eager float32 in torch's default layout, on one crop of a photograph: CPU
+   seconds (process time, all threads), PSNR against that float32, and the share of the largest rate that this machine
+   reached in multiplying matrices of the same precision. `--int8` adds 8 bits, quantised on nine tiles of other
+   photographs and kept in FILE; `--memory` tells the peak of each engine in a process of its own.
 2. Tiles against the untiled network at equal arithmetic: seconds per pixel that the network computed.
 3. Seconds per megapixel of output with the compact network, from 1 to 50 megapixels, the whole way from array to array.
 """
@@ -11,10 +13,15 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib.util
 import json
 import math
 import platform
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,13 +29,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
+from ganvas import device as devices
+from ganvas.errors import UserError
+from ganvas.inference import export, fastest, int8
 from ganvas.inference.backends import pick_backend
-from ganvas.inference.open import load
+from ganvas.inference.open import Opened, load
 from ganvas.inference.picture.upscale import Upscaler
 from ganvas.inference.rows.tiles import Tiler, Tiling
 from ganvas.networks.rrdb.net import CompactNet, RRDBNet
+from ganvas.protocol import Card
 
 
 def photograph() -> np.ndarray:
@@ -59,23 +72,106 @@ def psnr(found: Tensor, truth: Tensor) -> float:
     return 10 * math.log10(float(truth.abs().max()) ** 2 / error) if error else math.inf
 
 
-def engines(net: nn.Module, rounds: int) -> list[dict[str, Any]]:
-    """Compare eager float32 with what the engine runs, on one tile."""
-    crop = torch.from_numpy(photograph()[60:188, 150:278].copy()).permute(2, 0, 1)[None].float() / 255
-    fast = {name: pick_backend(net, name, "cpu") for name in ("float32", "bfloat16")}
+def crop_of(side: int) -> Tensor:
+    """Return a square of the photograph, (1, 3, side, side)."""
+    return torch.from_numpy(photograph()[60 : 60 + side, 150 : 150 + side].copy()).permute(2, 0, 1)[None].float() / 255
 
-    def eager() -> Tensor:
+
+def quantised(net: nn.Module, path: Path) -> int8.Graph:
+    """Return the network in 8 bits from a file, or quantise it on nine tiles of 32 px and keep it there."""
+    if not path.exists():
+        from skimage import data
+
+        random, tiles = np.random.default_rng(0), []
+        for number in range(9):
+            picture = (data.astronaut(), data.coffee(), data.rocket())[number % 3]
+            top, left = (int(random.integers(0, length - 32)) for length in picture.shape[:2])
+            tile = np.ascontiguousarray(picture[top : top + 32, left : left + 32].transpose(2, 0, 1)[None])
+            tiles.append(torch.from_numpy(tile).float() / 255)
+        save_file(int8.attach(int8.quantise(net, tiles, say=print).graph), path)
+    graph = int8.graph_of(load_file(path))
+    assert graph is not None
+    return graph
+
+
+def ncnn_call(net: nn.Module) -> Callable[[Tensor], Tensor]:
+    """Return what runs the network in ncnn, in its own default precision of float32 weights."""
+    card = getattr(net, "card", Card(network="", scale=4))
+    with tempfile.TemporaryDirectory() as folder:
+        opened = Opened(card, "net", module=net)
+        whole, path = export.portable(opened), Path(folder) / "net.param"
+        return export.WRITERS["ncnn"](whole, export.probes(opened), path)
+
+
+def contestants_of(net: nn.Module, int8_path: Path | None) -> dict[str, tuple[str, Callable[[Tensor], Tensor]]]:
+    """Return the precision and the call of every engine that is installed, by name."""
+
+    def eager(picture: Tensor) -> Tensor:
         with torch.no_grad():
-            return net(crop)
+            return net(picture)
 
-    contestants: dict[str, Callable[[], Tensor]] = {"eager float32": eager}
-    for name, backend in fast.items():
-        contestants[f"engine {name}"] = lambda backend=backend: backend(crop)
-    truth = eager()
-    quality = {name: psnr(call(), truth) for name, call in contestants.items()}
-    taken = in_turn(contestants, rounds)
+    found: dict[str, tuple[str, Callable[[Tensor], Tensor]]] = {"eager float32": ("float32", eager)}
+    for engine in fastest.installed():
+        for precision in {"onnx": ("float32",)}.get(engine, ("float32", "bfloat16")):
+            found[f"{engine} {precision}"] = (precision, pick_backend(net, precision, "cpu", engine))
+    if importlib.util.find_spec("ncnn") and importlib.util.find_spec("pnnx"):
+        with contextlib.suppress(UserError):
+            found["ncnn float32"] = ("float32", ncnn_call(net))
+    if int8_path:
+        found["openvino int8"] = ("int8", int8.engine(net, quantised(net, int8_path)))
+    return found
+
+
+def peaks(rounds: int = 3) -> dict[str, float]:
+    """Return the operations a CPU second of the best of some products of large matrices, by precision."""
+    side = 2048
+    found = {}
+    for name, dtype in {"float32": torch.float32, "bfloat16": torch.bfloat16}.items():
+        a = torch.rand(side, side).to(dtype)
+        found[name] = 2 * side**3 / min(in_turn({"": lambda a=a: a @ a}, 1)[""]["cpu"] for _ in range(rounds))
+    a = torch.randint(-100, 100, (side, side), dtype=torch.int8)
+    found["int8"] = 2 * side**3 / min(in_turn({"": lambda: torch._int_mm(a, a)}, 1)[""]["cpu"] for _ in range(rounds))
+    return found
+
+
+def engines(net: nn.Module, rounds: int, side: int, int8_path: Path | None) -> list[dict[str, Any]]:
+    """Compare eager float32 with what the engines run, on one tile."""
+    crop = crop_of(side)
+    contestants = contestants_of(net, int8_path)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        truth = net(crop)
+    operations, peak = counter.get_total_flops(), peaks()
+    quality = {name: psnr(call(crop), truth) for name, (_, call) in contestants.items()}
+    taken = in_turn({name: lambda call=call: call(crop) for name, (_, call) in contestants.items()}, rounds)
     base = taken["eager float32"]
-    return [{"engine": name, **t, "times": base["cpu"] / t["cpu"], "psnr": quality[name]} for name, t in taken.items()]
+    return [
+        {
+            "engine": name, **t, "times": base["cpu"] / t["cpu"], "psnr": quality[name],
+            "share": operations / t["cpu"] / peak[contestants[name][0]],
+        }
+        for name, t in taken.items()
+    ]  # fmt: skip
+
+
+def memory(words: list[str]) -> None:
+    """Print the peak of memory of each engine, run alone in a process of its own."""
+    for name in ("eager float32", "torch float32", "torch bfloat16", "openvino bfloat16", "ncnn float32"):
+        done = subprocess.run([sys.executable, __file__, *words, "--alone", name], capture_output=True, text=True)
+        print(f"{name}: {done.stdout.strip() or done.stderr.strip()[-200:]}")
+
+
+def alone(net: nn.Module, name: str, side: int) -> None:
+    """Run one engine once and print what its process held at most beyond what it held before."""
+    engine, _, precision = name.partition(" ")
+    if engine == "ncnn":
+        call = ncnn_call(net)
+    elif engine == "eager":
+        call = torch.no_grad()(net)
+    else:
+        call = pick_backend(net, precision, "cpu", engine)
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    call(crop_of(side))
+    print(f"{devices.peak_memory() / 2**20:.0f} MB")
 
 
 def tiling(net: CompactNet, precision: str, rounds: int) -> dict[str, float]:
@@ -113,23 +209,16 @@ def sizes(net: CompactNet, precision: str, megapixels: list[float], rounds: int)
     ]
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--model", default="", help="an RRDBNet with trained weights (default: untrained)")
-    parser.add_argument("--megapixels", type=float, nargs="+", default=[1, 5, 20, 50])
-    parser.add_argument("--precision", default="auto")
-    parser.add_argument("--json", default="", help="also write the numbers to this file")
-    options = parser.parse_args()
-    torch.manual_seed(0)
-    net = load(options.model) if options.model else RRDBNet().eval()
-    compact = CompactNet().eval()
+def compare(net: nn.Module, compact: CompactNet, options: argparse.Namespace) -> None:
+    """Measure and print the three comparisons."""
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {platform.machine()}\n")
-    rows = engines(net, options.rounds)
-    print("| engine | CPU s | wall s | times | PSNR, dB |\n|---|---|---|---|---|")
+    rows = engines(net, options.rounds, options.side, options.int8)
+    print("| engine | CPU s | wall s | times | PSNR, dB | of the peak |\n|---|---|---|---|---|---|")
     for row in rows:
-        print(f"| {row['engine']} | {row['cpu']:.2f} | {row['wall']:.2f} | {row['times']:.2f} | {row['psnr']:.1f} |")
+        numbers = f"{row['cpu']:.3f} | {row['wall']:.3f} | {row['times']:.2f} | {row['psnr']:.1f} | {row['share']:.0%}"
+        print(f"| {row['engine']} | {numbers} |", flush=True)
+    if options.engines_only:
+        return
     overhead = tiling(compact, options.precision, options.rounds)
     print(f"\nTiles at equal arithmetic: {overhead['overhead']:+.1%}\n")
     curve = sizes(compact, options.precision, options.megapixels, max(1, options.rounds - 2))
@@ -145,6 +234,31 @@ def main() -> None:
         Path(options.json).write_text(
             json.dumps({**facts, "engines": rows, "tiling": overhead, "sizes": curve}, indent=1)
         )
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--model", default="", help="an RRDBNet with trained weights (default: untrained)")
+    parser.add_argument("--megapixels", type=float, nargs="+", default=[1, 5, 20, 50])
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--side", type=int, default=128, help="of the crop, in pixels")
+    parser.add_argument("--int8", type=Path, default=None, help="file to keep the network in 8 bits in")
+    parser.add_argument("--engines-only", action="store_true", help="leave out tiles and sizes")
+    parser.add_argument("--memory", action="store_true", help="only the peak of memory of each engine")
+    parser.add_argument("--alone", default="", help=argparse.SUPPRESS)
+    parser.add_argument("--json", default="", help="also write the numbers to this file")
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    net = load(options.model) if options.model else RRDBNet().eval()
+    compact = CompactNet().eval()
+    if options.alone:
+        alone(net, options.alone, options.side)
+    elif options.memory:
+        memory([word for word in sys.argv[1:] if word != "--memory"])
+    else:
+        compare(net, compact, options)
 
 
 if __name__ == "__main__":

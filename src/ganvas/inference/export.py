@@ -8,6 +8,7 @@ camera    (B, 13), a matrix by rows and a focal length -> (B, 3, S, S) in [0, 1]
 
 from __future__ import annotations
 
+import copy
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from typing import Literal, get_args
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from ganvas.errors import UserError, need
 from ganvas.inference.backends import Unpadded, onnx_program, openvino_graph
@@ -111,7 +113,7 @@ def export(opened: Opened, target: Path, to: Format, overwrite: bool = False) ->
     tried = probes(opened, unit) if to != "coreml-ready-onnx" else _fixed(probes(opened, unit), unit)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as folder:
         made = Path(folder) / target.name
-        run = _WRITERS[to](whole, tried, made)
+        run = WRITERS[to](whole, tried, made)
         error = _compare(whole, run, tried, to)
         for path in files:
             made.with_suffix(path.suffix).replace(path)
@@ -123,8 +125,14 @@ def export(opened: Opened, target: Path, to: Format, overwrite: bool = False) ->
 
 
 def portable(opened: Opened) -> Portable:
-    """Return a model's generator with one tensor in and one out."""
-    return Portable(opened.network(), opened).eval().requires_grad_(False)
+    """Return a model's generator with one tensor in and one out, its weights as numbers."""
+    network = copy.deepcopy(opened.network()).eval().requires_grad_(False)
+    for module in network.modules():
+        if parametrize.is_parametrized(module):
+            for name in list(module.parametrizations):  # pyright: ignore[reportArgumentType, reportCallIssue]
+                # A spectral norm is for training: here it is the same quotient each time.
+                parametrize.remove_parametrizations(module, name, leave_parametrized=True)
+    return Portable(network, opened).eval().requires_grad_(False)
 
 
 def _unit_of(opened: Opened, whole: Portable) -> int:
@@ -262,8 +270,13 @@ def _write_ncnn(portable: Portable, probes: Sequence[Tensor], path: Path) -> Cal
         shutil.copyfile(Path(folder) / "net.bin", path.with_suffix(".bin"))
     net = ncnn.Net()
     net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = False
-    if net.load_param(str(path)) or net.load_model(str(path.with_suffix(".bin"))):
-        raise UserError("ncnn cannot hold this network", "Its own reader refuses what pnnx wrote", "Use another format")
+    # What pnnx found no layer for keeps torch's name, and ncnn's reader would print that on its own.
+    unknown = sorted(
+        {word for line in path.read_text().splitlines() if "." in (word := line.split(" ")[0]) or ":" in word}
+    )
+    if unknown or net.load_param(str(path)) or net.load_model(str(path.with_suffix(".bin"))):
+        why = f"It has no layer for {', '.join(unknown)}" if unknown else "Its reader refuses what pnnx wrote"
+        raise UserError("ncnn cannot hold this network", why, "Use another format")
 
     def run(given: Tensor) -> Tensor:
         pictures = []
@@ -281,7 +294,7 @@ def _write_ncnn(portable: Portable, probes: Sequence[Tensor], path: Path) -> Cal
     return run
 
 
-_WRITERS: dict[str, Callable[[Portable, Sequence[Tensor], Path], Callable[[Tensor], Tensor]]] = {
+WRITERS: dict[str, Callable[[Portable, Sequence[Tensor], Path], Callable[[Tensor], Tensor]]] = {
     "onnx": _write_onnx, "torchscript": _write_torchscript, "openvino": _write_openvino,
     "coreml-ready-onnx": _write_coreml, "ncnn": _write_ncnn,
 }  # fmt: skip
