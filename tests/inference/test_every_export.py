@@ -94,8 +94,11 @@ def test_every_generator_is_exported_or_refused_in_a_line(name, to, tmp_path):
         assert len(made.sizes) == 2
 
 
-MAY_REFUSE = {"compact": ("ncnn",)}
-"""What a format of others does not hold, in the versions that were tried: ncnn, the padding of a bicubic base."""
+MAY_REFUSE = {
+    "compact": ("ncnn",), "jnet": ("coreml-ready-onnx",), "camera_generator with rays": ("coreml-ready-onnx",),
+}  # fmt: skip
+"""What a format of others does not hold, in the versions that were tried: ncnn, the padding of a bicubic base; Core ML,
+the gathering of rays and of rearranged pixels."""
 
 
 @pytest.mark.skipif(importlib.util.find_spec("pnnx") is None, reason="needs the extra ncnn")
