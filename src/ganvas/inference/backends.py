@@ -31,8 +31,9 @@ Precision = Literal["auto", "float32", "bfloat16", "float16"]
 PROBE_PX = (24, 40), (48, 32)
 """Sizes on which a backend is compared with torch: two, because a size may have been frozen into a converted graph."""
 
-LARGEST_ERROR = {"float32": 1e-3, "bfloat16": 0.1, "float16": 0.1}
-"""Largest difference from float32 torch that passes, relative to the largest value."""
+LARGEST_ERROR = {"float32": 1e-3, "bfloat16": 0.03, "float16": 0.03}
+"""Largest difference from float32 torch that passes, relative to the largest value: of any value in float32, in the root
+mean square otherwise, since deep networks round single values of half precision far off."""
 
 
 @dataclass
@@ -286,7 +287,10 @@ def _check_parity(
         expected = net(probe)
         found = call(probe)
         largest = float(expected.abs().max())
-        error = float((found - expected).abs().max()) if found.shape == expected.shape else float("inf")
+        error = float("inf")
+        if found.shape == expected.shape:
+            off = (found - expected).abs()
+            error = float(off.max() if precision == "float32" else off.square().mean().sqrt())
         if not error <= LARGEST_ERROR[precision] * largest:
             raise UserError(
                 f"{backend} computes something else than torch",
