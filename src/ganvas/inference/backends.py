@@ -32,8 +32,8 @@ PROBE_PX = (24, 40), (48, 32)
 """Sizes on which a backend is compared with torch: two, because a size may have been frozen into a converted graph."""
 
 LARGEST_ERROR = {"float32": 1e-3, "bfloat16": 0.03, "float16": 0.03}
-"""Largest difference from float32 torch that passes, relative to the largest value: of any value in float32, in the root
-mean square otherwise, since deep networks round single values of half precision far off."""
+"""Largest difference from float32 torch that passes, relative to the largest value: of any value in float32, and in the
+root mean square otherwise: deep networks in half precision put single values far off."""
 
 
 @dataclass
