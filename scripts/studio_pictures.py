@@ -55,8 +55,6 @@ def stroke(page: Page, label: str, begin: tuple[float, float], end: tuple[float,
 def film(page: Page, address: str) -> Iterator[int]:
     """Use the studio, and yield for how many milliseconds what is seen now is to stay."""
     go(page, address, "upscale")
-    page.get_by_role("button", name="1:1").click()
-    settle(page)
     for number in range(13):
         page.locator("#divider").fill(str(0.85 - 0.055 * number))
         yield 90

@@ -132,6 +132,17 @@ def test_what_is_not_there_is_said(client, path):
 # Upscale
 
 
+def test_every_model_that_the_page_offers_upscales(client):
+    models = client.get("/api/models").json()
+    offered = [model for model in models if model["page"] == "upscale"]
+    assert {"photo-x4", "compact-x2"} <= {model["name"] for model in offered}
+    picture = send(client, "noise.png", png(24, 20)).json()["id"]
+    for model in offered:
+        wanted = {"picture": picture, "left": 0, "top": 0, "width": 16, "height": 16, "model": model["id"]}
+        made = rgba(client.post("/api/crops", json=wanted))
+        assert made.shape == (16 * model["scale"], 16 * model["scale"], 4), model["name"]
+
+
 def test_tiles_are_the_picture(client):
     picture = client.get("/api/pictures").json()[0]
     assert picture["name"] == "astronaut.png"

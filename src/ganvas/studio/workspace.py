@@ -23,6 +23,8 @@ LARGEST_PX = 400_000_000
 """Pixels of the largest picture that is decoded; read from the header before anything is."""
 LARGEST_FILE = 4 << 30
 """Bytes of the largest file that is taken in."""
+PAGES = {"picture": "upscale", "labels": "paint", "seeds": "explore", "camera": "fly", "clip": "clips"}
+"""Kind of input -> the page whose models take it."""
 NAME = re.compile(r"[^\w.\- ()+@]+")
 
 
@@ -59,6 +61,14 @@ class Model:
     size: int = 0
     """Bytes."""
 
+    @property
+    def page(self) -> str:
+        """Return the page that the model opens in; empty for what only commands can use."""
+        card = self.card
+        if card.input == "picture" and (card.channels_in, card.channels_out) != (3, 3):
+            return ""  # it takes a guide beside the picture
+        return PAGES.get(card.input, "")
+
     def row(self) -> dict[str, Any]:
         """Return what a page is told."""
         card = self.card
@@ -66,7 +76,8 @@ class Model:
             "id": self.id, "name": self.name, "source": self.source, "takes": card.input, "network": card.network,
             "scale": card.scale, "recipe": card.recipe, "purpose": card.purpose, "licence": card.licence,
             "data": card.data, "data_licence": card.data_licence, "scores": dict(card.scores), "is_run": self.is_run,
-            "is_bundled": self.is_bundled, "size": self.size, "has_styles": bool(card.extra.get("features")),
+            "is_bundled": self.is_bundled, "size": self.size, "page": self.page,
+            "has_styles": bool(card.extra.get("features")),
         }  # fmt: skip
 
 

@@ -109,7 +109,7 @@ class Pair {
     canvas.getContext('2d').putImageData(image, 0, 0);
     const box = this.#low.imageToViewportRectangle(left, top, width, height);
     this.#viewer.addOverlay({element: canvas, location: box});
-    this.#crop = {canvas, box};
+    this.#crop = {canvas, box, scale: image.width / width};
     this.clip();
   }
 
@@ -175,10 +175,10 @@ class Pair {
 
   fit() { if (this.isOpen) this.#viewer.viewport.goHome(); }
 
-  // A pixel of the result, or of the picture where there is none, on a pixel of the screen.
+  // A pixel of the result, whole or live, on a pixel of the screen; of the picture where there is none.
   showPixels() {
     if (!this.isOpen) return;
-    const scale = this.#high ? this.#high.getContentSize().x / this.#low.getContentSize().x : 1;
+    const scale = this.#high ? this.#high.getContentSize().x / this.#low.getContentSize().x : this.#crop?.scale ?? 1;
     this.#viewer.viewport.zoomTo(this.#low.imageToViewportZoom(scale));
   }
 

@@ -35,9 +35,11 @@ export function openSpace(place, cameras, {pressed, drawn}) {
 
   const eye = new three.PerspectiveCamera(50, place.clientWidth / HEIGHT, reach / 100, reach * 100);
   eye.up.copy(up);
-  eye.position.copy(centre).addScaledVector(up, reach * 1.5).add(across(up).multiplyScalar(reach * 2.5));
+  // Around what is shown, which for cameras in one place is a part of a sphere.
+  const middle = balls.reduce((sum, ball) => sum.add(ball.position), new three.Vector3()).divideScalar(balls.length);
+  eye.position.copy(middle).addScaledVector(up, reach).add(across(up).multiplyScalar(reach * 1.8));
   const controls = new three.OrbitControls(eye, renderer.domElement);
-  controls.target.copy(centre);
+  controls.target.copy(middle);
   controls.update();
   renderer.setSize(place.clientWidth, HEIGHT);
   place.replaceChildren(renderer.domElement);

@@ -153,7 +153,7 @@ export async function open(root, [wanted]) {
       <div class="pair">
         <div><div id="space" style="height:320px" role="img" aria-label="Training cameras in space: press one to fly through it"></div>
           <p class="faint">${state.cameras.length} training cameras. Press one to fly through it; drag to turn${state.draws ? ', or draw the line that the camera is to follow' : ''}.</p></div>
-        <div><canvas id="view" class="map" width=${state.size[0]} height=${state.size[1]} role="img" aria-label="What the camera sees: drag to look around" style="cursor:grab"
+        <div><canvas id="view" class="map" width=${state.size[0]} height=${state.size[1]} role="img" aria-label="What the camera sees: drag to look around" style="cursor:grab;width:min(100%, ${Math.round(56 * state.size[0] / state.size[1])}vh)"
           @pointerdown=${grab} @pointermove=${drag} @pointerup=${release} @pointercancel=${release}></canvas>
           ${state.path ? html`<label class="bar">Frame <input style="flex:1" type="range" min="0" max=${state.frames - 1} .value=${String(state.at)} @input=${event => { state.at = Number(event.target.value); state.hand = null; view(); }}><output>${state.at}</output></label>` : nothing}
           <div class="bar"><button ?disabled=${!state.hand} @click=${keep}>add this view to the path (Enter)</button>

@@ -4,7 +4,6 @@ import {get, listen, post, remove} from '../api.js';
 import {state} from '../jobs.js';
 import {bytes, command, empty, problem} from '../widgets.js';
 
-const PAGE_OF = {picture: 'upscale', labels: 'paint', seeds: 'explore', camera: 'fly', clip: 'clips'};
 
 export async function open(root) {
   const found = {models: await get('models'), runs: await get('runs'), jobs: await get('jobs'), error: null};
@@ -30,7 +29,7 @@ export async function open(root) {
       <div class="scroll" tabindex="0" role="region" aria-label="Models"><table>
         <thead><tr><th>Name</th><th>What</th><th>Licence</th><th>Size</th></tr></thead>
         <tbody>${found.models.map(model => html`<tr>
-          <td>${PAGE_OF[model.takes] ? html`<a href="#/${PAGE_OF[model.takes]}/${model.id}">${model.name}</a><br><span class="faint">${PAGE_OF[model.takes]}</span>` : model.name}</td>
+          <td>${model.page ? html`<a href="#/${model.page}/${model.id}">${model.name}</a><br><span class="faint">${model.page}</span>` : model.name}</td>
           <td>${model.purpose || model.recipe || model.network}<br><span class="faint">${model.data}</span></td>
           <td>${model.licence}</td><td>${bytes(model.size)}</td></tr>`)}
         </tbody></table></div>

@@ -9,7 +9,7 @@ const CROP = 256;
 
 export async function open(root, [wanted]) {
   const [pictures, everything] = await Promise.all([get('pictures'), get('models')]);
-  const models = everything.filter(model => model.takes === 'picture');
+  const models = everything.filter(model => model.page === 'upscale');
   const named = name => models.find(model => model.name === name);
   const state = {
     pictures, picture: pictures.find(each => !each.error)?.id ?? null,
@@ -92,7 +92,7 @@ export async function open(root, [wanted]) {
   // What a user does
 
   function pick(name, value) {
-    state[name] = value;
+    Object.assign(state, {[name]: value, error: null});
     if (name === 'model') state.blend = '';
     if (!state.blend) dropMask();
     show();
