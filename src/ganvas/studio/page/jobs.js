@@ -24,10 +24,19 @@ export function jobsOf(verb, show) {
       <h2>Saved</h2>
       <ul class="list">${jobs.list.slice(0, SHOWN).map(job => html`<li class="panel">
         ${state(job)}
-        ${job.results.map((name, number) => html`<br><a href="/api/jobs/${job.id}/results/${number}">${name}</a>`)}
+        ${links(job)}
         <div>${button(job, act)}</div></li>`)}</ul>`}`,
   });
 }
+
+const FEW = 4;
+const link = job => (name, number) => html`<br><a href="/api/jobs/${job.id}/results/${number}">${name}</a>`;
+
+// A job's results: all where they are few.
+export const links = job => {
+  const all = job.results.map(link(job));
+  return html`${all.slice(0, FEW)}${all.length > FEW ? html`<details><summary>${all.length - FEW} more</summary>${all.slice(FEW)}</details>` : nothing}`;
+};
 
 const button = (job, act) => ['queued', 'running'].includes(job.state)
   ? html`<button @click=${() => act(() => remove(`jobs/${job.id}`))}>stop</button>`

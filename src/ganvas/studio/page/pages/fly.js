@@ -49,7 +49,7 @@ export async function open(root, [wanted]) {
       Object.assign(state, {path, hand: null, at: Math.min(state.at, frames - 1), error: null});
     } catch (error) {
       if (!isShown() || !isNewest()) return;
-      state.error = error;
+      Object.assign(state, {error, path: null});  // the path of before is not what is asked for
     }
     show();
     shown.tell();
@@ -86,7 +86,7 @@ export async function open(root, [wanted]) {
         const focal = state.cameras[0][12], up = upOf(state.cameras);
         // In one place the line says where to look; elsewhere, where to go.
         const added = from ? spread(points).map(point => lookFrom(from, point.map((value, axis) => value - from[axis]), up, focal)) : along(points, up, focal);
-        state.stops = [...state.stops, ...added];
+        state.stops = added;  // what is drawn is the path; presses and views of one's own add to it
         plan();
       },
     }) : null;

@@ -1,7 +1,7 @@
 // Runs and models: what there is, under which licence, and which page it opens in.
 import {html, nothing, render} from '../vendor/lit.js';
 import {get, listen, post, remove} from '../api.js';
-import {state} from '../jobs.js';
+import {links, state} from '../jobs.js';
 import {bytes, command, empty, problem} from '../widgets.js';
 
 
@@ -16,7 +16,7 @@ export async function open(root) {
   const jobRow = job => html`<tr>
     <td>${state(job)}</td>
     <td><code>${job.command}</code></td>
-    <td>${job.results.map((name, number) => html`<a href="/api/jobs/${job.id}/results/${number}">${name}</a><br>`)}</td>
+    <td>${links(job)}</td>
     <td>${['queued', 'running'].includes(job.state)
       ? html`<button @click=${act(() => remove(`jobs/${job.id}`))}>stop</button>`
       : ['failed', 'stopped', 'interrupted'].includes(job.state)
