@@ -76,6 +76,7 @@ def train(arguments: Sequence[str]) -> int:
     if asks_for_help(arguments):
         return _help(arguments)
     recipe, starting = _start(arguments)
+    starting = _started_again(starting)
     order = _order(recipe, starting)
     scope, prog = f"train {order.recipe}", f"ganvas train {order.recipe}"
     options = [*options_of(Starting, scope), *options_of(type(order.settings), scope, order.settings)]
@@ -92,6 +93,25 @@ def train(arguments: Sequence[str]) -> int:
     if starting.list is not None:
         settings = replace(settings, data=_picked(settings.data, starting))
     return _train(replace(order, settings=settings), starting, arguments)
+
+
+def _started_again(starting: Starting) -> Starting:
+    """Return what to start from where torchrun repeats the command after a loss: the run, once it has begun.
+
+    Raises:
+        UsageError: the run has no name, so that it could not be found again.
+    """
+    import os
+
+    from ganvas.io import runs
+
+    if os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") == "0" or starting.resume or starting.dry_run:
+        return starting
+    if not starting.out:
+        why = "torchrun repeats the command after a loss, which must go on with the same run"
+        raise UsageError("--max-restarts needs a named run", why, "Name it by --out")
+    # No rank creates the run before all have joined, so all find the same here.
+    return replace(starting, resume=starting.out) if runs.is_run(starting.out) else starting
 
 
 def _picked(data: str, starting: Starting) -> str:
