@@ -126,7 +126,7 @@ VERBS = (
     "upscale faces --out faces-x4 --model compact-x4-gan",
     "upscale photo.png --out poster.tif --long-side 300 --model compact-x4",
     "upscale photo.png --out preview.png --crop 20,20,64,64 --model compact-x4 compact-x4-gan",
-    "upscale photo.png --out mixed.png --blend compact-x4 compact-x4-gan --alpha 0.5",
+    "upscale photo.png --out mixed.png --blend compact-x4 compact-x4-gan",
     "upscale photo.png --out mine.png --model 'runs/esrgan'",
     "upscale photo.png --out unet.png --model 'runs/superres_unet'",
     "upscale faces/000000.png --out upres.png --model 'runs/tiled_upres'",

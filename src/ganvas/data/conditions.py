@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ganvas.data.labels import boundaries, one_hot
+from ganvas.errors import UserError
 
 
 def compose(label_map: Tensor, edges: Tensor | None, num_labels: int) -> Tensor:
@@ -89,3 +90,21 @@ def _hue(label: int) -> tuple[int, int, int]:
     # By the golden ratio: neighbours in number are far apart in colour.
     red, green, blue = colorsys.hsv_to_rgb(label * 0.618 % 1.0, 0.65, 0.9)
     return round(red * 255), round(green * 255), round(blue * 255)
+
+
+def class_planes(classes: Tensor, num_classes: int, height_px: int, width_px: int) -> Tensor:
+    """Return classes as constant channels: (B,) -> (B, num_classes, H, W)."""
+    return F.one_hot(classes, num_classes)[:, :, None, None].expand(-1, -1, height_px, width_px)
+
+
+def label_planes(label_map: Tensor, num_labels: int) -> Tensor:
+    """Return label maps that came as 8-bit pictures as one channel a label: (B, 3, H, W) -> (B, num_labels, H, W).
+
+    Raises:
+        UserError: a label is out of range.
+    """
+    ids = (label_map[:, 0] * 255).round().long()
+    if int(ids.max()) >= num_labels:
+        what = f"A label map holds the label {int(ids.max())}"
+        raise UserError(what, f"num_labels is {num_labels}", "Raise it, or mend the label maps")
+    return F.one_hot(ids, num_labels).permute(0, 3, 1, 2)

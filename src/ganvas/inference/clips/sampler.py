@@ -8,7 +8,7 @@ to an unbroken one.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -36,7 +36,7 @@ from ganvas.data.input_ranges import InputRange
 from ganvas.data.sequences import Clip, find_clips, require_one_size
 from ganvas.errors import UserError
 from ganvas.inference.clips.assumptions import assume
-from ganvas.inference.clips.painter import ClipPainter
+from ganvas.inference.clips.lent import painter_of_frames
 from ganvas.inference.clips.styles import ClipStyles, Kind, parse_changes
 from ganvas.inference.open import Opened, open_model, resolve
 from ganvas.inference.options import Common, Precision
@@ -197,15 +197,15 @@ class ClipSampler:
             picture = torch.from_numpy(colour).permute(2, 0, 1)[None].expand(1, 3, -1, -1)
             where = f"The first frame {path.name}"
         else:
-            picture, where = self._lent(path).paint(self._condition(0)), f"The first frame that {path.name} made"
+            picture, where = self._lent(path)(self._condition(0)), f"The first frame that {path.name} made"
         if tuple(picture.shape[-2:]) != (self.height, self.width):
             why = f"It is {picture.shape[-1]}x{picture.shape[-2]}, the label maps are {self.width}x{self.height}"
             raise UserError(f"{where} has another size", why)
         return picture.to(self.device)
 
-    def _lent(self, model: str | Path) -> ClipPainter:
+    def _lent(self, model: str | Path) -> Callable[[Tensor], Tensor]:
         num_labels = int(self.extra["num_labels"]) if "labels" in self.clip.files else 0
-        return ClipPainter(model, num_labels, bool(self.extra["edges"]), self.device)
+        return painter_of_frames(model, num_labels, bool(self.extra["edges"]), self.device)
 
     def frames(self, start: int = 0, shown: list[np.ndarray] | None = None) -> Iterator[Frame]:
         """Yield the frames from `start` on, (H, W, 3) in the output's depth.
@@ -238,7 +238,7 @@ class ClipSampler:
         return picture, past, drift
 
     def _known(self, frame: int, condition: Tensor) -> Known | None:
-        painted = None if self.painter is None else to_range(self.painter.paint(condition))
+        painted = None if self.painter is None else to_range(self.painter(condition))
         if not self.extra["replaces"] or not frame:
             return None if painted is None else Known(None, None, painted)
         flow, trust = (part[None].to(self.device) for part in read_moves(self.clip, frame, (self.height, self.width)))

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ganvas import device as devices
-from ganvas.data.classed import class_planes, label_planes
+from ganvas.data.conditions import class_planes, label_planes
 from ganvas.data.pictures import stem_of
 from ganvas.errors import UserError, did_you_mean
 from ganvas.inference.open import Opened, open_model

@@ -36,23 +36,6 @@ def clip_folders(root: str | Path, num_clips: int) -> list[Path]:
     return [Path(root)] if num_clips == 1 else [Path(root) / f"clip_{number:03d}" for number in range(num_clips)]
 
 
-def sequence_folders(root: str | Path) -> list[Path]:
-    """Return the sequences that lie at `root`: itself, or the clips below it.
-
-    Raises:
-        UserError: there are none.
-    """
-    root = Path(root)
-    if (root / "frames").is_dir():
-        return [root]
-    clips = sorted(folder.parent for folder in root.glob("*/frames") if folder.is_dir())
-    if not clips:
-        raise UserError(
-            f"{root} holds no sequence", "It has no folder `frames`, nor have its folders", "`ganvas world` makes one"
-        )
-    return clips
-
-
 def plane_path(folder: str | Path, plane: str, number: int) -> Path:
     """Return the file of a plane of a frame."""
     name, suffix = FOLDERS[plane]
@@ -97,20 +80,6 @@ def write_frame(folder: str | Path, number: int, planes: Mapping[str, np.ndarray
     }
     for name, array in stored.items():
         images.write(plane_path(folder, name, number), array)
-
-
-def read_plane(folder: str | Path, plane: str, number: int) -> np.ndarray:
-    """Return one plane of one frame as `write_frame` was given it: flow (2, H, W) and depth as float32.
-
-    Raises:
-        UserError: the file is missing or damaged.
-    """
-    stored, _ = images.read(plane_path(folder, plane, number))
-    if plane == "picture":
-        return images.to_float(stored[..., :3]).transpose(2, 0, 1)
-    if plane == "flow":
-        return np.ascontiguousarray(stored[..., :2].transpose(2, 0, 1))
-    return stored[..., 0] > 127 if plane == "occlusion" else stored[..., 0]
 
 
 def write_cameras(folder: str | Path, solve: Sequence[cameras.Camera]) -> None:

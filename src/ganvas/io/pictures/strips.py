@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import OpenImageIO as oiio  # noqa: N813 - as its own documentation does
 
 from ganvas.errors import UserError
+from ganvas.io.closing import Closing
 from ganvas.io.pictures.decoders import reorient
 from ganvas.io.pictures.formats import damaged
 from ganvas.io.pictures.headers import decoded_bytes, inspect, open_input
@@ -16,7 +16,7 @@ from ganvas.io.pictures.headers import decoded_bytes, inspect, open_input
 _PART_ROWS = 128
 
 
-class Reader:
+class Reader(Closing):
     """Rows of a picture file, in strips of any height; it holds no more than a strip and a chunk of the file."""
 
     def __init__(self, path: str | Path, part: int = 0) -> None:
@@ -26,12 +26,6 @@ class Reader:
         # Rows already decoded, of which the first is row `_first` of the picture.
         self._first = 0
         self._rows: np.ndarray | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the file and let go of the rows."""

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 
+from ganvas.io.closing import Closing
 from ganvas.io.pictures.animations import ANIMATED, read_animation
 from ganvas.io.pictures.formats import READABLE
 from ganvas.io.pictures.headers import read_header
@@ -22,7 +22,7 @@ def is_animated(path: Path) -> bool:
     return READABLE.get(path.suffix.lower()) in ANIMATED and path.is_file() and read_header(path).frames > 1
 
 
-class AnimationReader:
+class AnimationReader(Closing):
     """The frames of an animated picture, one after another, as those of a video.
 
     Raises:
@@ -41,17 +41,6 @@ class AnimationReader:
             codec=like.format, container=like.format, duration_s=Fraction(total, PER_SECOND),
             is_variable_rate=len(set(durations)) > 1,
         )  # fmt: skip
-
-    def __enter__(self) -> AnimationReader:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Do nothing: no file stays open."""
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames."""

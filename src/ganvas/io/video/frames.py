@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 
 from ganvas.errors import UserError
+from ganvas.io.closing import Closing
 from ganvas.io.pictures import images
 from ganvas.io.video.codecs import VIDEO_SUFFIXES
 from ganvas.io.video.headers import VideoHeader, new_header
@@ -95,7 +95,7 @@ def _gaps(numbers: list[int], first: int, last: int) -> str:
     return ", ".join([*names[:8], *(["..."] if len(names) > 8 else [])])
 
 
-class FramesReader:
+class FramesReader(Closing):
     """Numbered pictures as a video: frame k has the time stamp (its number - the first) * `frame_step`.
 
     The rate is `fps`, or what the pictures or `clip.json` beside them say, or 24.
@@ -146,17 +146,6 @@ class FramesReader:
             duration_s=len(self.numbers) / fps,
         )
 
-    def __enter__(self) -> FramesReader:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Do nothing: no file stays open."""
-
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames."""
         for index, number in enumerate(self.numbers):
@@ -184,7 +173,7 @@ def _described(header: images.Header) -> str:
     return f"{header.width}x{header.height}, {header.channels} channels of {header.dtype}"
 
 
-class FramesWriter:
+class FramesWriter(Closing):
     """Numbered pictures in the making, each whole under its name or not there.
 
     Frame k gets the number `first` + k, or `first` + time stamp / `step` where a step is given (so that gaps stay).
@@ -210,17 +199,6 @@ class FramesWriter:
         if taken and not overwrite:
             why = f"{pattern.path(taken[0]).name} and {len(taken) - 1} more"
             raise UserError(f"Frames {pattern} exist already", why, "Choose another name, or give --overwrite")
-
-    def __enter__(self) -> FramesWriter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Do nothing: each frame is finished when it is written."""
 
     def path_of(self, index: int, pts: int) -> Path:
         """Return the file of a frame."""

@@ -9,12 +9,12 @@ import itertools
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ganvas.errors import UserError, need
+from ganvas.io.closing import Closing
 from ganvas.io.video.deinterlace import deinterlaced
 from ganvas.io.video.headers import (
     WHOLE,
@@ -75,7 +75,7 @@ class Frame(NamedTuple):
     picture: np.ndarray
 
 
-class VideoReader:
+class VideoReader(Closing):
     """The frames of a video file, one after another, in the memory of a few.
 
     `start` is the number of the first frame to give; those before it are decoded and passed over, which is exact with
@@ -121,14 +121,6 @@ class VideoReader:
         except BaseException:
             self.close()
             raise
-
-    def __enter__(self) -> VideoReader:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the file."""

@@ -29,7 +29,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganvas.data import degrade, replay
-from ganvas.data.classed import Classed, class_planes, label_planes
+from ganvas.data.class_folders import WithClasses
+from ganvas.data.conditions import class_planes, label_planes
 from ganvas.data.pictures import Crops, PairedPictures, Pictures
 from ganvas.data.squares import Squares
 from ganvas.losses import regularization
@@ -136,11 +137,11 @@ class SuperResolvingUNets(Recipe):
             source = Pictures(path, crop_px=side, scale=s.scale, augment=s.mirror)
         if not s.num_classes:
             return source
-        return Classed(source, s.num_classes)
+        return WithClasses(source, s.num_classes)
 
     def prepare(self, train: Source) -> None:
         """Take over the names of the data's classes."""
-        self.class_names = train.names if isinstance(train, Classed) else []
+        self.class_names = train.names if isinstance(train, WithClasses) else []
 
     def batch(self, raw: dict[str, Tensor], context: Context) -> Batch:
         """Bring pictures to the stage's size and to [-1, 1], and compute the low ones that were not given."""
@@ -278,7 +279,7 @@ class SuperResolvingUNets(Recipe):
         On the middle of up to 16 pictures, one run of the network.
         """
         pictures: Any = source
-        inner = source.source if isinstance(source, Classed) else source
+        inner = source.source if isinstance(source, WithClasses) else source
         if isinstance(inner, Crops):
             pictures = pictures.one_each()
         number = min(SCORED, len(pictures))

@@ -23,10 +23,9 @@ import torch
 from torch import Tensor, nn
 
 from ganvas.data.clips import Clips
-from ganvas.data.input_ranges import Asked, InputRange
+from ganvas.data.input_ranges import Asked
 from ganvas.data.windows import Windows
 from ganvas.errors import UserError
-from ganvas.io.flow_teachers import teacher
 from ganvas.protocol import Card, Carry, Context, Ledger, Networks, Outputs, Recipe, Source, Stage
 from ganvas.recipes import features
 from ganvas.recipes.vid2vid import images, video
@@ -34,6 +33,7 @@ from ganvas.recipes.vid2vid.batch import Batch, batch_of, follows
 from ganvas.recipes.vid2vid.cards import Conditions, cards_of, generator_card
 from ganvas.recipes.vid2vid.generation import roll
 from ganvas.recipes.vid2vid.schedule import Leg, cut_of, given_share_of, legs_of, reach_of, stage_of
+from ganvas.recipes.vid2vid.sequences import open_sequences
 from ganvas.recipes.vid2vid.settings import PRESETS, Settings, check
 from ganvas.recipes.vid2vid.temporal import scores, temporal_losses
 from ganvas.values import to_unit
@@ -59,12 +59,12 @@ class Vid2VidRecipe(Recipe):
 
     def source(self, path: str) -> Clips:
         """Return the sequences of a folder."""
-        return self._opened(path, self.settings.num_labels, Asked())
+        return open_sequences(self.settings, path, self.settings.num_labels, Asked())
 
     def held_out(self, path: str, train: Source) -> Clips:
         """Return the sequences of a validation folder, with the labels of the training data."""
         known = _clips(train)
-        clips = self._opened(path, known.num_labels, known.input_range)
+        clips = open_sequences(self.settings, path, known.num_labels, known.input_range)
         if clips.channels_label != known.channels_label:
             raise UserError(f"{path} has other labels or instances than {known.folder}")
         return clips
@@ -72,21 +72,6 @@ class Vid2VidRecipe(Recipe):
     def prepare(self, train: Source) -> None:
         """Learn the labels of the data, and how long its sequences are."""
         self.clips = _clips(train)
-
-    def _opened(self, path: str, num_labels: int, input_range: Asked | InputRange | None) -> Clips:
-        s = self.settings
-        flow_from, multiple_of = teacher(s.flow_from) or s.flow_from, s.shrink * 2 ** (s.downs + s.scales - 1)
-        clips = Clips(
-            path, num_labels, flow_from=flow_from, multiple_of=multiple_of, inputs=s.inputs, input_range=input_range
-        )
-        if clips.shortest < s.first_length + 1:
-            name = min(clips.clips, key=len).name
-            why = f"A sequence of {s.first_length} frames and the one before it was asked for"
-            do = f"Give longer sequences, or --first-length {max(1, clips.shortest - 1)}"
-            raise UserError(f"The sequence {name} has {clips.shortest} frames", why, do)
-        if s.instance_features and not clips.has_labels:
-            raise UserError(f"{path} has no label maps", "Styles belong to instances", "Use --instance-features 0")
-        return clips
 
     def samples(self, source: Source, stage: Stage) -> Source:
         """Return windows of the stage's length, each of which lasts for a step a chunk."""

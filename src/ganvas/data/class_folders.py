@@ -1,4 +1,4 @@
-"""Classes and labels as conditions: a class is the folder, directly below the data's, that a picture lies in."""
+"""The class of a sample: the folder, directly below the data's, that its picture lies in."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ganvas.data import doctor
@@ -16,7 +15,7 @@ from ganvas.errors import UserError
 from ganvas.protocol import Source
 
 
-class Classed(Source):
+class WithClasses(Source):
     """Another source's samples with their class: {..., "class": () int64}, the folders numbered by name from 0.
 
     Raises:
@@ -80,21 +79,3 @@ class Classed(Source):
     def sample(self, index: int, random: np.random.Generator) -> dict[str, Tensor]:
         """Return one sample with its class."""
         return {**self.source.sample(index, random), "class": torch.tensor(self.class_of(index))}
-
-
-def class_planes(classes: Tensor, num_classes: int, height_px: int, width_px: int) -> Tensor:
-    """Return classes as constant channels: (B,) -> (B, num_classes, H, W)."""
-    return F.one_hot(classes, num_classes)[:, :, None, None].expand(-1, -1, height_px, width_px)
-
-
-def label_planes(label_map: Tensor, num_labels: int) -> Tensor:
-    """Return label maps that came as 8-bit pictures as one channel a label: (B, 3, H, W) -> (B, num_labels, H, W).
-
-    Raises:
-        UserError: a label is out of range.
-    """
-    ids = (label_map[:, 0] * 255).round().long()
-    if int(ids.max()) >= num_labels:
-        what = f"A label map holds the label {int(ids.max())}"
-        raise UserError(what, f"num_labels is {num_labels}", "Raise it, or mend the label maps")
-    return F.one_hot(ids, num_labels).permute(0, 3, 1, 2)
