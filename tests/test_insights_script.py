@@ -30,6 +30,8 @@ def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 def test_the_rows_of_a_claim_differ_and_all_can_be_ordered(script: Any) -> None:
     for name, claim in script.CLAIMS.items():
         assert len(claim.rows) == 2, name
+        # A comparison refuses what is varied and fixed at once.
+        assert not {key for row in claim.rows.values() for key in row} & {*script.TINY, *claim.budget}, name
         orders = [
             launch.order(claim.recipe, claim.preset, {**script.TINY, **claim.budget, **row})
             for row in claim.rows.values()
