@@ -21,8 +21,9 @@ which stood in the loss; grid at period 2 px, real 1.5 dB; variance of the Lapla
     55 steps more with --phase-weight 5             30.45      .109         13.8           18 %
 
 All of ours that are crisper have dots, the last hardly any to the eye. Windows at random offsets (--judged-shift-px
-8), in the last two, do not keep them away; the loss on what a pixel shuffle's cells do alike does something in 55 steps, and was
-not run further. The last two are this, until step 1,187 at a rate of 4e-4 and without phase and colour weights:
+8), in the last two, do not keep them away; the loss on what a pixel shuffle's cells do alike does something in 55
+steps, and was not run further. The last two are this, until step 1,187 at a rate of 4e-4 and without phase and colour
+weights:
 
     python scripts/taught_photographs.py
     ganvas train esrgan --data .photos/taught/high --low .photos/taught/low --init photo-x4 --network span --width 48 \\
