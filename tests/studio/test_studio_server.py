@@ -67,6 +67,13 @@ def test_loopback_is_recognised():
     assert not any(map(is_loopback, ["0.0.0.0", "::", "example.org", "128.0.0.1", ""]))
 
 
+def test_pages_are_asked_for_anew_and_tiles_are_kept(client):
+    for path in ("/", "/page/app.js", "/page/vendor/lit.js", "/api/models"):
+        assert client.get(path).headers["cache-control"] == "no-cache"
+    picture = client.get("/api/pictures").json()[0]["id"]
+    assert "max-age" in client.get(f"/api/pictures/{picture}/tiles/0/0_0").headers["cache-control"]
+
+
 def test_every_answer_forbids_foreign_scripts(client):
     for path in ("/", "/api/models", "/api/nothing"):
         assert "default-src 'self'" in client.get(path).headers["content-security-policy"]

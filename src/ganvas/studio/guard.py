@@ -26,6 +26,7 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-cache",  # modules of two versions must not meet in one page; tiles say otherwise
 }
 OPEN_PATHS = ("/token", "/health")
 """What answers without a token: the exchange of the token for a cookie, and whether the server is up."""
