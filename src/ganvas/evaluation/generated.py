@@ -72,7 +72,8 @@ def from_seeds(model: Path, folder: Path, num: int, seed: int, device: str, prog
     """
     from ganvas.inference.seeds.sampler import BATCH, SeedSampler
 
-    sampler = SeedSampler(model, device)
+    # Not by the suite, whose files are named by class: scores that draw subsets depend on the order of the names.
+    sampler = SeedSampler(open_model(model), device)
     folder.mkdir(parents=True, exist_ok=True)
     labels: dict[str, int] = {}
     report = progress.of("pictures generated")

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
@@ -22,6 +21,7 @@ from ganvas.errors import need
 from ganvas.io import panels, runs
 from ganvas.io.pictures import images
 from ganvas.io.pictures.captioned import captioned
+from ganvas.io.pictures.sheets import contact_sheet
 from ganvas.training.previews import prune
 from ganvas.training.sentinel import Observation
 from ganvas.training.trainer import Trainer
@@ -162,8 +162,10 @@ class Logbook:
         """Write preview pictures (B, 3, H, W) in [0, 1] as one sheet with captions, and again as `latest.png`."""
         recipe = self.trainer.recipe
         rows = recipe.shown_rows()
-        columns = len(pictures) // len(rows) if rows else 0
-        sheet = images.from_float(contact_sheet(pictures, columns), "uint8")
+        number, _, height, width = pictures.shape
+        # About as wide as high, however wide a picture is.
+        columns = number // len(rows) if rows else max(1, round((number * height / width) ** 0.5))
+        sheet = contact_sheet(pictures.detach().float(), columns)
         repeats = max(1, round(sheet.shape[1] / (pictures.shape[-1] + 2)))
         sheet = captioned(sheet, recipe.SHOWN, rows, repeats)
         path = self.run / "previews" / f"{self.trainer.step:08d}.png"
@@ -203,20 +205,6 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else None
     return value
-
-
-def contact_sheet(pictures: Tensor, columns: int = 0) -> np.ndarray:
-    """Lay pictures out in a grid with thin gaps: (B, 3, H, W) -> array (rows * H, columns * W, 3)."""
-    batch = pictures.detach().float().clamp(0, 1).cpu().permute(0, 2, 3, 1).numpy()
-    number, height, width, channels = batch.shape
-    columns = columns or max(1, round((number * height / width) ** 0.5))
-    rows = -(-number // columns)
-    gap = 2
-    sheet = np.ones((rows * (height + gap) - gap, columns * (width + gap) - gap, channels), np.float32)
-    for index, picture in enumerate(batch):
-        y, x = divmod(index, columns)
-        sheet[y * (height + gap) :, x * (width + gap) :][:height, :width] = picture
-    return sheet
 
 
 def duration(seconds: float) -> str:

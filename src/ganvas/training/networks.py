@@ -32,5 +32,7 @@ def fixed(recipe: Recipe, trained: Networks, device: torch.device) -> Networks:
         if name in trained:
             raise UserError(f"The recipe names {name!r} among the networks that it trains and those that it does not")
     for net in nets.values():
+        # In float32 whatever the run's precision: autocast rounds what its convolutions take, while the means and
+        # deviations by which they normalise pictures, and features asked for outside autocast, need all their digits.
         net.eval().requires_grad_(False).to(device)
     return nets

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ganvas.errors import UserError
 from ganvas.inference.rows.exact import ExactRun, padded_size, run_exact
-from ganvas.inference.rows.layers import Budget, Given, Halved, Kind, Moments, Size, Stored
+from ganvas.inference.rows.layers import Budget, GivenRows, Halved, Kind, Moments, Size, Stored
 from ganvas.io.spill import SpillFile, require_room
 from ganvas.networks.pix2pixhd.net import GlobalGenerator, LocalEnhancer
 from ganvas.networks.rrdb.net import CompactNet
@@ -128,7 +128,7 @@ def test_moments_in_double_precision_are_exact_over_many_pieces() -> None:
 
 def test_halved_rows_are_averages_of_what_lies_inside() -> None:
     picture = torch.arange(48, dtype=torch.float64).reshape(1, 1, 6, 8)
-    halved = Halved(Given(lambda t, b: picture[:, :, t:b], Size(1, 6, 8), DOUBLE))
+    halved = Halved(GivenRows(lambda t, b: picture[:, :, t:b], Size(1, 6, 8), DOUBLE))
     plain = picture[0, 0].numpy()
     true = [
         [plain[max(0, 2 * y - 1) : 2 * y + 2, max(0, 2 * x - 1) : 2 * x + 2].mean() for x in range(4)] for y in range(3)

@@ -27,7 +27,7 @@ from ganvas.inference.rows.layers import (
     Budget,
     Convolved,
     Extended,
-    Given,
+    GivenRows,
     Halved,
     Kind,
     Moments,
@@ -137,7 +137,7 @@ class ExactRun:
 
     def _picture(self, passes: _Passes) -> Rows:
         channels = next(layer for layer in self._network.modules() if isinstance(layer, nn.Conv2d)).in_channels
-        given = Given(self._condition, Size(channels, self._height, self._width), self._kind)
+        given = GivenRows(self._condition, Size(channels, self._height, self._width), self._kind)
         network = self._network
         height, width = padded_size(network, self._height, self._width)
         is_whole = (height, width) == (self._height, self._width)

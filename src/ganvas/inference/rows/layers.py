@@ -78,7 +78,7 @@ class Rows(ABC):
             source.release(keep)
 
 
-class Given(Rows):
+class GivenRows(Rows):
     """Rows that a function of (top, bottom) makes: the condition, never whole."""
 
     def __init__(self, provide: Callable[[int, int], Tensor], size: Size, kind: Kind) -> None:
