@@ -60,6 +60,12 @@ def test_the_network_itself_is_in_the_file_and_runs_deep_pictures(converted):
     assert Upscaler(converted, precision="float32").engine_for(np.dtype(np.uint8)).precision == "float32"
 
 
+def test_interrupted_work_in_8_bits_is_not_resumed_with_the_network_itself(converted):
+    known = [Upscaler(model).identity for model in (converted, "compact-x2")]
+    assert known[0]["weights"] != known[1]["weights"] and known[0]["engine"] == "openvino int8"
+    assert Upscaler(converted).identity == known[0]
+
+
 def test_most_of_the_arithmetic_is_in_8_bits(converted):
     with safe_open(converted, framework="pt") as file:
         structure = file.get_tensor("attachment/" + int8.GRAPH).numpy().tobytes()

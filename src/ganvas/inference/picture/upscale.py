@@ -333,8 +333,13 @@ class Upscaler:
         for key, value in self.net.state_dict().items():
             digest.update(key.encode())
             digest.update(value.contiguous().flatten().view(-1).cpu().numpy().tobytes())
+        if self.graph is not None:
+            digest.update(self.graph.structure + self.graph.constants)
+        # What `auto` takes may differ from one run to the next.
+        engine = self.engine_for(np.dtype(np.uint8))
         names = ("precision", "backend", "tile", "halo_px", "overlap_px", "border", "ensemble", "faithful")
-        return {"weights": digest.hexdigest(), **{name: getattr(self, name) for name in names}}
+        told = {name: getattr(self, name) for name in names}
+        return {"weights": digest.hexdigest(), "engine": f"{engine.name} {engine.precision}", **told}
 
     def seam_error(self, picture: np.ndarray, crops: int = 4) -> SeamError:
         """Return how far tiles are from the untiled network on random crops of a picture: (H, W, C), as for a call."""
