@@ -18,13 +18,16 @@ MOST_PICTURES = 200
 
 
 def tiles_of(
-    folder: Path, multiple_of: int = 1, value_range: tuple[float, float] = (0.0, 1.0), count: int = TILES
+    folder: Path, multiple_of: int = 1, value_range: tuple[float, float] = (0.0, 1.0), count: int = 0
 ) -> list[Tensor]:
     """Return tiles from all over the photographs of a folder, (1, 3, S, S) in a network's range; always the same ones.
+
+    A `count` of 0 takes as many as are enough for ranges.
 
     Raises:
         UserError: the folder holds no picture that can be read and is large enough.
     """
+    count = count or TILES
     side = -(-SIDE_PX // multiple_of) * multiple_of
     paths, problems = images.find_pictures([folder])
     if not paths:
