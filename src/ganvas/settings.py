@@ -214,7 +214,7 @@ _MOST = {
     **dict.fromkeys(("classes", "labels", "batches", "views", "table", "planes"), 1 << 20),
     **dict.fromkeys(("blocks", "layers", "frames", "depth"), 1 << 12),
     # Each doubles a size, or more.
-    **dict.fromkeys(("downs", "scales", "enhancers", "iterations", "halvings"), 64),
+    **dict.fromkeys(("downs", "scales", "enhancers", "iterations", "halvings", "lengths"), 64),
     **dict.fromkeys(("share", "hold"), 1),
 }
 """Last words of names of numbers that nobody means beyond this: they would cost memory or time without end."""

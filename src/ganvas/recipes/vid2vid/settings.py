@@ -7,7 +7,7 @@ from typing import Literal
 
 from ganvas.errors import UserError
 from ganvas.losses.adversarial import AdversarialLoss
-from ganvas.settings import Training
+from ganvas.settings import Training, bounded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,7 @@ class Settings(Training):
     """Channels of the discriminators' first layer."""
     discriminator_scales: int = 2
     """Sizes of the picture at which a discriminator looks."""
-    clip_frames: int = 3
+    clip_frames: int = bounded(3, 2, 64)
     """Frames that a clip discriminator sees at once."""
     clip_strides: tuple[int, ...] = (1, 3, 9)
     """Steps between those frames, one clip discriminator for each; empty for none (an ablation)."""
