@@ -16,5 +16,5 @@ def go(page: Page, server, name: str) -> None:
 
 
 def settle(page: Page) -> None:
-    """Wait until a page has all that it asked for."""
-    page.wait_for_selector("main[aria-busy=false]")
+    """Wait until a page has all that it asked for: the first frame of a clip takes a street, which is drawn first."""
+    page.wait_for_selector("main[aria-busy=false]", timeout=240_000)
