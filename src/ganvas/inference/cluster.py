@@ -26,6 +26,9 @@ from ganvas.inference.result import Cancelled, Progress, Result
 ATTEMPTS = 3
 """How often a piece is tried that takes its worker down with it, and how often a worker may fail to start."""
 
+STORE_BYTES = 128 << 20
+"""Memory for what is sent: names and results, never pictures."""
+
 _POLL_S = 0.2
 
 
@@ -104,7 +107,13 @@ def _connected(ray: Any, place: Place) -> Iterator[_Workers]:
             with _package_on_path():
                 # Ray starts workers at niceness 15, which leaves them next to nothing on a machine that is in use.
                 system = {"worker_niceness": 0}
-                ray.init(num_cpus=cpus, include_dashboard=False, _system_config=system, **common)
+                ray.init(
+                    num_cpus=cpus,
+                    include_dashboard=False,
+                    object_store_memory=STORE_BYTES,
+                    _system_config=system,
+                    **common,
+                )
         else:
             ray.init(address=place.address, **common)
     except (ConnectionError, RuntimeError, ValueError) as error:

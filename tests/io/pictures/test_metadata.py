@@ -16,7 +16,7 @@ import tifffile
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from ganvas.io.pictures import images
+from ganvas.io.pictures import images, metadata
 from ganvas.io.pictures.boxes import box, put_boxes
 
 CARRYING = ["jpg", "png", "tif", "webp", "jxl", "avif", "heic"]
@@ -184,3 +184,19 @@ def test_a_broken_block_of_exif_costs_no_picture(tmp_path):
     (tmp_path / "in.jpg").write_bytes(data.getvalue())
     for suffix in CARRYING:
         images.read(rewritten(tmp_path / "in.jpg", tmp_path / f"out.{suffix}"))
+
+
+def test_large_pngs_get_the_metadata_of_small_ones_as_they_stream_by(tmp_path, monkeypatch):
+    source = photograph(tmp_path / "in.jpg")
+    small = rewritten(source, tmp_path / "small.png")
+    monkeypatch.setattr(metadata, "LARGEST_PNG_BYTES", 0)
+    large = rewritten(source, tmp_path / "large.png")
+    with Image.open(small) as one, Image.open(large) as other:
+        assert list(one.getdata()) == list(other.getdata())
+        first, second = one.getexif(), other.getexif()
+        assert second[0x010F] == first[0x010F] == "Maker"
+        assert dict(second.get_ifd(0x8769)) == dict(first.get_ifd(0x8769))
+        assert "A title" in other.info["XML:com.adobe.xmp"]
+    data = large.read_bytes()
+    assert data.count(b"eXIf") == data.count(b"XML:com.adobe.xmp") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jpg", "large.png", "small.png"]

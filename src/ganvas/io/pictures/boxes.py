@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 _SIGNATURE = b"\0\0\0\x0cJXL \r\n\x87\n"
@@ -64,12 +64,41 @@ def put_texts(path: Path, texts: Mapping[str, str]) -> None:
     for name, text in texts.items():
         keyword = _PNG_KEYWORDS.get(name, name).encode("latin-1", "replace")[:79]
         body = b"iTXt" + keyword + b"\0\0\0\0\0" + text.encode()
-        chunks += (len(body) - 4).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
+        chunks += _chunk(body)
+    _insert(path, chunks, frozenset())
+
+
+XMP = b"iTXtXML:com.adobe.xmp\0"
+
+
+def put_metadata(path: Path, exif: bytes, xmp: bytes) -> None:
+    """Put a block of EXIF and a packet of XMP, where they are not empty, into a PNG in place of those it has.
+
+    Unlike libraries that hold the whole file, this takes no memory to speak of.
+    """
+    given = {b"eXIf": exif and b"eXIf" + exif, XMP: xmp and XMP + b"\0\0\0\0" + xmp}
+    bodies = {kind: body for kind, body in given.items() if body}
+    _insert(path, b"".join(map(_chunk, bodies.values())), bodies.keys())
+
+
+def _chunk(body: bytes) -> bytes:
+    return (len(body) - 4).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
+
+
+def _insert(path: Path, chunks: bytes, replaced: Collection[bytes]) -> None:
+    """Write chunks behind a PNG's header, and leave out those before its pixels that begin as one that is replaced."""
     copy = path.with_name(f"{path.name}t")
     try:
         with path.open("rb") as source, copy.open("wb") as target:
             target.write(source.read(_PNG_HEADER_BYTES) + chunks)
-            shutil.copyfileobj(source, target)
+            head = source.read(8)
+            while head and head[4:] not in (b"IDAT", b"IEND"):
+                rest = source.read(int.from_bytes(head[:4], "big") + 4)
+                if not any((head[4:] + rest).startswith(kind) for kind in replaced):
+                    target.write(head + rest)
+                head = source.read(8)
+            target.write(head)
+            shutil.copyfileobj(source, target, 1 << 20)
         os.replace(copy, path)  # noqa: PTH105 - one call for both names
     finally:
         copy.unlink(missing_ok=True)

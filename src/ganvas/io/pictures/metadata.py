@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ganvas.io.pictures.boxes import put_boxes
+from ganvas.io.pictures.boxes import put_boxes, put_metadata
 from ganvas.io.pictures.paths import plain, plain_beside
 
 READ = frozenset({"jpeg", "png", "tiff", "webp", "jpegxl", "psd", "jpeg2000", "heif", "avif"})
@@ -149,6 +149,10 @@ def add_texts(records: Records, metadata: Sequence[tuple[str, str, Any]]) -> Non
         records.exif["Exif.Image.ImageDescription"] = library.AsciiValue(records.comment)
 
 
+LARGEST_PNG_BYTES = 1 << 28
+"""exiv2 holds a PNG whole while it writes metadata; into larger files they are put as they stream by."""
+
+
 def write_records(path: Path, name: str, records: Records) -> tuple[str, ...]:
     """Put metadata into a finished file of the format `name`; return what is left out and why."""
     if name == "jpegxl":
@@ -157,6 +161,10 @@ def write_records(path: Path, name: str, records: Records) -> tuple[str, ...]:
         return left_out
     if name == "tiff" and path.stat().st_size > _LARGEST_TIFF_BYTES:
         return ("EXIF and XMP that OpenImageIO does not know are left out of a TIFF of more than 1 GB",)
+    if name == "png" and path.stat().st_size > LARGEST_PNG_BYTES:
+        blocks, left_out = encode(records)
+        put_metadata(path, *blocks)
+        return left_out
     library = _exiv2()
     notes: list[str] = []
     try:
