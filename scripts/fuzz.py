@@ -157,7 +157,7 @@ KINDS: dict[str, tuple[Read, Callable[[bytes, random.Random], bytes]]] = {
 def whole(folder: Path) -> dict[str, list[Path]]:
     """Write whole files of every kind."""
     with contextlib.redirect_stdout(sys.stderr):
-        cli.main(["world", str(folder / "street"), "--frames", "3", "--size", "64x32"])
+        cli.main(["world", "--out", str(folder / "street"), "--frames", "3", "--size", "64x32"])
     card = Card(network="compact", settings={"width": 4, "convs": 1, "scale": 2}, scale=2)
     net = weights.save(folder / "net.safetensors", build(card).state_dict(), card)
     torch.save({"params": build(card).state_dict()}, folder / "net.pth")

@@ -76,8 +76,8 @@ def draw(folder: Path) -> None:
     if (folder / "photos").exists():
         return
     with contextlib.redirect_stdout(sys.stderr):
-        cli.main(["world", str(folder / "street"), "--frames", "12", "--size", "256x128"])
-        cli.main(["shapes", str(folder / "shapes"), "--size", "32", "--per-class", "6"])
+        cli.main(["world", "--out", str(folder / "street"), "--frames", "12", "--size", "256x128"])
+        cli.main(["shapes", "--out", str(folder / "shapes"), "--size", "32", "--per-class", "6"])
     (folder / "photos").symlink_to(folder / "street" / "frames")
 
 
