@@ -103,7 +103,7 @@ def test_the_help_of_a_recipe_is_two_screens_and_hides_nothing(recipe, capsys):
         assert positive in short.replace("--no-", "--").replace(".no-", "."), name
         assert positive in whole.replace("--no-", "--").replace(".no-", "."), name
     assert len(short.splitlines()) <= 100 < len(whole.splitlines())
-    assert short.index("settings that matter most") < short.index("data:") < short.index("engine:")
+    assert short.index("settings that matter most") < short.index("\ndata:\n") < short.index("\nengine:\n")
     for preset in kind.PRESETS:
         assert re.search(rf"^  {preset}( \(default\))? ", short, re.MULTILINE), preset
 

@@ -60,7 +60,7 @@ def page(order: Order, starting: Sequence[Option], settings: Sequence[Option], e
     base = {f.name.replace("_", "-") for f in dataclasses.fields(Training)}
     about = SUMMARIES.get(order.recipe) or (kind.__doc__ or "").strip().split("\n")[0]
     lines = [f"usage: ganvas train {order.recipe} --data DIR [--out RUN] [options]", "", about, ""]
-    lines += ["presets (--preset NAME; what they cost on your machine and data: add --dry-run):"]
+    lines += ["presets (--preset NAME; --dry-run measures what they cost here):"]
     for name, preset in kind.PRESETS.items():
         mark = " (default)" if order.preset and name == order.preset.name else ""
         lines += two_columns(f"  {name}{mark}", cost(order.recipe, name, preset))
