@@ -84,9 +84,11 @@ def order_again(
         UserError: its settings cannot be used, or it names a file that the user has not.
     """
     recipe = _recipe_of(f"{option} {where}", said.recipe, said.recipe_sha256, _named(recipe))
-    kind = base.find(recipe).Settings
+    found = base.find(recipe)
+    kind = found.Settings
     try:
         settings = _found_again(from_json(kind, renamed(kind, said.settings)), said.folder)
+        check_settings(settings, found.PRESETS.values())
     except UserError as error:
         raise UserError(f"The settings of {where} cannot be used", error.what, error.do or error.why) from error
     return Order(

@@ -158,7 +158,7 @@ def test_a_comparison_killed_on_the_way_goes_on_where_it_stood(tmp_path, monkeyp
     played, play = [], engine._run
     monkeypatch.setattr(engine, "_run", lambda folder, *rest: played.append(folder) or play(folder, *rest))
     with monkeypatch.context() as patch:
-        _crash_in_run(patch, number=3, step=1)
+        _crash_in_run(patch, played, number=3, step=1)
         with pytest.raises(Crash):
             run()
     assert len(told) == 2 and len(played) == 3
@@ -167,7 +167,7 @@ def test_a_comparison_killed_on_the_way_goes_on_where_it_stood(tmp_path, monkeyp
 
     played.clear()
     comparison = run()
-    # Two were read, one was gone on with from its checkpoint, one was begun.
+    # Two were read, one was resumed from its checkpoint, one was begun.
     assert len(played) == 2
     assert {name: (out / "results" / name).read_bytes() for name in kept} == kept
     steps = [entry["step"] for entry in runs.read_log(played[0]) if "losses" in entry]
@@ -190,15 +190,13 @@ def test_a_comparison_killed_on_the_way_goes_on_where_it_stood(tmp_path, monkeyp
         compare(str(RECIPE), "none", vary, seeds=1, budget={**BUDGET, "samples": 8}, out=out, say=told.append)
 
 
-def _crash_in_run(patch, number, step):
-    """Kill the process, as it were, in a step of the comparison's run of that number."""
+def _crash_in_run(patch, played, number, step):
+    """Kill the process, as it were, in a step of the comparison's run of that number; rehearsals play only step 0."""
     recipe = engine.base.find(str(RECIPE))
-    original, started = recipe.generator_losses, []
+    original = recipe.generator_losses
 
     def losses(self, nets, batch, outputs, carry, context):
-        if context.step == 0:
-            started.append(True)
-        if len(started) == number and context.step == step:
+        if len(played) == number and context.step == step:
             raise Crash
         return original(self, nets, batch, outputs, carry, context)
 

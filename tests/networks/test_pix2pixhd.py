@@ -255,7 +255,7 @@ def test_coarsest_discriminators_are_those_of_a_smaller_picture():
         assert torch.isfinite(verdict.score).all()
         last = net.get_submodule(f"{name}_layer4")
         assert torch.equal(verdict.score, last(verdict.features[-2]))
-    with pytest.raises(UserError, match="cannot judge"):
+    with pytest.raises(UserError, match="cannot run"):
         net(small, scales=4)
 
 

@@ -140,7 +140,7 @@ class Opened:
     @cached_property
     def attachments(self) -> dict[str, Tensor]:
         """Tensors that belong to the model without being in a network: style centres, statistics, banks."""
-        if self.path is None:
+        if self.path is None or self._module is not None:
             return {}
         self._read = self._weights()
         return dict(self._read.attachments)
