@@ -132,7 +132,7 @@ def main() -> None:
                         list(stroke(page, "tree", (0.26, 0.25), (0.3, 0.62)))
                     page.screenshot(path=DOCS / f"pictures/studio-{name}.png")
                 page.close()
-                write_film(new_page(browser, *FILM_PX, "light"), address, DOCS / "images/studio.webp")
+                write_film(new_page(browser, *FILM_PX, "light"), address, DOCS / "pictures/studio.webp")
         finally:
             browser.close()
             process.terminate()
