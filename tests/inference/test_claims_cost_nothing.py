@@ -16,7 +16,7 @@ from ganvas.networks import build
 from ganvas.protocol import Card
 
 MEASURED = """
-import contextlib, importlib, io, json, resource, sys, time
+import contextlib, importlib, io, json, sys, time
 import torch, tyro
 from ganvas import cli
 for name in ("ganvas.inference.open", "ganvas.cli.upscale", "ganvas.cli.generate", "ganvas.cli.inspect",
@@ -28,7 +28,9 @@ for command in json.loads(sys.argv[1]):
     said, began = io.StringIO(), time.process_time()
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
         code = cli.main(command)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    # Of this program alone: ru_maxrss remembers the process that forked, which may be large.
+    with open("/proc/self/status") as status:
+        peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
     print(json.dumps([command, code, said.getvalue(), time.process_time() - began, peak]), flush=True)
 """
 """Runs commands one after another, once all is imported, and tells of each how it ended and what it cost."""

@@ -342,7 +342,7 @@ def test_runs_tell_their_log_in_increments(page, trained):
     assert page.get(f"/api/runs/{run['id']}/previews/..%2Fsettings.json").status_code in (400, 404)
 
 
-def wait(ask, seconds: float = 30.0):
+def wait(ask, seconds: float = 120.0):
     until = time.monotonic() + seconds
     while not (found := ask()):
         assert time.monotonic() < until, "it took too long"

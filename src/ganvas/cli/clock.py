@@ -21,7 +21,9 @@ class Clock:
 
     def _ring(self) -> None:
         self.has_rung = True
-        os.kill(os.getpid(), signal.SIGINT)
+        # A shell starts what it puts into the background with SIGINT ignored.
+        ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        os.kill(os.getpid(), signal.SIGTERM if ignored else signal.SIGINT)
 
     def __enter__(self) -> Clock:
         if self._timer:

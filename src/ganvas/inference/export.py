@@ -129,9 +129,15 @@ def portable(opened: Opened) -> Portable:
     network = copy.deepcopy(opened.network()).eval().requires_grad_(False)
     for module in network.modules():
         if parametrize.is_parametrized(module):
-            for name in list(module.parametrizations):  # pyright: ignore[reportArgumentType, reportCallIssue]
-                # A spectral norm is for training: here it is the same quotient each time.
-                parametrize.remove_parametrizations(module, name, leave_parametrized=True)
+            # A spectral norm is for training: here it is the same quotient each time. torch's own removal would change
+            # the class, which the copy shares with its original.
+            names = list(module.parametrizations)  # pyright: ignore[reportArgumentType, reportCallIssue]
+            values = {name: getattr(module, name).detach().clone() for name in names}
+            kind = parametrize.type_before_parametrizations(module)
+            del module.parametrizations
+            module.__class__ = kind
+            for name, value in values.items():
+                module.register_buffer(name, value)
     return Portable(network, opened).eval().requires_grad_(False)
 
 

@@ -65,6 +65,8 @@ def find(name: str) -> type[Recipe]:
 def _from_file(path: Path) -> type[Recipe]:
     if not path.is_file():
         raise UserError(f"{path} does not exist", do="Give the path of a Python file that holds a recipe")
+    if b"\0" in path.read_bytes():  # which is a SyntaxError or a ValueError, by the version of Python
+        raise UserError(f"{path}: source code string cannot contain null bytes")
     # Named by its full path, so that two users' files of one name do not collide in sys.modules.
     module_name = (
         f"ganvas_recipe_{path.stem}_{hashlib.blake2b(str(path.resolve()).encode(), digest_size=4).hexdigest()}"
