@@ -188,6 +188,7 @@ def test_without_ray_the_command_says_what_to_install(tmp_path, capsys, monkeypa
 # Ray itself
 
 
+@pytest.mark.alone
 def test_two_workers_of_which_one_is_killed(tmp_path, monkeypatch):
     """One such test: starting Ray takes seconds, and more on a machine under load."""
     pytest.importorskip("ray")

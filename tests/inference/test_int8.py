@@ -16,7 +16,10 @@ from ganvas.inference.open import open_model
 from ganvas.inference.picture.upscale import Upscaler
 from ganvas.io.pictures import images
 
-pytestmark = pytest.mark.skipif(importlib.util.find_spec("nncf") is None, reason="needs the extra int8")
+pytestmark = [
+    pytest.mark.alone,
+    pytest.mark.skipif(importlib.util.find_spec("nncf") is None, reason="needs the extra int8"),
+]
 
 
 @pytest.fixture(scope="module")
