@@ -31,7 +31,7 @@ class Shown:
 
 
 def show(folder: Path, model: str = "default") -> Shown:
-    """Upscale the bundled photograph from its low version and write the result and a wide comparison.
+    """Upscale the bundled photograph from its low version and write both and a wide comparison.
 
     Raises:
         UserError: the folder cannot be written, or the model is unknown.
@@ -47,6 +47,7 @@ def show(folder: Path, model: str = "default") -> Shown:
     small = low.repeat(upscaler.scale, axis=0).repeat(upscaler.scale, axis=1)  # its pixels as they are
     gap = np.full((truth.shape[0], GAP_PX, 3), 255, np.uint8)
     wide = np.concatenate([small, gap, plain, gap, ours, gap, truth], axis=1)
+    images.write(folder / "low.png", low, overwrite=True)
     return Shown(
         result=images.write(folder / f"astronaut-{upscaler.name}.png", ours, overwrite=True),
         comparison=images.write(folder / "comparison.png", wide, overwrite=True),
