@@ -18,3 +18,15 @@ def go(page: Page, server, name: str) -> None:
 def settle(page: Page) -> None:
     """Wait until a page has all that it asked for: the first frame of a clip takes a street, which is drawn first."""
     page.wait_for_selector("main[aria-busy=false]", timeout=240_000)
+
+
+def still_box(page: Page, selector: str) -> dict[str, float]:
+    """Return where an element is, once it has been there for two frames."""
+    frames = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))"
+    box = page.locator(selector).bounding_box()
+    while True:
+        page.evaluate(frames)
+        again = page.locator(selector).bounding_box()
+        if box == again and again and again["width"] > 1:
+            return dict(again)
+        box = again
