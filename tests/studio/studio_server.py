@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from pathlib import Path
 
 import numpy as np
@@ -38,3 +39,12 @@ def png(width: int, height: int) -> bytes:
 
 def send(client, name: str, content: bytes):
     return client.put("/api/pictures", params={"name": name}, content=content)
+
+
+def wait(ask, seconds: float = 120.0):
+    """Return what a question is answered with once it is."""
+    until = time.monotonic() + seconds
+    while not (found := ask()):
+        assert time.monotonic() < until, "it took too long"
+        time.sleep(0.02)
+    return found

@@ -8,19 +8,11 @@ import threading
 import time
 
 import pytest
+from studio_server import wait
 
 from ganvas.inference.result import Progress
 from ganvas.studio.desk import Desk, Superseded
 from ganvas.studio.jobs import Jobs, _error_in
-
-
-def wait(ask, seconds: float = 60.0):
-    until = time.monotonic() + seconds
-    while not (found := ask()):
-        assert time.monotonic() < until, "it took too long"
-        time.sleep(0.02)
-    return found
-
 
 TELLS = (
     sys.executable,

@@ -6,13 +6,12 @@ import contextlib
 import json
 import socket
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
 import uvicorn
-from studio_server import png
+from studio_server import png, wait
 
 from ganvas.studio import workspace as places
 from ganvas.studio.app import create_app
@@ -35,14 +34,6 @@ def served(trained, tmp_path):
         yield f"http://127.0.0.1:{listener.getsockname()[1]}", app.state.studio
         server.should_exit = True
         thread.join(60)
-
-
-def wait(ask, seconds: float = 120.0):
-    until = time.monotonic() + seconds
-    while not (found := ask()):
-        assert time.monotonic() < until, "it took too long"
-        time.sleep(0.02)
-    return found
 
 
 def test_fifty_read_while_one_paints(served):

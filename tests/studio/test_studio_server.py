@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from studio_server import client_of, model_of, png, rgba, send
+from studio_server import client_of, model_of, png, rgba, send, wait
 
 from ganvas.inference.picture.upscale import Upscaler
 from ganvas.studio.guard import is_loopback
@@ -340,14 +340,6 @@ def test_runs_tell_their_log_in_increments(page, trained):
     shown = page.get(f"/api/runs/{run['id']}").json()["previews"]
     assert page.get(f"/api/runs/{run['id']}/previews/{shown[0]}").content.startswith(b"\x89PNG")
     assert page.get(f"/api/runs/{run['id']}/previews/..%2Fsettings.json").status_code in (400, 404)
-
-
-def wait(ask, seconds: float = 120.0):
-    until = time.monotonic() + seconds
-    while not (found := ask()):
-        assert time.monotonic() < until, "it took too long"
-        time.sleep(0.05)
-    return found
 
 
 PLAY = (

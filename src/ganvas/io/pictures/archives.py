@@ -165,19 +165,25 @@ class Archive:
         if info.file_size > MOST_BYTES or packed_too_well:
             why = f"Its {info.compress_size} bytes would unpack to {info.file_size}"
             raise UserError(f"{name} in {self.path} is no picture", why)
-        with tempfile.TemporaryDirectory(prefix="ganvas-") as folder:
-            copy = Path(folder) / f"picture{Path(name).suffix}"
+        with temporary(name, self.path) as copy:
             try:
                 with self._zip.open(info) as member, copy.open("wb") as file:
                     shutil.copyfileobj(member, file, 1 << 20)
             except _DAMAGE as error:
                 raise UserError(f"{name} in {self.path} cannot be unpacked", str(error)) from error
-            try:
-                yield copy
-            except UserError as error:
-                # Whoever reads it knows it by its name in the archive.
-                told = (part.replace(str(copy), f"{name} in {self.path}") for part in (error.what, error.why, error.do))
-                raise UserError(*told) from error
+            yield copy
+
+
+@contextlib.contextmanager
+def temporary(name: str, archive: Path) -> Iterator[Path]:
+    """Give the path of a file for a member's bytes; errors tell of the member, as whoever reads it knows it."""
+    with tempfile.TemporaryDirectory(prefix="ganvas-") as folder:
+        copy = Path(folder) / f"picture{Path(name).suffix}"
+        try:
+            yield copy
+        except UserError as error:
+            told = (part.replace(str(copy), f"{name} in {archive}") for part in (error.what, error.why, error.do))
+            raise UserError(*told) from error
 
 
 def _is_hidden(name: str) -> bool:

@@ -12,7 +12,6 @@ import glob
 import hashlib
 import json
 import tarfile
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -20,7 +19,7 @@ from typing import Any
 from ganvas.errors import UserError
 from ganvas.io import folders, runs
 from ganvas.io.pictures import images
-from ganvas.io.pictures.archives import MOST_BYTES, Shelf, open_shelf
+from ganvas.io.pictures.archives import MOST_BYTES, Shelf, open_shelf, temporary
 
 SUFFIXES = (".tar", ".zip")
 
@@ -110,17 +109,12 @@ class Tar:
             raise UserError(f"{name} is not in {self.path}", "The shard has changed", "Begin anew")
         if (size := self._members[name][1]) > MOST_BYTES:
             raise UserError(f"{name} in {self.path} is no picture", f"It has {size} bytes")
-        with tempfile.TemporaryDirectory(prefix="ganvas-") as folder:
-            copy = Path(folder) / f"picture{Path(name).suffix}"
+        with temporary(name, self.path) as copy:
             try:
                 copy.write_bytes(self._read(name))
             except OSError as error:
                 raise UserError(f"{name} in {self.path} cannot be read", str(error)) from error
-            try:
-                yield copy
-            except UserError as error:
-                told = (part.replace(str(copy), f"{name} in {self.path}") for part in (error.what, error.why, error.do))
-                raise UserError(*told) from error
+            yield copy
 
 
 def is_plain(name: str) -> bool:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from ganvas.data.sequences import find_clips
 from ganvas.drawn.world.world import LEGEND
@@ -15,7 +15,7 @@ from ganvas.errors import UserError
 from ganvas.inference.clips.sampler import ClipOptions, ClipSampler
 from ganvas.inference.result import Progress
 from ganvas.studio import pixels, streets
-from ganvas.studio.orders import Id
+from ganvas.studio.orders import Stretch
 from ganvas.studio.state import Studio, studio_of
 
 router = APIRouter(prefix="/api/clips")
@@ -43,17 +43,9 @@ class Reel:
         return self.frames[number]
 
 
-class Wanted(BaseModel):
-    """A clip of the drawn street by a generator, and what changes in it."""
+class Wanted(Stretch):
+    """One frame of such a stretch."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-    model: Id
-    frames: int = Field(24, ge=2, le=240)
-    width: int = Field(256, ge=64, le=1024)
-    height: int = Field(128, ge=32, le=1024)
-    seed: int = Field(0, ge=0, lt=2**31)
-    restyle: list[Annotated[str, Field(pattern=r"^[\w -]{1,40}@\d{1,5}=\d{1,5}$")]] = Field(default_factory=list)
     frame: int = Field(0, ge=0)
 
 
