@@ -14,7 +14,8 @@ def to_tensor(picture: np.ndarray) -> Tensor:
     colours = to_float(picture)
     colours = colours[..., :1] if colours.shape[-1] <= 2 else colours[..., :3]
     colours = np.broadcast_to(colours, (*picture.shape[:2], 3))
-    return torch.from_numpy(np.ascontiguousarray(colours.transpose(2, 0, 1)))
+    # A copy always: what is broadcast cannot be written to, and the caller's picture stays his own.
+    return torch.from_numpy(np.array(colours.transpose(2, 0, 1), order="C"))
 
 
 def from_tensor(picture: Tensor, dtype: str = "uint8") -> np.ndarray:
