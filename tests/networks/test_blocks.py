@@ -346,3 +346,28 @@ def test_a_normalised_layer_is_normalised_right_after_its_initialisation():
     init_normal(net)
     assert not net.training
     assert torch.linalg.svdvals(net.weight)[0].item() == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda: nn.Linear(5, 3),
+        lambda: nn.Embedding(4, 6),
+        lambda: nn.Conv2d(3, 7, 3),
+        lambda: nn.ConvTranspose2d(3, 7, 3),
+        lambda: nn.Conv3d(2, 3, 3),
+    ],
+)
+def test_spectral_norm_is_torchs_own_and_costs_nothing_where_there_are_only_shapes(layer, monkeypatch):
+    def built(norm):
+        torch.manual_seed(0)
+        return norm(layer())
+
+    ours, torchs = built(spectral), built(nn.utils.parametrizations.spectral_norm)
+    assert ours.state_dict().keys() == torchs.state_dict().keys()
+    assert torch.equal(ours.weight, torchs.weight)
+    assert all(torch.equal(value, torchs.state_dict()[key]) for key, value in ours.state_dict().items())
+    monkeypatch.setattr(nn.utils.parametrizations._SpectralNorm, "_power_method", lambda *_: pytest.fail("iterated"))
+    with torch.device("meta"):
+        shapes = spectral(layer()).state_dict()
+    assert {key: value.shape for key, value in shapes.items()} == {k: v.shape for k, v in ours.state_dict().items()}

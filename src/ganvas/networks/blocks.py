@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -96,7 +96,19 @@ def spectral(module: nn.Module, steps: int = 1, epsilon: float = 1e-12) -> nn.Mo
 
     Source: Miyato et al., "Spectral Normalization for Generative Adversarial Networks", algorithm 1.
     """
-    return parametrizations.spectral_norm(module, n_power_iterations=steps, eps=epsilon)
+    # The axis of the outputs, as torch's own function chooses it.
+    axis = 1 if isinstance(module, (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)) else 0
+    norm = _SpectralNorm(cast(Tensor, module.weight), steps, axis, epsilon)
+    parametrize.register_parametrization(module, "weight", norm)
+    return module
+
+
+class _SpectralNorm(parametrizations._SpectralNorm):
+    """Torch's spectral norm, which wastes seconds on power iterations of tensors that have shapes only."""
+
+    def _power_method(self, weight_mat: Tensor, n_power_iterations: int) -> None:
+        if not weight_mat.is_meta:
+            super()._power_method(weight_mat, n_power_iterations)
 
 
 @torch.no_grad()
