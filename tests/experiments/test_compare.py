@@ -13,9 +13,10 @@ import torch
 from ganvas.errors import UserError
 from ganvas.experiments import compare as engine
 from ganvas.experiments.compare import compare, parse_vary, rows_of
-from ganvas.experiments.comparison import NO_DIFFERENCE, NOT_RUN, Comparison, Result, Row, differences, verdict
+from ganvas.experiments.comparison import NOT_RUN, Comparison, Result, Row
 from ganvas.io import runs
 from ganvas.io.pictures import images
+from ganvas.metrics.comparison import NO_DIFFERENCE, differences, verdict
 
 RECIPE = Path(__file__).parents[1] / "tiny_recipe.py"
 BUDGET = {"first_steps": 1, "second_steps": 1, "samples": 6, "checkpoint_every": 1, "val": "0.34", "workers": 1}

@@ -24,9 +24,10 @@ import numpy as np
 
 from ganvas import launch
 from ganvas.errors import UserError
-from ganvas.experiments.comparison import NOT_RUN, Comparison, Result, Row, mean_curve, number
+from ganvas.experiments.comparison import NOT_RUN, Comparison, Result, Row, mean_curve
 from ganvas.io import plots, runs
 from ganvas.io.pictures import images
+from ganvas.metrics.comparison import number
 from ganvas.recipes import base
 from ganvas.settings import parse, to_json
 from ganvas.training import loop, trainer

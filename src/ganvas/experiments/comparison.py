@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ganvas.metrics import students
+from ganvas.metrics.comparison import differences, number
 from ganvas.metrics.students import LEVEL
 
-NOT_RUN, NO_DIFFERENCE, ONE_RUN = "not run", "no difference seen", "cannot tell from one run"
+NOT_RUN = "not run"
 
 
 @dataclass(frozen=True)
@@ -138,31 +138,6 @@ class Comparison:
         return "\n".join(
             [lines[0], "  ".join("-" * width for width in widths), *lines[1:], "", self.rule(), *_below(self.results)]
         )
-
-
-def verdict(values: Sequence[float], baseline: Sequence[float]) -> str:
-    """Return how one row's scores differ from another's in words; both are in the order of the same seeds."""
-    return differences([[mine - theirs for mine, theirs in zip(values, baseline)]])[0] if values and baseline else ""
-
-
-def differences(pairs: Sequence[Sequence[float]]) -> list[str]:
-    """Say of several rows, each by its differences from one other over the seeds, which are more than chance."""
-    held = students.holm([students.paired(row) for row in pairs])
-    return [_difference(row, is_held) for row, is_held in zip(pairs, held)]
-
-
-def _difference(row: Sequence[float], is_held: bool) -> str:
-    if len(row) < 2:
-        return ONE_RUN
-    if not is_held:
-        return NO_DIFFERENCE
-    mean = statistics.fmean(row)
-    reach = students.reach(len(row) - 1) * students.standard_error(row)
-    return f"{'better' if mean > 0 else 'worse'} by {number(abs(mean))} +- {reach:.2g}"
-
-
-def number(value: float) -> str:
-    return f"{value:.4g}"
 
 
 def _spread_text(values: Sequence[float]) -> str:

@@ -224,13 +224,15 @@ def _around(value: float, drawn: Sequence[float], num: int) -> Estimate:
     return Estimate(value, value - reach, value + reach)
 
 
-def mean_estimate(values: Tensor, resamples: int = RESAMPLES) -> Estimate:
+def mean_estimate(values: Tensor, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
     """Return the mean of values (N,) with its interval: Student's t, of shares (values of 0 and 1) Wilson's.
 
     Args:
         values: one of each picture.
         resamples: below 2 there is no interval (NaN), as for scores by bootstrap.
+        seed: without effect, as nothing is drawn; every estimate is called alike.
     """
+    del seed
     values = values.double().cpu()
     mean, num = float(values.mean()), len(values)
     if resamples < 2 or num < 2:
