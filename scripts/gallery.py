@@ -37,6 +37,20 @@ LARGEST_MB = 8.0
 DRAWN = "MIT", "drawn by Ganvas"
 FASHION_CLASSES = ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"]
 
+MATERIALS = {
+    "bark": ("yo_frankie/trees_bark_001_col.jpg", 160),
+    "boulders": ("gk/fantasy/rock_formation_gk_v01/rock_formation_gk_v01_cc.jpg", 640),
+    "bricks": ("gk/fantasy/castell_wall_gk_v02/castell_wall_gk_v02_cc.jpg", 320),
+    "cobbles": ("gk/fantasy/stone_ground_tiles_gk_v01/stone_ground_tiles_gk_v01_cc.jpg", 320),
+    "granite": ("yo_frankie/generic_grayrock1_col.jpg", 160),
+    "grass": ("yo_frankie/generic_grass1_col.jpg", 128),
+    "sandstone": ("yo_frankie/generic_redrock_col.jpg", 160),
+    "shingles": ("gk/fantasy/wooden_roof_tiles_gk_v01/wooden_roof_tiles_gk_v01_cc.jpg", 320),
+    "tread-plate": ("gk/future/diamond_plate_big_gk/diamond_plate_big_gk_cc.png", 128),
+    "wall": ("gk/fantasy/castell_wall_gk_v01/castell_wall_gk_v01_cc.jpg", 320),
+}
+"""Classes of materials: the texture, and the side of the squares that are cut out of it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
@@ -102,6 +116,30 @@ def fashion(folder: Path) -> str:
     return str(target)
 
 
+def materials(folder: Path) -> str:
+    """Cut squares of 64 px out of ten textures, to a zip file with a folder for each class.
+
+    Those of `held.zip` come from the right third of each texture, of which `train.zip` has nothing.
+    """
+    image = need("PIL.Image", "dev")
+    target = folder / "train.zip"
+    if not target.exists():
+        textures = unpacked("cube2-data", folder) / "usr/share/games/cube2/packages"
+        draw = np.random.default_rng(0)
+        for part, left, right, number in (("held", 0.65, 1.0, 100), ("train", 0.0, 0.65, 400)):
+            with zipfile.ZipFile(folder / f"{part}.zip", "w") as archive:
+                for name, (file, side) in MATERIALS.items():
+                    texture = image.open(textures / file).convert("RGB")
+                    for index in range(number):
+                        x = int(draw.integers(round(texture.width * left), round(texture.width * right) - side + 1))
+                        y = int(draw.integers(texture.height - side + 1))
+                        square = texture.crop((x, y, x + side, y + side)).resize((64, 64), image.Resampling.LANCZOS)
+                        stream = BytesIO()
+                        square.save(stream, "PNG")
+                        archive.writestr(f"{name}/{index:05d}.png", stream.getvalue())
+    return str(target)
+
+
 def cupola(folder: Path) -> str:
     """Take NASA's photograph of the space station's cupola and crop it to 3:2."""
     image = need("PIL.Image", "dev")
@@ -146,6 +184,12 @@ GALLERY: dict[str, Entry] = {
         recipe="biggan", purpose="clothes of ten classes from noise, 32 px",
         data=fashion, source="Fashion-MNIST, 60,000 pictures (Debian package dataset-fashion-mnist)",
         settings={"num_classes": 10},
+    ),
+    "materials": Entry(
+        recipe="biggan", purpose="ten materials from noise, 64 px",
+        data=materials, source="4,000 squares of ten textures (Debian package cube2-data; Gregor Koch, Yo Frankie project)",
+        licence="CC-BY-3.0", data_licence="CC-BY-3.0",
+        settings={"num_classes": 10, "size_px": 64},
     ),
     "faces-relativistic": Entry(
         recipe="relativistic", purpose="drawn faces of 64 px from noise",
