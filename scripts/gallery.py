@@ -187,7 +187,8 @@ GALLERY: dict[str, Entry] = {
     ),
     "materials": Entry(
         recipe="biggan", purpose="ten materials from noise, 64 px",
-        data=materials, source="4,000 squares of ten textures (Debian package cube2-data; Gregor Koch, Yo Frankie project)",
+        data=materials,
+        source="4,000 squares of ten textures (Debian package cube2-data: Gregor Koch, Yo Frankie project)",
         licence="CC-BY-3.0", data_licence="CC-BY-3.0",
         settings={"num_classes": 10, "size_px": 64},
     ),

@@ -10,7 +10,6 @@ from ganvas.losses.structure import (
     colour_consistency,
     locally_discriminative,
     ms_ssim_loss,
-    phase_consistency,
     wavelet_details,
 )
 from ganvas.metrics.paired import MULTISCALE_WEIGHTS, ms_ssim
@@ -120,25 +119,3 @@ def test_nothing_real_gets_a_gradient():
     loss = ms_ssim_loss(fake, real) + colour_consistency(fake, real, 2) + locally_discriminative(fake, real)
     found = torch.autograd.grad(loss, [fake, real], allow_unused=True)
     assert found[0].abs().sum() > 0 and found[1] is None
-
-
-def test_a_pattern_repeated_in_every_cell_costs_its_own_size():
-    _, real = pair(side=64)
-    cell = torch.randn(4, 4, generator=torch.Generator().manual_seed(1), dtype=real.dtype) * 0.02
-    grid = cell.repeat(16, 16)
-    # A constant is no pattern; the rest is found whole.
-    wanted = float((cell - cell.mean()).abs().mean())
-    assert float(phase_consistency(real + grid, real, 4)) == pytest.approx(wanted, rel=1e-6)
-    assert float(phase_consistency(real + 0.1, real, 4)) == pytest.approx(0, abs=1e-9)
-
-
-def test_texture_that_changes_from_cell_to_cell_costs_a_fifth_at_most():
-    _, real = pair(side=128)
-    noise = 0.02 * torch.randn(real.shape, generator=torch.Generator().manual_seed(2), dtype=real.dtype)
-    # The mean of 25 independent values, the mean over 16 of them taken off.
-    wanted = 0.02 / 5 * np.sqrt(15 / 16) * np.sqrt(2 / np.pi)
-    assert float(phase_consistency(real + noise, real, 4)) == pytest.approx(wanted, rel=0.05)
-    with pytest.raises(UserError, match="5 cells"):
-        phase_consistency(real[..., :16, :16], real[..., :16, :16], 4)
-    with pytest.raises(UserError, match="5 cells"):
-        phase_consistency(real[..., :126], real[..., :126], 4)

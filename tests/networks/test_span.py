@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from ganvas import networks
 from ganvas.errors import UserError
 from ganvas.io.weights import foreign
+from ganvas.networks.notch import notch
 from ganvas.networks.rrdb.card import enlarger_card
 from ganvas.networks.span import layouts
 from ganvas.networks.span.net import SPAN
@@ -164,3 +165,47 @@ def test_settings_that_fit_nothing_are_refused():
     ]:
         with pytest.raises(UserError, match=says):
             SPAN(**settings)
+
+
+@torch.no_grad()
+def test_the_notch_takes_a_grid_away_and_leaves_what_has_no_period():
+    random = torch.Generator().manual_seed(3)
+    cell = torch.randn(1, 3, 16, 1, 1, generator=random, dtype=torch.float64)
+    texture = torch.randn(1, 48, 40, 40, generator=random, dtype=torch.float64)
+    grid = (cell - cell.mean(2, keepdim=True)).reshape(1, 48, 1, 1).expand(1, 48, 40, 40)
+    assert notch(grid, 4, 9).abs().max() < 1e-12
+    # What all places do alike is no grid, however it changes from cell to cell.
+    alike = torch.randn(1, 3, 1, 40, 40, generator=random, dtype=torch.float64).expand(1, 3, 16, 40, 40)
+    alike = alike.reshape(1, 48, 40, 40)
+    assert torch.allclose(notch(alike, 4, 9), alike)
+    # Of white noise, 15 of 16 parts differ between places, and a triangle of 9 cells keeps (2 n^2 + 1) / 3 n^3 of their
+    # energy in each direction, which is taken away but for twice its middle's share.
+    inner = (slice(None), slice(None), slice(8, -8), slice(8, -8))
+    triangle = F.conv1d(torch.ones(1, 1, 9).double() / 9, torch.ones(1, 1, 9).double() / 9, padding=8)[0, 0]
+    kept = 1 - 15 / 16 * float(2 * triangle[8] ** 2 - (triangle**2).sum() ** 2)
+    found = notch(texture, 4, 9)[inner].square().mean() / texture[inner].square().mean()
+    assert float(found) == pytest.approx(kept, abs=0.003)
+
+
+@torch.no_grad()
+def test_the_notch_in_the_network_leaves_slopes_and_counts_into_the_halo():
+    net = seeded(width=4, blocks=1, scale=4, notch=3)
+    for tensor in net.parameters():
+        tensor.zero_()
+    # A network that adds nothing to its gray: what is left is the smooth enlargement, less its own mean over places.
+    net.conv_last.bias.copy_(torch.randn(48, dtype=torch.float64))
+    slope = torch.linspace(0, 1, 24, dtype=torch.float64).expand(1, 3, 24, 24)
+    even = net(slope)[..., 16:-16, 16:-16]
+    means = F.pixel_unshuffle(even - enlarged_by_torch(slope)[..., 16:-16, 16:-16], 4).view(3, 16, -1).mean(2)
+    assert (means - means.mean(1, keepdim=True)).abs().max() < 1e-9
+    assert net.receptive_halo_px == SPAN(blocks=1).receptive_halo_px + 2
+    net = seeded(width=4, blocks=1, scale=2, notch=5)
+    low, halo = torch.rand(1, 3, 40, 12, dtype=torch.float64), net.receptive_halo_px
+    assert torch.allclose(net(low[..., : 15 + halo, :])[..., :30, :], net(low)[..., :30, :])
+    for window in (2, -1):
+        with pytest.raises(UserError, match="odd"):
+            SPAN(notch=window)
+
+
+def enlarged_by_torch(low):
+    return F.interpolate(low, scale_factor=4, mode="bicubic", align_corners=False)

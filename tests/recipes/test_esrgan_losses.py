@@ -23,7 +23,6 @@ from ganvas.losses.structure import (
     colour_consistency,
     locally_discriminative,
     ms_ssim_loss,
-    phase_consistency,
     wavelet_details,
 )
 from ganvas.networks import build
@@ -51,7 +50,6 @@ def test_every_option_adds_its_loss_and_nothing_else() -> None:
         averaged = average(batch.low)
     expected = {
         "ms_ssim": ms_ssim_loss(fake, batch.high), "colour": colour_consistency(fake, batch.high, 4),
-        "phase": phase_consistency(fake, batch.high, 4),
         "ldl": locally_discriminative(fake, batch.high, averaged),
     }  # fmt: skip
     for name, value in expected.items():
@@ -59,25 +57,6 @@ def test_every_option_adds_its_loss_and_nothing_else() -> None:
         assert set(found) == {*plain, name}
         assert found[name].item() == pytest.approx(0.5 * value.item(), rel=1e-6), name
         assert all(found[other].item() == pytest.approx(plain[other].item(), rel=1e-6) for other in plain)
-
-
-def test_judges_see_one_window_of_both_pictures_at_offsets_of_any_phase() -> None:
-    recipe, nets, batch, _outputs, at = test_esrgan.scene(
-        test_esrgan.tiny(perceptual="none", discriminator="patch", crop_px=64, judged_shift_px=8, gan_weight=1.0)
-    )
-    seen: list[torch.Tensor] = []
-    nets.discriminator.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-    side = at.stage.resolution
-    where = torch.arange(side * side).double().reshape(1, 1, side, side).expand(len(batch.high), 3, -1, -1).contiguous()
-    places = set()
-    for _ in range(40):
-        seen.clear()
-        recipe.discriminator_losses(nets, batch._replace(high=where), {"fake": where}, {}, at)
-        real, fake = seen
-        assert real.shape[-2:] == (side - 8, side - 8)
-        assert torch.equal(real, fake)
-        places.add(divmod(int(real[0, 0, 0, 0]), side))
-    assert {row % 4 for row, _ in places} == {column % 4 for _, column in places} == {0, 1, 2, 3}
 
 
 def test_charbonnier_is_the_root_of_the_rounded_square() -> None:

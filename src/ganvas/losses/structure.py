@@ -16,8 +16,6 @@ WINDOW_PX = 11
 WINDOW_SIGMA_PX = 1.5
 OCTAVE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Of MS-SSIM, finest first."""
-PHASE_CELLS = 5
-"""Side in cells of the squares in which a grid is looked for."""
 
 
 def ms_ssim_loss(fake: Tensor, real: Tensor) -> Tensor:
@@ -86,31 +84,6 @@ def colour_consistency(fake: Tensor, real: Tensor, factor: int) -> Tensor:
     if factor < 1 or min(fake.shape[-2:]) < factor:
         raise UserError(f"Pictures of {min(fake.shape[-2:])} px cannot be averaged over {factor} px")
     return (_chroma(F.avg_pool2d(fake, factor)) - _chroma(F.avg_pool2d(real, factor))).abs().mean()
-
-
-def phase_consistency(fake: Tensor, real: Tensor, scale: int) -> Tensor:
-    """Return how far the places within the cells of a pixel shuffle are wrong in their own ways, cell after cell.
-
-    (B, C, H, W), (B, C, H, W) -> ()
-
-    The cheapest texture for a network that ends in a pixel shuffle is one pattern repeated in every cell: a grid. The
-    error at each of the scale * scale places, averaged over cells around, less the mean over all places, is what such a
-    pattern leaves; texture that changes from cell to cell averages out, and blur leaves little. Ours.
-
-    Args:
-        fake: generated pictures.
-        real: the true ones.
-        scale: side of a cell in pixels.
-
-    Raises:
-        UserError: the shapes differ, or the pictures hold no 5 x 5 whole cells.
-    """
-    fake, real = _pair(fake, real)
-    if any(side % scale or side < PHASE_CELLS * scale for side in fake.shape[-2:]):
-        raise UserError(f"Pictures of {tuple(fake.shape[-2:])} px hold no {PHASE_CELLS} cells of {scale} px a side")
-    error = F.pixel_unshuffle(fake - real, scale).unflatten(1, (fake.shape[1], scale * scale))
-    around = F.avg_pool2d(error.flatten(1, 2), PHASE_CELLS, stride=1).unflatten(1, (fake.shape[1], scale * scale))
-    return (around - around.mean(2, keepdim=True)).abs().mean()
 
 
 def _chroma(picture: Tensor) -> Tensor:

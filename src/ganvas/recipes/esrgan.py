@@ -30,7 +30,6 @@ from ganvas.losses.structure import (
     colour_consistency,
     locally_discriminative,
     ms_ssim_loss,
-    phase_consistency,
     wavelet_details,
 )
 from ganvas.metrics.paired import luma, psnr
@@ -80,6 +79,8 @@ class Settings(Training):
     """Upsampling to which `span` adds its output; `none` is the published network's, whose weights need it."""
     branches: bool = False
     """Train `span` with its branches (re-parameterised); what a run hands out is fused."""
+    notch: int = 0
+    """Window, in low pixels, of a filter in `span` that takes out the grid which a GAN leaves, such as 9; 0 is none."""
     discriminator: Literal["vgg", "unet", "patch"] = "vgg"
     """One score a picture (the paper's), one a pixel, or one for each patch of 34 px (both with spectral norm)."""
     discriminator_width: int = 64
@@ -123,15 +124,10 @@ class Settings(Training):
     """Weight of DISTS over VGG16, all channels alike, in the GAN stage; needs `ganvas features fetch vgg16`."""
     colour_weight: float = 0.0
     """Weight of the colours' difference after averaging over squares of the scale, in the GAN stage."""
-    phase_weight: float = 0.0
-    """Weight of what the places within a pixel shuffle's cells do alike in every cell, a grid, in the GAN stage."""
     ldl_weight: float = 0.0
     """Weight of the locally discriminative loss (LDL), which minds artifacts, in the GAN stage."""
     judged: Literal["picture", "wavelets"] = "picture"
     """What the discriminator sees: pictures, or the detail bands of their luma (wavelet-guided)."""
-    judged_shift_px: int = 0
-    """The discriminator and the features see crops so many pixels smaller, at random offsets, so that their strides do
-    not coincide with the pixel shuffle's; by itself it does not keep grids away (ours; the paper's 0 shows all)."""
 
 
 LAPTOP = Settings(
@@ -224,8 +220,7 @@ class ESRGAN(Recipe):
         self, nets: Networks, batch: Batch, outputs: Outputs, carry: Carry, context: Context
     ) -> Ledger:
         """Return the adversarial loss of real against generated pictures."""
-        high, made = self._shifted(context, batch.high, outputs["fake"])
-        real, fake = (nets.discriminator(self._seen(picture)) for picture in (high, made))
+        real, fake = (nets.discriminator(self._seen(picture)) for picture in (batch.high, outputs["fake"]))
         return Ledger({"gan": self.settings.adversarial.discriminator(real, fake)})
 
     def generator_losses(
@@ -237,12 +232,11 @@ class ESRGAN(Recipe):
         structure = {"ms_ssim": s.ms_ssim_weight * ms_ssim_loss(fake, batch.high)} if s.ms_ssim_weight else {}
         if context.stage.name == "pixel":
             return Ledger({"pixel": pixel, **structure})
-        high, made = self._shifted(context, batch.high, fake)
         real_verdict: Any = None
         if s.adversarial.generator_needs_real or "features" not in nets:
             with torch.no_grad():
-                real_verdict = nets.discriminator(self._seen(high))
-        fake_verdict = nets.discriminator(self._seen(made))
+                real_verdict = nets.discriminator(self._seen(batch.high))
+        fake_verdict = nets.discriminator(self._seen(fake))
         ledger = Ledger({"gan": s.gan_weight * s.adversarial.generator(real_verdict, fake_verdict), **structure})
         if s.pixel_weight:
             ledger["pixel"] = s.pixel_weight * pixel
@@ -251,16 +245,9 @@ class ESRGAN(Recipe):
             distance = feature_matching(fake_verdict, real_verdict)
         else:
             layers = dict.fromkeys(s.perceptual_layers, 1.0)
-            distance = features.distance(nets.features, made, high, layers, s.perceptual_loss)
+            distance = features.distance(nets.features, fake, batch.high, layers, s.perceptual_loss)
         ledger["perceptual"] = s.perceptual_weight * distance
         return ledger
-
-    def _shifted(self, context: Context, *pictures: Tensor) -> list[Tensor]:
-        """Cut the same window out of all pictures, at a random offset, where there is a shift."""
-        if not self.settings.judged_shift_px:
-            return list(pictures)
-        side = context.stage.resolution - self.settings.judged_shift_px
-        return features.random_crops(side, context.random, *pictures)
 
     def _seen(self, pictures: Tensor) -> Tensor:
         """Return what the discriminator sees of pictures."""
@@ -280,8 +267,6 @@ class ESRGAN(Recipe):
         s, found = self.settings, dict[str, Tensor]()
         if s.colour_weight:
             found["colour"] = s.colour_weight * colour_consistency(fake, batch.high, s.scale)
-        if s.phase_weight:
-            found["phase"] = s.phase_weight * phase_consistency(fake, batch.high, s.scale)
         if s.ldl_weight:
             average = None
             if "generator" in context.averages:
@@ -321,7 +306,7 @@ class ESRGAN(Recipe):
             card = enlarger_card("compact", width=s.width, convs=s.blocks, scale=s.scale, base="bicubic")
         elif s.network == "span":
             card = enlarger_card(
-                "span", width=s.width, blocks=s.blocks, scale=s.scale, base=s.base, branches=s.branches
+                "span", width=s.width, blocks=s.blocks, scale=s.scale, base=s.base, branches=s.branches, notch=s.notch
             )
         elif s.network == "rrdb":
             unshuffle = {1: 4, 2: 2}.get(s.scale, 1)  # as Real-ESRGAN: its trunk works at a quarter
@@ -359,17 +344,16 @@ def _check(s: Settings) -> None:
     for name, side in (("crop_px", s.crop_px), ("pixel_crop_px", s.pixel_crop_px)):
         if side < s.scale or side % s.scale:
             raise UserError(f"{name} is {side}", f"It must be a multiple of the scale {s.scale}")
+    if s.notch and s.network != "span":
+        raise UserError(f"notch is {s.notch} and network {s.network}", "Only span has the filter", "Use --notch 0")
     if s.low and s.degradation != "bicubic":
         raise UserError("Low pictures are given and are to be computed, too", do="Leave out --low or --degradation")
     if s.scale == 1 and not s.low and s.degradation == "bicubic":
         why = "At x1 the bicubic low pictures are the high ones"
         raise UserError("There is nothing to learn", why, "Add --degradation files, or --low FOLDER")
-    if not 0 <= s.judged_shift_px < s.crop_px or (s.judged_shift_px and s.discriminator == "vgg"):
-        why = "The vgg discriminator takes one size, and the window must leave something to see"
-        raise UserError(f"judged_shift_px is {s.judged_shift_px}", why, "Use 8 and --discriminator patch, or 0")
     if not 0 <= s.teacher_share <= 1:
         raise UserError(f"teacher_share is {s.teacher_share:g}", do="Use 0 (the truth alone) to 1 (the teacher alone)")
-    if min(s.ms_ssim_weight, s.colour_weight, s.phase_weight, s.ldl_weight, s.dists_weight) < 0:
+    if min(s.ms_ssim_weight, s.colour_weight, s.ldl_weight, s.dists_weight) < 0:
         raise UserError("A weight of a loss is below 0", do="Use 0 to leave the loss out")
     if s.gan_steps:
         s.adversarial.require_batch(s.batch_size)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ganvas.errors import UserError, did_you_mean
 from ganvas.networks.blocks import init_kaiming
+from ganvas.networks.notch import notch
 from ganvas.networks.rrdb.net import base_kernel, enlarged
 
 BASES = ("none", "nearest", "bilinear", "bicubic")
@@ -92,12 +93,13 @@ class SPAN(nn.Module):
     Values are RGB in [0, 1] in and, unclamped, out; any H and W from 1. Tiled equals untiled with `receptive_halo_px`
     of context. `mean` is taken off the input first; the authors' further factor of 255 is folded into the first
     convolution. `base` is an upsampling to which the network adds its output: the published one is `none`; `bicubic`
-    leaves less to learn. With `branches` it is
-    the training form; a run hands it out fused to the plain one (`span.layouts`).
+    leaves less to learn. `notch` is the window, in input pixels, of a filter that takes grids out of what is added to a
+    bicubic enlargement; 0 is none. With `branches` it is the training form; a run hands it out fused to the plain one
+    (`span.layouts`).
     Source: Wan et al., "Swift Parameter-free Attention Network for Efficient Super-Resolution", arXiv 2311.12770.
 
     Raises:
-        UserError: an unknown base, a size below 1, or a mean for another number of channels.
+        UserError: an unknown base, a size below 1, an even window, or a mean for another number of channels.
     """
 
     passes_input_on: ClassVar = True
@@ -114,6 +116,7 @@ class SPAN(nn.Module):
         mean: Sequence[float] = MEAN,
         base: Literal["none", "nearest", "bilinear", "bicubic"] = "none",
         branches: bool = False,
+        notch: int = 0,
     ) -> None:
         super().__init__()
         for name, value in {"width": width, "blocks": blocks, "scale": scale, "channels_out": channels_out}.items():
@@ -124,9 +127,12 @@ class SPAN(nn.Module):
         if base != "none" and channels_in != channels_out:
             why = "The upsampled input is added to the output"
             raise UserError(f"SPAN cannot turn {channels_in} channels into {channels_out}", why, "Use base none")
+        if notch < 0 or (notch and (not notch % 2 or channels_in != channels_out)):
+            why = "It has a middle, and filters what is added to the enlarged input"
+            raise UserError(f"The notch is {notch}", why, "Use an odd number such as 9, or 0")
         if len(mean) != channels_in:
             raise UserError(f"The mean has {len(mean)} values", f"The input has {channels_in} channels")
-        self.scale, self.base = scale, base
+        self.scale, self.base, self.notch = scale, base, notch
         self.base_kernel = None if base == "none" else base_kernel(scale, base)
         self.conv_first = Convolution(channels_in, width, branches)
         self.blocks = nn.ModuleList(AttentionBlock(width, branches) for _ in range(blocks))
@@ -144,7 +150,7 @@ class SPAN(nn.Module):
     def receptive_halo_px(self) -> int:
         """Context in input pixels per side with which tiled equals untiled."""
         # Three for each block, and the first, the last and the one between; a bicubic base reaches no farther.
-        return 3 * len(self.blocks) + 3
+        return 3 * len(self.blocks) + 3 + 2 * (self.notch // 2)
 
     def forward(self, low: Tensor) -> Tensor:
         first = self.conv_first((low - self.mean.to(low)).to(self.conv_first.weight.dtype))
@@ -157,6 +163,9 @@ class SPAN(nn.Module):
         high = self._last(merged)
         if self.base != "none":
             high = high + enlarged(low, self.scale, self.base_kernel).to(high)
+        if self.notch:
+            smooth = enlarged(low, self.scale, base_kernel(self.scale, "bicubic")).to(high)
+            high = smooth + notch(high - smooth, self.scale, self.notch)
         return F.pixel_shuffle(high, self.scale)
 
     def _last(self, merged: Tensor) -> Tensor:

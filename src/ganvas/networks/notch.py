@@ -1,0 +1,31 @@
+"""A notch filter for grids: what a pixel shuffle does alike in every one of its cells."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def notch(detail: Tensor, scale: int, window: int) -> Tensor:
+    """Take out of an enlargement's detail what repeats with the period of the cells.
+
+    (B, C scale scale, H, W) -> (B, C scale scale, H, W)
+
+    As it lies before a pixel shuffle, each channel holds one place within the cells. Over a neighbourhood of many cells
+    all places have the same mean, unless there is a grid. So the mean of each place is taken over a triangular window
+    of 2 `window` - 1 pixels, and its difference to the mean of all places is taken off. A slope makes the means
+    differ, too: give detail, the difference to a smooth enlargement, rather than the picture itself.
+
+    Adversarial training with a pixel shuffle ends in such grids, because a discriminator that sees patches does not
+    mind a pattern that is weak in each; a filter leaves it nothing to mind (ours; the cause is that of Odena et al.,
+    "Deconvolution and Checkerboard Artifacts", 2016).
+    """
+    batch, channels, height, width = detail.shape
+    places = detail.reshape(batch, channels // scale**2, scale**2, height, width)
+    grid = (places - places.mean(dim=2, keepdim=True)).reshape(detail.shape)
+    reach = window // 2
+    for _ in range(2):
+        # Two boxes are a triangle, whose spectrum has lower side lobes; rows and columns apart cost less.
+        grid = F.avg_pool2d(grid, (window, 1), 1, (reach, 0), count_include_pad=False)
+        grid = F.avg_pool2d(grid, (1, window), 1, (0, reach), count_include_pad=False)
+    return detail - grid
