@@ -7,7 +7,7 @@ In Maya's script editor (Python), with this file on the path:
     maya_cameras.export_animated("/shot/path.csv", "shotCam")    # an animated camera, one row a frame
 
 Then: ganvas train reverse_matchmove --data /shot, or ganvas generate RUN --camera /shot/path.csv --out flight.mov.
-The table has no film back; both functions print it: give it as --film-back-mm 36 24 (train) or --film-back 36x24.
+The table has no film back; both functions print it: give it as --film-back 36x24.
 Scenes saved as Maya ASCII (.ma) are read by Ganvas as they are.
 """
 

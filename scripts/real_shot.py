@@ -87,7 +87,7 @@ def trained(folder: Path, kind: str, film: tuple[float, float], options: argpars
     run = folder.with_name(folder.name + "-run")
     asked = [
         "train", "reverse_matchmove", "--data", str(folder), "--preset", "preview", "--out", str(run), "--val", "0.2",
-        "--film-back-mm", *(f"{side:g}" for side in film), "--size-px", str(options.size), "--rays-px", "8",
+        "--film-back", "x".join(f"{side:g}" for side in film), "--size", str(options.size), "--rays-px", "8",
         "--pixel-steps", str(options.steps), "--steps", "0", "--score-every", str(options.steps), "--device", "cpu",
         "--precision", "float32", "--seed", "3", *FORMATS[kind][1],
     ]  # fmt: skip

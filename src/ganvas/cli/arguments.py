@@ -72,8 +72,11 @@ def options_of(verb: Callable[..., Any] | type, scope: str, default: Any = None)
     """Return the options of a verb, or of a dataclass with its defaults."""
     from ganvas.cli.options import read_options
 
-    with _written_values():
+    if default is not None:
+        # Pairs among a recipe's settings are two numbers of any kind, and its parser takes two words for them.
         return read_options(verb, scope, default)
+    with _written_values():
+        return read_options(verb, scope)
 
 
 def asks_for_help(arguments: Sequence[str]) -> bool:

@@ -30,7 +30,12 @@ SHOWN: dict[str, dict[str, str]] = {
         "content-schedule": "pixel-schedule",
     },
     "train tiled_upres": {"judged": "discriminator-input", "high-px": "size", "low-px": "low-size", "tile-px": "tile"},
-    "train reverse_matchmove": {"size-px": "size", "coarse-px": "coarse-size"},
+    "train reverse_matchmove": {
+        "size-px": "size",
+        "coarse-px": "coarse-size",
+        "film-back-mm": "film-back",
+        "focal-mm": "focal",
+    },
 }
 """By verb, and by what it is for: name of the field -> name on the command line."""
 

@@ -16,6 +16,9 @@ from ganvas.cli.names import EARLIER, OUT_STOOD_FREE, SQUARES
 from ganvas.cli.options import MANY, Option, is_negative
 from ganvas.errors import UsageError, did_you_mean
 
+_PAIR = re.compile(r"([-+\d.e]+)[x,]([-+\d.e]+)", re.IGNORECASE)
+"""Two numbers written as one word: 36x24 or 0.5,0.9."""
+
 
 @dataclass
 class Words:
@@ -60,7 +63,9 @@ def read_words(arguments: Sequence[str], options: Sequence[Option], scope: str) 
         option, now = known[name]
         if now != name:
             said.hints.append(f"{name} is called {now} now")
-        given = [value] if equals else _values(option, now, queue)
+        if equals and option.values == 2:
+            queue.insert(0, value)
+        given = [value] if equals and option.values != 2 else _values(option, now, queue)
         said.named.append((option, _checked(option, now, given), now))
     return said
 
@@ -155,6 +160,9 @@ def _values(option: Option, name: str, queue: list[str]) -> list[str]:
         return []
     if option.values != MANY or option.repeats:
         count = 1 if option.values == MANY else option.values
+        if count == 2 and queue and (pair := _PAIR.fullmatch(queue[0])):
+            queue.pop(0)
+            return [pair[1], pair[2]]
         taken = [queue.pop(0) for _ in range(min(count, len(queue)))]
         if len(taken) < count or any(_is_option(word) and word.startswith("--") for word in taken):
             what = f"{name} needs a value" if count == 1 else f"{name} needs {count} values"

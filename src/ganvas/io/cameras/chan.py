@@ -25,7 +25,7 @@ from ganvas.io.cameras.cameras import (
 )
 from ganvas.io.cameras.geometry import angles_from_rotation, into_metres, out_of_metres, rotation_from_angles
 
-DO = "Give the focal length in millimetres: --focal 35 (in training: --focal-mm 35)"
+DO = "Give the focal length in millimetres: --focal 35"
 USUAL_MM = (12, 14, 16, 18, 20, 21, 24, 25, 27, 28, 32, 35, 40, 50, 65, 75, 85, 100, 105, 135)
 """Focal lengths of common lenses."""
 
@@ -44,7 +44,7 @@ def read(path: Path, given: Given) -> Solve:
         raise UserError(
             f"{path} needs a film back",
             why,
-            "Give it in millimetres: --film-back 36x24 (in training: --film-back-mm 36 24)",
+            "Give it in millimetres: --film-back 36x24",
         )
     film, size = film_and_size(given, [])
     try:
@@ -109,7 +109,7 @@ def _told(rows: Sequence[_Row], cameras: Sequence[Camera], given: Given) -> list
     focal = [camera.focal_mm for camera in cameras]
     note = f"Column 8 ({column[0]:g}) is taken for the vertical field of view in degrees: {focal[0]:.1f} mm"
     if max(column) == min(column) and column[0] in USUAL_MM:
-        note += f" (if some program wrote a focal length in mm there: --focal {column[0]:g}, in training --focal-mm)"
+        note += f" (if some program wrote a focal length in mm there: --focal {column[0]:g})"
     return [note]
 
 

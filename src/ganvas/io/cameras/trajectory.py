@@ -62,7 +62,7 @@ def _sensor(path: Path, given: Given, notes: list[str]) -> Sensor:
         return Sensor(size, (focal, focal), (size[0] / 2, size[1] / 2))
     calibration = path.parent / "calib.txt"
     if not calibration.is_file():
-        do = "Give it with the film back: --focal 35 --film-back 36x24 (in training --focal-mm 35 --film-back-mm 36 24)"
+        do = "Give it with the film back: --focal 35 --film-back 36x24"
         raise UserError(f"{path} holds no lens", "Trajectories tell only where cameras were", do)
     for line in calibration.read_text(encoding="utf-8", errors="replace").splitlines():
         name, _, rest = line.partition(":")
@@ -70,6 +70,4 @@ def _sensor(path: Path, given: Given, notes: list[str]) -> Sensor:
             p = np.reshape([float(part) for part in rest.split()], (3, 4))
             notes.append(f"The lens is P0 of {calibration.name}")
             return Sensor(size, (p[0, 0], p[1, 1]), (p[0, 2], p[1, 2]))
-    raise UserError(
-        f"{calibration} has no line P0", do="Give the focal length: --focal 35 (in training: --focal-mm 35)"
-    )
+    raise UserError(f"{calibration} has no line P0", do="Give the focal length: --focal 35")
