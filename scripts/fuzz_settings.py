@@ -91,7 +91,7 @@ def main() -> int:
         )
         for recipe in options.recipes or soak.RECIPES:
             counts: collections.Counter[str] = collections.Counter()
-            for name, value in leaves(to_json(soak.order_of(recipe, Path(folder), 0).settings)):
+            for name, value in leaves(to_json(soak.order_of(recipe, Path(folder)).settings)):
                 for other in wrongs(value) if name != "data" else ():
                     said = attempt(recipe, Path(folder), name, other, options.patience)
                     counts[said if said in ("refused", "ran") else "wrong"] += 1

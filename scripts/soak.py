@@ -81,11 +81,13 @@ def draw(folder: Path) -> None:
     (folder / "photos").symlink_to(folder / "street" / "frames")
 
 
-def order_of(recipe: str, data: Path, steps: int) -> launch.Order:
+def order_of(recipe: str, data: Path, steps: int = 0, ranks: int = 1) -> launch.Order:
     """Return the order of a recipe's tiny run."""
     where, preset, changes = RECIPES[recipe]
     fewer = {"steps": steps} if steps else {}
-    return launch.order(recipe, preset, {**COMMON, **changes, **fewer, "data": str(data / where)})
+    # Each rank needs a sample.
+    shared = {"batch_size": max(ranks, changes["batch_size"]), "data": str(data / where)}
+    return launch.order(recipe, preset, {**COMMON, **changes, **fewer, **shared})
 
 
 def live(order: launch.Order, run: Path) -> None:
@@ -136,9 +138,23 @@ def begin(order: launch.Order, run: Path, ranks: int) -> list[int]:
     return [fork(order, run, rank, ranks, port) for rank in range(ranks)]
 
 
-def wait(children: list[int]) -> list[int]:
-    """Wait for processes and return their exit codes, negative for a signal."""
+SURVIVE = 20.0
+"""Seconds after which torchrun, too, would have ended a rank that waits for one that has died."""
+
+
+def wait(children: list[int], patience: float = float("inf")) -> list[int]:
+    """Wait for processes and return their exit codes, negative for a signal; end those that outlive the patience."""
+    until = time.monotonic() + patience
+    while (alive := [child for child in children if not has_ended(child)]) and time.monotonic() < until:
+        time.sleep(0.01)
+    for child in alive:
+        os.kill(child, signal.SIGKILL)
     return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+
+
+def has_ended(child: int) -> bool:
+    """Tell whether a process has ended, without taking its exit code."""
+    return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def newest(run: Path) -> int:
@@ -156,7 +172,7 @@ def live_on(run: Path, children: list[int], patience: float) -> float:
     """Wait until a life has written a checkpoint, or has ended, and return the seconds that took."""
     before, began = latest(run), time.monotonic()
     while latest(run) <= before and time.monotonic() - began < patience:
-        if any(os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) for child in children):
+        if any(map(has_ended, children)):
             break
         time.sleep(0.005)
     return time.monotonic() - began
@@ -168,7 +184,8 @@ def soak(recipe: str, folder: Path, options: argparse.Namespace) -> str:
     Raises:
         AssertionError: it does not end as the undisturbed one does.
     """
-    order, kills, ranks, seed = order_of(recipe, folder, options.steps), options.kills, options.ranks, options.seed
+    kills, ranks, seed = options.kills, options.ranks, options.seed
+    order = order_of(recipe, folder, options.steps, ranks)
     whole, run = folder / f"{recipe}-{ranks}-whole", folder / f"{recipe}-{ranks}-killed"
     children, began = begin(order, whole, ranks), time.monotonic()
     start_up = live_on(whole, children, patience=600)
@@ -190,8 +207,8 @@ def soak(recipe: str, folder: Path, options: argparse.Namespace) -> str:
         doomed = children if chance.random() < 0.5 else [chance.choice(children)]
         for child in doomed:
             os.kill(child, signal.SIGKILL)
-        # The others notice; none may outlive the run by much.
-        codes = wait(children)
+        # The others notice, unless they have not met yet: without torchrun, they would wait for each other.
+        codes = wait(children, SURVIVE)
         if -signal.SIGKILL not in codes:
             break
         struck += 1

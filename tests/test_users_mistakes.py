@@ -107,6 +107,15 @@ def test_scores_that_are_no_numbers_are_named_by_file_and_line(wrong, tmp_path, 
     options = ["--steps", "1", "--crop-px", "32", "--batch-size", "2"]
     assert cli.main([*arguments, *options]) == cli.USER_ERROR
     assert "`score` cannot be used" in (said := capsys.readouterr().err) and "mine.py, line " in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_score_that_raises_is_named_by_file_and_line_before_training(tmp_path, photos, capsys):
+    right = 'return {"psnr": float(torch.stack(scores).mean())}'
+    images.write(photos / "b.png", np.zeros((64, 64, 3), np.uint8))
+    said = attempt(tmp_path, photos, EXAMPLE.replace(right, "return scores.psnr"), capsys, "--val", "0.5")
+    line = next(number for number, text in enumerate(EXAMPLE.splitlines(), 1) if right in text)
+    assert f"mine.py, line {line}: AttributeError" in said
 
 
 def test_a_file_that_is_no_python_is_named_with_its_line(tmp_path, photos, capsys):

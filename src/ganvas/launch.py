@@ -171,6 +171,7 @@ def plan(order: Order, fresh: bool = True) -> trainer.Plan:
         # A mistake in a user's own recipe is told before a folder is made; what does not fit into memory, by training.
         with contextlib.suppress(loop.OutOfMemory):
             rehearsal.rehearse(found, steps=1)
+            rehearsal.rehearse_score(found)
     return found
 
 
@@ -190,6 +191,9 @@ def _plan(order: Order, fresh: bool) -> trainer.Plan:
         train, val = (
             split(train, fraction, settings.seed) if fraction else (train, recipe.held_out(settings.val, train))
         )
+    if extractor is not None and val is not None and len(val) < 2:
+        why = f"{len(val)} is held out, and a distance of sets needs two of each"
+        raise UserError("--frechet has too few pictures to compare", why, "Hold more out by --val")
     init: dict[str, Mapping[str, Any]] = {}
     for item in order.init if fresh else ():
         network, _, file = item.rpartition("=")

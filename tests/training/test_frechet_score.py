@@ -64,11 +64,13 @@ def test_it_changes_no_bit_of_training(compared, tmp_path):
         ("relativistic", ["--frechet", "small"], "--val 0.1"),
         ("relativistic", ["--frechet", "smal", "--val", "0.2"], "Did you mean small"),
         ("esrgan", ["--frechet", "small", "--val", "0.2"], "The recipe esrgan knows no Frechet distance"),
+        ("relativistic", ["--frechet", "small", "--val", "0.5", "--size-px", "32"], "too few pictures to compare"),
     ],
 )
 def test_where_it_has_nothing_to_compare_it_is_refused_before_a_folder_is_made(recipe, options, said, tmp_path, capsys):
     (tmp_path / "data").mkdir()
-    images.write(tmp_path / "data" / "a.png", np.zeros((64, 64, 3), np.uint8))
+    for value in range(2):
+        images.write(tmp_path / "data" / f"{value}.png", np.full((64, 64, 3), value, np.uint8))
     out = tmp_path / "run"
     assert cli.main(["train", recipe, "--data", str(tmp_path / "data"), "--out", str(out), *options]) == cli.USER_ERROR
     assert said in capsys.readouterr().err and not out.exists()

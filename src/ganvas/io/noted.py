@@ -92,6 +92,10 @@ def _is_carry(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(map(_is_group, value))
 
 
+def _is_shown(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(pictures, list) for pictures in value)
+
+
 def _is_checksums(value: Any) -> bool:
     return isinstance(value, Mapping) and all(
         _TENSORS.fullmatch(name) and isinstance(digest, str) for name, digest in value.items()
@@ -113,6 +117,7 @@ _STATE: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "stage_index": ("a number", _whole()),
     "position": ("a number", _whole()),
     "carry": ("a group of values for each rank", _is_carry),
+    "shown": ("thumbnails of each rank", _is_shown),
     "scaler": ("a group of values", _is_group),
     "sentinel": ("a group of values", _is_group),
     "healthy": ("true or false", _is_flag),
@@ -139,7 +144,7 @@ def require_resumable(state: Mapping[str, Any], path: Path) -> None:
     Raises:
         UserError: something is missing.
     """
-    optional = ("regular", "healthy", "scores", "fingerprints", "folder")
+    optional = ("regular", "healthy", "scores", "fingerprints", "folder", "shown")
     _require(state, _STATE, path, needed=tuple(name for name in _STATE if name not in optional))
 
 

@@ -7,7 +7,7 @@ import shlex
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -23,6 +23,8 @@ from ganvas.training.logbook import Logbook
 from ganvas.training.scores import Scores
 from ganvas.training.sentinel import Observation
 from ganvas.training.trainer import Plan, Trainer
+
+T = TypeVar("T")
 
 STEPS_BETWEEN_WARNINGS = 100
 MOST_NAMED = 10
@@ -278,6 +280,8 @@ class _Session:
         self.trainer, self.run, self.log, self.interruption = trainer, run, log, interruption
         self.settings, self.scores = trainer.settings, Scores(trainer)
         self.warned_at = -STEPS_BETWEEN_WARNINGS
+        self.warned: set[str] = set()
+        """What has gone wrong beside training and was told: a preview that fails will fail again."""
         self.num_skipped = len(_skipped(trainer.plan.train))
 
     def play(self) -> None:
@@ -294,7 +298,8 @@ class _Session:
                 log.write()
                 self._tell_skipped()
             is_scored = trainer.plan.val is not None and self._is_due(self.settings.score_every)
-            scores = self._score() if is_scored else None
+            # Training needs no scores, and may have gone on for days before the first.
+            scores = (self._try("score", self._score) or {}) if is_scored else None
             is_regular = is_scored or self._is_due(self.settings.checkpoint_every)
             stopping = parallel.any_rank(self.interruption.asked)
             if is_regular or stopping:
@@ -307,15 +312,22 @@ class _Session:
                 log.say(f"Saved at step {trainer.step}. Resume with: {_resume_command(self.run)}")
                 raise Stopped(str(self.run))
 
-    def _try(self, what: str, action: Callable[[], None]) -> None:
-        """Do something that training can go on without; what goes wrong is a warning."""
+    def _try(self, what: str, action: Callable[[], T]) -> T | None:
+        """Do something that training can go on without; what goes wrong is a warning, told once."""
         try:
-            action()
+            return action()
         except Exception as error:
             if parallel.is_rank_lost(error):
                 raise
-            why = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}{_place(error)}"
-            self.log.say(f"Warning: no {what} at step {self.trainer.step}: {' '.join(why.split())}")
+            told = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}{_place(error)}"
+            why = " ".join(told.split())
+            if why not in self.warned:
+                self.warned.add(why)
+                self.log.say(f"Warning: no {what} at step {self.trainer.step}: {why}")
+                # The disk may be what is full.
+                with contextlib.suppress(UserError):
+                    self.log.record("warning", {"lacking": what, "why": why})
+            return None
 
     def _tell_skipped(self) -> None:
         """Name pictures that turned out to be broken since the last time: other ones stand in for them."""
@@ -345,14 +357,13 @@ class _Session:
         trainer, watch = self.trainer, self.trainer.sentinel
         why = watch.observe(seen, trainer.nets)
         if why is None:
-            self._advise(seen, watch.advice)
             return
         if watch.mode == "stop":
             self._tell_trip(seen, why)
             raise UserError(
                 f"Stopped at step {seen.step} by the sentinel", why, "The run keeps its newest healthy weights"
             )
-        if watch.mode == "warn":
+        if watch.mode == "warn" or not watch.may_mend(why):
             if seen.step - self.warned_at >= STEPS_BETWEEN_WARNINGS:
                 self.warned_at = seen.step
                 self._tell_trip(seen, why)
@@ -360,7 +371,7 @@ class _Session:
         self._tell_trip(seen, why)
         # The first rank may still be deleting what the others would read.
         parallel.barrier()
-        saved = ring.healthy(self.run, watch, seen.step)
+        saved = ring.healthy(self.run, watch, seen.step - watch.lasted(why))
         if saved is None:
             raise UserError(
                 f"Training collapsed at step {seen.step}",
@@ -373,17 +384,6 @@ class _Session:
         factors = f"rates are now x {watch.response.rate_factor:g}, R1 x {watch.response.r1_factor:g}"
         self.log.say(f"Went back to the weights of step {saved.step}; step, data and chance go on; {factors}.")
         self.log.record("rollback", {"to": saved.step, "count": watch.response.rollbacks})
-
-    def _advise(self, seen: Observation, advice: str | None) -> None:
-        """Tell of what going back would not mend."""
-        if advice is None:
-            return
-        if self.trainer.sentinel.mode == "stop":
-            self._tell_trip(seen, advice)
-            raise UserError(f"Stopped at step {seen.step} by the sentinel", advice)
-        if seen.step - self.warned_at >= STEPS_BETWEEN_WARNINGS:
-            self.warned_at = seen.step
-            self._tell_trip(seen, advice)
 
     def _tell_trip(self, seen: Observation, why: str) -> None:
         self.log.say(f"Step {seen.step}: {why}.")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from ganvas import device as machine
 from ganvas.training import step
 from ganvas.training.loop import OutOfMemory
+from ganvas.training.scores import Scores
 from ganvas.training.trainer import Plan, Trainer
 
 
@@ -48,6 +49,20 @@ def rehearse(plan: Plan, steps: int = 4) -> list[Rehearsal]:
     finally:
         trainer.feed.close()
     return results
+
+
+MOST_SCORED = 64
+"""Samples of a validation set that is scored before training: a larger one would take long."""
+
+
+def rehearse_score(plan: Plan) -> None:
+    """Score the untrained networks where that is quick: what raises here would raise at every score."""
+    if plan.val is not None and len(plan.val) <= MOST_SCORED:
+        trainer = Trainer(plan)
+        try:
+            Scores(trainer).take()
+        finally:
+            trainer.feed.close()
 
 
 def _time_steps(trainer: Trainer, number: int) -> float:

@@ -17,12 +17,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ganvas.errors import UserError
 from ganvas.networks.blocks import spectral_sigmas
 from ganvas.protocol import Health, Networks
-from ganvas.training.stillness import DEAD, Stillness
+from ganvas.training.stillness import DEAD, SLEEPS, WOKE, Stillness
 
 MOST_ROLLBACKS = 8
 LAG = 50
@@ -123,6 +124,8 @@ class Response:
     r1_factor: float = 1.0
     dead: int = 0
     """How many of the rollbacks were of training that stood still."""
+    slept: int = 0
+    """How many were of a discriminator that had fallen asleep."""
     discarded: tuple[tuple[int, int], ...] = ()
     """Stretches of steps that were rolled back: from the checkpoint gone back to, to the trip."""
 
@@ -137,8 +140,6 @@ class Sentinel:
         self.tracks: dict[str, Track] = {}
         self.diversity = Diversity()
         self.stillness = Stillness()
-        self.advice: str | None = None
-        """What is worth telling of the last step although going back would not help."""
 
     def observe(self, seen: Observation, nets: Networks) -> str | None:
         """Look at a step; return why it trips, or None."""
@@ -149,9 +150,9 @@ class Sentinel:
             reasons = [self._track(name, value) for name, value in self._quantities(seen, nets).items()]
             reasons += [self._see_diversity(seen), self.stillness.observe(seen.gradient_norms, seen.values)]
             why = next((reason for reason in reasons if reason), None)
-        self.advice = self.stillness.sleeping(seen.values)
         suspicious = (
-            bool(why)
+            # What a generator learns beside a discriminator that sleeps is no worse for it.
+            bool(why and not why.startswith(SLEEPS))
             or self.stillness.suspicious
             or self.diversity.below > 0
             or any(track.above for track in self.tracks.values())
@@ -205,6 +206,18 @@ class Sentinel:
         """Tell whether a checkpoint may be gone back to: it was healthy, and its stretch has not been rolled back."""
         return is_healthy and not any(first < step < last for first, last in self.response.discarded)
 
+    def may_mend(self, why: str) -> bool:
+        """Tell whether going back may mend what tripped.
+
+        A discriminator that has fallen asleep may stay awake the next time; one that never was awake will not, nor
+        one that falls asleep again.
+        """
+        return not why.startswith(SLEEPS) or (self.stillness.awake >= WOKE and not self.response.slept)
+
+    def lasted(self, why: str) -> int:
+        """Return for how many steps what trips now has gone on: checkpoints that young do not help."""
+        return self.stillness.asleep if why.startswith(SLEEPS) else 0
+
     def roll_back(self, step: int, why: str, restored_step: int, memory: Mapping[str, Any]) -> None:
         """Count a rollback from a step to a checkpoint, take over what that remembered as usual, and act as configured.
 
@@ -218,15 +231,18 @@ class Sentinel:
                 why,
                 "Lower the learning rates, strengthen the regularisation, or choose another loss",
             )
-        is_dead = why.startswith(DEAD)
+        is_dead, is_asleep = why.startswith(DEAD), why.startswith(SLEEPS)
         if is_dead and before.dead:
             raise UserError(f"Stopped at step {step}", f"{why}, for the second time", "Lower the learning rates")
         self.load(memory)
+        # Slower, or held back more, a discriminator would sleep the sooner.
+        action = "none" if is_asleep else self.action
         self.response = Response(
             dead=before.dead + is_dead,
+            slept=before.slept + is_asleep,
             rollbacks=before.rollbacks + 1,
-            rate_factor=before.rate_factor * (0.5 if self.action == "halve_rates" else 1.0),
-            r1_factor=before.r1_factor * (2.0 if self.action == "strengthen_r1" else 1.0),
+            rate_factor=before.rate_factor * (0.5 if action == "halve_rates" else 1.0),
+            r1_factor=before.r1_factor * (2.0 if action == "strengthen_r1" else 1.0),
             discarded=(*before.discarded, (restored_step, step)),
         )
         self._tell()
@@ -270,3 +286,10 @@ def spread(pictures: Tensor, most: int = 64) -> Tensor:
     strides = [max(1, side // most) for side in pictures.shape[2:]]
     seen = pictures[(slice(None), slice(None), *(slice(None, None, stride) for stride in strides))]
     return seen.float().var(dim=0).mean().sqrt()
+
+
+@torch.no_grad()
+def thumbnail(pictures: Tensor, side: int = 4) -> list[float]:
+    """Return the last picture of a batch or clip as the means of its cells: (..., C, H, W) -> C side^2 numbers."""
+    last = pictures.reshape(-1, *pictures.shape[-3:])[-1:].float()
+    return F.adaptive_avg_pool2d(last, side).flatten().tolist()

@@ -17,7 +17,7 @@ from ganvas.losses import margin
 from ganvas.losses.passes import Passes
 from ganvas.protocol import Carry, Ledger, Outputs, Stage, Turn
 from ganvas.training import checkpoint, contract, parallel
-from ganvas.training.sentinel import Observation, spread
+from ganvas.training.sentinel import Observation, spread, thumbnail
 from ganvas.training.trainer import Trainer
 
 
@@ -223,11 +223,20 @@ class _Step:
             self._note(key, value)
 
     def _observe_spread(self, batch: Any, outputs: Outputs, ledger: Ledger) -> None:
-        fake, real = outputs.get("fake"), getattr(batch, "real", getattr(batch, "high", None))
+        fake, real = outputs.get("fake"), _truth(batch)
         if "fake_spread" in ledger.observed or self.trainer.sentinel.mode == "off":
             return
-        if isinstance(fake, Tensor) and isinstance(real, Tensor) and len(fake) > 1:
+        if not (isinstance(fake, Tensor) and isinstance(real, Tensor)):
+            return
+        if len(fake) > 1:
             ledger.observed.update(fake_spread=spread(fake), real_spread=spread(real))
+            return
+        if min(fake.ndim, real.ndim) < 4:
+            return
+        before, self.trainer.shown = self.trainer.shown, [thumbnail(fake), thumbnail(real)]
+        if list(map(len, before)) == list(map(len, self.trainer.shown)):
+            changes = [torch.dist(torch.tensor(a), torch.tensor(b)) for a, b in zip(before, self.trainer.shown)]
+            ledger.observed.update(fake_change=changes[0], real_change=changes[1])
 
     def observation(self) -> Observation:
         """Return the step's means over its batches and all ranks."""
@@ -237,6 +246,14 @@ class _Step:
         values = dict(zip(names, parallel.average(means).tolist()))
         scale = self.trainer.scaler.get_scale() if self.trainer.scaler.is_enabled() else None
         return Observation(self.trainer.step, values, self.norms, scale)
+
+
+def _truth(batch: Any) -> Any:
+    """Return the real pictures of a batch, by the names that recipes give them."""
+    names = ("real", "high", "target")
+    if isinstance(batch, Mapping):
+        return next((batch[name] for name in names if name in batch), None)
+    return next((getattr(batch, name) for name in names if hasattr(batch, name)), None)
 
 
 def _batches_a_step(stage: Stage, micro_batches: int) -> int:

@@ -13,7 +13,9 @@ SLEEPING_MARGIN, ASLEEP = 0.003, 300
 """A margin below this for so many steps: the discriminator tells nothing apart, and the generator learns nothing."""
 SAME_SHARE, SAME = 1e-3, 100
 """Fakes that vary less than this share of the reals' spread for so many steps do not depend on their input."""
-DEAD = "Training stands still"
+WOKE = 50
+"""Steps above that margin after which a discriminator has been awake."""
+DEAD, SLEEPS = "Training stands still", "The discriminator sleeps"
 
 
 @dataclass
@@ -23,6 +25,8 @@ class Stillness:
     still: dict[str, int] = field(default_factory=dict)
     """Network -> steps with a gradient of exactly zero."""
     asleep: int = 0
+    awake: int = 0
+    """Steps in which the discriminator told real and fake apart."""
     same: int = 0
 
     @property
@@ -39,20 +43,23 @@ class Stillness:
         for name in norms:
             if self.still[name] >= ONE_STILL:
                 return f"{DEAD}: the gradient of {name} has been zero for {ONE_STILL} steps"
-        fake, real = values.get("fake_spread"), values.get("real_spread")
+        # Within a batch, or from one batch to the next where it holds one picture.
+        kind = "spread" if "fake_spread" in values else "change"
+        fake, real = values.get(f"fake_{kind}"), values.get(f"real_{kind}")
         if fake is not None and real:
             self.same = self.same + 1 if fake < SAME_SHARE * real else 0
         if self.same >= SAME:
-            return f"The outputs have not depended on their input for {SAME} steps: all of a batch are the same"
-        return None
+            return f"The outputs have not depended on their input for {SAME} steps: all of them are the same"
+        return self._sleeping(values)
 
-    def sleeping(self, values: Mapping[str, float]) -> str | None:
+    def _sleeping(self, values: Mapping[str, float]) -> str | None:
         """Return what to say of a discriminator that has told nothing apart for long, or None."""
         if "margin" in values:
-            self.asleep = self.asleep + 1 if abs(values["margin"]) < SLEEPING_MARGIN else 0
+            is_asleep = abs(values["margin"]) < SLEEPING_MARGIN
+            self.asleep, self.awake = (self.asleep + 1, self.awake) if is_asleep else (0, self.awake + 1)
         if self.asleep < ASLEEP:
             return None
         return (
-            f"The discriminator sleeps: its scores of real and fake have differed by less than {SLEEPING_MARGIN} for "
+            f"{SLEEPS}: its scores of real and fake have differed by less than {SLEEPING_MARGIN} for "
             f"{self.asleep} steps, and the generator learns nothing from it; raise its rate, or regularise it less"
         )

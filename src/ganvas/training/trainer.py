@@ -97,6 +97,8 @@ class Trainer:
         self.sentinel = Sentinel(self.settings.sentinel, self.settings.sentinel_action)
         self.step, self.images_seen, self.stage_index = 0, 0, -1
         self.carry: Carry = {}
+        self.shown: list[list[float]] = []
+        """Thumbnails of the last step's fake and real picture, where a batch holds one."""
         self.rates: dict[str, float] = {}
         self.trainable: dict[str, list[nn.Parameter]] = {}
         self.enter(0)
@@ -268,6 +270,7 @@ class Trainer:
             "stage_index": self.stage_index,
             "position": self.feed.position,
             "carry": parallel.gather(checkpoint.split_carry(self.carry)[1]),
+            "shown": parallel.gather(self.shown),
             "scaler": self.scaler.state_dict(),
             "sentinel": self.sentinel.state(),
             "healthy": self.sentinel.health.healthy,
@@ -280,6 +283,8 @@ class Trainer:
         self.step, self.images_seen = saved.step, int(saved.state["images_seen"])
         self.feed.position = int(saved.state["position"])
         self.carry = self._carry_of(saved)
+        shown = saved.state.get("shown", [[]])
+        self.shown = [list(map(float, picture)) for picture in shown[_owner(shown)]]
         self.enter(int(saved.state["stage_index"]), fresh=False)
         self.sentinel.load(saved.state["sentinel"])
 
@@ -296,11 +301,14 @@ class Trainer:
             self.scaler.load_state_dict(saved.state["scaler"])
 
     def _carry_of(self, saved: runs.Checkpoint) -> Carry:
-        # On more ranks than before, the new ones begin with the first one's.
         plain = saved.state["carry"]
-        owner = ranks.rank() if ranks.rank() < len(plain) else 0
-        whole = {**saved.groups.get(f"carry-{owner}", {}), **plain[owner]}
+        whole = {**saved.groups.get(f"carry-{_owner(plain)}", {}), **plain[_owner(plain)]}
         return checkpoint.settle(whole, self.device, self.settings.channels_last)
+
+
+def _owner(values: Sequence[Any]) -> int:
+    """Return which rank's of the saved values are this one's; ranks that are new begin with the first one's."""
+    return ranks.rank() if ranks.rank() < len(values) else 0
 
 
 def seed_of(*parts: object) -> int:
