@@ -4,8 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-# make CPU=1 takes torch's build for processors alone, a tenth of the one with CUDA that PyPI has for Linux.
-TORCH_INDEX := $(if $(CPU),--index-url $(or $(CPU_INDEX),https://download.pytorch.org/whl/cpu))
+# make CPU=1 takes torch's build for processors alone, a tenth of the one with CUDA that PyPI has for Linux:
+# from pip's own index where that has it, else from torch's (or CPU_INDEX=URL).
+TORCH := torch==2.13.0
+CPU_INDEX ?= https://download.pytorch.org/whl/cpu
+PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 
 .PHONY: demo test test-studio test-wheel docs lint soak ladder benchmarks clean
 
@@ -14,8 +17,8 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; use make PYTHON=python3.11"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@# torch first and pinned: any other order lets a dependency choose a build with gigabytes of CUDA.
-	$(BIN)/python -m pip install -q --disable-pip-version-check torch==2.13.0 $(TORCH_INDEX)
-	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]' -c constraints.txt
+	$(if $(CPU),$(PIP) --no-deps $(TORCH)+cpu 2>/dev/null || $(PIP) --index-url $(CPU_INDEX) $(TORCH),$(PIP) $(TORCH))
+	$(PIP) -e '.[dev]' -c constraints.txt
 	@touch $(READY)
 
 demo: $(READY)
@@ -39,7 +42,7 @@ test-wheel: $(READY)
 	@$(BIN)/python scripts/test_wheel.py
 
 docs: $(READY)
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[docs]' -c constraints.txt
+	@$(PIP) -e '.[docs]' -c constraints.txt
 	@$(BIN)/zensical build --strict
 	@echo "build/site/index.html"
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
+
+import pytest
 
 import ganvas
 
@@ -29,7 +33,17 @@ def test_every_tool_of_the_documentation_is_pinned():
     assert {re.split(r"[>=\[]", name)[0].lower() for name in extras["docs"]} <= pinned
 
 
-def test_make_asks_for_the_small_torch_only_when_told():
-    make = (ROOT / "Makefile").read_text()
-    assert re.search(r"^TORCH_INDEX := \$\(if \$\(CPU\),--index-url ", make, re.MULTILINE)
-    assert "torch==2.13.0 $(TORCH_INDEX)" in make
+def dry(*variables: str) -> str:
+    """Return the commands that make would run on a fresh machine."""
+    return subprocess.run(
+        ["make", "--dry-run", "VENV=/nowhere", *variables, "demo"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="needs make")
+def test_make_takes_the_small_torch_only_when_told():
+    assert "+cpu" not in dry() and "--index-url" not in dry()
+    own, _, torchs = next(line for line in dry("CPU=1").splitlines() if "+cpu" in line).partition("||")
+    assert "--index-url" not in own, "an index of the user's own comes first"
+    assert "--index-url https://download.pytorch.org/whl/cpu torch==" in torchs
+    assert "--index-url file:///wheels torch==" in dry("CPU=1", "CPU_INDEX=file:///wheels")

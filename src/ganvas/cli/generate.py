@@ -8,11 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from ganvas.cli import DONE, USAGE
-from ganvas.cli.arguments import Printing, asks_for_help, parse
+from ganvas.cli.arguments import Printing, asks_for_help, options_of, parse
 from ganvas.errors import UsageError
 
 EXTENDED = {"seeds": "generate_seeds", "camera": "generate_cameras"}
 """Kinds with options that compare with data, which `inference/` does not do -> the file of this room that has them."""
+TAKEN = {
+    "labels": ("label maps", "--labels DIR --seed 3 --out DIR"),
+    "seeds": ("noise", "--seeds 0-15 --out DIR"),
+    "clip": ("a clip of label maps", "--labels DIR --out clip.mp4"),
+    "camera": ("cameras", "--through 0,40 --out flight.mp4"),
+}
+"""What each kind takes, and how it is written."""
 
 
 def generate(arguments: Sequence[str]) -> int:
@@ -47,7 +54,30 @@ def generate(arguments: Sequence[str]) -> int:
 
     run.__doc__ = f"Generate {KINDS[opened.takes].makes}."
     run.__annotations__ = {"options": suite.Options, "printing": Printing, "sharing": Sharing, "return": int}
-    return parse(run, rest, f"ganvas generate {name}", scope=f"generate {opened.takes}")
+    try:
+        return parse(run, rest, f"ganvas generate {name}", scope=f"generate {opened.takes}")
+    except UsageError:
+        _refuse_options_of_other_kinds(name, opened.takes, rest)
+        raise
+
+
+def _refuse_options_of_other_kinds(name: str, takes: str, said: Sequence[str]) -> None:
+    """Explain an error by an option that only models of another kind have.
+
+    Raises:
+        UsageError: there is such an option.
+    """
+    own = _names_of(takes)
+    for other, (what, _) in TAKEN.items():
+        strays = [word for word in said if word.partition("=")[0] in _names_of(other) - own]
+        if strays:
+            taken, example = TAKEN[takes]
+            why = f"{strays[0].partition('=')[0]} is for models that take {what}"
+            raise UsageError(f"{name} takes {taken}", why, f"ganvas generate {name} {example}")
+
+
+def _names_of(kind: str) -> set[str]:
+    return {name for option in options_of(_suite(kind).Options, f"generate {kind}") for name in option.names}
 
 
 def _model_among(arguments: Sequence[str]) -> tuple[str, list[str]]:

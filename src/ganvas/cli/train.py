@@ -16,7 +16,8 @@ from ganvas.cli import DONE, STOPPED, words
 from ganvas.cli.arguments import asks_for_help, options_of
 from ganvas.cli.clock import Clock
 from ganvas.cli.console import print_json
-from ganvas.errors import UsageError
+from ganvas.cli.wording import in_words_of
+from ganvas.errors import UsageError, UserError
 
 if TYPE_CHECKING:
     from ganvas.cli.options import Option
@@ -85,14 +86,28 @@ def train(arguments: Sequence[str]) -> int:
     if extra := said.positional[1 if recipe else 0 :]:
         raise UsageError(f"`{prog}` does not know what to do with {' '.join(extra)}", do="Options begin with --")
     words.tell(said)
-    own = {option.field for option in options_of(Starting, scope)}
+    with in_words_of(options):
+        return _train_with(said, order, starting, prog, arguments)
+
+
+def _train_with(said: words.Words, order: Any, starting: Starting, prog: str, arguments: Sequence[str]) -> int:
+    """Train with the settings that a command says on top of those of its preset, file or run."""
+    own = {option.field for option in options_of(Starting, f"train {order.recipe}")}
     settings_said = replace(said, named=[one for one in said.named if one[0].field not in own])
     settings = tyro.cli(
         type(order.settings), prog=prog, default=order.settings, args=words.spelled(settings_said), description=""
     )
+    if settings.data and not starting.resume and not _may_exist(settings.data):
+        do = "Name your own folder by --data; `ganvas world --out street` draws one to try with"
+        raise UserError(f"There is no folder {settings.data}", do=do)
     if starting.list is not None:
         settings = replace(settings, data=_picked(settings.data, starting))
     return _train(replace(order, settings=settings), starting, arguments)
+
+
+def _may_exist(data: str) -> bool:
+    """Tell whether data may be there: patterns and lists of folders are for the reader of the data to look up."""
+    return Path(data).exists() or any(mark in data for mark in "*?[,:")
 
 
 def _started_again(starting: Starting) -> Starting:

@@ -125,6 +125,9 @@ def refuse_unknown(said: Words, options: Sequence[Option], prog: str) -> None:
     strays = [word.partition("=")[0] for word in said.unknown if _is_option(word)]
     if not strays:
         return
+    for option in options:
+        if strays[0].removeprefix("--").replace("_", "-") in option.parts:
+            raise UsageError(f"`{prog}` has no option {strays[0]}", do=f"Write {_long(option)} {option.metavar}")
     names = [name for option in options for name in option.names if name.startswith("--")]
     near = did_you_mean(strays[0], names)
     command = prog.removeprefix("ganvas ")
