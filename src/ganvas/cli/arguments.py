@@ -43,13 +43,14 @@ def parse(verb: Callable[..., Any], arguments: Sequence[str], prog: str, scope: 
         UsageError: a word cannot be understood; a size, region or rate is written otherwise than it must be.
     """
     from ganvas.cli import words
+    from ganvas.cli.wording import in_words_of
 
     scope = scope or prog.removeprefix("ganvas ")
     options = options_of(verb, scope)
     if asks_for_help(arguments):
         print(verb_page(prog, inspect.getdoc(verb) or "", options))
         return 0
-    with _written_values():
+    with _written_values(), in_words_of(options):
         arranged = words.arrange(arguments, options, scope, prog)
         return tyro.cli(verb, prog=prog, args=arranged, config=(tyro.conf.OmitArgPrefixes,))
 

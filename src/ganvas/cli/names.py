@@ -9,19 +9,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 SHOWN: dict[str, dict[str, str]] = {
-    "upscale": {"class-name": "class"},
-    "evaluate": {"cameras": "views"},
+    "upscale": {"class-name": "class", "halo-px": "halo", "overlap-px": "overlap"},
+    "evaluate": {"cameras": "views", "crop-px": "crop-border"},
+    "curate": {"least-px": "least-side", "blocks": "jpeg"},
+    "export": {"to": "format"},
+    "label": {"smallest-px": "smallest"},
+    "styles": {"table": "out"},
     "generate camera": {"camera": "cameras"},
+    "generate clip": {"quality": "crf", "style": "style-kind"},
     "generate labels": {"extension": "format"},
     "train esrgan": {
         "judged": "discriminator-input",
-        "judged-shift-px": "discriminator-shift-px",
+        "judged-shift-px": "discriminator-shift",
         "crop-px": "crop-size",
         "pixel-crop-px": "pixel-crop-size",
         "gan-steps": "steps",
     },
-    "train relativistic": {"size-px": "size"},
-    "train biggan": {"size-px": "size"},
+    "train relativistic": {"size-px": "size", "attention-px": "attention-size"},
+    "train biggan": {"size-px": "size", "attention-px": "attention-size"},
     "train pix2pixhd": {"perceptual-crop-px": "perceptual-crop-size"},
     "train superres_unet": {
         "judged": "discriminator-input",
@@ -35,6 +40,8 @@ SHOWN: dict[str, dict[str, str]] = {
         "coarse-px": "coarse-size",
         "film-back-mm": "film-back",
         "focal-mm": "focal",
+        "attention-px": "attention-size",
+        "rays-px": "rays-size",
     },
 }
 """By verb, and by what it is for: name of the field -> name on the command line."""
@@ -45,6 +52,7 @@ PAIRS: dict[str, dict[str, tuple[str, str]]] = {"train pix2pixhd": {"size": ("wi
 EARLIER: dict[str, dict[str, str]] = {
     "blend": {"alpha": "mix"},
     "compare": {"seeds": "num-seeds"},
+    "train esrgan": {"discriminator-shift-px": "discriminator-shift"},
     "faces": {"number": "num"},
     "generate chain": {"size-px": "long-side"},
     "generate labels": {"seeds": "seed"},
@@ -53,7 +61,10 @@ EARLIER: dict[str, dict[str, str]] = {
 }
 """Names that are no field's any more -> those of today."""
 
-SQUARES = frozenset({"size", "crop-size", "pixel-crop-size", "low-size", "coarse-size", "perceptual-crop-size"})
+SQUARES = frozenset({
+    *("size", "crop-size", "pixel-crop-size", "low-size", "coarse-size", "perceptual-crop-size"),
+    *("attention-size", "rays-size"),
+})  # fmt: skip
 """Options that are one number where pictures are square: 64 and 64x64 mean the same."""
 
 OUT_STOOD_FREE = frozenset({"world", "shapes", "faces", "convert", "pack"})

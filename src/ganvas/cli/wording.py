@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ganvas.cli.options import Option
 
 _SETTING = re.compile(r"Setting '([\w.]+)'")
+_OPTION = re.compile(r"--([a-z][a-z0-9-]*[a-z0-9])")
 _STORED = re.compile(r"(?<![\w./'\"-])[a-z]\w*_\w+(?![\w/(='\"]|\.\w)")
 """A name with an underscore that is no part of a path, of a quotation or of code."""
 _LISTED = re.compile(r"(--[a-z-]+ (?:and|or) )([a-z]+)\b")
@@ -25,6 +26,7 @@ def as_written(text: str, options: Sequence[Option]) -> str:
     text = _SETTING.sub(lambda found: written.get(found[1], found[0]), text)
     if (first := _FIRST.match(text)) and first[1] in written:
         text = written[first[1]] + text[first.end(1) :]
+    text = _OPTION.sub(lambda found: written.get(found[1].replace("-", "_"), found[0]), text)
     text = _STORED.sub(lambda found: written.get(found[0], found[0]), text)
     return _LISTED.sub(lambda found: found[1] + written.get(found[2], found[2]), text)
 

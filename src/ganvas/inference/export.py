@@ -107,7 +107,9 @@ def export(opened: Opened, target: Path, to: Format, overwrite: bool = False) ->
         why = f"It takes a {opened.takes}: several tensors in and out, and a memory from frame to frame"
         raise UserError(f"{opened.name} cannot be exported", why, "Use it with `ganvas generate`")
     if to == "ncnn" and opened.takes != "picture":
-        raise UserError(f"{opened.name} cannot be exported to ncnn", "Only upscalers were tried there", "Use --to onnx")
+        raise UserError(
+            f"{opened.name} cannot be exported to ncnn", "Only upscalers were tried there", "Use --format onnx"
+        )
     whole = portable(opened)
     unit = _unit_of(opened, whole)
     tried = probes(opened, unit) if to != "coreml-ready-onnx" else _fixed(probes(opened, unit), unit)
@@ -212,7 +214,7 @@ def _write_coreml(portable: Portable, probes: Sequence[Tensor], path: Path) -> C
     )
     if foreign:
         why = f"Its provider in ONNX Runtime does not run {', '.join(foreign)}"
-        raise UserError("Core ML cannot hold this network", why, "Use --to onnx, which runs on the processor")
+        raise UserError("Core ML cannot hold this network", why, "Use --format onnx, which runs on the processor")
     return run
 
 
