@@ -20,7 +20,6 @@ SHOWN: dict[str, dict[str, str]] = {
     "generate labels": {"extension": "format"},
     "train esrgan": {
         "judged": "discriminator-input",
-        "judged-shift-px": "discriminator-shift",
         "crop-px": "crop-size",
         "pixel-crop-px": "pixel-crop-size",
         "gan-steps": "steps",
@@ -52,7 +51,6 @@ PAIRS: dict[str, dict[str, tuple[str, str]]] = {"train pix2pixhd": {"size": ("wi
 EARLIER: dict[str, dict[str, str]] = {
     "blend": {"alpha": "mix"},
     "compare": {"seeds": "num-seeds"},
-    "train esrgan": {"discriminator-shift-px": "discriminator-shift"},
     "faces": {"number": "num"},
     "generate chain": {"size-px": "long-side"},
     "generate labels": {"seeds": "seed"},
