@@ -1,4 +1,7 @@
-"""ARKit's frames as the 3D Scanner App writes them: a JSON beside each picture; Y up, metres, axes as ours."""
+"""ARKit's frames as the 3D Scanner App writes them: a JSON beside each picture; Y up, metres, axes as ours.
+
+ARKit counts its principal point from the middle of the first pixel, as the projection matrix in these files shows.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ from ganvas.io.cameras.kinds import load_json
 from ganvas.io.cameras.scanned import Sensor, Shot, cameras_of
 
 POSE = "cameraPoseARFrame"
+HALF = 0.5
+"""From the middle of a pixel to its edge."""
 
 
 def read(path: Path, given: Given) -> Solve:
@@ -34,6 +39,6 @@ def read(path: Path, given: Given) -> Solve:
             k = np.reshape([float(one) for one in told["intrinsics"]], (3, 3))
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"{file} is no frame of ARKit's", f"{type(error).__name__}: {error}") from error
-        sensor = Sensor(given.size_px, (k[0, 0], k[1, 1]), (k[0, 2], k[1, 2]))
+        sensor = Sensor(given.size_px, (k[0, 0], k[1, 1]), (k[0, 2] + HALF, k[1, 2] + HALF))
         shots.append(Shot(file.stem, matrix @ FLIP, sensor))
     return Solve(cameras_of(shots, given), roots=(folder,), as_stored=True)

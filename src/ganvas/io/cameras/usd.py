@@ -66,17 +66,22 @@ def read(path: Path, given: Given) -> Solve:
         matrix = np.array(lens.transform, float).T
         # Tenths of a unit in millimetres; a scene in centimetres has them in millimetres as they are.
         tenth = 100.0 * unit
-        film = given.film_back_mm or (lens.horizontalAperture * tenth, lens.verticalAperture * tenth)
-        shift = (lens.horizontalApertureOffset * tenth, lens.verticalApertureOffset * tenth)
+        film = given.film_back_mm or (_told(lens.horizontalAperture) * tenth, _told(lens.verticalAperture) * tenth)
+        shift = (_told(lens.horizontalApertureOffset) * tenth, _told(lens.verticalApertureOffset) * tenth)
         size = given.size_px or _size(found[0], film)
         if abs(film[0] * size[1] / (film[1] * size[0]) - 1) > 1e-3:
             film = film_that_shows(film, size)
             notes.append("The aperture has another shape than the picture: its width is filled")
-        focal = given.focal_mm or lens.focalLength * tenth
+        focal = given.focal_mm or _told(lens.focalLength) * tenth
         turned = into_metres(matrix, given.metres_per_unit or unit, up)
         cameras.append(plain_camera(turned, focal, film, size, frame, _name(found[0], time), shift))
     fps = float(stage.GetFramesPerSecond()) if stage.HasAuthoredMetadata("framesPerSecond") else None
     return Solve(tuple(cameras), tuple(notes), fps=fps)
+
+
+def _told(single: float) -> float:
+    """Return what was written into one of USD's single-precision numbers: 35.2 for 35.20000076."""
+    return float(str(np.float32(single)))
 
 
 def _all(stage: Any, usd: Any) -> Any:
