@@ -2,7 +2,7 @@
 
     python scripts/gallery.py                        # what there is
     python scripts/gallery.py street-painter         # data, training, weight file, scores; goes on where it was
-    python scripts/gallery.py street-painter --run RUN --pack-only
+    python scripts/gallery.py street-painter --run RUN
 
 Data is drawn by Ganvas or taken from Debian packages by name. Everything lies below `runs/gallery`; the weight
 files go to `src/ganvas/weights` in 16 or 8 bits.
@@ -17,8 +17,8 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
@@ -64,8 +64,8 @@ class Entry:
     """What the data is, for the card."""
     licence: str = "MIT"
     data_licence: str = "MIT"
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    """What is changed of the recipe's preset `show`."""
+    legs: Sequence[Mapping[str, Any]] = ({},)
+    """What is changed of the recipe's preset `show`, for each leg; a leg starts from the weights of the one before."""
     gathers_styles: bool = False
     bits: Literal[8, 16] = 16
     """Of the large tensors in the file."""
@@ -74,16 +74,15 @@ class Entry:
 # Data
 
 
-def drawn(*commands: str) -> Callable[[Path], str]:
-    """Return what runs `ganvas` commands, in which {} is the folder, and trains on the first command's."""
+def drawn(command: str) -> Callable[[Path], str]:
+    """Return what runs a `ganvas` command that draws data, unless that has been done."""
 
     def prepare(folder: Path) -> str:
-        for number, command in enumerate(commands):
-            target = folder / f"data{number or ''}"
-            if not target.exists():
-                verb, *rest = command.split()
-                cli.run(verb, [str(target), *rest])
-        return str(folder / "data")
+        target = folder / "data"
+        if not target.exists():
+            verb, *rest = command.split()
+            cli.run(verb, ["--out", str(target), *rest])
+        return str(target)
 
     return prepare
 
@@ -156,7 +155,7 @@ def detailed_street(folder: Path) -> str:
     target = drawn(DETAILED)(folder)
     plain = folder / "plain"
     if not plain.exists():
-        cli.run("world", [str(plain), *PLAIN.split()])
+        cli.run("world", ["--out", str(plain), *PLAIN.split()])
     for clip in sorted(plain.glob("clip_*")):
         moved = Path(target) / f"plain_{clip.name}"
         if not moved.exists():
@@ -168,33 +167,47 @@ def detailed_street(folder: Path) -> str:
 
 DETAILED = "world --clips 24 --frames 8 --size 512x256 --seed 100 --details --quiet"
 PLAIN = "--clips 5 --frames 8 --size 512x256 --seed 101 --quiet"
-STREET = "world --clips 10 --frames 24 --size 256x128 --quiet"
-UNSEEN = "world --frames 24 --size 256x128 --seed 1 --quiet"
+CLIPS = "world --clips 14 --frames 24 --size 256x128 --seed 100 --details --quiet"
 GALLERY: dict[str, Entry] = {
     "street-painter": Entry(
-        recipe="pix2pixhd", purpose="a street from label maps, with a style for each instance, at 256 x 128 px",
+        recipe="pix2pixhd", purpose="a street from label maps, with a style for each instance, at 512 x 256 px",
         data=detailed_street, gathers_styles=True, bits=8,
         source="232 frames of the street that Ganvas draws, five sixths of them with labels for windows and wheels",
+        legs=[
+            {"global_steps": 1200, "joint_steps": 4700},
+            {"width_px": 512, "height_px": 256, "perceptual_crop_px": 160, "global_steps": 0, "joint_steps": 2700,
+             "joint_hold": 0.25},
+        ],
     ),
     "street-clip": Entry(
-        recipe="vid2vid", purpose="video of a street from label maps, at 128 x 64 px",
-        data=drawn(STREET, UNSEEN), source="10 clips of 24 frames of the street that Ganvas draws",
+        recipe="vid2vid", purpose="video of a street from label maps, with a style for each instance, at 256 x 128 px",
+        data=drawn(CLIPS), gathers_styles=True, bits=8,
+        source="14 clips of 24 frames of the street that Ganvas draws, with labels for windows and wheels",
+        legs=[
+            {"shrink": 1, "width": 24, "discriminator_width": 24, "instance_features": 3, "picture_rounds": 1000,
+             "rounds": [24]},
+        ],
     ),
     "fashion": Entry(
         recipe="biggan", purpose="clothes of ten classes from noise, 32 px",
         data=fashion, source="Fashion-MNIST, 60,000 pictures (Debian package dataset-fashion-mnist)",
-        settings={"num_classes": 10},
+        legs=[{"num_classes": 10}],
     ),
     "materials": Entry(
         recipe="biggan", purpose="ten materials from noise, 64 px",
         data=materials,
         source="4,000 squares of ten textures (Debian package cube2-data: Gregor Koch, Yo Frankie project)",
         licence="CC-BY-3.0", data_licence="CC-BY-3.0",
-        settings={"num_classes": 10, "size_px": 64},
+        legs=[{"num_classes": 10, "size_px": 64}],
     ),
     "faces-relativistic": Entry(
         recipe="relativistic", purpose="drawn faces of 64 px from noise",
-        data=drawn("faces --number 1000 --size 64"), source="1000 faces that Ganvas draws",
+        data=drawn("faces --num 1000 --size 64"), source="1000 faces that Ganvas draws",
+    ),
+    "place": Entry(
+        recipe="reverse_matchmove", purpose="views of 256 px of a drawn place, with parallax, from cameras",
+        data=drawn("world --path survey --frames 400 --size 256x256 --quiet"), source="400 views that Ganvas draws",
+        legs=[{"val": "0.15"}],
     ),
     "panorama": Entry(
         recipe="reverse_matchmove", purpose="views of 256 px into the space station's cupola, from cameras",
@@ -203,11 +216,11 @@ GALLERY: dict[str, Entry] = {
     ),
     "faces-768": Entry(
         recipe="tiled_upres", purpose="upres x8 of drawn faces to 768 px in tiles, under a guide of edges",
-        data=drawn("faces --number 32 --size 768"), source="32 faces that Ganvas draws",
+        data=drawn("faces --num 32 --size 768"), source="32 faces that Ganvas draws",
     ),
     "unet": Entry(
         recipe="superres_unet", purpose="x2 for drawn faces, once or again and again: 64, 128, 256, 512 px",
-        data=drawn("faces --number 160 --size 256"), source="160 faces that Ganvas draws",
+        data=drawn("faces --num 160 --size 256"), source="160 faces that Ganvas draws",
     ),
 }  # fmt: skip
 
@@ -215,11 +228,17 @@ GALLERY: dict[str, Entry] = {
 # Training and packing
 
 
-def train(name: str, entry: Entry, run: Path) -> Path:
-    """Train a model by its recipe's preset `show`, or resume it."""
-    if runs.is_run(run):
-        return launch.train(resume=run)
-    return launch.train(entry.recipe, entry.data(PLACE / name), run, preset="show", settings=entry.settings)
+def train(name: str, entry: Entry) -> Path:
+    """Train what is missing of a model's legs, by its recipe's preset `show`, and return the last one's run."""
+    run = Path()
+    for number, leg in enumerate(entry.legs, 1):
+        before, run = run, PLACE / name / ("run" if number == len(entry.legs) else f"leg-{number}")
+        if runs.is_run(run):
+            launch.train(resume=run)
+        else:
+            start = [str(before), f"discriminator={before}"] if number > 1 else []
+            launch.train(entry.recipe, entry.data(PLACE / name), run, preset="show", settings=leg, init=start)
+    return run
 
 
 def pack(name: str, entry: Entry, run: Path) -> Path:
@@ -258,14 +277,11 @@ def last_scores(run: Path) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", choices=[*GALLERY, []], help="which models; none lists them")
-    parser.add_argument("--run", type=Path, help="the run of the one model that is named, in place of its own")
-    parser.add_argument("--pack-only", action="store_true", help="pack the run as it is")
+    parser.add_argument("--run", type=Path, help="pack this run, as it is, in place of the model's own")
     options = parser.parse_args()
     for name in options.names:
-        run = options.run or PLACE / name / "run"
-        if not options.pack_only:
-            train(name, GALLERY[name], run)
-        print(pack(name, GALLERY[name], run))
+        entry = GALLERY[name]
+        print(pack(name, entry, options.run or train(name, entry)))
     if not options.names:
         print("\n".join(f"{name.ljust(20)} {entry.purpose}" for name, entry in GALLERY.items()))
 
