@@ -9,6 +9,7 @@ from tyro.conf import Positional, UseAppendAction
 
 from ganvas.cli import DONE, STOPPED
 from ganvas.cli.arguments import Printing
+from ganvas.cli.clock import Clock
 from ganvas.cli.console import report
 from ganvas.cli.names import field_of
 from ganvas.errors import UsageError
@@ -26,6 +27,7 @@ def compare(
     fix: Repeated = (),
     reach: float | None = None,
     device: str = "",
+    minutes: float | None = None,
     json: bool = False,
     quiet: bool = False,
 ) -> int:
@@ -41,6 +43,7 @@ def compare(
         fix: FIELD=VALUE, a setting that all rows share, such as gan_steps=500; may be given several times.
         reach: value of the first score; the table tells after how many steps each row had it.
         device: auto, cpu, cuda or cuda:1; default the preset's.
+        minutes: stop after this time, as Ctrl-C does; the same command continues.
         json: print JSON.
         quiet: print only errors.
     """
@@ -57,13 +60,15 @@ def compare(
     if device:
         budget["device"] = device
     varied = {field_of(f"train {recipe}", name): values for name, values in comparing.parse_vary(vary).items()}
+    clock = Clock(minutes)
     try:
-        comparison = comparing.compare(
-            recipe, data, varied, seeds=num_seeds, preset=preset, budget=budget, out=out,
-            reach=reach,
-        )  # fmt: skip
+        with clock:
+            comparison = comparing.compare(
+                recipe, data, varied, seeds=num_seeds, preset=preset, budget=budget, out=out,
+                reach=reach,
+            )  # fmt: skip
     except loop.Stopped:
-        return STOPPED
+        return DONE if clock.has_rung else STOPPED
     columns, rows = comparison.table()
     written = f"Written to {out}: table.md, curves.svg, previews.png, and a run for each row and seed."
     text = f"{comparison.markdown()}\n{written}"

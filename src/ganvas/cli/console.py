@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from ganvas.inference.result import Counted, Event, Progress, Result
 
 
+LEAST_MEGAPIXELS = 0.1
+"""Size of a picture below which its seconds a megapixel tell nothing."""
+
+
 class Console:
     """Shows the events of running work: `with Console(printing) as console: suite.run(..., console.progress)`.
 
@@ -120,7 +124,7 @@ def line_of(result: Result) -> str:
     parts += [f"{result.width} x {result.height}", f"{result.seconds:.2f} s"]
     if result.frames > 1:
         parts.append(f"{result.seconds / max(1, result.frames - result.resumed_frames):.3f} s a frame")
-    elif result.seconds:
+    elif result.megapixels >= LEAST_MEGAPIXELS:
         parts.append(f"{result.seconds / max(result.megapixels, 1e-9):.2f} s/MP")
     parts += [", ".join(filter(None, (result.precision, result.tile and f"tiles {result.tile}")))]
     note = f"  ({result.note})" if result.note else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import shutil
@@ -16,6 +17,8 @@ from tyro.conf import Positional
 
 from ganvas import cli
 from ganvas.cli import DONE
+from ganvas.cli.arguments import Printing
+from ganvas.cli.console import print_json
 from ganvas.errors import UsageError, UserError, did_you_mean
 
 GAP_PX, ROWS = 4, 4
@@ -33,7 +36,7 @@ class Method(NamedTuple):
 
 
 def demo(
-    method: Positional[str] = "esrgan", out: Path = Path("demo"), model: str = "default", quiet: bool = False
+    printing: Printing, method: Positional[str] = "esrgan", out: Path = Path("demo"), model: str = "default"
 ) -> int:
     """Show what a method does, with no data and no network: its commands, and where the pictures are.
 
@@ -42,15 +45,20 @@ def demo(
             vid2vid, superres_unet, tiled_upres or reverse_matchmove.
         out: folder. The pictures of an earlier demo of esrgan are replaced; the other methods take a new folder in it.
         model: upscaler of the method esrgan: name or file.
-        quiet: print only where the pictures are.
     """
     if method != "esrgan" and method not in METHODS:
         raise UsageError(f"There is no method {method!r}", do=did_you_mean(method, ["esrgan", *METHODS]))
     start = time.perf_counter()
-    made = _upscale(out, model, quiet) if method == "esrgan" else _show(METHODS[method], _new_folder(out / method))
-    for path in made:
-        print(f"Made     {path}")
-    if not quiet:
+    is_told = not (printing.quiet or printing.json)
+    if method == "esrgan":
+        written = _upscale(out, model, is_told)
+    else:
+        written = _show(METHODS[method], _new_folder(out / method), is_told)
+    if printing.json:
+        print_json({"method": method, "written": written})
+    if is_told:
+        for path in written:
+            print(f"Written  {path}")
         print(f"Seconds  {time.perf_counter() - start:.1f}")
         print(f"Next     {_command()} upscale YOUR_PHOTO.jpg, or: {_command()} help")
     return DONE
@@ -64,7 +72,7 @@ def _command() -> str:
     return os.path.relpath(program) if program.is_file() else "python -m ganvas"
 
 
-def gallery(out: Path = Path("gallery")) -> int:
+def gallery(printing: Printing, out: Path = Path("gallery")) -> int:
     """Make the pictures and clips of every method with the bundled models, each in a folder of its own.
 
     Args:
@@ -72,27 +80,36 @@ def gallery(out: Path = Path("gallery")) -> int:
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} is not empty", do="Choose another --out")
+    is_told = not (printing.quiet or printing.json)
     for method in ("esrgan", *METHODS):
-        made = _upscale(out / method, "default", True) if method == "esrgan" else _show(METHODS[method], out / method)
-        print("\n".join(map(str, made)), flush=True)
+        if method == "esrgan":
+            written = _upscale(out / method, "default", False)
+        else:
+            written = _show(METHODS[method], out / method, is_told)
+        if printing.json:
+            print(json.dumps({"method": method, "written": list(map(str, written))}), flush=True)
+        elif is_told:
+            print("\n".join(map(str, written)), flush=True)
     return DONE
 
 
-def _upscale(out: Path, model: str, quiet: bool) -> list[Path]:
+def _upscale(out: Path, model: str, is_told: bool) -> list[Path]:
     from ganvas.inference.demo import show
 
     shown = show(out, model)
-    if not quiet:
-        print(f"low | bicubic | ours | truth: PSNR-Y {shown.bicubic_db:.2f} dB bicubic, {shown.ours_db:.2f} dB ours")
+    if is_told:
+        print(f"PSNR-Y against the truth: {shown.bicubic_db:.2f} dB bicubic, {shown.ours_db:.2f} dB the model")
     return [shown.result, shown.comparison]
 
 
-def _show(method: Method, folder: Path) -> list[Path]:
-    """Run a method's commands, each of which is printed, and return the pictures and videos in the folder itself."""
+def _show(method: Method, folder: Path, is_told: bool) -> list[Path]:
+    """Run a method's commands, each of which is told, and return the pictures and videos in the folder itself."""
     folder.mkdir(parents=True, exist_ok=True)
     for command in method.commands(folder):
-        print("$ ganvas", shlex.join(command), flush=True)
-        if cli.run(command[0], command[1:]):
+        if is_told:
+            print("$ ganvas", shlex.join(command), flush=True)
+        quiet = [] if is_told or "--quiet" in command else ["--quiet"]
+        if cli.run(command[0], [*command[1:], *quiet]):
             raise UserError(f"`ganvas {command[0]}` did not finish", "Its message stands above")
     if method.shown:
         _lay_out([folder / part for part in method.shown], folder / "comparison.png")

@@ -8,15 +8,16 @@ from typing import Literal
 from tyro.conf import Positional
 
 from ganvas.cli import DONE
-from ganvas.cli.console import print_json
+from ganvas.cli.arguments import Printing
+from ganvas.cli.console import report
 
 
 def export(
     model: Positional[str],
     out: Path,
+    printing: Printing,
     to: Literal["onnx", "torchscript", "openvino", "coreml-ready-onnx", "ncnn"] = "onnx",
     overwrite: bool = False,
-    json: bool = False,
 ) -> int:
     """Write a model for another engine, and compare it there with torch at two sizes.
 
@@ -27,17 +28,13 @@ def export(
         out: file; its ending is added where it is missing. OpenVINO and ncnn write a .bin beside it.
         to: format; coreml-ready-onnx has fixed sizes and only what Core ML runs itself.
         overwrite: replace existing files.
-        json: print JSON.
     """
     from ganvas.inference.export import export as write
     from ganvas.inference.open import open_model
 
     made = write(open_model(model), out, to, overwrite)
-    if json:
-        print_json({"files": [str(path) for path in made.files], "error": made.error, "sizes": made.sizes})
-        return DONE
     sizes = " and ".join(" x ".join(map(str, size)) for size in made.sizes)
-    print(f"{', '.join(map(str, made.files))}: differs from torch by at most {made.error:.2g} (inputs {sizes})")
-    if made.note:
-        print(made.note)
+    text = f"{', '.join(map(str, made.files))}: differs from torch by at most {made.error:.2g} (inputs {sizes})"
+    facts = {"files": [str(path) for path in made.files], "error": made.error, "sizes": made.sizes}
+    report("\n".join(filter(None, (text, made.note))), facts, printing)
     return DONE

@@ -97,9 +97,6 @@ def _train_with(said: words.Words, order: Any, starting: Starting, prog: str, ar
     settings = tyro.cli(
         type(order.settings), prog=prog, default=order.settings, args=words.spelled(settings_said), description=""
     )
-    if settings.data and not starting.resume and not _may_exist(settings.data):
-        do = "Name your own folder by --data; `ganvas world --out street` draws one to try with"
-        raise UserError(f"There is no folder {settings.data}", do=do)
     if starting.list is not None:
         settings = replace(settings, data=_picked(settings.data, starting))
     return _train(replace(order, settings=settings), starting, arguments)
@@ -228,8 +225,11 @@ def _train(order: Any, starting: Starting, arguments: Sequence[str]) -> int:
     from ganvas import launch
     from ganvas.training import loop, parallel
 
-    settings = order.settings
+    settings, clock = order.settings, Clock(starting.minutes)
     launch.check(order)
+    if settings.data and not starting.resume and not _may_exist(settings.data):
+        do = "Name your own folder by --data; `ganvas world --out street` draws one to try with"
+        raise UserError(f"There is no folder {settings.data}", do=do)
     if starting.gpus > 1 and "WORLD_SIZE" not in os.environ:
         parallel.require_even(settings.batch_size, starting.gpus)
         return parallel.launch(starting.gpus, ["train", *_without_gpus(arguments)])
@@ -241,7 +241,6 @@ def _train(order: Any, starting: Starting, arguments: Sequence[str]) -> int:
     say(f"On {device.type} in {str(machine.pick_precision(settings.precision, device)).removeprefix('torch.')}.")
     if starting.dry_run:
         return _dry_run(order, starting.json)
-    clock = Clock(starting.minutes)
     try:
         with parallel.joined(device.type):
             plan = launch.plan(order, fresh=not starting.resume)

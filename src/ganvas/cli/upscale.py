@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
@@ -192,11 +192,20 @@ def models(json: bool = False) -> int:
     if json:
         print_json(rows)
         return DONE
-    for row in rows:
+    for row in filter(lambda row: row["at_hand"], rows):
         size = f"{row['bytes'] / 1e6:.1f} MB"
         note = f"{size}, from {row['package']}" if row["package"] else size
-        if not row["at_hand"]:
-            note = f"not installed: {row['install']}"
         mark = " (default)" if row["name"] == DEFAULT else ""
-        print(f"{(row['name'] + mark).ljust(26)} {row['about']}. {row['licence']} ({note})")
+        _print_model(f"{row['name']}{mark}", row, f" ({note})")
+    for install in dict.fromkeys(row["install"] for row in rows if not row["at_hand"]):
+        print(f"\nNot installed ({install}):")
+        for row in rows:
+            if row["install"] == install and not row["at_hand"]:
+                _print_model(row["name"], row)
     return DONE
+
+
+def _print_model(name: str, row: Mapping[str, Any], note: str = "") -> None:
+    from ganvas.cli.help import two_columns
+
+    print("\n".join(two_columns(f"  {name}", f"{row['about']}. {row['licence']}{note}")))

@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from ganvas.data.degrade import bicubic, resize_bicubic
+from ganvas.inference.open import DEFAULT
 from ganvas.inference.picture.upscale import Upscaler
 from ganvas.io.pictures import images
+from ganvas.io.pictures.captioned import captioned
 from ganvas.io.pictures.tensors import from_tensor, to_tensor
 from ganvas.metrics.paired import luma, psnr
 
@@ -47,6 +49,7 @@ def show(folder: Path, model: str = "default") -> Shown:
     small = low.repeat(upscaler.scale, axis=0).repeat(upscaler.scale, axis=1)  # its pixels as they are
     gap = np.full((truth.shape[0], GAP_PX, 3), 255, np.uint8)
     wide = np.concatenate([small, gap, plain, gap, ours, gap, truth], axis=1)
+    wide = captioned(wide, ["low", "bicubic", DEFAULT if model == "default" else upscaler.name, "truth"])
     images.write(folder / "low.png", low, overwrite=True)
     return Shown(
         result=images.write(folder / f"astronaut-{upscaler.name}.png", ours, overwrite=True),

@@ -224,7 +224,12 @@ def test_the_verb_writes_a_picture_for_each_class_and_seed(model, tmp_path):
 
 def test_the_verb_makes_sheets_and_walks(model, dcgan, tmp_path):
     assert run_verb(model, "--out", tmp_path / "a.png", "--grid", "--classes", "all", "--seeds", "0-3") == cli.DONE
-    assert images.read(tmp_path / "a.png")[0].shape == (3 * 34 - 2, 4 * 34 - 2, 3)
+    sheet = images.read(tmp_path / "a.png")[0]
+    # Enlarged, with the names of the classes at the left.
+    times = sheet.shape[0] // (3 * 34 - 2)
+    assert sheet.shape[0] == times * (3 * 34 - 2) and times >= 2
+    names = sheet[:, : sheet.shape[1] - times * (4 * 34 - 2)]
+    assert all(part.max() > 100 for part in np.array_split(names, 3))
     out = tmp_path / "b.png"
     assert run_verb(model, "--out", out, "--walk", "classes", "--classes", "0-2", "--steps", 3) == cli.DONE
     assert run_verb(dcgan, "--out", tmp_path / "c.mp4", "--walk", "latents", "--seeds", "0-2", "--steps", 3) == cli.DONE

@@ -19,12 +19,15 @@ from ganvas.inference.result import Cancelled, Progress, Result
 from ganvas.inference.seeds.latents import Kind, parse_numbers
 from ganvas.inference.seeds.sampler import BATCH, SeedSampler, Truncation, walk
 from ganvas.io.pictures import images
+from ganvas.io.pictures.captioned import captioned
 from ganvas.io.pictures.sheets import contact_sheet
 from ganvas.io.pictures.tensors import from_tensor
 from ganvas.io.video.codecs import VIDEO_SUFFIXES
 from ganvas.io.video.headers import new_header
 from ganvas.io.video.writer import VideoWriter
 
+LEAST_SHOWN_PX, LARGE_SHEET_PX = 64, 2048
+"""Side that small pictures have on a sheet, unless it is as wide as this."""
 MOST_SHOWN_CLASSES = 8
 """Classes that a walk between classes leads through where none are named."""
 
@@ -74,8 +77,10 @@ def run(opened: Opened, options: Options, progress: Progress) -> list[Result]:
         pairs = list(itertools.product(chosen, seeds)) or [(sampler.class_of(seed), seed) for seed in seeds]
         if options.grid:
             columns = len(seeds) if len(chosen) > 1 else 0
+            began = time.perf_counter()
             pictures = sampler.sample([seed for _, seed in pairs], [label for label, _ in pairs], truncation)
-            return [_sheet(pictures, columns, options, progress)]
+            rows = [sampler.class_names[label] for label in chosen] if columns else []
+            return [_sheet(pictures, columns, options, progress, began, rows)]
         return _pictures(sampler, pairs, truncation, options, progress)
     except Cancelled:
         return []
@@ -157,15 +162,27 @@ def _name(sampler: SeedSampler, seed: int, label: int) -> str:
     return f"{label:03d}-{plain}_{seed:06d}.png" if plain != str(label) else f"{label:03d}_{seed:06d}.png"
 
 
-def _sheet(pictures: Sequence[Tensor] | Tensor, columns: int, options: Options, progress: Progress) -> Result:
-    sheet = contact_sheet(pictures, columns)
+def _sheet(
+    pictures: Sequence[Tensor] | Tensor,
+    columns: int,
+    options: Options,
+    progress: Progress,
+    began: float,
+    rows: Sequence[str] = (),
+) -> Result:
+    laid = contact_sheet(pictures, columns)
+    times = max(1, LEAST_SHOWN_PX // pictures[0].shape[-1]) if laid.shape[1] < LARGE_SHEET_PX else 1
+    sheet = captioned(laid.repeat(times, axis=0).repeat(times, axis=1), rows=rows)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     images.write(options.out, sheet, overwrite=options.overwrite)
-    return _finished(options, sheet.shape[1], sheet.shape[0], 1, progress)
+    return _finished(options, (sheet.shape[1], sheet.shape[0]), 1, progress, began)
 
 
-def _finished(options: Options, width: int, height: int, frames: int, progress: Progress) -> Result:
-    result = Result(input=options.seeds, output=str(options.out), width=width, height=height, frames=frames)
+def _finished(options: Options, size: tuple[int, int], frames: int, progress: Progress, began: float) -> Result:
+    result = Result(
+        input=options.seeds, output=str(options.out), width=size[0], height=size[1], frames=frames,
+        seconds=round(time.perf_counter() - began, 3),
+    )  # fmt: skip
     progress.finish(result)
     return result
 
@@ -186,16 +203,18 @@ def _walk(
     else:
         places = [(seed, classes[0] if classes else sampler.class_of(seeds[0])) for seed in seeds]
     count = (len(places) - 1) * options.steps + 1
+    began = time.perf_counter()
     frames = _reported(
         walk(sampler, [seed for seed, _ in places], [label for _, label in places], options.steps, truncation),
         count, progress.of(str(options.out)),
     )  # fmt: skip
     options.out.parent.mkdir(parents=True, exist_ok=True)
     if options.out.suffix.lower() in VIDEO_SUFFIXES:
-        return _video(frames, options, progress)
+        return _video(frames, options, progress, began)
     if not options.out.suffix:
-        return _frames(frames, options, progress)
-    return _sheet(list(frames), options.steps + 1 if len(places) == 2 else options.steps, options, progress)
+        return _frames(frames, options, progress, began)
+    columns = options.steps + 1 if len(places) == 2 else options.steps
+    return _sheet(list(frames), columns, options, progress, began)
 
 
 def _reported(frames: Iterator[Tensor], count: int, progress: Progress) -> Iterator[Tensor]:
@@ -205,19 +224,19 @@ def _reported(frames: Iterator[Tensor], count: int, progress: Progress) -> Itera
     progress(count, count)
 
 
-def _video(frames: Iterator[Tensor], options: Options, progress: Progress) -> Result:
+def _video(frames: Iterator[Tensor], options: Options, progress: Progress, began: float) -> Result:
     first = next(frames)
     header = new_header(first.shape[-1], first.shape[-2], options.fps)
     with VideoWriter(options.out, header, overwrite=options.overwrite) as writer:
         for index, frame in enumerate(itertools.chain([first], frames)):
             writer.write(from_tensor(frame), index * header.frame_step, header.frame_step)
-    return _finished(options, first.shape[-1], first.shape[-2], writer.frames, progress)
+    return _finished(options, (first.shape[-1], first.shape[-2]), writer.frames, progress, began)
 
 
-def _frames(frames: Iterator[Tensor], options: Options, progress: Progress) -> Result:
+def _frames(frames: Iterator[Tensor], options: Options, progress: Progress, began: float) -> Result:
     options.out.mkdir(parents=True, exist_ok=True)
     number, width, height = 0, 0, 0
     for number, frame in enumerate(frames, 1):
         height, width = frame.shape[-2:]
         images.write(options.out / f"{number - 1:06d}.png", from_tensor(frame), overwrite=options.overwrite)
-    return _finished(options, width, height, number, progress)
+    return _finished(options, (width, height), number, progress, began)
