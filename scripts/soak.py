@@ -60,6 +60,7 @@ RECIPES: dict[str, tuple[str, str, dict[str, Any]]] = {
     }),
     "vid2vid": ("street", "preview", {
         "width": 4, "downs": 1, "blocks": 2, "discriminator_width": 2, "discriminator_scales": 1, "perceptual": "none",
+        "shrink": 2,
         "perceptual_weight": 0.0, "batch_size": 1, "rounds": [33], "lengths": 2, "first_length": 3, "longest": 7,
         "frames_a_step": 3, "clip_frames": 2, "clip_strides": [1, 3], "picture_rounds": 0,
     }),

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ganvas.data import doctor
+from ganvas.data.decoding import faults
 from ganvas.data.shots import Footage, is_movie, read_footage
 from ganvas.errors import UserError
 from ganvas.io.cameras import cameras as camera_files
@@ -70,10 +72,16 @@ def check_folder(folder: str | Path, camera_file: str | Path = "", given: Given 
         return CameraReport(solve.cameras, tuple(check(solve.cameras)), top_view(solve.cameras), solve.notes)
     footage = read_footage(folder, camera_file, given)
     cameras = [view.camera for view in footage.views]
-    found = (*_unmatched(footage), *check(cameras))
+    found = (*_unreadable(footage), *_unmatched(footage), *check(cameras))
     # What has no partner is a finding already.
     notes = tuple(note for note in footage.notes if " have no " not in note)
     return CameraReport(tuple(cameras), found, top_view(cameras), notes)
+
+
+def _unreadable(footage: Footage) -> list[Finding]:
+    files = [view.picture for view in footage.views if view.plate.movie_frame is None]
+    found = doctor.unreadable(faults([file for file in files if isinstance(file, Path)]))
+    return [Finding(each.what, each.mend) for each in found]
 
 
 def _unmatched(footage: Footage) -> list[Finding]:

@@ -148,8 +148,10 @@ class Clips(Source):
                 self._moves(sequence, 1)
 
     def examine(self) -> Examination:
-        """Return what the doctor says of the label and instance maps, spread over all sequences."""
-        return inspect_sequences.examine_maps(self.clips if self.has_labels else (), self.legend)
+        """Return what the doctor says of all frames, and of label and instance maps spread over all sequences."""
+        result = inspect_sequences.examine_maps(self.clips if self.has_labels else (), self.legend)
+        result.findings += inspect_sequences.unreadable_frames(self.clips)
+        return result
 
     @property
     def channels_label(self) -> int:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -10,6 +13,12 @@ from ganvas.data.cache import CACHE_BYTES, ByteCache
 from ganvas.errors import UserError
 from ganvas.io.pictures import images, shards
 
+A = TypeVar("A")
+T = TypeVar("T")
+
+CHECKED_BYTES = 1 << 28
+"""A set whose files have no more bytes is decoded whole before training; of a larger one, broken files show as they
+are met."""
 MOST_DECODED_BYTES = 1 << 30
 """Memory that decoding one picture may take."""
 BACKDROP = 0.5
@@ -79,3 +88,24 @@ def decode(path: Path) -> np.ndarray:
     alpha = alpha.astype(np.float32) / opaque
     laid = (colour if header.associated_alpha else colour * alpha) + BACKDROP * opaque * (1 - alpha)
     return (np.rint(laid) if picture.dtype.kind == "u" else laid).astype(picture.dtype)
+
+
+def in_threads(function: Callable[[A], T], items: Iterable[A]) -> list[T]:
+    """Return what a function returns for each item, several of them at once."""
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        return list(pool.map(function, items))
+
+
+def faults(files: Sequence[Path], read: Callable[[Path], object] = decode) -> dict[Path, str]:
+    """Return which files cannot be read, and why; nothing where they are too many to be read before training."""
+    if sum(map(shards.num_bytes, files)) > CHECKED_BYTES:
+        return {}
+
+    def fault(file: Path) -> str:
+        try:
+            read(file)
+        except UserError as error:
+            return " ".join(str(error).split())
+        return ""
+
+    return {file: why for file, why in zip(files, in_threads(fault, files)) if why}

@@ -6,7 +6,9 @@ A source of samples that can be ill has a method `examine() -> Examination`. `in
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from ganvas.errors import UserError
@@ -80,6 +82,15 @@ def few(source: Any, has_val: bool) -> list[Finding]:
     hint = "" if has_val else "; hold some out (--val 0.1), so that learning by heart is seen"
     mend = f"Add pictures, or stop early and look at the previews{hint}"
     return [Finding("warning", f"{count} pictures are few for a GAN, which may learn them by heart", mend)]
+
+
+def unreadable(faults: Mapping[Path, str]) -> list[Finding]:
+    """Return an error for files that cannot be left out, because their place in a sequence counts."""
+    if not faults:
+        return []
+    more = [f"and {len(faults) - _MOST} more"] if len(faults) > _MOST else []
+    what = f"{len(faults)} frames cannot be read: {'; '.join([*list(faults.values())[:_MOST], *more])}"
+    return [Finding("error", what.rstrip("."), "Restore the files, or cut the sequence there")]
 
 
 def broken(skipped: dict[str, str], kind: str = "pictures") -> list[Finding]:

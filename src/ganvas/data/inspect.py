@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from ganvas.data.doctor import Examination, Finding
+from ganvas.data.decoding import faults
+from ganvas.data.doctor import Examination, Finding, broken
 from ganvas.data.label_layouts import Scene, Scenes, find_scenes
 from ganvas.data.smears import Census, color_codes, colors_of
 from ganvas.errors import UserError
@@ -59,7 +60,7 @@ def examine(
     found = find_scenes(inputs)
     result = Examination({"data set": str(inputs), "layout": found.layout, "scenes": len(found.scenes)})
     legend, complaint = _legend(found)
-    findings = [*complaint, *_pairing(found), *_sizes(found, result.facts)]
+    findings = [*complaint, *_pairing(found), *_sizes(found, result.facts), *_pictures(found)]
     if found.has("labels"):
         chosen = found.scenes[:: max(1, -(-len(found.scenes) // NUM_READ))]
         ids = _read_ids(chosen, legend)
@@ -141,6 +142,21 @@ def write_legend(inputs: str | Path | Mapping[str, str | Path]) -> Path:
     path = folder.parent / "legend.json"
     runs.write_json(path, {"labels": entries})
     return path
+
+
+def _pictures(found: Scenes) -> list[Finding]:
+    """Name pictures whose pixels cannot be read, but for those of which not even the header can."""
+    files = [scene.files["picture"] for scene in found.scenes if "picture" in scene.files]
+    whole = [file for file in files if _has_header(file)]
+    return broken({str(file): why for file, why in faults(whole).items()})
+
+
+def _has_header(file: Path) -> bool:
+    try:
+        images.read_header(file)
+    except UserError:
+        return False
+    return True
 
 
 def _legend(found: Scenes) -> tuple[tuple[Label, ...], list[Finding]]:

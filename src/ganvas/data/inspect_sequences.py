@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ganvas.data import inspect
-from ganvas.data.doctor import Examination, Finding
+from ganvas.data.decoding import faults
+from ganvas.data.doctor import Examination, Finding, unreadable
 from ganvas.data.sequences import Clip, find_clips, holds_sequences, require_one_size
 from ganvas.data.stills import StillFile
 from ganvas.errors import UserError
@@ -28,6 +29,12 @@ def examine_maps(clips: Sequence[Clip], legend: Sequence[Label]) -> Examination:
     return inspect.examine_maps([files for files in maps if "labels" in files], legend, MAPS_READ)
 
 
+def unreadable_frames(clips: Sequence[Clip]) -> list[Finding]:
+    """Return an error for frames that are files of their own and cannot be read."""
+    stills = [still for clip in clips for still in clip.files.get("frames", ())]
+    return unreadable(faults([still.path for still in stills if isinstance(still, StillFile)]))
+
+
 def examine(folder: str | Path) -> Examination | None:
     """Return what the sequences of a folder are, and what is wrong with them; None for a folder without any."""
     if not Path(folder).is_dir() or not holds_sequences(Path(folder)):
@@ -43,6 +50,7 @@ def examine(folder: str | Path) -> Examination | None:
         "sequences": {clip.name: f"{len(clip)} frames of {', '.join(clip.files)}" for clip in clips},
         "size": f"{width}x{height}",
     }
+    result.findings += unreadable_frames(clips)
     result.findings += [Finding("warning", note) for clip in clips for note in clip.notes]
     short = [clip.name for clip in clips if len(clip) < 2]
     if short:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ganvas.data import inspect
 from ganvas.data.cache import CACHE_BYTES, ByteCache
-from ganvas.data.decoding import decode
+from ganvas.data.decoding import decode, faults
 from ganvas.data.degrade import resize_bicubic
 from ganvas.data.doctor import Examination
 from ganvas.data.input_ranges import Asked, InputRange, measure, read_input, spread
@@ -143,6 +143,9 @@ class LabelledPictures(Source):
 
     def examine(self) -> Examination:
         """Return what the doctor says of the ids in maps spread over the set; files left out stand in the report."""
+        names = {scene.files["picture"]: scene.name for scene in self._scenes}
+        for file, why in faults(list(names)).items():
+            self.report.skip(names[file], why, was_used=True)
         if not self.has_labels:
             return Examination()
         return inspect.examine_ids(self._found, self.legend, self._told_labels, self.ignore, NUM_CHECKED)

@@ -12,8 +12,7 @@ import hashlib
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -22,7 +21,7 @@ import numpy as np
 from torch import Tensor
 
 from ganvas.data.cache import CACHE_BYTES
-from ganvas.data.decoding import PictureCache, check_cost
+from ganvas.data.decoding import CHECKED_BYTES, PictureCache, check_cost, in_threads
 from ganvas.data.doctor import Examination
 from ganvas.errors import UserError
 from ganvas.io.pictures import images, shards
@@ -32,10 +31,6 @@ from ganvas.protocol import Source
 Inputs = str | Path | Sequence[str | Path]
 A = TypeVar("A")
 T = TypeVar("T")
-
-CHECKED_BYTES = 1 << 28
-"""A set whose files have no more bytes is decoded whole before training; of a larger one, broken files show as they
-are met."""
 
 
 @dataclass
@@ -349,12 +344,6 @@ def _unique(indexed: Indexed, report: Report) -> Indexed:
         else:
             report.skip(name, f"the same file as {twin}")
     return result
-
-
-def in_threads(function: Callable[[A], T], items: Iterable[A]) -> list[T]:
-    """Return what a function returns for each item, several of them at once."""
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        return list(pool.map(function, items))
 
 
 def _by_stem(indexed: Indexed, report: Report) -> Indexed:

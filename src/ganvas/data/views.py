@@ -21,7 +21,9 @@ from torch import Tensor
 from ganvas import device as devices
 from ganvas.data import plates
 from ganvas.data.cache import ByteCache
+from ganvas.data.decoding import faults
 from ganvas.data.degrade import resize_bicubic
+from ganvas.data.doctor import Examination, Finding, unreadable
 from ganvas.errors import UserError
 from ganvas.io.cameras.cameras import Camera
 
@@ -160,6 +162,18 @@ class Views:
 
     def __len__(self) -> int:
         return len(self.views)
+
+    def examine(self) -> Examination:
+        """Return what the doctor says of the cameras, and which pictures cannot be read."""
+        # Imported here: the doctor opens footage by itself, too, which is made of views.
+        from ganvas.data import camera_checks
+
+        places = {view.picture: place for place, view in enumerate(self.views) if view.plate.movie_frame is None}
+        files = [picture for picture in places if isinstance(picture, Path)]
+        findings = unreadable(faults(files, lambda file: self._picture(places[file])))
+        for found in camera_checks.check([view.camera for view in self.views]):
+            findings.append(Finding("warning", found.what, found.do))
+        return Examination(findings=findings)
 
     def groups(self) -> list[str]:
         """Return which run of views each belongs to."""

@@ -13,16 +13,18 @@ NO_DATA = ("__MACOSX", "Thumbs.db", "desktop.ini")
 """What systems leave in folders and archives."""
 
 
-def files(root: str | Path, recursive: bool = True) -> Iterator[Path]:
+def files(root: str | Path, recursive: bool = True, plain: bool = True) -> Iterator[Path]:
     """Yield the files of a folder and of those below it, hidden ones left out, in the order of their names.
 
+    `plain` leaves out what is no file: links to nothing, pipes and devices.
     Links to folders are followed; a folder that is reached twice, by a loop or by two links, counts where it is met
     first.
     """
     seen = {os.path.realpath(root)}
     for place, folders, names in os.walk(root, followlinks=True):
         for name in sorted(names):
-            if is_data(name) and (path := Path(place, name)).is_file():
+            path = Path(place, name)
+            if is_data(name) and (not plain or path.is_file()):
                 yield path
         kept = []
         for name in sorted(folders if recursive else []):

@@ -138,14 +138,16 @@ class Preset:
     reason: str
 
 
-def preset(recipe: type[Recipe], name: str) -> Preset:
+def preset(recipe: type[Recipe], name: str = "", gpu: bool = False) -> Preset:
     """Return a recipe's preset by name; an empty name is `laptop`, or `preview` where there is none.
 
-    The paper's values take days of a large machine: they are used only when they are asked for.
+    The paper's values take days of a large machine: they are used only when they are asked for, with a GPU (`gpu`) or
+    without.
 
     Raises:
         UserError: the recipe has no such preset.
     """
+    del gpu
     known = recipe.PRESETS
     if not name:
         name = next(key for key in ("laptop", "preview", *known) if key in known)

@@ -1,5 +1,6 @@
 """Videos read and written: stamps, counts, sound, colours and orientation, with PyAV alone as the oracle."""
 
+import itertools
 import re
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +12,7 @@ from PIL import Image
 from tiny_clips import FILM, FRAMES, HEIGHT, NTSC, WIDTH, facts, make_clip
 
 from ganvas.errors import UserError
+from ganvas.io.video import reader as reader_module
 from ganvas.io.video.headers import VideoHeader, new_header
 from ganvas.io.video.reader import VideoReader, read_header
 from ganvas.io.video.writer import VideoWriter
@@ -375,6 +377,24 @@ def test_a_video_that_is_cut_off_names_the_first_missing_frame(tmp_path, film, s
         named = int(re.search(r"frame (\d+) ", str(caught.value))[1])
         # Frames that wait for a later one are counted by the first, and cannot be decoded by the second.
         assert readable <= named <= readable + 2
+
+
+def test_frames_that_wait_in_the_decoder_when_the_file_turns_out_damaged_are_given(film, monkeypatch):
+    class Damaged:
+        def __init__(self, container):
+            self.container = container
+
+        def __getattr__(self, name):
+            return getattr(self.container, name)
+
+        def demux(self, stream):
+            yield from itertools.islice(self.container.demux(stream), 12)
+            raise av.error.InvalidDataError(1, "damaged")
+
+    opened = reader_module.open_container
+    monkeypatch.setattr(reader_module, "open_container", lambda path: Damaged(opened(path)))
+    with VideoReader(film, strict=False) as reader:
+        assert [index for index, _, _ in reader] == list(range(12))
 
 
 def test_a_frame_that_cannot_be_decoded_is_named(tmp_path, film):

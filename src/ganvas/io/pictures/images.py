@@ -91,7 +91,10 @@ def find_pictures(
             problems.append((entry, problem))
         for path, named in paths:
             suffix = path.suffix.lower()
-            if suffix in READABLE or suffix in also:
+            if not named and not path.is_file():
+                if suffix in READABLE or suffix in also:
+                    problems.append((str(path), "it is no file" if path.exists() else "it is a link to nothing"))
+            elif suffix in READABLE or suffix in also:
                 found.setdefault(path)
             elif suffix in FOREIGN:
                 why, advice = FOREIGN[suffix]
@@ -105,7 +108,7 @@ def _expand(entry: str, recursive: bool, also: Collection[str]) -> tuple[list[tu
     """Return the files of one input, each with whether it was named itself, and what is wrong with the input."""
     path = Path(entry)
     if path.is_dir():
-        files = sorted(folders.files(path, recursive), key=_natural)
+        files = sorted(folders.files(path, recursive, plain=False), key=_natural)
         pictures = any(file.suffix.lower() in READABLE or file.suffix.lower() in also for file in files)
         none = "the folder holds no pictures or videos" if also else "the folder holds no pictures"
         return [(file, False) for file in files], "" if pictures else none

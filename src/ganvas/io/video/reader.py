@@ -209,7 +209,8 @@ class VideoReader(Closing):
             if packet.size and not discarded and codec in _ONE_PACKET_A_FRAME:
                 self._missing.expect(packet.pts)
             try:
-                frames = self._decoder.decode(packet if packet.size else None) if self._decoder else packet.decode()
+                # Not the packet's own: the last one, after damage, belongs to no stream.
+                frames = (self._decoder or self._stream).decode(packet if packet.size else None)
             except self._av.error.EOFError:
                 return
             except self._av.error.FFmpegError as error:
