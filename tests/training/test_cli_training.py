@@ -36,7 +36,7 @@ def test_ctrl_c_saves_and_prints_the_command_that_goes_on(tmp_path, forks):
     options = ["--slow-s", "0", "--checkpoint-every", "2"]
     again = forks.start(tmp_path / "again", "ganvas", *shlex.split(told[2]), *options)
     assert again.wait() == 0, again.complained
-    assert f"Going on from step {told[1]} of 8." in again.printed and "Not bit-equal" not in again.printed
+    assert f"Resuming at step {told[1]} of 8." in again.printed and "Not bit-equal" not in again.printed
     assert_same_bits(train(tmp_path / "whole", data="drawn"), run)
 
 

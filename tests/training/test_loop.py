@@ -181,7 +181,7 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_message(whole, tmp_path, mon
         file.write_bytes(content)
     loop.resume(plan(), run)
     said = capsys.readouterr().out.replace("\n", " ")
-    assert newest.name in said and "Going on from step 4 of 8" in said
+    assert newest.name in said and "Resuming at step 4 of 8" in said
     assert "Set aside as 00000006.damaged" in said
     assert_same_bits(whole, run)
 

@@ -74,7 +74,7 @@ def test_a_lost_node_comes_back_and_the_run_ends_as_without_the_loss(tmp_path, f
     told = "\n".join((tmp_path / f"{name}.log").read_text() for name in ("first", "second", "again"))
     assert codes == (0, 0), told
     assert 2 <= reached < 8
-    assert "Going on from step" in told
+    assert "Resuming at step" in told
     common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     whole = tmp_path / "whole"
     both = [

@@ -120,7 +120,7 @@ def _started_again(starting: Starting) -> Starting:
     if os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") == "0" or starting.resume or starting.dry_run:
         return starting
     if not starting.out:
-        why = "torchrun repeats the command after a loss, which must go on with the same run"
+        why = "torchrun repeats the command after a loss, which must continue the same run"
         raise UsageError("--max-restarts needs a named run", why, "Name it by --out")
     # No rank creates the run before all have joined, so all find the same here.
     return replace(starting, resume=starting.out) if runs.is_run(starting.out) else starting

@@ -369,7 +369,7 @@ def _read_flow(path: Path, size_px: tuple[int, int]) -> Tensor:
     if pixels.shape[-1] < 2 or pixels.dtype.kind != "f":
         raise UserError(f"{path} is no flow", "It needs two channels of floating point: pixels to the right and down")
     if not np.isfinite(pixels[..., :2]).all():
-        raise UserError(f"{path} cannot be used", "Some of its values are not finite", "Render the pass anew")
+        raise UserError(f"{path} cannot be used", "Some of its values are not finite", "Render the pass again")
     return torch.from_numpy(pixels[..., :2].astype(np.float32)).permute(2, 0, 1)
 
 

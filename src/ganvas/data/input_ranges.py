@@ -96,7 +96,7 @@ def measure(paths: Sequence[Path], wanted: Asked) -> InputRange | None:
     values = np.concatenate([_some(path) for path in paths]) if not asked else np.array(asked, np.float64)
     finite = values[np.isfinite(values)]
     if not len(finite):
-        raise UserError(f"{paths[0]} and the other inputs hold no numbers", do="Export them anew")
+        raise UserError(f"{paths[0]} and the other inputs hold no numbers", do="Export them again")
     if not asked and scale == "auto" and not _leaves_the_unit(finite, len(finite) < len(values), "f" in kinds):
         return None
     low, high = (float(bound) for bound in (asked or _bounds(finite)))
@@ -115,7 +115,7 @@ def read_input(path: Path, within: InputRange) -> np.ndarray:
     pixels = pixels[..., :-1] if pixels.shape[-1] in (2, 4) else pixels
     values = images.to_float(pixels)
     if np.isnan(values).any():
-        raise UserError(f"{path} cannot be used", "Some of its values are no numbers", "Render the pass anew")
+        raise UserError(f"{path} cannot be used", "Some of its values are no numbers", "Render the pass again")
     return within.apply(values)
 
 

@@ -245,7 +245,7 @@ def _of_movie(movie: Path, path: Path, given: Given) -> Footage:
     header = read_header(movie)
     if header.is_variable_rate:
         why = "Its frames are not evenly spaced in time, so numbers of frames do not say which is which"
-        do = f"Write it anew at a constant rate: ffmpeg -i {movie.name} -fps_mode cfr -r {header.fps} constant.mov"
+        do = f"Write it again at a constant rate: ffmpeg -i {movie.name} -fps_mode cfr -r {header.fps} constant.mov"
         raise UserError(f"{movie} has a variable frame rate", why, do)
     size = given.size_px or (header.width, header.height)
     solve = camera_files.read(path, replace(given, size_px=size))

@@ -57,7 +57,7 @@ class Film:
         for view, repeats in zip(self.held.pictures(self.held.places), self.repeats):
             self.decibels.append(float(paired.psnr(view.made[None], view.truth[None])))
             truth = self._tile(self._unsqueezed(view.truth), f"truth, frame {int(view.name)}")
-            made = self._tile(self._unsqueezed(view.made), f"made, {self.decibels[-1]:.1f} dB")
+            made = self._tile(self._unsqueezed(view.made), f"generated, {self.decibels[-1]:.1f} dB")
             frame = self._joined([truth, made])
             for _ in range(repeats):
                 yield frame

@@ -308,7 +308,7 @@ def _unknown(name: str) -> UserError:
     if _plain(name) == DEFAULT:
         what = f"The model {DEFAULT} is not in this installation"
         return UserError(
-            what, f"{BUNDLED} does not hold it", "Install Ganvas anew, or name another model or a weight file"
+            what, f"{BUNDLED} does not hold it", "Install Ganvas again, or name another model or a weight file"
         )
     is_path = "/" in name or "\\" in name or bool(Path(name).suffix)
     if is_path:

@@ -175,7 +175,7 @@ def _distance(fake: Tensor, real: Tensor, norm: Norm) -> Tensor:
 def _pair(fake: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
     # Without this a missing axis would broadcast, silently.
     if fake.shape != real.shape:
-        what = "What was made cannot be compared with its target"
+        what = "What was generated cannot be compared with its target"
         raise UserError(what, f"The shapes are {tuple(fake.shape)} and {tuple(real.shape)}", "Give them one shape")
     return _wide(fake), _wide(real.detach())
 
@@ -200,7 +200,7 @@ def _matched(fake: Features, real: Features, at_least: int) -> list[tuple[Sequen
     ours, targets = _scales(fake), _scales(real)
     counts, target_counts = [len(layers) for layers in ours], [len(layers) for layers in targets]
     if counts != target_counts or not counts:
-        why = f"The layers by scale are {counts} for what was made and {target_counts} for its target"
+        why = f"The layers by scale are {counts} for what was generated and {target_counts} for its target"
         raise UserError("Features do not fit together", why, "Take both from the same discriminator")
     if min(counts) < at_least:
         why = "The discriminator gives its score map and no features"

@@ -149,7 +149,7 @@ def wavelet_details(picture: Tensor) -> Tensor:
 
 def _pair(fake: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
     if fake.shape != real.shape:
-        what = "What was made cannot be compared with its target"
+        what = "What was generated cannot be compared with its target"
         raise UserError(what, f"The shapes are {tuple(fake.shape)} and {tuple(real.shape)}", "Give them one shape")
     wide = torch.promote_types(fake.dtype, torch.float32)
     return fake.to(wide), real.detach().to(wide)

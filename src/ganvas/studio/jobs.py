@@ -131,7 +131,7 @@ class Jobs:
             UserError: there is none of this name.
         """
         if id not in self._jobs:
-            raise UserError(f"There is no job {id}", do="Load the page anew")
+            raise UserError(f"There is no job {id}", do="Reload the page")
         return self._jobs[id]
 
     def output(self, id: str) -> str:

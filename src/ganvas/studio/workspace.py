@@ -135,7 +135,7 @@ class Workspace:
         """
         path = self.flights / f"{id}.json"
         if not path.is_file():
-            raise UserError("This path is not here any more", do="Draw it anew")
+            raise UserError("This path is not here any more", do="Draw it again")
         return path
 
     @property
@@ -151,7 +151,7 @@ class Workspace:
         """
         path = self.masks / f"{id}.png"
         if not path.is_file():
-            raise UserError("This mask is not here any more", do="Brush it anew")
+            raise UserError("This mask is not here any more", do="Brush it again")
         return path
 
     @property
@@ -234,7 +234,7 @@ class Workspace:
             self.pictures()
         picture = self._pictures.get(id)
         if picture is None or not picture.path.is_file():
-            raise UserError("This picture is not here any more", do="Load the page anew")
+            raise UserError("This picture is not here any more", do="Reload the page")
         if picture.error:
             raise UserError(picture.error)
         return picture
@@ -280,7 +280,7 @@ class Workspace:
         """
         found = next((model for model in self.models() if model.id == id), None)
         if found is None:
-            raise UserError("This model is not here any more", do="Load the page anew")
+            raise UserError("This model is not here any more", do="Reload the page")
         return found
 
     # Runs
@@ -302,5 +302,5 @@ class Workspace:
         """
         found = self.runs().get(id)
         if found is None:
-            raise UserError("This run is not here any more", do="Load the page anew")
+            raise UserError("This run is not here any more", do="Reload the page")
         return found

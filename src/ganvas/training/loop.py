@@ -111,7 +111,7 @@ def _resume(plan: Plan, run: Path, notes: list[str], as_json: bool, quiet: bool,
         if saved is not None:
             ring.settle(trainer, run, saved.state.get("scores"))
         runs.rewind_log(run, trainer.step)
-    notes.append(f"Going on from step {trainer.step} of {trainer.total_steps}.")
+    notes.append(f"Resuming at step {trainer.step} of {trainer.total_steps}.")
     return _play(trainer, run, as_json, quiet, notes)
 
 
@@ -155,12 +155,12 @@ def _is_same_place(folder: str, old: Any, new: Any) -> bool:
 
 def _require_restart(plan: Plan, run: Path, problems: Sequence[str]) -> None:
     if problems:
-        raise UserError(f"{run} has no whole checkpoint", "; ".join(problems), "Begin anew with another --out")
+        raise UserError(f"{run} has no whole checkpoint", "; ".join(problems), "Start again with another --out")
     if plan.init_from and not plan.init:
         raise UserError(
             f"{run} was interrupted before its first checkpoint",
             "The weights that it started from are not in it",
-            f"Begin anew with --init {' '.join(plan.init_from)} and another --out",
+            f"Start again with --init {' '.join(plan.init_from)} and another --out",
         )
 
 
@@ -194,7 +194,7 @@ def require_unchanged(changed: Mapping[str, tuple[Any, Any]], allow_changes: boo
         raise UserError(
             f"The {'settings' if only_settings else 'settings or files'} are not those of the run",
             _listed(changed),
-            "Leave them out to go on exactly, or add --allow-changes to go on all the same",
+            "Leave them out to resume exactly, or add --allow-changes to resume all the same",
         )
 
 
@@ -382,7 +382,9 @@ class _Session:
         trainer.roll_back(saved)
         parallel.barrier()
         factors = f"rates are now x {watch.response.rate_factor:g}, R1 x {watch.response.r1_factor:g}"
-        self.log.say(f"Went back to the weights of step {saved.step}; step, data and chance go on; {factors}.")
+        self.log.say(
+            f"Went back to the weights of step {saved.step}; step, data and random numbers continue; {factors}."
+        )
         self.log.record("rollback", {"to": saved.step, "count": watch.response.rollbacks})
 
     def _tell_trip(self, seen: Observation, why: str) -> None:

@@ -138,7 +138,7 @@ class RankLost(UserError):
         super().__init__(
             f"Rank {ranks.rank()} stopped because another rank has ended",
             why.splitlines()[0][:200] if why else "",
-            "What that rank has printed says why; the run goes on from its newest checkpoint by --resume",
+            "What that rank has printed says why; --resume continues the run from its newest checkpoint",
         )
 
 

@@ -134,7 +134,7 @@ def test_interrupted_and_gone_on_with_is_the_same_file(tmp_path, film, stop_at):
     finished = stop_at // 6 * 6
     assert again.calls == FRAMES - finished
     assert report.resumed_frames == finished
-    assert said == ([f"Going on at frame {finished}"] if finished else [])
+    assert said == ([f"Resuming at frame {finished}"] if finished else [])
     assert target.read_bytes() == whole.read_bytes()
     assert hidden(tmp_path) == []
 

@@ -124,7 +124,7 @@ class ClipSampler:
         if not 0 <= options.anchor <= 1:
             raise UserError(f"The anchor is {options.anchor}", "It is a share", "Use 0 to 1; 0.05 is much")
         if options.repaint and not self.card.settings.get("with_flow", True):
-            raise UserError("This generator has no mask", "It paints every frame anew", "Leave out --repaint")
+            raise UserError("This generator has no mask", "It paints every frame again", "Leave out --repaint")
         self.net.repaint(options.repaint)
         if not legend and isinstance(clip.files.get("labels", (None,))[0], FilmFrame):
             self.legend = tuple(label_of(entry) for entry in self.extra.get("legend", ()))
@@ -429,7 +429,7 @@ def _into_frames(
         finished = True
     finally:
         room.leave(finished)
-    note = f"begun anew: {room.started_anew}" if room.started_anew else ""
+    note = f"begun again: {room.started_anew}" if room.started_anew else ""
     return drift, done, (note,) if note else ()
 
 

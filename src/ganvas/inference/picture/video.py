@@ -300,9 +300,9 @@ class _Job:
 
     def _tell(self, started_anew: str, resumed: int) -> None:
         if started_anew:
-            self.progress.say(f"Earlier work is not used ({started_anew}); starting anew")
+            self.progress.say(f"Earlier work is not used ({started_anew}); starting again")
         if resumed:
-            self.progress.say(f"Going on at frame {resumed}")
+            self.progress.say(f"Resuming at frame {resumed}")
             self.progress(resumed, self.clip.header.frames)
 
 

@@ -182,7 +182,7 @@ def read(path: str | Path, given: Given | None = None, otherwise: Given | None =
     except (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError) as error:
         # A damaged file can hold anything in any place.
         why = f"{type(error).__name__}: {error}"
-        raise UserError(f"{path} is damaged, or no camera file of its kind", why, "Export it anew") from error
+        raise UserError(f"{path} is damaged, or no camera file of its kind", why, "Export it again") from error
 
 
 def _read(path: Path, given: Given, otherwise: Given | None) -> Solve:

@@ -191,7 +191,7 @@ class _Binary:
         size = struct.calcsize("<" + form)
         data = self.file.read(size)
         if len(data) < size:
-            raise UserError(f"{self.path} ends early", "It is damaged or cut off", "Copy it anew")
+            raise UserError(f"{self.path} ends early", "It is damaged or cut off", "Copy it again")
         return struct.unpack("<" + form, data)
 
     def text(self) -> str:

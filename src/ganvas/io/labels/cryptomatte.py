@@ -117,7 +117,7 @@ def _read_ranks(path: Path, name: str) -> list[np.ndarray]:
             group = [places[f"{name}{len(ranks):02d}.{letter}".lower()] for letter in "rgba"]
             planes = [source.read_image(0, 0, number, number + 1, "float") for number in group]
             if any(plane is None for plane in planes):
-                raise UserError(f"{path} cannot be read", source.geterror(), "Render it anew")
+                raise UserError(f"{path} cannot be read", source.geterror(), "Render it again")
             ranks.append(
                 np.concatenate([np.asarray(plane).reshape(spec.height, spec.width, 1) for plane in planes], -1)
             )

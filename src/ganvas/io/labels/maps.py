@@ -151,7 +151,7 @@ def _wide(path: Path) -> np.ndarray | None:
             return None
         pixels = source.read_image(0, 0, 0, spec.nchannels, kind)
         if pixels is None:
-            raise UserError(f"{path} cannot be read", source.geterror(), "Export it anew")
+            raise UserError(f"{path} cannot be read", source.geterror(), "Export it again")
         return np.asarray(pixels).reshape(spec.height, spec.width, spec.nchannels)
     finally:
         source.close()

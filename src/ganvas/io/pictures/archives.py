@@ -109,7 +109,7 @@ class Archive:
             # Its reads may come from many threads at once; the module guards them.
             self._zip = zipfile.ZipFile(path)
         except (zipfile.BadZipFile, OSError) as error:
-            raise UserError(f"{path} is no zip file that can be read", str(error), "Copy or pack it anew") from error
+            raise UserError(f"{path} is no zip file that can be read", str(error), "Copy or pack it again") from error
         self._members = {name: name for name in self._zip.namelist() if not name.endswith("/")}
         roots = {PurePosixPath(name).parts[0] for name in self._members if not _is_hidden(name)}
         # Packing a folder puts its own name before everything; packing its contents does not.

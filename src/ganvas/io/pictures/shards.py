@@ -106,7 +106,7 @@ class Tar:
             UserError: the member is too large, or cannot be read.
         """
         if name not in self._members:
-            raise UserError(f"{name} is not in {self.path}", "The shard has changed", "Begin anew")
+            raise UserError(f"{name} is not in {self.path}", "The shard has changed", "Start again")
         if (size := self._members[name][1]) > MOST_BYTES:
             raise UserError(f"{name} in {self.path} is no picture", f"It has {size} bytes")
         with temporary(name, self.path) as copy:

@@ -180,7 +180,7 @@ def _check_file(path: Path) -> None:
         raise UserError(f"{path} is a folder", do="Name a video file, or numbered frames such as frame.####.exr")
     try:
         if path.stat().st_size == 0:
-            raise UserError(f"{path} is empty", "It has 0 bytes", "Copy it anew")
+            raise UserError(f"{path} is empty", "It has 0 bytes", "Copy it again")
         with path.open("rb"):
             pass
     except FileNotFoundError as error:
@@ -357,7 +357,7 @@ def ends_early(path: Path, found: int, promised: int | None) -> UserError:
     why = (
         f"It promises {promised} frames and holds {found}" if promised else "It is shorter than the length it promises"
     )
-    return UserError(what, why, "Copy or export it anew")
+    return UserError(what, why, "Copy or export it again")
 
 
 def header_of(container: Container, stream: Any, frame: Any) -> VideoHeader:

@@ -59,7 +59,7 @@ def read_header(path: str | Path, count: bool = True, strict: bool = True, cut: 
     if strict and damage.startswith("it ends early"):
         raise ends_early(Path(path), len(stamps), header.frames if "promises" in damage and header.frames else None)
     if strict and damage:
-        raise UserError(f"{path} ends early: {damage}", do="Copy or export it anew")
+        raise UserError(f"{path} ends early: {damage}", do="Copy or export it again")
     header = replace(header, damage=damage)
     return counted(header, [stamp for stamp in stamps if stamp.is_shown], cut)
 
@@ -115,7 +115,7 @@ class VideoReader(Closing):
             self._first = next(self._frames, None)
             if self._first is None:
                 raise UserError(
-                    f"{self.path}: not one frame can be decoded", "It is damaged or cut off", "Copy it anew"
+                    f"{self.path}: not one frame can be decoded", "It is damaged or cut off", "Copy it again"
                 )
             self.header = header_of(self._container, self._stream, self._first)
         except BaseException:
@@ -160,7 +160,7 @@ class VideoReader(Closing):
             pts = self._stamp(frame, last)
             if last is not None and pts <= last:
                 why = f"Its time stamp {pts} is not after that of the frame before, {last}"
-                raise UserError(f"{self.path}: frame {index} is out of order", why, "Copy or export it anew")
+                raise UserError(f"{self.path}: frame {index} is out of order", why, "Copy or export it again")
             self._check_frame(index, frame, first)
             last = pts
             yield pts, frame
@@ -199,7 +199,7 @@ class VideoReader(Closing):
 
     def _cannot_decode(self, index: int) -> UserError:
         why = self._missing.reason or "Its data is damaged or cut off"
-        return UserError(f"{self.path}: frame {index} cannot be decoded", why, "Copy or export it anew")
+        return UserError(f"{self.path}: frame {index} cannot be decoded", why, "Copy or export it again")
 
     def _decoded(self) -> Generator[Any]:
         codec = self._stream.codec_context.codec.canonical_name

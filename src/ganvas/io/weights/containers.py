@@ -25,7 +25,7 @@ _SIGNS: tuple[tuple[bytes, str, str], ...] = (
     (b"7767517", "ncnn", ""),
     (b"version https://git-lfs", "", "a Git LFS pointer, not the file itself: fetch it with `git lfs pull`"),
     (b"\xdd\x85\x76\x00", "", "a binary ncnn graph: use the text .param"),
-    (b"<", "", "a web page: the download gave a page instead of the file, fetch it anew in a browser"),
+    (b"<", "", "a web page: the download gave a page instead of the file, fetch it again in a browser"),
     (b"\x89PNG", "", "a picture"),
     (b"\xff\xd8\xff", "", "a picture"),
     (b"\x89HDF", "", "an HDF5 file (Keras), which Ganvas does not read"),
@@ -60,7 +60,7 @@ def sniff(path: Path) -> str:
     except OSError as error:
         raise UserError(f"{path} cannot be read", error.strerror or str(error)) from error
     if not head:
-        raise UserError(f"{path} is empty", "It has 0 bytes", "Fetch it anew")
+        raise UserError(f"{path} is empty", "It has 0 bytes", "Fetch it again")
     if head[8:9] == b"{" and (size := int.from_bytes(head[:8], "little")) < 100_000_000:
         if size > MOST_HEADER_BYTES:
             raise UserError(
@@ -122,7 +122,7 @@ def require_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
             if not torch.isfinite(whole).all():
                 why = f"{key} holds values that are not finite"
                 raise UserError(
-                    f"The weights in {path} cannot be used", why, "Take an earlier checkpoint, or train anew"
+                    f"The weights in {path} cannot be used", why, "Take an earlier checkpoint, or train again"
                 )
 
 
@@ -136,7 +136,7 @@ def _open_safetensors(path: Path) -> dict[str, Tensor]:
 def damaged(path: Path, error: BaseException) -> UserError:
     """Return the error for a weight file that is cut off or corrupt."""
     why = str(error).strip().partition("\n")[0] or type(error).__name__
-    return UserError(f"{path} is damaged or cut off", why, "Fetch or copy it anew")
+    return UserError(f"{path} is damaged or cut off", why, "Fetch or copy it again")
 
 
 def _open_pickle(path: Path, kind: str) -> Any:

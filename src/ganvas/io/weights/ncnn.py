@@ -151,7 +151,7 @@ class _Reader:
         size = count * np.dtype(dtype).itemsize
         if self.position + size > len(self.content):
             raise UserError(
-                f"{self.path} is too short", "It is cut off, or belongs to another .param", "Fetch both anew"
+                f"{self.path} is too short", "It is cut off, or belongs to another .param", "Fetch both again"
             )
         array = np.frombuffer(self.content, dtype, count, self.position)
         self.position += (size + 3) // 4 * 4

@@ -68,7 +68,7 @@ def _discriminator(tensors: Tensors) -> Recognised:
     width = tensors["operations.1.weight_orig"].shape[0]
     card = Card(
         network="camera_discriminator", settings={"width": width}, input="other", range=(-1.0, 1.0), channels_out=1,
-        tiling="discouraged", recipe="reverse_matchmove", purpose="tells views from made ones",
+        tiling="discouraged", recipe="reverse_matchmove", purpose="tells views from generated ones",
     )  # fmt: skip
     return Recognised(card, renamed)
 

@@ -72,7 +72,7 @@ def decide(id: str, decision: Decision, studio: Shared) -> dict[str, Any]:
     """Write a decision down."""
     folder = _folder(studio, id)
     if decision.picture not in _names(folder):
-        raise UserError("This picture is not in the folder any more", do="Load the page anew")
+        raise UserError("This picture is not in the folder any more", do="Reload the page")
     with _LOCK:  # swipes come faster than they are written
         decided = _decisions(studio.workspace, folder)
         decided.pop(decision.picture, None)

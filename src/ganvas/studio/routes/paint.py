@@ -117,7 +117,7 @@ async def edit(name: str, wanted: Edit, studio: Shared) -> Response:
     try:
         return await studio.live(("edit", name, id(wanted)), work)
     except Stale:
-        return refuse(409, "This scene was changed elsewhere", "Another page painted in it", "Load the page anew")
+        return refuse(409, "This scene was changed elsewhere", "Another page painted in it", "Reload the page")
 
 
 @router.get("/{name}/picture")

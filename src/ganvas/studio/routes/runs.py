@@ -57,7 +57,7 @@ def preview(id: str, name: str, studio: Shared) -> FileResponse:
     """Return a preview picture of a run."""
     folder = studio.workspace.run(id) / "previews"
     if name not in {file.name for file in folder.glob("*.png")}:
-        raise UserError("The run has no such preview", do="Load the page anew")
+        raise UserError("The run has no such preview", do="Reload the page")
     return FileResponse(folder / name)
 
 
