@@ -39,7 +39,8 @@ from ganvas.inference import export, fastest, int8
 from ganvas.inference.backends import pick_backend
 from ganvas.inference.open import Opened, load
 from ganvas.inference.picture.upscale import Upscaler
-from ganvas.inference.rows.tiles import Tiler, Tiling
+from ganvas.inference.rows.tiles import Tiler
+from ganvas.inference.rows.tiling import Tiling
 from ganvas.networks.rrdb.net import CompactNet, RRDBNet
 from ganvas.protocol import Card
 

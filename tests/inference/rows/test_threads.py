@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from ganvas.inference.rows.threads import WriteBehind, read_ahead
+from ganvas.inference.rows.threads import WriteBehind, beside, read_ahead
 
 
 def strips(count, nbytes=8):
@@ -87,4 +87,72 @@ def test_an_error_in_the_block_drops_what_waits():
     with pytest.raises(KeyboardInterrupt):
         block()
     assert len(written) <= 5
+    assert not alive()
+
+
+@pytest.mark.parametrize("most_bytes", [1, 20])
+def test_what_is_finished_beside_comes_in_order_and_the_items_are_made_in_the_callers_thread(most_bytes):
+    made, finished = [], []
+
+    def source():
+        for item in strips(50):
+            made.append(threading.current_thread())
+            yield item
+
+    def in_pairs(items):
+        for item in items:
+            finished.append(threading.current_thread())
+            yield np.stack([item, next(items)])
+
+    pairs = [pair[:, 0].tolist() for pair in beside(source(), in_pairs, most_bytes)]
+    assert pairs == [[number, number + 1] for number in range(0, 50, 2)]
+    assert set(made) == {threading.current_thread()}
+    assert len(set(finished)) == 1
+    assert finished[0] is not threading.current_thread()
+    assert not alive()
+
+
+def test_no_more_than_allowed_waits_to_be_finished():
+    made, taken = [], []
+
+    def source():
+        for item in strips(20):
+            # One was taken at most for each that is finished, one waits, one is handed over.
+            made.append(len(taken))
+            yield item
+
+    def finish(items):
+        for item in items:
+            taken.append(item)
+            yield item
+
+    assert len(list(beside(source(), finish))) == 20
+    assert all(number <= finished + 2 for number, finished in enumerate(made))
+
+
+@pytest.mark.parametrize("where", ["source", "finish"])
+def test_an_error_on_either_side_comes_to_who_asked(where):
+    def source():
+        yield from strips(3)
+        if where == "source":
+            raise OSError("gone")
+
+    def finish(items):
+        for number, item in enumerate(items):
+            if where == "finish" and number == 2:
+                raise OSError("gone")
+            yield item
+
+    finished = []
+    with pytest.raises(OSError, match="gone"):
+        for item in beside(source(), finish):
+            finished.append(item)
+    assert len(finished) <= 3
+    assert not alive()
+
+
+def test_who_stops_early_leaves_no_thread_behind():
+    going = beside(iter(strips(100)), lambda items: items)
+    next(going)
+    going.close()
     assert not alive()

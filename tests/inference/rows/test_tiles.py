@@ -12,7 +12,8 @@ from torch import nn
 from ganvas.errors import UserError
 from ganvas.inference.rows import tiles
 from ganvas.inference.rows.strips import Margins, RowBuffer, beyond, cropped, padded
-from ganvas.inference.rows.tiles import Tiler, Tiling, cut_evenly, cut_into_bands, dihedral_mean, fit_tiling, seam_error
+from ganvas.inference.rows.tiles import Tiler, dihedral_mean, seam_error
+from ganvas.inference.rows.tiling import Tiling, cut_evenly, cut_into_bands, fit_tiling
 from ganvas.networks.rrdb.net import CompactNet, RRDBNet
 
 LENGTHS = st.integers(1, 400)

@@ -21,13 +21,13 @@ from ganvas.inference.backends import Backend
 from ganvas.inference.open import Opened, open_model
 from ganvas.inference.options import Border
 from ganvas.inference.result import Reports
-from ganvas.inference.rows import tiles
-from ganvas.inference.rows.pixels import Pixels, survey
+from ganvas.inference.rows.pixels import Pixels, rounded, survey
 from ganvas.inference.rows.resample import first_row_for, margin_for, resized
-from ganvas.inference.rows.restraint import calm_alpha, without_rings, without_tints
+from ganvas.inference.rows.restraint import restrained
 from ganvas.inference.rows.strips import Margins, cropped, padded
-from ganvas.inference.rows.threads import read_ahead
-from ganvas.inference.rows.tiles import Entry, SeamError, Tiler, Tiling, dihedral_mean, fit_tiling, seam_error
+from ganvas.inference.rows.threads import beside, read_ahead
+from ganvas.inference.rows.tiles import Computed, Entry, Run, SeamError, Tiler, dihedral_mean, seam_error
+from ganvas.inference.rows.tiling import LEAST_ADVANCE_PX, Tiling, fit_tiling, round_up
 from ganvas.protocol import Card
 
 DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
@@ -154,7 +154,7 @@ class Upscaler:
         shared = {"halo_px": self.halo_px, "overlap_px": self.overlap_px, "multiple_of": self.multiple_of}
         if tile != "auto":
             return Tiling(height_px=tile, width_px=tile, **shared)
-        room = 2 * self.halo_px + 4 * self.overlap_px + 8 * self.multiple_of + tiles.LEAST_ADVANCE_PX
+        room = 2 * self.halo_px + 4 * self.overlap_px + 8 * self.multiple_of + LEAST_ADVANCE_PX
         return Tiling(height_px=max(512, room), width_px=max(512, room), **shared)
 
     def engine_for(self, dtype: np.dtype) -> Backend:
@@ -228,12 +228,13 @@ class Upscaler:
         if done.rows >= target[0]:
             return
         engine = self.engine_for(pixels.dtype)
-        run = self._run(engine)
-        if pixels.curve is not None:
-            run = without_rings(run, pixels.curve)
+        if engine.device.type == "cpu":
+            devices.keep_freed_memory()
+        run, finish = restrained(self._run(engine), pixels.curve, tints=not self.translates, alpha=pixels.pictures == 2)
         passes = self.passes(height, width, target)
         grown = self.scale**passes
         made = (height * grown, width * grown)
+        rounds = made == target and pixels.are_plain and not self.overlap_px
         seen_high, seen_wide = height + around.top + around.bottom, width + around.left + around.right
         context = 0 if self.border == "net" or any(around) else self.context_px(height, width, target)
         added = Margins(
@@ -255,8 +256,10 @@ class Upscaler:
             if done.tiles:
                 high, wide, batch = done.tiles[number]
                 tiling = replace(tiling, height_px=high, width_px=wide, batch=batch)
-            tell = on_tile if number == passes - 1 else None
-            self.tilers.append(Tiler(run, self.scale, tiling, tell, calm_alpha if pixels.pictures == 2 else None))
+            is_last = number == passes - 1
+            # What is neither resized nor cross-faded is rounded tile by tile: a band takes a quarter of the memory.
+            mend = (lambda low, high: rounded(finish(low, high) if finish else high)) if is_last and rounds else finish
+            self.tilers.append(Tiler(run, self.scale, tiling, on_tile if is_last else None, mend))
         # Each stage begins with the rows that the one after it needs for the first row that is wanted.
         edges = margins.times(grown)
         row = done.rows + edges.top if made == target else first_row_for(done.rows, made[0], target[0], edges)
@@ -270,15 +273,20 @@ class Upscaler:
                 first=row,
             )
         )  # fmt: skip
-        for tiler, entry in zip(self.tilers, entries):
+        for tiler, entry in zip(self.tilers[:-1], entries):
             strips = tiler.strips(strips, now_high, now_wide, entry.band, row)
             now_high, now_wide, row = now_high * self.scale, now_wide * self.scale, entry.gives_from
-        if made == target:
-            strips = cropped(strips, now_high, now_wide, edges, row, done.rows)
-        else:
-            strips = resized(strips, made, target, edges, begins_at=row, first=done.rows)
-        for strip in strips:
-            yield pixels.from_net(strip)
+
+        def finished(computed: Iterator[Computed]) -> Iterator[np.ndarray]:
+            last, begins_at = self.tilers[-1], entries[-1].gives_from
+            rows = last.blended(computed, now_high, now_wide, lend=made == target)
+            if made == target:
+                rows = cropped(rows, now_high * self.scale, now_wide * self.scale, edges, begins_at, done.rows)
+            else:
+                rows = resized(rows, made, target, edges, begins_at=begins_at, first=done.rows)
+            return map(pixels.from_net, rows)
+
+        yield from beside(self.tilers[-1].computed(strips, now_high, now_wide, entries[-1].band, row), finished)
         if progress:
             progress(target[0], target[0])
 
@@ -298,10 +306,10 @@ class Upscaler:
         smallest = min(target[0] / (height * grown), target[1] / (width * grown))
         if smallest != 1 or target[0] * width != target[1] * height:
             context += -(-margin_for(smallest) // grown)
-        return tiles.round_up(context, self.multiple_of)
+        return round_up(context, self.multiple_of)
 
     def _filled(self, side: int) -> int:
-        return tiles.round_up(max(side, self.card.minimum_px), self.multiple_of)
+        return round_up(max(side, self.card.minimum_px), self.multiple_of)
 
     def _tiling(self, engine: Backend, width: int, pictures: int) -> Tiling:
         if self.card.tiling == "internal":
@@ -319,12 +327,11 @@ class Upscaler:
             pictures=pictures,
         )
 
-    def _run(self, engine: Backend) -> tiles.Run:
-        run: tiles.Run = _whole(engine) if self.card.tiling == "internal" else engine
+    def _run(self, engine: Backend) -> Run:
+        run: Run = _whole(engine) if self.card.tiling == "internal" else engine
         if self.ensemble:
             run = dihedral_mean(run)
-        run = corrected(run, self.faithful) if self.faithful else run
-        return run if self.translates else without_tints(run)
+        return corrected(run, self.faithful) if self.faithful else run
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -351,7 +358,7 @@ class Upscaler:
         return seam_error(self._run(engine), seen, self.scale, tiling, crops=crops)
 
 
-def corrected(run: tiles.Run, strength: float, rounds: int = 2) -> tiles.Run:
+def corrected(run: Run, strength: float, rounds: int = 2) -> Run:
     """Return a network whose result, shrunk again, is nearer to its input: what is missing is added back."""
 
     def project(low: Tensor) -> Tensor:
@@ -387,7 +394,7 @@ def _check_picture(picture: np.ndarray) -> int:
     return 1 if picture.ndim == 2 else shape[2]
 
 
-def _whole(engine: Backend) -> tiles.Run:
+def _whole(engine: Backend) -> Run:
     """Return an engine that says so when a picture does not fit, instead of being given halves of it."""
 
     def run(picture: torch.Tensor) -> torch.Tensor:
@@ -417,7 +424,7 @@ def _card_of(net: nn.Module) -> Card:
             why = f"{card.network} takes {card.input} of {card.channels_in} channels and gives {card.channels_out}"
             raise UserError("This network is no upscaler", why, "Use one that takes and gives RGB pictures")
         return replace(card, multiple_of=unit)
-    side = tiles.round_up(16, unit)
+    side = round_up(16, unit)
     with torch.inference_mode():
         shape = net(torch.zeros(1, 3, side, side, device=next((p.device for p in net.parameters()), None))).shape
     if len(shape) != 4 or shape[1] != 3 or shape[2] != shape[3] or shape[2] % side:

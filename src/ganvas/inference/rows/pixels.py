@@ -100,6 +100,11 @@ class Pixels:
         """Pictures that the network sees side by side: the colours, and alpha where it matters."""
         return 2 if self.has_alpha and not self.opaque else 1
 
+    @property
+    def are_plain(self) -> bool:
+        """Tell whether they are colours of 8 bits and nothing else."""
+        return self.channels == 3 and self.dtype == np.uint8 and self.curve is None and not self.painted
+
     def to_net(self, rows: np.ndarray) -> Tensor:
         """Return rows of a file as a network sees them: (h, w, C) -> (B, 3, h, w)."""
         light = to_float(rows)
@@ -123,7 +128,9 @@ class Pixels:
         return torch.stack([planes, alpha.expand(3, -1, -1)])
 
     def from_net(self, strip: Tensor) -> np.ndarray:
-        """Return a network's strip as rows of a file: (B, 3, h, w) -> (h, w, C)."""
+        """Return a network's strip, `rounded` or not, as rows of a file: (B, 3, h, w) -> (h, w, C)."""
+        if self.are_plain:
+            return _interleaved(strip[0] if strip.dtype == torch.uint8 else rounded(strip)[0])
         planes = strip[0].mean(0, keepdim=True) if self.channels < 3 and not self.painted else strip[0]
         colours = (self.curve.undo(planes) if self.curve else planes).permute(1, 2, 0).numpy()
         if not self.has_alpha or self.painted:
@@ -135,6 +142,21 @@ class Pixels:
             # Where next to nothing is seen, a network's small errors would be divided into specks of any brightness.
             colours = colours / np.maximum(alpha, LEAST_DIVISOR)
         return from_float(np.concatenate([colours, alpha], axis=-1), self.dtype)
+
+
+def rounded(high: Tensor) -> Tensor:
+    """Return values in [0, 1] in 8 bits, as `from_float` does, in half its time: (B, C, H, W) -> (B, C, H, W)."""
+    if not bool(high.sum().isfinite()):
+        high = torch.fmax(high, high.new_zeros(()))  # it takes the number where there is none, and is slow
+    return high.clamp(0, 1).mul_(255).add_(0.5).to(torch.uint8)
+
+
+def _interleaved(levels: Tensor) -> np.ndarray:
+    """Return planes as rows of pixels: (C, h, w) -> (h, w, C)."""
+    rows = np.empty((*levels.shape[1:], len(levels)), np.uint8)
+    for channel, level in enumerate(levels.numpy()):
+        rows[..., channel] = level
+    return rows
 
 
 def survey(pixels: Pixels, strips: Iterable[np.ndarray], scene_linear: bool | None) -> Pixels:

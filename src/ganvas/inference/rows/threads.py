@@ -1,11 +1,12 @@
 """Reading ahead and writing behind: decoding, converting and encoding overlap with the network.
 
 The network stays in the thread that asked for the work, whose threads, precision and cancelling it has. One further
-thread reads, one writes, and each is allowed so many bytes of rows that wait.
+thread reads, one finishes what the network made, one writes, and each is allowed so many bytes that wait.
 """
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ class Sized(Protocol):
 
 
 Item = TypeVar("Item", bound=Sized)
+Other = TypeVar("Other", bound=Sized)
 
 
 class _Waiting(Generic[Item]):
@@ -61,6 +63,16 @@ class _Waiting(Generic[Item]):
             self._bytes -= item.nbytes
             self._changed.notify_all()
             return item
+
+    def __iter__(self) -> Iterator[Item]:
+        """Yield items until the last one was taken."""
+        while (item := self.take()) is not None:
+            yield item
+
+    def has_some(self) -> bool:
+        """Tell whether an item can be taken without waiting."""
+        with self._changed:
+            return bool(self._items)
 
     def end(self, error: BaseException | None = None) -> None:
         """Say that nothing more will be put, and why if that is an error."""
@@ -103,6 +115,48 @@ def read_ahead(items: Iterator[Item], most_bytes: int = WAITING_BYTES) -> Iterat
             raise waiting.error
     finally:
         waiting.abandon()
+        thread.join()
+
+
+def beside(
+    items: Iterator[Item], finish: Callable[[Iterator[Item]], Iterator[Other]], most_bytes: int = 1
+) -> Iterator[Other]:
+    """Yield what `finish` makes of items, in a thread of its own, while this thread makes the next items.
+
+    One item may wait, or several up to `most_bytes`. Errors of either are raised here, in their place. When the
+    consumer stops early, the thread ends after the item at hand.
+    """
+    given: _Waiting[Item] = _Waiting(most_bytes)
+    ready: _Waiting[Other] = _Waiting(sys.maxsize)
+
+    def work() -> None:
+        try:
+            for item in finish(iter(given)):
+                if not ready.put(item):
+                    return
+        except BaseException as error:
+            given.abandon()
+            ready.end(error)
+        else:
+            ready.end()
+
+    thread = threading.Thread(target=work, name="ganvas-finish", daemon=True)
+    thread.start()
+    try:
+        for item in items:
+            if not given.put(item):
+                break
+            del item  # not held while the next one is made
+            while ready.has_some():
+                if (done := ready.take()) is not None:
+                    yield done
+        given.end()
+        yield from ready
+        if ready.error is not None:
+            raise ready.error
+    finally:
+        given.abandon()
+        ready.abandon()
         thread.join()
 
 

@@ -11,7 +11,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganvas.errors import UserError, did_you_mean
-from ganvas.networks.blocks import PixelShuffleUpsample, SyncedBatchNorm2d, init_kaiming, pad_to_multiple
+from ganvas.networks.blocks import (
+    PixelShuffleUpsample,
+    SyncedBatchNorm2d,
+    in_planes,
+    init_kaiming,
+    pad_to_multiple,
+    pixel_shuffle,
+)
 
 RESIDUAL_SCALE = 0.2
 SLOPE = 0.2
@@ -183,7 +190,7 @@ class CompactNet(nn.Module):
         base = enlarged(low, self.scale, self.base_kernel)
         if low.shape[1] < self.channels_out:
             base = base.tile(1, self.channels_out, 1, 1)
-        return F.pixel_shuffle(base.add_(detail), self.scale)
+        return pixel_shuffle(base.add_(in_planes(detail)), self.scale)
 
 
 def enlarged(low: Tensor, scale: int, kernel: Tensor | None) -> Tensor:

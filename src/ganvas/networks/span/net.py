@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganvas.errors import UserError, did_you_mean
-from ganvas.networks.blocks import init_kaiming
+from ganvas.networks.blocks import init_kaiming, pixel_shuffle
 from ganvas.networks.notch import notch
 from ganvas.networks.rrdb.net import base_kernel, enlarged
 
@@ -166,7 +166,7 @@ class SPAN(nn.Module):
         if self.notch:
             smooth = enlarged(low, self.scale, base_kernel(self.scale, "bicubic")).to(high)
             high = smooth + notch(high - smooth, self.scale, self.notch)
-        return F.pixel_shuffle(high, self.scale)
+        return pixel_shuffle(high, self.scale)
 
     def _last(self, merged: Tensor) -> Tensor:
         # In bfloat16 the finished pixels would be rounded to 8 bits, and smooth skies to steps.
