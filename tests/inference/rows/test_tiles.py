@@ -250,7 +250,7 @@ def test_auto_tiles_stay_within_the_memory_they_were_given(width, bytes_per_px, 
     smallest = tiling.smallest_px
     area = tiling.height_px * tiling.width_px
     assert area * bytes_per_px <= free or min(tiling.height_px, tiling.width_px) == smallest
-    assert max(tiling.height_px, tiling.width_px) <= 384
+    assert max(tiling.height_px, tiling.width_px) <= 768
     assert tiling.height_px % unit == tiling.width_px % unit == 0
 
 

@@ -76,15 +76,6 @@ class Kept:
             with contextlib.suppress(OSError):
                 (self._room.folder / "rows.log").unlink()
 
-    def before(self, write: Callable[[np.ndarray], None]) -> Callable[[np.ndarray], None]:
-        """Return what keeps a strip and then writes it."""
-
-        def keep_and_write(rows: np.ndarray) -> None:
-            self.keep(rows)
-            write(rows)
-
-        return keep_and_write
-
     def leave(self, finished: bool) -> None:
         """Leave the folder, and remove it when the picture is whole or nothing was kept."""
         nothing = self._log is None or not self.rows

@@ -132,8 +132,10 @@ def _upscale_rows(
     with kept_rows(up, source, writer, region, asked) as kept, writer:
         done = kept.restore(writer.write_rows) if kept else Done()
         rows, hidden = upscaled(up, reader, output, wanted, progress, region, done)
-        with WriteBehind(writer.write_rows) as write, WriteBehind(kept.before(write) if kept else write) as put:
+        with WriteBehind(writer.write_rows) as put:
             for strip in rows:
+                if kept:
+                    kept.keep(strip)
                 put(strip)
     note = "; ".join(text for text in (writer.target.note, kept.note if kept else "") if text)
     if hidden and output.alpha == "auto" and not header.associated_alpha:

@@ -252,11 +252,12 @@ class Upscaler:
         now_high, now_wide = height + margins.top + margins.bottom, width + margins.left + margins.right
         self.tilers = []
         for number in range(passes):
-            tiling = self._tiling(engine, now_wide * self.scale**number, pixels.pictures)
+            is_last = number == passes - 1
+            held = 1 if is_last and rounds else 8 * pixels.pictures
+            tiling = self._tiling(engine, now_wide * self.scale**number, held)
             if done.tiles:
                 high, wide, batch = done.tiles[number]
                 tiling = replace(tiling, height_px=high, width_px=wide, batch=batch)
-            is_last = number == passes - 1
             # What is neither resized nor cross-faded is rounded tile by tile: a band takes a quarter of the memory.
             mend = (lambda low, high: rounded(finish(low, high) if finish else high)) if is_last and rounds else finish
             self.tilers.append(Tiler(run, self.scale, tiling, on_tile if is_last else None, mend))
@@ -311,7 +312,7 @@ class Upscaler:
     def _filled(self, side: int) -> int:
         return round_up(max(side, self.card.minimum_px), self.multiple_of)
 
-    def _tiling(self, engine: Backend, width: int, pictures: int) -> Tiling:
+    def _tiling(self, engine: Backend, width: int, bytes_per_value: int = 8) -> Tiling:
         if self.card.tiling == "internal":
             # Its norms look at the whole picture, so tiles would each get colours of their own.
             return replace(self._base_tiling, height_px=WHOLE_PX, width_px=WHOLE_PX)
@@ -324,7 +325,7 @@ class Upscaler:
             bytes_per_px=engine.bytes_per_px,
             free_bytes=devices.free_memory(engine.device),
             device=engine.device,
-            pictures=pictures,
+            bytes_per_value=bytes_per_value,
         )
 
     def _run(self, engine: Backend) -> Run:
@@ -354,7 +355,7 @@ class Upscaler:
         pixels = replace(Pixels(channels=channels, dtype=picture.dtype), opaque=True)
         seen = pixels.to_net(picture.reshape(*picture.shape[:2], channels))
         engine = self.engine_for(picture.dtype)
-        tiling = self._tiling(engine, seen.shape[3], 1)
+        tiling = self._tiling(engine, seen.shape[3])
         return seam_error(self._run(engine), seen, self.scale, tiling, crops=crops)
 
 

@@ -123,8 +123,8 @@ def beside(
 ) -> Iterator[Other]:
     """Yield what `finish` makes of items, in a thread of its own, while this thread makes the next items.
 
-    One item may wait, or several up to `most_bytes`. Errors of either are raised here, in their place. When the
-    consumer stops early, the thread ends after the item at hand.
+    One item may wait, or several up to `most_bytes`. An error of either is raised here, that of the items after all
+    that was made of those before it. When the consumer stops early, the thread ends after the item at hand.
     """
     given: _Waiting[Item] = _Waiting(most_bytes)
     ready: _Waiting[Other] = _Waiting(sys.maxsize)
@@ -140,20 +140,25 @@ def beside(
         else:
             ready.end()
 
+    stopped: BaseException | None = None
     thread = threading.Thread(target=work, name="ganvas-finish", daemon=True)
     thread.start()
     try:
-        for item in items:
-            if not given.put(item):
+        while True:
+            try:
+                item = next(items, None)
+            except BaseException as caught:
+                stopped = caught
+                break
+            if item is None or not given.put(item):
                 break
             del item  # not held while the next one is made
-            while ready.has_some():
-                if (done := ready.take()) is not None:
-                    yield done
+            while ready.has_some() and (done := ready.take()) is not None:
+                yield done
         given.end()
         yield from ready
-        if ready.error is not None:
-            raise ready.error
+        if (error := stopped or ready.error) is not None:
+            raise error
     finally:
         given.abandon()
         ready.abandon()
