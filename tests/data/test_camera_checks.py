@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from ganvas.data import camera_checks
-from ganvas.data.camera_checks import check, check_folder, top_view
+from ganvas.data.camera_checks import check_folder, top_view
+from ganvas.data.camera_findings import check
 from ganvas.errors import UserError
 from ganvas.io.cameras import cameras
 from ganvas.io.cameras.cameras import plain_camera

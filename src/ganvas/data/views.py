@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ganvas import device as devices
-from ganvas.data import plates
+from ganvas.data import camera_findings, plates
 from ganvas.data.cache import ByteCache
 from ganvas.data.decoding import faults
 from ganvas.data.degrade import resize_bicubic
@@ -165,13 +165,10 @@ class Views:
 
     def examine(self) -> Examination:
         """Return what the doctor says of the cameras, and which pictures cannot be read."""
-        # Imported here: the doctor opens footage by itself, too, which is made of views.
-        from ganvas.data import camera_checks
-
         places = {view.picture: place for place, view in enumerate(self.views) if view.plate.movie_frame is None}
         files = [picture for picture in places if isinstance(picture, Path)]
         findings = unreadable(faults(files, lambda file: self._picture(places[file])))
-        for found in camera_checks.check([view.camera for view in self.views]):
+        for found in camera_findings.check([view.camera for view in self.views]):
             findings.append(Finding("warning", found.what, found.do))
         return Examination(findings=findings)
 
