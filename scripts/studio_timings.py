@@ -7,6 +7,7 @@ It needs Playwright and Chromium (`make test-studio` brings both).
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import shutil
 import socket
@@ -15,15 +16,38 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import httpx
+import numpy as np
+from PIL import Image
 from playwright.sync_api import sync_playwright
 
 GOALS = {
     "the server is up": 3.0, "the first page can be used": 1.5, "a stroke at 512 x 256": 0.5,
     "a crop of 256 px at another mix": 0.2,
 }  # fmt: skip
+SIDE_PX = 4096
+"""Of the compared pictures of 16 megapixels."""
+WATCH = """() => {
+    const canvas = document.querySelector('#viewer canvas'), box = document.createElement('canvas');
+    const context = Object.assign(box, {width: 64, height: 64}).getContext('2d', {willReadFrequently: true});
+    window.seen = {times: [], blank: [], coarse: []};
+    const look = time => {
+        context.clearRect(0, 0, 64, 64);
+        context.drawImage(canvas, 0, 0, 64, 64);
+        const pixels = context.getImageData(0, 0, 64, 64).data;
+        let blank = 0;
+        for (let place = 3; place < pixels.length; place += 4) blank += pixels[place] < 255;
+        window.seen.times.push(time);
+        window.seen.blank.push(blank / 4096);
+        window.seen.coarse.push(Number(document.querySelector('#viewer').dataset.sharp !== 'true'));
+        window.watching = requestAnimationFrame(look);
+    };
+    window.watching = requestAnimationFrame(look);
+}"""
+"""Notes for each frame of the page its time, the share of the view in which nothing is drawn, and missing tiles."""
 
 
 def started(folder: str) -> tuple[subprocess.Popen[bytes], str, float]:
@@ -87,6 +111,50 @@ def first_page(address: str) -> float:
     return usable
 
 
+def panning(address: str) -> dict[str, list[float]]:
+    """Drag and zoom a comparison of 16 megapixels, and return what was seen frame by frame.
+
+    Seconds since the frame before; the share of the view that is blank though the picture reaches there; whether a
+    tile of the finest level that the view wants was still missing, so that a coarser one stood for it.
+    """
+    noise = np.random.default_rng(0).integers(0, 256, (SIDE_PX // 16, SIDE_PX // 16, 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise).resize((SIDE_PX // 4, SIDE_PX // 4), Image.Resampling.BICUBIC).save(file, "PNG")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page.set_default_timeout(300_000)
+        page.goto(address)
+        page.locator("input[type=file]").set_input_files(
+            {"name": "large.png", "mimeType": "image/png", "buffer": file.getvalue()}
+        )
+        page.get_by_role("button", name="large.png").wait_for()
+        page.get_by_label("Model").select_option(label="compact-x4")
+        page.get_by_role("button", name="Save", exact=True).click()
+        page.get_by_text("The saved result, whole.").wait_for()
+        page.wait_for_selector("#viewer[data-sharp=true]")
+        box = page.locator("#viewer").bounding_box()
+        assert box is not None
+        middle = box["x"] + box["width"] / 4, box["y"] + box["height"] / 2  # beside the divider's grip
+        page.mouse.move(*middle)
+        for _ in range(4):
+            page.mouse.wheel(0, -300)  # so near that the picture fills the view
+        page.wait_for_timeout(1500)
+        page.evaluate(WATCH)
+        for turn in range(8):
+            across, down = ((300, 200), (-300, 150), (-300, -200), (300, -150))[turn % 4]
+            page.mouse.move(*middle)
+            page.mouse.down()
+            page.mouse.move(middle[0] + across, middle[1] + down, steps=20)
+            page.mouse.up()
+            page.mouse.wheel(0, 300 if turn % 2 else -300)
+            page.wait_for_timeout(400)
+        seen = page.evaluate("() => { cancelAnimationFrame(window.watching); return window.seen; }")
+        browser.close()
+    times = [time / 1000 for time in seen.pop("times")]
+    return {**seen, "seconds": [later - sooner for sooner, later in pairwise(times)]}
+
+
 def main() -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -98,6 +166,7 @@ def main() -> None:
         try:
             with httpx.Client(base_url=address, timeout=120) as client:
                 measured = [[up], [first_page(address)], strokes(client, count), crops(client, count)]
+            seen = panning(address)
         finally:
             process.terminate()
             process.wait(30)
@@ -105,6 +174,13 @@ def main() -> None:
     print("what                                    median   worst    goal")
     for (name, goal), seconds in zip(GOALS.items(), measured):
         print(f"{name:38} {statistics.median(seconds):6.2f} s {max(seconds):6.2f} s {goal:6.1f} s")
+    frames, blank = len(seen["blank"]), sum(share > 0 for share in seen["blank"])
+    median, worst = statistics.median(seen["seconds"]), max(seen["seconds"])
+    print(
+        f"16 megapixels, dragged and zoomed: {frames} frames, {median:.3f} s each at the median, {worst:.3f} s at worst"
+    )
+    print(f"  something blank in {blank} frames, {max(seen['blank']):.1%} of the view at most")
+    print(f"  a coarser tile stood for a finer one in {statistics.mean(seen['coarse']):.0%} of the frames")
 
 
 if __name__ == "__main__":

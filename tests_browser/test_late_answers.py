@@ -2,66 +2,21 @@
 
 from __future__ import annotations
 
-import io
 import re
-import time
 
-import numpy as np
 import pytest
-from PIL import Image
 from playwright.sync_api import expect
 
-from pages import PAGES, go
+from pages import PAGES, Held, add_picture, go, is_live
 
 PAGE_API = re.compile(r"/api/(?!events)")
 
 
-class Held:
-    """Requests that are answered only when a test says so."""
-
-    def __init__(self, page, pattern) -> None:
-        self.page, self.holds = page, True
-        self.routes: list = []
-        page.route(pattern, self._hold)
-
-    def wait(self, count: int = 1) -> None:
-        """Wait until so many requests are held."""
-        until = time.monotonic() + 60
-        while len(self.routes) < count:
-            assert time.monotonic() < until, f"{len(self.routes)} of {count} requests came"
-            self.page.wait_for_timeout(20)  # in which Playwright hands on what it has heard
-
-    def release(self) -> None:
-        """Answer all that are held, and hold no more."""
-        self.holds = False
-        for route in self.routes:
-            route.continue_()
-        self.routes.clear()
-
-    def _hold(self, route) -> None:
-        if self.holds:
-            self.routes.append(route)
-        else:
-            route.continue_()
-
-
-def add_picture(page, name: str, size=(40, 30)) -> None:
-    file = io.BytesIO()
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)).save(file, "PNG")
-    page.locator("input[type=file]").set_input_files({"name": name, "mimeType": "image/png", "buffer": file.getvalue()})
-    expect(page.get_by_role("button", name=name)).to_have_attribute("aria-pressed", "true")
-
-
 def press_everything(page) -> None:
     """Press what stands beside the picture, whether there is a picture or not."""
-    for name in ("before", "after", "slider", "fit", "1:1"):
+    for name in ("Lens", "Side", "Blink", "Before", "After", "Slider", "Fit", "1:1"):
         page.get_by_role("button", name=name, exact=True).click()
     page.locator("#divider").fill("0.25")
-
-
-def is_live(page) -> None:
-    expect(page.get_by_text(re.compile(r"upscaled live in \d+ ms"))).to_be_visible()
-    expect(page.locator(".error")).to_have_count(0)
 
 
 def test_a_view_is_used_before_its_picture_is_open(page, server):
@@ -117,7 +72,7 @@ def test_a_broken_file_sent_before_anything_is_open_is_told_and_stays_told(page,
     )
     expect(page.locator(".error")).to_contain_text("broken.png cannot be read")
     held.release()
-    expect(page.get_by_text(re.compile(r"upscaled live in \d+ ms"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"[Uu]pscaled live in \d+ ms"))).to_be_visible()
     expect(page.locator(".error")).to_have_count(1)
     expect(page.locator(".error")).to_contain_text("broken.png cannot be read")
 

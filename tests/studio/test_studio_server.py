@@ -155,7 +155,7 @@ def test_tiles_are_the_picture(client):
     assert picture["name"] == "astronaut.png"
     sent = send(client, "noise.png", png(300, 270)).json()
     info = client.get(f"/api/pictures/{sent['id']}").json()
-    assert info["levels"] == [[300, 270], [150, 135]] and info["tile_px"] == 256
+    assert info["levels"] == [[300, 270], [150, 135]] and info["tile_px"] == 256 and info["overlap_px"] == 1
     import io
 
     whole = np.zeros((270, 300, 3), np.uint8)
@@ -163,7 +163,9 @@ def test_tiles_are_the_picture(client):
         for y in range(2):
             answer = client.get(f"/api/pictures/{sent['id']}/tiles/0/{x}_{y}")
             part = np.asarray(Image.open(io.BytesIO(answer.content)).convert("RGB"))
-            whole[y * 256 : y * 256 + part.shape[0], x * 256 : x * 256 + part.shape[1]] = part
+            top, left = max(0, y * 256 - 1), max(0, x * 256 - 1)  # a tile shares a pixel with each neighbour
+            assert part.shape[:2] == (min(270, y * 256 + 257) - top, min(300, x * 256 + 257) - left)
+            whole[top : top + part.shape[0], left : left + part.shape[1]] = part
     assert np.array_equal(whole, np.asarray(Image.open(_file_of(client, "noise.png"))))
     half = Image.open(io.BytesIO(client.get(f"/api/pictures/{sent['id']}/tiles/1/0_0").content)).convert("RGB")
     means = whole.reshape(135, 2, 150, 2, 3).astype(float).mean((1, 3))

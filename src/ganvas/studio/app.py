@@ -27,6 +27,8 @@ from ganvas.studio.workspace import LARGEST_FILE, Workspace
 PAGE = Path(__file__).parent / "page"
 BODY = 2 << 20
 """Bytes of the largest request that is no upload."""
+UPLOAD = "/api/pictures"
+"""Where pictures are sent: their bodies may be large, and are counted as they come."""
 
 
 class Token(BaseModel):
@@ -77,15 +79,12 @@ def create_app(workspace: Workspace, guard: Guard, program: tuple[str, ...] = ()
 
 def _too_large(request: Request) -> Response | None:
     """Refuse bodies that say they are larger than anything a page sends; uploads count theirs as they come."""
+    is_upload = request.method == "PUT" and request.url.path == UPLOAD
     length = request.headers.get("content-length", "0")
-    most = LARGEST_FILE if request.method == "PUT" and request.url.path == "/api/pictures" else BODY
+    most = LARGEST_FILE if is_upload else BODY
     if not length.isdigit() or int(length) > most:
         return refuse(413, "This is more than the server takes", f"The limit is {most >> 20} MiB")
-    if (
-        request.method == "POST"
-        and request.headers.get("transfer-encoding")
-        and "content-length" not in request.headers
-    ):
+    if not is_upload and "transfer-encoding" in request.headers:  # its end is not known, and it is read whole
         return refuse(411, "The request does not say how long it is")
     return None
 

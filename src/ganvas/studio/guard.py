@@ -1,8 +1,8 @@
 """Who may ask the server for what: hosts, other sites' pages, the token, sizes.
 
 A page of another site can send requests to this machine through its visitor's browser. Requests for another host name
-(DNS rebinding) and requests that change something but come from another site are refused. Beyond the loopback address
-nobody reads or writes without the token.
+(DNS rebinding) are refused, and so are requests for data or to change something that come from another site. Beyond
+the loopback address nobody reads or writes without the token.
 """
 
 from __future__ import annotations
@@ -58,8 +58,9 @@ class Guard:
         name = (request.headers.get("host") or "").rsplit(":", 1)[0].strip("[]")
         if not self._is_own_name(name):
             return refuse(403, "This server answers to its own address only", f"The request is for {name or 'no host'}")
-        if request.method not in ("GET", "HEAD") and not _is_own_page(request):
-            return refuse(403, "Only pages of this server may change anything", "The request comes from another site")
+        is_ours = request.url.path.startswith("/api/") or request.method not in ("GET", "HEAD")
+        if is_ours and not _is_own_page(request):
+            return refuse(403, "Only pages of this server may ask it", "The request comes from another site")
         if self.needs_token and not request.url.path.startswith(OPEN_PATHS):
             given = request.cookies.get(COOKIE) or request.headers.get("x-ganvas-token") or ""
             is_page = request.method in ("GET", "HEAD") and not request.url.path.startswith("/api/")
@@ -133,4 +134,6 @@ def _is_address(name: str) -> bool:
 
 def refuse(status: int, what: str, why: str = "", do: str = "") -> JSONResponse:
     """Return an error as pages show it: what happened, why, what to do."""
-    return JSONResponse({"what": what, "why": why, "do": do}, status_code=status)
+    # What is still sent of a body that was refused is not read.
+    headers = {"Connection": "close"} if status in (411, 413) else None
+    return JSONResponse({"what": what, "why": why, "do": do}, status_code=status, headers=headers)

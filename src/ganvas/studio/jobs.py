@@ -201,7 +201,7 @@ class Jobs:
                 continue  # no job of ours
             self._jobs[job.id] = job
             if job.state == "running" and _birth_of(job.pid) != job.birth:
-                self._set(replace(job, state="interrupted", ended=time.time(), error="The server ended meanwhile"))
+                self._keep(replace(job, state="interrupted", ended=time.time(), error="The server ended meanwhile"))
 
     def _work(self) -> None:
         while True:
@@ -252,8 +252,10 @@ class Jobs:
     def _end(self, job: Job, code: int | None) -> None:
         was_stopped = job.error == "stopping"
         state: State = "stopped" if was_stopped or code in (130, -signal.SIGINT) else "done" if code == 0 else "failed"
-        if code is None and not was_stopped:
-            state = "done" if _is_training(job) else "interrupted"
+        if code is None and not was_stopped:  # found again after a restart: how it ended stands in its last line
+            state = (
+                "done" if _is_training(job) and _last_line(self.output(job.id)).startswith("Done: ") else "interrupted"
+            )
         self._note_progress(job.id)
         job = self.get(job.id)
         error = (_error_in(self.output(job.id)) or f"It ended with code {code}") if state == "failed" else ""
@@ -278,9 +280,12 @@ class Jobs:
                 os.killpg(job.pid, number)
 
     def _set(self, job: Job) -> None:
+        self._keep(job)
+        self.tell(job)
+
+    def _keep(self, job: Job) -> None:
         self._jobs[job.id] = job
         runs.write_json(self.folder / job.id / "job.json", asdict(job))
-        self.tell(job)
 
 
 def _wait(child: subprocess.Popen[bytes]) -> int | None:
@@ -306,6 +311,10 @@ def _error_in(output: str) -> str:
         if error := _json_of(line).get("error") or ("" if line.startswith("{") else line):
             return str(error)
     return ""
+
+
+def _last_line(output: str) -> str:
+    return next((line for line in reversed(output.splitlines()) if line.strip()), "")
 
 
 def _read(path: Path) -> Job:

@@ -13,6 +13,8 @@ from ganvas.io.pictures import images
 from ganvas.studio.workspace import Picture, Workspace
 
 TILE_PX = 256
+OVERLAP_PX = 1
+"""Pixels that a tile shares with each neighbour: enlarged without them, its edges would fade and show as lines."""
 SHOWN_PX = 1600
 _LOCK = threading.Lock()
 
@@ -34,10 +36,10 @@ def to_rgba(picture: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(np.concatenate([color, alpha], -1))
 
 
-def levels(width: int, height: int) -> list[tuple[int, int]]:
-    """Return the sizes of a picture's tile pyramid, full size first: each half the one before."""
+def levels(width: int, height: int, side: int = TILE_PX) -> list[tuple[int, int]]:
+    """Return the sizes of a picture's pyramid, full size first: each half the one before, the last within a limit."""
     sizes = [(width, height)]
-    while max(sizes[-1]) > TILE_PX:
+    while max(sizes[-1]) > side:
         sizes.append((max(1, (sizes[-1][0] + 1) // 2), max(1, (sizes[-1][1] + 1) // 2)))
     return sizes
 
@@ -52,25 +54,29 @@ def tile(workspace: Workspace, picture: Picture, level: int, x: int, y: int) -> 
     inside = 0 <= level < len(sizes) and all(0 <= place * TILE_PX < side for place, side in zip((x, y), sizes[level]))
     if not inside:
         raise UserError("The picture has no such tile")
-    path = _folder(workspace, picture) / f"{level}/{x}_{y}.png"
+    path = _folder(workspace, picture) / f"{level}+{OVERLAP_PX}/{x}_{y}.png"
     if not path.is_file():
-        part = plane(workspace, picture, level)[y * TILE_PX : (y + 1) * TILE_PX, x * TILE_PX : (x + 1) * TILE_PX]
+        rows, columns = (slice(max(0, at * TILE_PX - OVERLAP_PX), (at + 1) * TILE_PX + OVERLAP_PX) for at in (y, x))
+        part = plane(workspace, picture, level)[rows, columns]
         path.parent.mkdir(parents=True, exist_ok=True)
         images.write(path, np.ascontiguousarray(part), overwrite=True)
     return path
 
 
-def shown(workspace: Workspace, picture: Picture) -> Path:
-    """Return a file with the largest level of a picture's pyramid that a page can show as a whole.
+def shown(workspace: Workspace, picture: Picture, side: int = SHOWN_PX) -> Path:
+    """Return a file with a picture halved until its sides are within a limit; of a small one, as it is.
 
     Raises:
         UserError: the picture cannot be read.
     """
-    sizes = levels(picture.width, picture.height)
-    level = next(number for number, size in enumerate(sizes) if max(size) <= SHOWN_PX or number == len(sizes) - 1)
-    path = _folder(workspace, picture) / f"shown-{level}.png"
+    sizes = levels(picture.width, picture.height, side)
+    path = _folder(workspace, picture) / f"shown-{len(sizes) - 1}.png"
     if not path.is_file():
-        images.write(path, np.array(plane(workspace, picture, level)), overwrite=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        small = to_rgba(images.read(picture.path)[0])  # of a folder that is only looked through, no pyramids are kept
+        for size in sizes[1:]:
+            small = _halved(small, *size)
+        images.write(path, small, overwrite=True)
     return path
 
 

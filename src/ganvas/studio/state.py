@@ -89,13 +89,13 @@ class Studio:
     def _show_results(self, job: Job) -> None:
         if job.state == "done":
             for name in job.results:
-                path = self.jobs.folder / job.id / "out" / name
+                path = self.workspace.jobs / job.id / "out" / name
                 if path.suffix.lower() in SHOWN and path.is_file():
                     self.workspace.add(path.resolve())
 
     def row_of(self, job: Job) -> dict[str, Any]:
         """Return what a page is told of a job; `pictures` are the ids of those among its results."""
-        out = (self.jobs.folder / job.id / "out").resolve()
+        out = (self.workspace.jobs / job.id / "out").resolve()
         ids = [id_of(out / name) if Path(name).suffix.lower() in SHOWN else "" for name in job.results]
         return {**job.row(), "pictures": ids}
 

@@ -217,12 +217,13 @@ class Workspace:
         return folder / safe
 
     def pictures(self) -> list[Picture]:
-        """Return all pictures: those given, those in folders, those sent, those that jobs made."""
+        """Return all pictures: those given, those in folders, those sent, at last those that jobs made."""
         for folder in [*self._folders, self.uploads]:
             for path in images.find_pictures([folder])[0] if any(folder.iterdir()) else []:
                 if id_of(path.resolve()) not in self._pictures:
                     self.add(path.resolve())
-        return [picture for picture in self._pictures.values() if picture.path.is_file()]
+        found = [picture for picture in self._pictures.values() if picture.path.is_file()]
+        return sorted(found, key=lambda picture: picture.path.is_relative_to(self.jobs))
 
     def picture(self, id: str) -> Picture:
         """Return a picture by id.

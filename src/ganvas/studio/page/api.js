@@ -48,18 +48,39 @@ async function request(method, path, body, headers = {}, signal = undefined) {
   throw new ApiError(answer.status, told);
 }
 
-const JSON_BODY = {'content-type': 'application/json'};
+const TRIES = 20, TRIED_AGAIN_MS = 150, JSON_BODY = {'content-type': 'application/json'};
 export const get = async path => (await ask('GET', path, undefined, {}, reading.signal)).json();
 export const post = async (path, data) => (await ask('POST', path, JSON.stringify(data), JSON_BODY)).json();
 export const put = async (path, data) => (await ask('PUT', path, JSON.stringify(data), JSON_BODY)).json();
 export const remove = async path => (await ask('DELETE', path)).json();
 export const sendMask = async blob => (await ask('PUT', 'masks', blob)).json();
+export const sendFlight = async (model, file) =>
+  (await ask('PUT', `flights?model=${model}&name=${encodeURIComponent(file.name)}`, file)).json();
 export const upload = async file =>
   (await ask('PUT', `pictures?name=${encodeURIComponent(file.name)}`, file)).json();
 
-// Pixels: an ImageData with what else the server said of it, or null where there is nothing new.
-export const pixels = async (path, data) => image(data === undefined ? await ask('GET', path, undefined, {}, reading.signal)
-  : await ask('POST', path, JSON.stringify(data), JSON_BODY, reading.signal));
+// Pixels: an ImageData with what else the server said of it, or null where there is nothing new. A page asks for one of a
+// kind at a time: where another's request took its place, such as that of a page just left, it asks again.
+export async function pixels(path, data, signal = reading.signal) {
+  count(1);
+  try {
+    return await patient(path, data, signal);
+  } finally {
+    count(-1);
+  }
+}
+
+async function patient(path, data, signal) {
+  for (let patience = TRIES; ; patience -= 1) {
+    try {
+      return await image(data === undefined ? await ask('GET', path, undefined, {}, signal) : await ask('POST', path, JSON.stringify(data), JSON_BODY, signal));
+    } catch (error) {
+      if (error.status !== 409 || !patience || signal.aborted) throw error;
+      await new Promise(done => setTimeout(done, TRIED_AGAIN_MS));
+      signal.throwIfAborted();
+    }
+  }
+}
 
 // The same of a request that changes something: it is made even where its page is left.
 export const change = async (path, data) => image(await ask('POST', path, JSON.stringify(data), JSON_BODY));

@@ -7,6 +7,14 @@ const PAGES = {
   upscale: ['Upscale', 'u'], paint: ['Paint', 'p'], explore: ['Explore', 'e'], fly: ['Fly', 'f'],
   clips: ['Clips', 'c'], watch: ['Watch', 'w'], curate: ['Curate', 'k'], runs: ['Runs and models', 'r'],
 };
+const KEYS = {
+  Upscale: [['1', '–', '9', 'model'], ['l', 'next view'], ['x', 'flip'], ['m', 'mask'], ['Enter', 'save']],
+  Paint: [['b', 'brush'], ['l', 'line'], ['f', 'fill'], ['v', 'select'], ['[', ']', 'size'], ['r', 'next style'], ['Delete', 'remove'],
+    ['Ctrl', 'z', 'undo'], ['Shift', 'Ctrl', 'z', 'redo'], ['s', 'save']],
+  Fly: [['←', '↑', '↓', '→', 'look'], ['w', 'a', 's', 'd', 'q', 'e', 'move'], ['Enter', 'add the view to the path'], ['p', 'play']],
+  Clips: [['p', 'play'], [',', '.', 'frame by frame']],
+  Curate: [['→', 'keep'], ['←', 'drop'], ['u', 'undo']],
+};
 const root = document.getElementById('main');
 let close = () => {};
 let turn = 0;
@@ -18,7 +26,6 @@ async function show() {
   document.title = `${PAGES[page][0]} – Ganvas Studio`;
   render(Object.entries(PAGES).map(([key, [title]]) => html`
     <a href="#/${key}" aria-current=${key === page ? 'page' : 'false'}>${title}</a>`), document.getElementById('nav'));
-  document.querySelector('nav a[aria-current=page]').scrollIntoView({inline: 'nearest', block: 'nearest'});
   close();
   leave();
   close = () => {};
@@ -38,23 +45,25 @@ async function show() {
   }
 }
 
+// Words of one letter or sign, and names of keys, are keys; the last word says what they do.
+const combination = words => html`<span>${words.slice(0, -1).map(word => word === '–' ? word : html`<kbd>${word}</kbd>`)} ${words.at(-1)}</span>`;
+
 function help() {
   const dialog = document.getElementById('help');
   render(html`
     <h1 id="help-title">Keys</h1>
-    <p><kbd>g</kbd> then a letter changes the page:
-      ${Object.values(PAGES).map(([title, key]) => html`<br><kbd>g</kbd> <kbd>${key}</kbd> ${title}`)}</p>
-    <p>Upscale: <kbd>1</kbd>–<kbd>9</kbd> model, <kbd>Enter</kbd> save, <kbd>←</kbd> <kbd>→</kbd> on the divider.</p>
-    <p>Paint: <kbd>b</kbd> brush, <kbd>f</kbd> fill, <kbd>v</kbd> pick, <kbd>[</kbd> <kbd>]</kbd> size, <kbd>r</kbd> next
-      style, <kbd>Delete</kbd> remove, <kbd>Ctrl</kbd> <kbd>z</kbd> undo, <kbd>Shift</kbd> <kbd>Ctrl</kbd> <kbd>z</kbd> redo.</p>
-    <p>Curate: <kbd>→</kbd> keep, <kbd>←</kbd> drop, <kbd>u</kbd> undo; or swipe.</p>
-    <form method="dialog"><button class="primary">Close</button></form>`, dialog);
+    <dl>
+      <dt>Pages</dt><dd>${Object.values(PAGES).map(([title, key]) => combination(['g', key, title]))}</dd>
+      ${Object.entries(KEYS).map(([page, list]) => html`<dt>${page}</dt><dd>${list.map(combination)}</dd>`)}
+    </dl>
+    <p class="faint">Sliders and lists take the arrow keys where they have the focus; so does the view of Upscale, in which <kbd>+</kbd> and <kbd>-</kbd> zoom.</p>
+    <form method="dialog" style="margin-top:16px"><button class="primary">Close</button></form>`, dialog);
   dialog.showModal();
 }
 
 let goes = false;
 addEventListener('keydown', event => {
-  if (event.target.matches('input, textarea, select') || event.ctrlKey || event.metaKey) return;
+  if (event.target.matches('input:not([type=range]), textarea, select') || event.ctrlKey || event.metaKey) return;
   if (goes) {
     const found = Object.entries(PAGES).find(([, [, key]]) => key === event.key);
     goes = false;
@@ -66,6 +75,7 @@ addEventListener('keydown', event => {
 }, true);
 keys({'?': help, 'Shift+?': help});
 document.getElementById('keys').onclick = help;
+document.querySelector('.skip').onclick = event => { event.preventDefault(); root.focus(); };  // the address names the page
 addEventListener('hashchange', show);
 await bringToken();
 show();

@@ -56,3 +56,16 @@ export function along(points, up, focal, most = 8) {
     return towards && lookFrom(stop, towards, up, focal);
   }).filter(Boolean);
 }
+
+// Moved by a way in the world.
+export const shifted = (camera, way) => camera.map((value, number) => number % 4 === 3 ? value + way[(number - 3) / 4] : value);
+
+// By how much one point lies to the left of another and above it, in radians, seen from a place.
+export function anglesBetween(from, to, centre, up) {
+  const [a, b] = [from, to].map(point => unit(add(point, centre, -1)));
+  const flat = vector => unit(add(vector, up, -dot(vector, up)));
+  const [level, next] = [flat(a), flat(b)];
+  if (!level || !next) return [0, 0];
+  const left = Math.atan2(dot(cross(level, next), up), dot(level, next));
+  return [left, Math.asin(Math.max(-1, Math.min(1, dot(b, up)))) - Math.asin(Math.max(-1, Math.min(1, dot(a, up))))];
+}

@@ -1,9 +1,9 @@
 // The jobs of a page: what was saved from it, how far that is, and where the results are.
 import {html, nothing} from './vendor/lit.js';
 import {get, listen, post, remove} from './api.js';
-import {problem, say} from './widgets.js';
+import {baseName, problem, say} from './widgets.js';
 
-const SHOWN = 6;
+const SHOWN = 6, FEW = 3;
 
 // `verb` is the orders' whose jobs are shown; `show` is called when one has changed, with that job.
 export function jobsOf(verb, show) {
@@ -11,7 +11,13 @@ export function jobsOf(verb, show) {
   const jobs = {list: [], error: null};
   const put = job => { jobs.list = [job, ...jobs.list.filter(other => other.id !== job.id)].sort((a, b) => b.id.localeCompare(a.id)); };
   get('jobs').then(all => { for (const job of all.filter(mine)) put(job); show(); }, () => { /* the events tell of later ones */ });
-  const deaf = listen('job', job => { if (mine(job)) { put(job); show(job); } });
+  const deaf = listen('job', job => {
+    if (!mine(job)) return;
+    const before = jobs.list.find(other => other.id === job.id)?.state;
+    if (before && before !== job.state) say(job.state === 'done' ? `Saved: ${job.results.map(baseName).slice(0, FEW).join(', ')}` : `The job is ${job.state} ${job.error}`);
+    put(job);
+    show(job);
+  });
 
   async function act(work) {
     try { put(await work()); jobs.error = null; } catch (error) { jobs.error = error; }
@@ -21,32 +27,30 @@ export function jobsOf(verb, show) {
     close: deaf,
     start: order => act(async () => { const job = await post('jobs', order); say('The job is queued'); return job; }),
     view: () => html`${problem(jobs.error)}${!jobs.list.length ? nothing : html`
-      <h2>Saved</h2>
-      <ul class="list">${jobs.list.slice(0, SHOWN).map(job => html`<li class="panel">
-        ${state(job)}
+      <div><h2>Saved</h2>
+      <ul class="list">${jobs.list.slice(0, SHOWN).map(job => html`<li class="note">
         ${links(job)}
-        <div>${button(job, act)}</div></li>`)}</ul>`}`,
+        <div class="row fixed"><span class="grow">${state(job)}</span>${button(job, act)}</div></li>`)}</ul></div>`}`,
   });
 }
 
-const FEW = 4;
-const link = job => (name, number) => html`<br><a href="/api/jobs/${job.id}/results/${number}">${name}</a>`;
+const link = job => (name, number) => html`<a href="/api/jobs/${job.id}/results/${number}" download>${baseName(name)}</a>`;
 
 // A job's results: all where they are few.
 export const links = job => {
   const all = job.results.map(link(job));
-  return html`${all.slice(0, FEW)}${all.length > FEW ? html`<details><summary>${all.length - FEW} more</summary>${all.slice(FEW)}</details>` : nothing}`;
+  return html`${all.slice(0, FEW)}${all.length > FEW ? html`<details><summary>${all.length - FEW} more</summary>${all.slice(FEW).map(each => html`${each}<br>`)}</details>` : nothing}`;
 };
 
-const button = (job, act) => ['queued', 'running'].includes(job.state)
-  ? html`<button @click=${() => act(() => remove(`jobs/${job.id}`))}>stop</button>`
+export const button = (job, act) => ['queued', 'running'].includes(job.state)
+  ? html`<button @click=${() => act(() => remove(`jobs/${job.id}`))}>Stop</button>`
   : ['failed', 'stopped', 'interrupted'].includes(job.state)
-    ? html`<button @click=${() => act(() => post(`jobs/${job.id}/resume`, {}))}>try again</button>` : nothing;
+    ? html`<button @click=${() => act(() => post(`jobs/${job.id}/resume`, {}))}>Resume</button>` : nothing;
 
 // What a job is about, its state, and of one that runs how far it is.
-export const state = job => html`<strong>${job.state}</strong> <span class="faint">${job.id}</span>
+export const state = job => html`<span class="small"><strong>${job.state}</strong> <span class="faint">${job.id}</span>
   ${job.state === 'running' && job.total ? html`<progress max=${job.total} value=${job.done} aria-label="How far ${job.id} is"></progress>
     ${job.left_s === null ? nothing : html`<span class="faint">${seconds(job.left_s)} left</span>`}` : nothing}
-  ${job.error && job.state !== 'running' ? html`<br><span class="faint">${job.error}</span>` : nothing}`;
+  ${job.error && job.state !== 'running' ? html`<br><span class="faint">${job.error}</span>` : nothing}</span>`;
 
 const seconds = count => count < 90 ? `${Math.ceil(count)} s` : `${Math.round(count / 60)} min`;

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import tempfile
+from pathlib import Path as FilePath
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from ganvas.errors import UserError
 from ganvas.inference.cameras.flyer import Flyer
-from ganvas.inference.cameras.paths import cameras_of, through
+from ganvas.inference.cameras.paths import cameras_of, through, told
 from ganvas.inference.result import Progress
 from ganvas.io.cameras import cameras as camera_files
+from ganvas.io.cameras.cameras import Given
 from ganvas.io.pictures import images
 from ganvas.studio import pixels
 from ganvas.studio.orders import Id
@@ -22,6 +26,9 @@ from ganvas.studio.state import Studio, studio_of
 router = APIRouter(prefix="/api")
 Shared = Annotated[Studio, Depends(studio_of)]
 Number = Annotated[float, Field(ge=-1e6, le=1e6)]
+LONGEST = 2000
+"""Frames of the longest path that a page flies."""
+SUFFIX = re.compile(r"[^\w.]")
 
 
 Camera = Annotated[list[Number], Field(min_length=13, max_length=13)]
@@ -94,10 +101,46 @@ async def path(wanted: Path, studio: Shared, request: Request) -> dict[str, Any]
             _known(stop, len(flyer.training)) if isinstance(stop, int) else next(numbers) for stop in wanted.through
         ]
         flight = through(known, stops, wanted.frames)
-        told = {"cameras": flight.tolist(), "trust": flyer.trust(flight).levels()}
-        return {**told, "flight": _keep(studio, flyer, flight)} if own else told
+        answer = {"cameras": flight.tolist(), "trust": flyer.trust(flight).levels()}
+        return {**answer, "flight": _keep(studio, flyer, flight)} if own else answer
 
     return await studio.live("path", work, request)
+
+
+@router.put("/flights", status_code=201)
+async def load(
+    request: Request, studio: Shared, model: Id, name: Annotated[str, Query(max_length=255)]
+) -> dict[str, Any]:
+    """Take in a camera path, a file of any format that commands read, sent as the body of the request."""
+    source, content = studio.workspace.model(model).source, await request.body()
+
+    def work(_: Progress) -> dict[str, Any]:
+        flyer = _flyer(studio, source)
+        with tempfile.TemporaryDirectory(dir=studio.workspace.flights, prefix=".") as folder:
+            suffix = SUFFIX.sub("", FilePath(name).suffix)[:16]
+            path = FilePath(folder) / f"path{suffix}"
+            path.write_bytes(content)
+            try:
+                vectors = told(camera_files.read(path, _film(flyer, suffix), flyer.given).cameras, flyer.geometry)[0]
+            except UserError as error:
+                raise UserError(
+                    *(part.replace(str(path), name) for part in (error.what, error.why, error.do))
+                ) from error
+        if not 2 <= len(vectors) <= LONGEST:
+            raise UserError(
+                f"{name} is no path", f"It holds {len(vectors)} cameras", f"From 2 to {LONGEST} can be flown"
+            )
+        answer = {"cameras": vectors.tolist(), "flight": _keep(studio, flyer, vectors)}
+        return {**answer, "trust": flyer.trust(vectors).levels()} if len(flyer.training) else answer
+
+    return await studio.live(("flight", id(request)), work)
+
+
+def _film(flyer: Flyer, suffix: str) -> Given:
+    """Return what a file of this kind does not say: a table of millimetres is of the training's film."""
+    if suffix.lower() != ".csv" or flyer.given.film_back_mm:
+        return Given()
+    return Given(film_back_mm=flyer.geometry.film_back_mm, size_px=flyer.geometry.output_px)
 
 
 def _known(stop: int, count: int) -> int:

@@ -146,8 +146,18 @@ async def labels(name: str, studio: Shared) -> Response:
 
 @router.get("/{name}/at")
 async def at(name: str, studio: Shared, x: int, y: int) -> dict[str, Any]:
-    """Return what lies at a pixel of a scene."""
-    return await studio.live(("scene at", name), lambda _: asdict(_scene(studio, name).at(x, y)))
+    """Return what lies at a pixel of a scene, and the box around it in pixels."""
+
+    def work(_: Progress) -> dict[str, Any]:
+        scene = _scene(studio, name)
+        found = scene.at(x, y)
+        mask = scene.scene.instance_map == found.instance
+        rows, columns = (mask.any(dim=axis).nonzero().flatten().tolist() for axis in (1, 0))
+        (top, bottom), (left, right) = ((places[0], places[-1] + 1) for places in (rows, columns))
+        box = {"left": left, "top": top, "width": right - left, "height": bottom - top}
+        return {**asdict(found), "box": box}
+
+    return await studio.live(("scene at", name), work)
 
 
 def _apply(scene: PaintScene, wanted: Edit) -> Box | None:

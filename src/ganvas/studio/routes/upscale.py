@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import uuid4
 
 import numpy as np
@@ -51,6 +51,8 @@ class Crop(BaseModel):
     alpha: float = Field(0.5, ge=0, le=1)
     mask: Id | None = None
     """Where the blend counts; the first model elsewhere."""
+    side: Literal["before", "after"] = "after"
+    """Which side of a comparison it is for: of each, the newest counts."""
 
 
 @router.get("/pictures")
@@ -109,7 +111,8 @@ async def receive_mask(request: Request, studio: Shared) -> dict[str, str]:
 def one_picture(id: str, studio: Shared) -> dict[str, Any]:
     """Return what a picture is, and the levels of its tile pyramid."""
     picture = studio.workspace.picture(id)
-    return {**picture.row(), "tile_px": pixels.TILE_PX, "levels": pixels.levels(picture.width, picture.height)}
+    sizes = pixels.levels(picture.width, picture.height)
+    return {**picture.row(), "tile_px": pixels.TILE_PX, "overlap_px": pixels.OVERLAP_PX, "levels": sizes}
 
 
 @router.get("/pictures/{id}/tiles/{level}/{x}_{y}")
@@ -120,9 +123,11 @@ def tile(id: str, level: int, x: int, y: int, studio: Shared) -> FileResponse:
 
 
 @router.get("/pictures/{id}/shown")
-def shown(id: str, studio: Shared) -> FileResponse:
+def shown(
+    id: str, studio: Shared, side: Annotated[int, Query(ge=32, le=pixels.SHOWN_PX)] = pixels.SHOWN_PX
+) -> FileResponse:
     """Return a picture small enough for a page, as PNG."""
-    path = pixels.shown(studio.workspace, studio.workspace.picture(id))
+    path = pixels.shown(studio.workspace, studio.workspace.picture(id), side)
     return FileResponse(path, media_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
 
 
@@ -148,7 +153,7 @@ async def crop(wanted: Crop, studio: Shared, request: Request) -> Response:
         weights = mask.rows(top, top + first.shape[0])[:, left : left + first.shape[1]]
         return mix(first, second, weights)
 
-    return pixels.raw(await studio.live("crop", work, request))
+    return pixels.raw(await studio.live(("crop", wanted.side), work, request))
 
 
 def _upscaler(studio: Studio, model: Model, blend: Model | None, alpha: float) -> Upscaler:

@@ -1,85 +1,113 @@
 // Curate: keep or drop, by arrow keys, buttons or swipes; each decision is written at once.
 import {html, nothing, render} from '../vendor/lit.js';
 import {get, put} from '../api.js';
-import {command, empty, keys, problem, say} from '../widgets.js';
+import {baseName, choose, command, empty, keys, problem, say, title} from '../widgets.js';
 
-const SWIPE = 60;
+const SWIPE_PX = 60, LEAD = 'Keep or drop each picture of a folder, and train on what you kept.';
 
 export async function open(root, [wanted]) {
   const folders = await get('curations');
   if (!folders.length) {
-    render(html`<h1>Curate</h1>${empty('There is no folder of pictures. Start the studio with one:', 'ganvas studio FOLDER')}`, root);
+    render(html`${title('Curate', LEAD)}${empty('There is no folder of pictures. Start the studio with one:', 'ganvas studio FOLDER')}`, root);
     return;
   }
   const state = {folder: await get(`curations/${wanted ?? folders[0].id}`), at: 0, past: [], error: null};
   const next = () => {
-    const open = state.folder.pictures.findIndex(each => each.keep === 'open' && !each.error);
-    state.at = open < 0 ? state.folder.pictures.length : open;
+    const {pictures} = state.folder, isOpen = (each, number) => each.keep === 'open' && !each.error && number > state.at;
+    const after = pictures.findIndex(isOpen), first = pictures.findIndex(each => each.keep === 'open' && !each.error);
+    state.at = after >= 0 ? after : first >= 0 ? first : pictures.length;
   };
+  state.at = -1;
   next();
 
-  async function decide(keep) {
-    const picture = state.folder.pictures[state.at];
-    if (!picture) return;
-    picture.keep = keep;
-    state.past.push(state.at);
-    const decided = state.at;
-    next();
-    show();
+  async function write(number, keep) {
+    const picture = state.folder.pictures[number];
     try {
       await put(`curations/${state.folder.id}`, {picture: picture.name, keep});
       state.error = null;
-      say(`${picture.name}: ${keep}`);
+      say(`${baseName(picture.name)}: ${keep}`);
+      return true;
     } catch (error) {
-      picture.keep = 'open';
-      state.at = decided;
       state.error = error;
+      return false;
+    }
+  }
+
+  async function decide(keep) {
+    const decided = state.at, picture = state.folder.pictures[decided];
+    if (!picture || picture.error) return;
+    const before = picture.keep;
+    picture.keep = keep;
+    state.past.push({at: decided, before});
+    next();
+    show();
+    if (!await write(decided, keep)) {
+      picture.keep = before;
+      state.at = decided;
     }
     show();
   }
 
   async function undo() {
     if (!state.past.length) return;
-    state.at = state.past.pop();
-    const picture = state.folder.pictures[state.at];
-    picture.keep = 'open';
+    const {at, before} = state.past.pop();
+    state.at = at;
+    state.folder.pictures[at].keep = before;
     show();
-    try { await put(`curations/${state.folder.id}`, {picture: picture.name, keep: 'open'}); } catch (error) { state.error = error; show(); }
+    await write(at, before);
+    show();
   }
 
+  // The picture follows the finger, and says what letting go would do.
   let start = null;
+  const hang = (card, moved) => {
+    card.querySelector('img').style.transform = moved ? `translateX(${moved}px) rotate(${moved / 40}deg)` : '';
+    card.querySelector('.keep').style.opacity = Math.min(1, Math.max(0, moved / SWIPE_PX));
+    card.querySelector('.drop').style.opacity = Math.min(1, Math.max(0, -moved / SWIPE_PX));
+  };
   const down = event => { start = event.clientX; event.currentTarget.setPointerCapture(event.pointerId); };
-  const drag = event => { if (start !== null) event.currentTarget.style.transform = `translateX(${event.clientX - start}px)`; };
+  const drag = event => { if (start !== null) hang(event.currentTarget, event.clientX - start); };
   const up = event => {
     if (start === null) return;
     const moved = event.clientX - start;
     start = null;
-    event.currentTarget.style.transform = '';
-    if (Math.abs(moved) > SWIPE) decide(moved > 0 ? 'keep' : 'drop');
+    hang(event.currentTarget, 0);
+    if (event.type === 'pointerup' && Math.abs(moved) > SWIPE_PX) decide(moved > 0 ? 'keep' : 'drop');
   };
 
   function show() {
-    const {pictures} = state.folder, picture = pictures[state.at];
-    const count = keep => pictures.filter(each => each.keep === keep).length;
+    const {pictures} = state.folder, picture = pictures[state.at], broken = pictures.filter(each => each.error);
+    const count = keep => pictures.filter(each => each.keep === keep && !each.error).length;
     render(html`
-      <h1>Curate</h1>
-      <div class="bar">
-        <label>Folder <select @change=${event => { location.hash = `#/curate/${event.target.value}`; }}>${folders.map(each => html`
-          <option value=${each.id} ?selected=${each.id === state.folder.id}>${each.name}</option>`)}</select></label>
-        <span role="status">${count('keep')} kept, ${count('drop')} dropped, ${count('open')} to go</span>
-        <button ?disabled=${!state.past.length} @click=${undo}>undo (u)</button>
-      </div>
-      ${problem(state.error)}
-      ${picture ? html`<div class="card" @pointerdown=${down} @pointermove=${drag} @pointerup=${up} @pointercancel=${up}>
-        <img draggable="false" alt=${picture.name} src="/api/pictures/${picture.id}/shown">
-        <p>${picture.name} <span class="faint">${picture.width} × ${picture.height}</span></p></div>
-        <div class="bar" style="justify-content:center"><button @click=${() => decide('drop')}>← drop</button>
-          <button class="primary" @click=${() => decide('keep')}>keep →</button></div>`
-        : html`<p>Every picture is decided.</p>`}
-      ${pictures.some(each => each.error) ? html`<h2>Cannot be read</h2><ul>${pictures.filter(each => each.error).map(each => html`<li>${each.name}: ${each.error}</li>`)}</ul>` : nothing}
-      <h2>Train on what is kept</h2>
-      <p class="faint">By a folder of links, or by a list of names:</p>
-      ${command(state.folder.command)}${command(state.folder.list_command)}`, root);
+      ${title('Curate', LEAD)}
+      <div class="page">
+        <div class="work">
+          ${problem(state.error)}
+          ${picture ? html`<div class="card" @pointerdown=${down} @pointermove=${drag} @pointerup=${up} @pointercancel=${up}>
+              <img draggable="false" alt=${baseName(picture.name)} src="/api/pictures/${picture.id}/shown">
+              <span class="verdict keep" aria-hidden="true">Keep</span><span class="verdict drop" aria-hidden="true">Drop</span></div>
+            <div class="row"><button style="min-width:96px" @click=${() => decide('drop')}>← Drop</button>
+              <p class="grow" style="text-align:center;overflow-wrap:anywhere">${baseName(picture.name)} <span class="faint">${picture.width} × ${picture.height}</span></p>
+              <button class="primary" style="min-width:96px" @click=${() => decide('keep')}>Keep →</button></div>`
+            : html`<div class="empty"><p>Every picture is decided.</p><p class="faint">Press one below to look at it again.</p></div>`}
+          <div class="film" role="group" aria-label="All pictures">${pictures.map((each, number) => each.error ? nothing : html`
+            <button class=${each.keep} aria-current=${number === state.at} aria-label="${baseName(each.name)}, ${each.keep === 'open' ? 'undecided' : each.keep}" @click=${() => { state.at = number; show(); }}>
+              <img alt="" loading="lazy" src="/api/pictures/${each.id}/shown?side=96"></button>`)}</div>
+        </div>
+        <div class="side">
+          <div>
+            ${choose('Folder', folders.map(each => [each.id, each.name]), state.folder.id, id => { location.hash = `#/curate/${id}`; })}
+            <p role="status">${count('keep')} kept, ${count('drop')} dropped, ${count('open')} to go</p>
+            <button title="Undo (u)" ?disabled=${!state.past.length} @click=${undo}>Undo</button>
+            <p class="faint small">Arrow keys decide, too; on a phone, swipe. Nothing is deleted.</p>
+          </div>
+          <div><h2>Train on what is kept</h2>
+            <p class="faint small">By a folder of links:</p>${command(state.folder.command)}
+            <p class="faint small">Or by a list of names:</p>${command(state.folder.list_command)}</div>
+          ${broken.length ? html`<div><h2>Cannot be read</h2><ul class="list small">${broken.map(each => html`<li>${baseName(each.name)}: ${each.error}</li>`)}</ul></div>` : nothing}
+        </div>
+      </div>`, root);
+    root.querySelector('.film [aria-current=true]')?.scrollIntoView({block: 'nearest', inline: 'nearest'});
   }
   show();
   return keys({ArrowRight: () => decide('keep'), ArrowLeft: () => decide('drop'), u: undo});

@@ -1,10 +1,16 @@
 // Fly: the training cameras as points in space, a path through some of them, and what each camera on it sees.
 import {html, nothing, render} from '../vendor/lit.js';
-import {commandOf, get, newest, pixels, post, turns} from '../api.js';
+import {commandOf, get, newest, pixels, post, sendFlight, turns} from '../api.js';
 import {jobsOf} from '../jobs.js';
-import {along, lookFrom, move, turn, upOf} from '../cameras.js';
+import {along, anglesBetween, lookFrom, move, shifted, turn, upOf} from '../cameras.js';
 import {openSpace} from '../space.js';
-import {choose, command, draw, empty, keys, problem, say} from '../widgets.js';
+import {choose, command, empty, fill, keys, player, problem, say, segments, title} from '../widgets.js';
+
+const LEAD = 'Fly a camera through a place that a model has learned.', FRAME_MS = 60;
+const MODES = [['turn', 'Turn'], ['draw', 'Draw'], ['move', 'Move path']];
+const HINTS = {turn: 'Drag to turn; press a camera to fly through it.', draw: 'Draw the line that the camera is to follow.', move: 'Drag to move the whole path.'};
+const TRUST = {near: 'close to a view that it learned', between: 'between views that it learned', guess: 'far from all that it learned'};
+const COLOURS = {near: 'var(--good)', between: 'var(--middling)', guess: 'var(--bad)'};
 
 // A few of many points, evenly spread.
 const spread = (points, most = 8) => {
@@ -15,18 +21,19 @@ const spread = (points, most = 8) => {
 export async function open(root, [wanted]) {
   const models = (await get('models')).filter(model => model.takes === 'camera');
   if (!models.length) {
-    render(html`<h1>Fly</h1>${empty('There is no learned place yet. One is trained from a street with its cameras:',
+    render(html`${title('Fly', LEAD)}${empty('There is no learned place yet. One is trained from a street with its cameras:',
       'ganvas world place --path survey --frames 200 --size 128x128 && ganvas train reverse_matchmove --data place --preset preview')}`, root);
     return;
   }
   const state = {model: (models.find(model => model.id === wanted) ?? models[0]).id, cameras: [], stops: [], path: null, frames: 96,
-    at: 0, plays: false, error: null, trust: '', size: [256, 256], draws: false, hand: null};
+    at: 0, error: null, trust: '', size: [256, 256], mode: 'turn', hand: null, file: ''};
   const places = turns(), paths = turns();
-  let space = null, timer = 0;
+  let space = null;
 
   async function load() {
     const isShown = places.begin();
-    Object.assign(state, {isShown, cameras: [], stops: [], path: null, hand: null});
+    film.stop();
+    Object.assign(state, {isShown, cameras: [], stops: [], path: null, hand: null, file: ''});
     try {
       const told = await get(`models/${state.model}/cameras`);
       if (!isShown()) return;
@@ -42,38 +49,62 @@ export async function open(root, [wanted]) {
 
   async function plan() {
     const isNewest = paths.begin(), {isShown, frames} = state;
+    state.file = '';
     if (state.stops.length < 2) { state.path = null; show(); line(); return; }
     try {
-      const path = await post('paths', {model: state.model, through: state.stops, frames});
-      if (!isShown() || !isNewest()) return;
-      Object.assign(state, {path, hand: null, at: Math.min(state.at, frames - 1), error: null});
+      take(await post('paths', {model: state.model, through: state.stops, frames}), isShown, isNewest);
     } catch (error) {
       if (!isShown() || !isNewest()) return;
       Object.assign(state, {error, path: null});  // the path of before is not what is asked for
+      arrived();
     }
+  }
+  function take(path, isShown, isNewest) {
+    if (!isShown() || !isNewest()) return;
+    Object.assign(state, {path, hand: null, at: Math.min(state.at, path.cameras.length - 1), error: null});
+    arrived();
+  }
+  function arrived() {
     show();
     shown.tell();
     line();
     view();
   }
 
-  const view = newest(async () => {
-    const camera = state.hand ?? state.path?.cameras[state.at] ?? state.cameras[0], {isShown} = state;
-    if (!camera || !isShown()) return;
+  // A path from a file: what cameras other programs wrote. Its own frames are flown, no stops.
+  async function bring(file) {
+    if (!file) return;
+    const isNewest = paths.begin(), {isShown} = state;
     try {
-      const made = await pixels('views', {model: state.model, camera});
+      const path = await sendFlight(state.model, file);
+      if (!isShown() || !isNewest()) return;
+      Object.assign(state, {stops: [], file: file.name});
+      say(`${file.name}: ${path.cameras.length} frames`);
+      take(path, isShown, isNewest);
+    } catch (error) { if (isShown()) { state.error = error; show(); } }
+  }
+
+  const count = () => state.path?.cameras.length ?? 0;
+  const camera = () => state.hand ?? state.path?.cameras[state.at] ?? state.cameras[0];
+
+  async function fetchView() {
+    const seen = camera(), {isShown} = state;
+    if (!seen || !isShown()) return;
+    line();
+    try {
+      const made = await pixels('views', {model: state.model, camera: seen});
       if (!isShown()) return;
-      const canvas = root.querySelector('#view');
-      canvas.width = made.image.width;
-      canvas.height = made.image.height;
-      draw(canvas, made.image);
+      fill(root.querySelector('#view'), made.image);
       state.trust = made.headers.get('x-trust') ?? '';
     } catch (error) {
       if (!isShown() || error.status === 409) return;
       state.error = error;
+      film.stop();
     }
     show();
-  });
+  }
+  const view = newest(fetchView);
+  const film = player(async () => { state.at = (state.at + 1) % Math.max(1, count()); await fetchView(); }, FRAME_MS);
 
   // The path, and the camera in hand
 
@@ -85,27 +116,50 @@ export async function open(root, [wanted]) {
       drawn: (points, from) => {
         const focal = state.cameras[0][12], up = upOf(state.cameras);
         // In one place the line says where to look; elsewhere, where to go.
-        const added = from ? spread(points).map(point => lookFrom(from, point.map((value, axis) => value - from[axis]), up, focal)) : along(points, up, focal);
-        state.stops = added;  // what is drawn is the path; presses and views of one's own add to it
-        plan();
+        state.stops = from ? spread(points).map(point => lookFrom(from, point.map((value, axis) => value - from[axis]), up, focal)) : along(points, up, focal);
+        plan();  // what is drawn is the path; presses and views of one's own add to it
       },
+      moved: (from, to, isOver) => { if (isOver) plan(); else shiftPath(between(from, to)); },
     }) : null;
-    space?.draw(state.draws);
+    space?.use(state.mode);
   }
 
-  function line() { space?.show(state.path?.cameras, state.stops); }
+  function line() { space?.show(state.path?.cameras, state.stops, camera()); }
+
+  // What takes each camera of a path from one point of space to another: a way, or in one place an angle.
+  function between(from, to) {
+    if (!space.isNodal) return each => shifted(each, to.map((value, axis) => value - from[axis]));
+    const up = upOf(state.cameras), [left, above] = anglesBetween(from, to, space.centre, up);
+    return each => turn(each, left, above, up);
+  }
+  // Moves the path as a whole: shown at once, and planned anew when the hand lets go.
+  function shiftPath(change) {
+    if (!state.path || !state.stops.length) return;
+    state.stops = state.stops.map(stop => change(Array.isArray(stop) ? stop : state.cameras[stop]));
+    state.path = {...state.path, cameras: state.path.cameras.map(change)};
+    state.hand = null;
+    line();
+  }
+  function nudgePath(right, above, ahead) {
+    const up = upOf(state.cameras), length = step();
+    const first = state.stops[0], base = Array.isArray(first) ? first : state.cameras[first];
+    if (!base) return;
+    const moved = move(base, right * length, above * length, ahead * length);
+    shiftPath(space?.isNodal ? each => turn(each, -0.05 * right, 0.05 * above, up) : each => shifted(each, [3, 7, 11].map(place => moved[place] - base[place])));
+    plan();
+  }
 
   // From here on the view is the camera in hand, until a frame of the path is chosen again.
   function steer(change) {
-    const camera = state.hand ?? state.path?.cameras[state.at] ?? state.cameras[0];
-    if (!camera) return;
-    state.hand = change(camera);
+    if (!camera()) return;
+    film.stop();
+    state.hand = change(camera());
     show();
     view();
   }
   const step = () => (space?.reach ?? 1) * 0.05;
-  const look = (left, upwards) => steer(camera => turn(camera, left, upwards, upOf(state.cameras)));
-  const go = (right, above, ahead) => { if (!space?.isNodal) steer(camera => move(camera, right * step(), above * step(), ahead * step())); };
+  const look = (left, upwards) => steer(each => turn(each, left, upwards, upOf(state.cameras)));
+  const go = (right, above, ahead) => { if (!space?.isNodal) steer(each => move(each, right * step(), above * step(), ahead * step())); };
   const keep = () => { if (state.hand) { state.stops = [...state.stops, state.hand]; state.hand = null; plan(); } };
 
   let grip = null;
@@ -119,49 +173,73 @@ export async function open(root, [wanted]) {
   const release = () => { grip = null; };
 
   function play() {
-    state.plays = !state.plays;
-    clearInterval(timer);
     state.hand = null;
-    if (state.plays) timer = setInterval(() => { state.at = (state.at + 1) % state.frames; view(); }, 60);
+    if (film.plays) film.stop(); else if (state.path) film.start();
     show();
   }
 
-  // A path with a camera that was made by hand is a file, which the server has written.
+  // A path with a camera that was made by hand, or from a file, is a file, which the server has written.
   const order = () => state.path && (state.path.flight ? {verb: 'fly', model: state.model, flight: state.path.flight}
     : {verb: 'fly', model: state.model, through: state.stops, frames: state.frames});
   const shown = commandOf(order, () => show());
 
   const jobs = jobsOf('fly', () => show());
-  const save = () => { jobs.start(order()); };
+  const save = () => { if (state.path) jobs.start(order()); };
+
+  function strip() {
+    const {trust} = state.path, share = level => `${Math.round(trust.filter(each => each === level).length / trust.length * 100)} % ${level}`;
+    const stops = trust.map((level, number) => `${COLOURS[level]} ${number / trust.length * 100}% ${(number + 1) / trust.length * 100}%`);
+    return html`<div style="padding:0 8px"><div class="strip" role="img" aria-label="Trust over the path: ${Object.keys(TRUST).map(share).join(', ')}" style="background:linear-gradient(to right, ${stops.join(', ')})"></div></div>`;
+  }
 
   function show() {
-    const trust = state.hand ? state.trust : state.path?.trust[state.at] ?? state.trust;
+    const trust = state.hand ? state.trust : state.path?.trust?.[state.at] ?? state.trust;
+    const words = state.stops.map(stop => Array.isArray(stop) ? 'own' : stop).join(', ');
     render(html`
-      <h1>Fly</h1>
-      <div class="bar">
-        ${choose('Place', models.map(model => [model.id, model.name]), state.model, id => { state.model = id; load(); })}
-        <label>Frames <input type="number" min="2" max="2000" .value=${String(state.frames)} @change=${event => { state.frames = Math.max(2, Number(event.target.value)); plan(); }}></label>
-        <button aria-pressed=${state.draws} @click=${() => { state.draws = !state.draws; space?.draw(state.draws); show(); }}>draw a path</button>
-        <button ?disabled=${!state.stops.length} @click=${() => { state.stops = state.stops.slice(0, -1); plan(); }}>drop last</button>
-        <button ?disabled=${!state.stops.length} @click=${() => { state.stops = []; plan(); }}>clear</button>
-        <button aria-pressed=${state.plays} @click=${play}>play</button>
-        <button class="primary" ?disabled=${!state.path} @click=${save}>Save film</button>
-      </div>
-      ${problem(state.error)}
-      <p><label>Through <input type="text" size="30" .value=${state.stops.map(stop => Array.isArray(stop) ? 'own' : stop).join(', ')} @change=${through}></label>
-        <span class="faint">numbers of training cameras, and views of your own</span></p>
-      <div class="pair">
-        <div><div id="space" style="height:320px" role="img" aria-label="Training cameras in space: press one to fly through it"></div>
-          <p class="faint">${state.cameras.length} training cameras. Press one to fly through it; drag to turn${state.draws ? ', or draw the line that the camera is to follow' : ''}.</p></div>
-        <div><canvas id="view" class="map" width=${state.size[0]} height=${state.size[1]} role="img" aria-label="What the camera sees: drag to look around" style="cursor:grab;width:min(100%, ${Math.round(56 * state.size[0] / state.size[1])}vh)"
-          @pointerdown=${grab} @pointermove=${drag} @pointerup=${release} @pointercancel=${release}></canvas>
-          ${state.path ? html`<label class="bar">Frame <input style="flex:1" type="range" min="0" max=${state.frames - 1} .value=${String(state.at)} @input=${event => { state.at = Number(event.target.value); state.hand = null; view(); }}><output>${state.at}</output></label>` : nothing}
-          <div class="bar"><button ?disabled=${!state.hand} @click=${keep}>add this view to the path (Enter)</button>
-            <span class="faint">drag or arrow keys look around${space?.isNodal ? '' : '; w a s d q e move'}</span></div>
-          <p role="status">${trust ? html`Trust: <strong class="trust-${trust}">${trust}</strong>` : nothing}</p></div>
-      </div>
-      ${command(shown.text)}
-      ${jobs.view()}`, root);
+      ${title('Fly', LEAD, html`<button class="primary" ?disabled=${!state.path} @click=${save}>Save film</button>`)}
+      <div class="page">
+        <div class="work">
+          ${problem(state.error)}
+          <div class="pair">
+            <div class="figure"><div id="space" class="space" role="img" aria-label="Training cameras in space: press one to fly through it"></div>
+              <div class="row">${segments('What dragging does', MODES, state.mode, mode => { state.mode = mode; space?.use(mode); show(); })}
+                <span class="faint small grow">${HINTS[state.mode]}</span></div></div>
+            <div class="figure"><canvas id="view" class="map" width=${state.size[0]} height=${state.size[1]} role="img" aria-label="What the camera sees: drag to look around" style="cursor:grab;width:min(100%, calc(${(state.size[0] / state.size[1]).toFixed(3)} * max(280px, 100dvh - 360px)))"
+              @pointerdown=${grab} @pointermove=${drag} @pointerup=${release} @pointercancel=${release}></canvas>
+              <div class="row"><button title="Add what you see (Enter)" ?disabled=${!state.hand} @click=${keep}>Add this view to the path</button>
+                <span class="faint small grow">Drag or arrow keys look around${space?.isNodal ? '' : '; w a s d q e move'}.</span></div></div>
+          </div>
+          ${state.path ? html`<div class="row fixed" style="align-items:flex-start"><button title="Play (p)" style="min-width:76px" aria-pressed=${film.plays} @click=${play}>${film.plays ? 'Pause' : 'Play'}</button>
+            <div class="grow"><input style="display:block;width:100%" aria-label="Frame" type="range" min="0" max=${count() - 1} .value=${String(state.at)} @input=${event => { film.stop(); state.at = Number(event.target.value); state.hand = null; show(); view(); }}>
+              ${state.path.trust ? strip() : nothing}</div>
+            <output style="min-width:72px;text-align:right;line-height:36px">${state.at} / ${count() - 1}</output></div>` : nothing}
+          <p role="status">${trust ? html`Trust: <strong class="trust-${trust}">${trust}</strong> <span class="faint">– ${TRUST[trust] ?? ''}</span>` : nothing}</p>
+          ${command(shown.text)}
+        </div>
+        <div class="side">
+          <div>
+            ${choose('Place', models.map(model => [model.id, model.name]), state.model, id => { state.model = id; load(); })}
+            <p class="faint small">${state.cameras.length} training cameras</p>
+          </div>
+          <div>
+            <h2>Path</h2>
+            ${state.file ? html`<p>${state.file}, ${count()} frames</p>` : html`
+            <label class="field"><span>Through</span><input type="text" .value=${words} @change=${through}></label>
+            <p class="faint small">Numbers of training cameras; own: a view of yours.</p>
+            <label class="field"><span>Frames</span><input type="number" min="2" max="2000" .value=${String(state.frames)} @change=${event => { state.frames = Math.max(2, Math.floor(Number(event.target.value))); plan(); }}></label>`}
+            <div class="row even"><button ?disabled=${!state.stops.length} @click=${() => { state.stops = state.stops.slice(0, -1); plan(); }}>Drop last</button>
+              <button ?disabled=${!state.stops.length && !state.file} @click=${() => { state.stops = []; plan(); }}>Clear</button></div>
+            <label class="button">Load a path<input class="visually-hidden" type="file" @change=${event => { bring(event.target.files[0]); event.target.value = ''; }}></label>
+          </div>
+          <div>
+            <h2>Move the whole path</h2>
+            <span class="segments" role="group" aria-label="Move the whole path">${[['←', 'left', [-1, 0, 0]], ['→', 'right', [1, 0, 0]], ['↑', 'up', [0, 1, 0]], ['↓', 'down', [0, -1, 0]],
+              ...(space?.isNodal ? [] : [['⤒', 'forward', [0, 0, 1]], ['⤓', 'back', [0, 0, -1]]])].map(([sign, name, way]) => html`
+              <button aria-label="Path ${name}" title="Path ${name}" ?disabled=${!state.stops.length} @click=${() => nudgePath(...way)}>${sign}</button>`)}</span>
+          </div>
+          ${jobs.view()}
+        </div>
+      </div>`, root);
   }
   function through(event) {
     const own = state.stops.filter(Array.isArray);
@@ -173,9 +251,9 @@ export async function open(root, [wanted]) {
   const quiet = keys({
     ArrowLeft: () => look(0.05, 0), ArrowRight: () => look(-0.05, 0), ArrowUp: () => look(0, 0.05), ArrowDown: () => look(0, -0.05),
     w: () => go(0, 0, 1), s: () => go(0, 0, -1), a: () => go(-1, 0, 0), d: () => go(1, 0, 0), e: () => go(0, 1, 0), q: () => go(0, -1, 0),
-    Enter: keep,
+    Enter: keep, p: play,
   });
   show();
   load();
-  return () => { places.end(); jobs.close(); quiet(); clearInterval(timer); space?.close(); };
+  return () => { places.end(); jobs.close(); quiet(); film.stop(); space?.close(); };
 }

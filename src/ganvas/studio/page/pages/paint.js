@@ -2,33 +2,41 @@
 import {html, nothing, render} from '../vendor/lit.js';
 import {change, commandOf, get, pixels, post, turns} from '../api.js';
 import {jobsOf} from '../jobs.js';
-import {choose, command, draw, empty, keys, problem, say} from '../widgets.js';
+import {choose, command, draw, empty, keys, problem, say, segments, slide, title} from '../widgets.js';
+
+const TOOLS = [['brush', 'Brush', 'b'], ['line', 'Line', 'l'], ['fill', 'Fill', 'f'], ['select', 'Select', 'v']];
+const LEAD = 'Draw what should be where; a model turns it into a picture.', DRAG_PX = 2;
 
 export async function open(root, [wanted]) {
   const models = (await get('models')).filter(model => model.takes === 'labels');
   if (!models.length) {
-    render(html`<h1>Paint</h1>${empty('There is no painter yet. One is trained in minutes on the drawn street:',
+    render(html`${title('Paint', LEAD)}${empty('There is no painter yet. One is trained in minutes on the drawn street:',
       'ganvas world street --frames 48 && ganvas train pix2pixhd --data street --preset preview')}`, root);
     return;
   }
   const state = {
-    model: (models.find(model => model.id === wanted) ?? models[0]).id, scene: null, label: 0, tool: 'brush', size: 12,
-    picked: null, number: 0, error: null, busy: 0, took: null,
+    model: (models.find(model => model.id === wanted) ?? models[0]).id, scene: null, scenes: [], label: 0, tool: 'brush', size: 12,
+    picked: null, at: null, number: null, error: null, busy: 0, took: null,
   };
-  let points = [], queue = Promise.resolve();
+  let points = [], under = null, grip = null, queue = Promise.resolve();
   const scenes = turns();
   const canvas = name => root.querySelector(`#${name}`);
   const entry = id => state.scene.classes.find(each => each.id === id);
+  const source = () => models.find(model => model.id === state.model).source;
 
-  async function begin(start) {
+  // Opens the scene that was painted last, or of this name; without one, or where `start` says how, begins one.
+  async function begin({start = null, name = null} = {}) {
     const isShown = scenes.begin();
-    Object.assign(state, {scene: null, error: null, picked: null});
+    Object.assign(state, {scene: null, error: null, picked: null, isShown});
     points = [];
     show();
     try {
-      const scene = await post('scenes', {model: state.model, begin: start});
+      const all = await get('scenes'), mine = all.filter(each => each.model === source()).map(each => each.id);
+      const found = start ? null : name ?? mine.at(-1);
+      const scene = found ? await get(`scenes/${found}`) : await post('scenes', {model: state.model, begin: start ?? 'street', seed: all.length});
       if (!isShown()) return;
-      Object.assign(state, {scene, label: scene.classes.at(-1).id, isShown});
+      const first = scene.classes.find(each => each.is_thing) ?? scene.classes[0];
+      Object.assign(state, {scene, label: first.id, scenes: [...new Set([...mine, scene.id])].reverse()});
       show();
       shown.tell();
       await refresh(scene.id, isShown);
@@ -50,6 +58,7 @@ export async function open(root, [wanted]) {
     queue = queue.then(async () => {  // one that waits is made even when the page was left meanwhile
       const began = performance.now();
       state.busy += 1;
+      if (isShown()) show();
       try {
         const {id, revision} = scene;
         const made = await change(`scenes/${id}/edits`, {...what, revision});
@@ -61,7 +70,7 @@ export async function open(root, [wanted]) {
         }
         const labels = await pixels(`scenes/${id}/labels`);
         if (!isShown()) return;
-        draw(canvas('labels'), labels.image);
+        if (!points.length) draw(canvas('labels'), labels.image);  // a stroke that was begun meanwhile stays
         state.error = null;
       } catch (error) {
         if (!isShown()) return;
@@ -82,10 +91,15 @@ export async function open(root, [wanted]) {
     } catch (error) { if (isShown()) state.error = error; }
   }
 
+  // The pointer on the label map
+
   const place = event => {
-    const box = event.target.getBoundingClientRect();
+    const box = event.currentTarget.getBoundingClientRect();
     return [(event.clientX - box.left) * state.scene.width / box.width - 0.5, (event.clientY - box.top) * state.scene.height / box.height - 0.5];
   };
+  const pixelOf = ([x, y]) => ({
+    x: Math.max(0, Math.min(state.scene.width - 1, Math.round(x))), y: Math.max(0, Math.min(state.scene.height - 1, Math.round(y))),
+  });
 
   function trace(from, to) {
     const context = canvas('labels').getContext('2d');
@@ -98,35 +112,59 @@ export async function open(root, [wanted]) {
     context.stroke();
   }
 
-  async function down(event) {
-    const [x, y] = place(event);
-    const pixel = {x: Math.round(x), y: Math.round(y)};
-    if (state.tool === 'fill') return edit({kind: 'fill', ...pixel, label: state.label, is_thing: entry(state.label).is_thing});
-    if (state.tool === 'pick') return pick(pixel);
-    event.target.setPointerCapture(event.pointerId);
-    points = [[x, y]];
-    trace(points[0], points[0]);
+  function down(event) {
+    if (event.button) return;
+    const at = place(event), pixel = pixelOf(at);
+    event.currentTarget.setPointerCapture(event.pointerId);
+    if (state.tool === 'fill') { edit({kind: 'fill', ...pixel, label: state.label, is_thing: entry(state.label).is_thing}); return; }
+    if (state.tool === 'select') { grip = {from: at, to: at, ready: pick(pixel)}; return; }
+    under = canvas('labels').getContext('2d').getImageData(0, 0, state.scene.width, state.scene.height);
+    points = [at];
+    trace(at, at);
   }
   function move(event) {
+    follow(event);
+    if (grip) { grip.to = place(event); show(); return; }
     if (!points.length) return;
     const next = place(event);
-    trace(points.at(-1), next);
-    points.push(next);
+    if (state.tool === 'line') {
+      draw(canvas('labels'), under);
+      points = [points[0], next];
+    } else { points.push(next); }
+    trace(points.at(-2), next);
   }
-  function up() {  // leaving the canvas loses no stroke: the pointer is captured
+  async function up() {  // leaving the canvas loses no stroke: the pointer is captured
+    if (grip) {
+      const {from, to, ready} = grip, [right, below] = [0, 1].map(axis => Math.round(to[axis] - from[axis]));
+      grip = null;
+      show();
+      await ready;
+      if (Math.max(Math.abs(right), Math.abs(below)) >= DRAG_PX) nudge(right, below);
+      return;
+    }
     if (!points.length) return;
     const stroke = points;
     points = [];
     edit({kind: 'stroke', points: stroke, width_px: state.size, label: state.label, is_thing: entry(state.label).is_thing});
   }
 
-  async function pick({x, y}) {
+  // A circle of the brush's true size
+  function follow(event) {
+    const ring = canvas('brush'), box = event.currentTarget.getBoundingClientRect(), size = state.size * box.width / state.scene.width;
+    ring.hidden = !['brush', 'line'].includes(state.tool) || event.pointerType === 'touch';
+    Object.assign(ring.style, {left: `${event.clientX - box.left}px`, top: `${event.clientY - box.top}px`, width: `${size}px`, height: `${size}px`});
+  }
+  const leave = () => { canvas('brush').hidden = true; };
+
+  // What is selected
+
+  async function pick(pixel) {
     const {scene, isShown} = state;
     try {
-      const picked = await get(`scenes/${scene.id}/at?x=${x}&y=${y}`);
+      const picked = await get(`scenes/${scene.id}/at?x=${pixel.x}&y=${pixel.y}`);
       if (!isShown()) return;
-      Object.assign(state, {picked, number: 0});
-      say(`${picked.name} ${picked.instance}`);
+      Object.assign(state, {picked, at: pixel, number: null, error: null});
+      say(`Selected: ${picked.name}`);
     } catch (error) { if (isShown()) state.error = error; }
     if (isShown()) show();
   }
@@ -141,67 +179,86 @@ export async function open(root, [wanted]) {
     edit({kind: 'remove', instance: state.picked.instance});
     state.picked = null;
   };
-  const nudge = (x, y, kind = 'move') => state.picked && edit({kind, instance: state.picked.instance, x, y}).then(() => {
-    if (kind === 'move') state.picked = null;
-    show();
-  });
+  // It stays selected where it went.
+  async function nudge(x, y, kind = 'move') {
+    if (!state.picked) return;
+    const {at} = state;
+    await edit({kind, instance: state.picked.instance, x, y});
+    if (state.scene && !state.error) await pick(pixelOf([at.x + x, at.y + y]));
+  }
 
   const order = () => state.scene && {verb: 'paint', model: state.model, scene: state.scene.id};
   const shown = commandOf(order, () => show());
 
   const jobs = jobsOf('paint', () => show());
   const save = () => { if (state.scene) jobs.start(order()); };
+  const step = kind => { state.picked = null; edit({kind}); };
 
-  const tool = (name, key) => html`<button aria-pressed=${state.tool === name} @click=${() => { state.tool = name; show(); }}>${name} (${key})</button>`;
+  function outline() {
+    const {picked, scene} = state;
+    if (!picked?.box) return nothing;
+    const [right, below] = grip ? [0, 1].map(axis => grip.to[axis] - grip.from[axis]) : [0, 0];
+    const share = (value, whole) => `${value / whole * 100}%`;
+    return html`<div class="chosen" style="left:${share(picked.box.left + right, scene.width)};top:${share(picked.box.top + below, scene.height)};width:${share(picked.box.width, scene.width)};height:${share(picked.box.height, scene.height)}"></div>`;
+  }
+
+  const selected = () => {
+    const {picked} = state;
+    return html`<div class="note thing"><div class="row">
+      ${!picked ? html`<span class="faint">Nothing is selected. With Select, press a thing to give it another style, to move, copy or remove it.</span>` : html`
+      <strong class="grow">${picked.name}</strong>
+      ${picked.num_styles ? html`<span class="faint small">Style</span>${segments('Style', Array.from({length: picked.num_styles}, (_, number) => [number, String(number + 1)]), state.number, restyle)}` : nothing}
+      <span class="segments" role="group" aria-label="Move"><button aria-label="Move left" @click=${() => nudge(-8, 0)}>←</button><button aria-label="Move right" @click=${() => nudge(8, 0)}>→</button><button
+        aria-label="Move up" @click=${() => nudge(0, -8)}>↑</button><button aria-label="Move down" @click=${() => nudge(0, 8)}>↓</button></span>
+      <button @click=${() => nudge(24, 0, 'copy')}>Copy</button><button @click=${drop}>Remove</button>`}</div></div>`;
+  };
 
   function show() {
     const scene = state.scene;
     render(html`
-      <h1>Paint</h1>
-      <div class="bar">
-        ${choose('Painter', models.map(model => [model.id, model.name]), state.model, id => { state.model = id; begin('street'); })}
-        <button @click=${() => begin('street')}>new street</button><button @click=${() => begin('blank')}>blank</button>
-        <span role="group" aria-label="Tool">${tool('brush', 'b')}${tool('fill', 'f')}${tool('pick', 'v')}</span>
-        <label>Size <input type="range" min="1" max="80" .value=${String(state.size)} @input=${event => { state.size = Number(event.target.value); show(); }}><output>${state.size} px</output></label>
-        <button ?disabled=${!scene?.undo} @click=${() => edit({kind: 'undo'})}>undo</button>
-        <button ?disabled=${!scene?.redo} @click=${() => edit({kind: 'redo'})}>redo</button>
-        <button class="primary" ?disabled=${!scene} @click=${save}>Save picture (s)</button>
-        <span role="status" class="faint">${state.busy ? 'painting …' : state.took === null ? '' : `${state.took} ms`}</span>
-      </div>
-      ${problem(state.error)}
-      ${scene?.note ? html`<p role="status">${scene.note}</p>` : nothing}
-      ${!scene ? html`<p role="status">${state.error ? nothing : 'The painter is getting ready …'}</p>` : html`
-      <div class="columns">
-        <div>
+      ${title('Paint', LEAD, html`<button class="primary" title="Save the picture (s)" ?disabled=${!scene} @click=${save}>Save picture</button>`)}
+      <div class="page">
+        <div class="work">
+          ${problem(state.error)}
+          ${!scene ? html`<p role="status">${state.error ? nothing : 'The painter is getting ready …'}</p>` : html`
           <div class="pair">
-            <figure style="margin:0"><canvas id="labels" class="map" style="cursor:crosshair" width=${scene.width} height=${scene.height} tabindex="0" role="img" aria-label="Label map: draw here"
-              @pointerdown=${down} @pointermove=${move} @pointerup=${up} @pointercancel=${up}></canvas><figcaption class="faint">labels: draw here</figcaption></figure>
-            <figure style="margin:0"><canvas id="picture" class="map" width=${scene.width} height=${scene.height} role="img" aria-label="The picture that the painter makes"></canvas><figcaption class="faint">picture</figcaption></figure>
+            <figure><div class="stage"><canvas id="labels" class="map sharp" width=${scene.width} height=${scene.height} tabindex="0" role="img" aria-label="Label map: draw here"
+              @pointerdown=${down} @pointermove=${move} @pointerup=${up} @pointercancel=${up} @pointerleave=${leave}></canvas>${outline()}<div id="brush" class="brush" hidden></div></div>
+              <figcaption class="faint">Labels: draw here</figcaption></figure>
+            <figure><canvas id="picture" class="map" width=${scene.width} height=${scene.height} role="img" aria-label="The picture that the painter makes"></canvas>
+              <figcaption class="faint"><span role="status">${state.busy ? 'painting …' : state.took === null ? 'Picture' : `Picture, made in ${state.took} ms`}</span></figcaption></figure>
           </div>
-          ${command(shown.text)}
-      ${jobs.view()}
+          ${selected()}
+          ${scene.note ? html`<p class="faint" role="status">${scene.note}</p>` : nothing}
+          ${command(shown.text)}`}
         </div>
-        <div>
-          ${state.picked ? html`<div class="panel"><strong>${state.picked.name} ${state.picked.instance}</strong>
-            ${state.picked.num_styles ? html`<div class="bar" role="group" aria-label="Styles">${Array.from({length: state.picked.num_styles}, (_, number) => html`
-              <button aria-pressed=${number === state.number} @click=${() => restyle(number)}>${number}</button>`)}</div>` : nothing}
-            <div class="bar"><button @click=${drop}>remove</button><button @click=${() => nudge(24, 0, 'copy')}>copy</button>
-              <button aria-label="Move left" @click=${() => nudge(-8, 0)}>←</button><button aria-label="Move right" @click=${() => nudge(8, 0)}>→</button>
-              <button aria-label="Move up" @click=${() => nudge(0, -8)}>↑</button><button aria-label="Move down" @click=${() => nudge(0, 8)}>↓</button></div></div>` : nothing}
-          <h2>Classes</h2>
-          <ul class="list">${scene.classes.map(each => html`<li><button aria-pressed=${each.id === state.label} @click=${() => { state.label = each.id; show(); }}>
-            <span class="swatch" style="background:rgb(${each.color.join(' ')})"></span>${each.name}</button></li>`)}</ul>
+        <div class="side">
+          <div>
+            ${choose('Painter', models.map(model => [model.id, model.name]), state.model, id => { state.model = id; begin(); })}
+            ${scene ? choose('Scene', state.scenes.map(name => [name, name]), scene.id, name => begin({name})) : nothing}
+            <div class="row even"><button @click=${() => begin({start: 'street'})}>New street</button><button @click=${() => begin({start: 'blank'})}>Blank</button></div>
+          </div>
+          <div>
+            ${segments('Tool', TOOLS, state.tool, tool => { state.tool = tool; show(); })}
+            ${slide('Size', state.size, {min: 1, max: 80, step: 1, shown: `${state.size} px`}, size => { state.size = size; show(); })}
+            <div class="row even"><button title="Undo (Ctrl Z)" ?disabled=${!scene?.undo} @click=${() => step('undo')}>Undo</button>
+              <button title="Redo (Shift Ctrl Z)" ?disabled=${!scene?.redo} @click=${() => step('redo')}>Redo</button></div>
+          </div>
+          ${scene ? html`<div><h2>Classes</h2>
+            <div class="classes" role="group" aria-label="Classes">${scene.classes.map(each => html`<button aria-pressed=${each.id === state.label} @click=${() => { state.label = each.id; show(); }}>
+              <span class="swatch" style="background:rgb(${each.color.join(' ')})"></span>${each.name}</button>`)}</div></div>` : nothing}
+          ${jobs.view()}
         </div>
-      </div>`}`, root);
+      </div>`, root);
   }
 
   const resize = by => { state.size = Math.max(1, Math.min(80, state.size + by)); show(); };
   const quiet = keys({
-    b: () => { state.tool = 'brush'; show(); }, f: () => { state.tool = 'fill'; show(); }, v: () => { state.tool = 'pick'; show(); },
-    '[': () => resize(-2), ']': () => resize(2), r: () => restyle(state.number + 1), s: save, Delete: drop,
-    'Ctrl+z': () => state.scene?.undo && edit({kind: 'undo'}), 'Ctrl+Shift+z': () => state.scene?.redo && edit({kind: 'redo'}),
+    ...Object.fromEntries(TOOLS.map(([tool, , key]) => [key, () => { state.tool = tool; show(); }])),
+    '[': () => resize(-2), ']': () => resize(2), r: () => restyle((state.number ?? -1) + 1), s: save, Delete: drop,
+    'Ctrl+z': () => state.scene?.undo && step('undo'), 'Ctrl+Shift+z': () => state.scene?.redo && step('redo'),
   });
   show();
-  begin('street');
+  begin();
   return () => { scenes.end(); jobs.close(); quiet(); };
 }

@@ -2,29 +2,37 @@
 import {html, nothing, render} from '../vendor/lit.js';
 import uPlot from '../vendor/uplot.js';
 import {get, listen, post, remove} from '../api.js';
-import {choose, command, empty, problem} from '../widgets.js';
+import {choose, command, empty, problem, say, title} from '../widgets.js';
+
+const LEAD = 'Losses and previews of a training as they come.', TURN_MS = 2000, PLOT_PX = 280;
+const EVENTS = ['skipped', 'rollback', 'sentinel'];
 
 export async function open(root, [wanted]) {
-  const all = await get('runs');
+  let all = await get('runs'), ended = false, timer = 0;
   if (!all.length) {
-    render(html`<h1>Watch</h1>${empty('There is no run to watch. Begin one:', 'ganvas train esrgan --data PHOTOS --preset preview')}`, root);
-    return;
+    render(html`${title('Watch', LEAD)}${empty('There is no run yet. A training of minutes begins with the lines below; it shows here by itself once it runs.',
+      'ganvas shapes shapes --size 32 && ganvas train biggan --data shapes --preset preview')}`, root);
+    const look = async () => {
+      try { all = await get('runs'); } catch { /* asked again in a moment */ }
+      if (ended) return;
+      if (all.length) dispatchEvent(new HashChangeEvent('hashchange')); else timer = setTimeout(look, TURN_MS);
+    };
+    timer = setTimeout(look, TURN_MS);
+    return () => { ended = true; clearTimeout(timer); };
   }
-  const state = {id: wanted ?? all.at(-1).id, after: 0, columns: {}, events: [], preview: -1, follows: true, run: null,
+  const state = {id: wanted ?? all.at(-1).id, after: 0, columns: {}, events: [], scores: null, preview: -1, follows: true, run: null,
     error: null, lost: null, job: null};
-  let plot = null, timer = 0, ended = false;
+  let plot = null;
 
   async function load() {
     state.run = await get(`runs/${state.id}`);
     const {after, lines} = await get(`runs/${state.id}/log?after=${state.after}`);
     state.after = after;
     for (const line of lines) {
-      if (line.event && line.event !== 'step') state.events.push(line);
-      const losses = line.losses ?? line;
-      if (line.step === undefined) continue;
-      for (const [name, value] of Object.entries(losses)) {
-        if (typeof value !== 'number' || ['step', 'time', 'images', 'seconds', 'stage_step'].includes(name)) continue;
-        (state.columns[name] ??= new Map()).set(line.step, value);
+      for (const kind of EVENTS) if (line[kind]) state.events.push({step: line.step, kind, told: line[kind]});
+      if (line.scores) state.scores = {step: line.step, ...line.scores};
+      for (const [name, value] of Object.entries(line.losses ?? {})) {
+        if (typeof value === 'number') (state.columns[name] ??= new Map()).set(line.step, value);
       }
     }
     if (state.follows) state.preview = state.run.previews.length - 1;
@@ -42,15 +50,19 @@ export async function open(root, [wanted]) {
     if (plot && plot.names === names.join()) { plot.chart.setData(data()); return; }
     plot?.chart.destroy();
     if (!names.length) return;
-    const ink = getComputedStyle(document.body).color;
+    const style = getComputedStyle(document.body), ink = style.color, line = style.getPropertyValue('--line');
+    const axis = {stroke: ink, grid: {stroke: line, width: 1}, ticks: {stroke: line, width: 1}};
     const chart = new uPlot({
-      width: place.clientWidth, height: 300, axes: [{stroke: ink}, {stroke: ink}],
-      scales: {x: {time: false}},
+      width: place.clientWidth, height: PLOT_PX, axes: [axis, axis], scales: {x: {time: false}},
       series: [{label: 'step'}, ...names.map((label, number) => ({
-        label, stroke: `hsl(${(number * 67) % 360} 70% 50%)`, spanGaps: true, points: {show: false}}))],
+        label, stroke: `hsl(${(number * 67 + 210) % 360} 65% 50%)`, width: 1.5, spanGaps: true, points: {show: false},
+        show: !label.startsWith('gradient of')}))],  // those are of another size: the legend shows them
     }, data(), place);
+    chart.ctx.canvas.setAttribute('role', 'img');
+    chart.ctx.canvas.setAttribute('aria-label', 'Losses over the steps');
     plot = {chart, names: names.join()};
   }
+  const sized = new ResizeObserver(([entry]) => plot?.chart.setSize({width: entry.contentRect.width, height: PLOT_PX}));
 
   const act = work => async () => {
     try { state.job = await work(); state.error = null; } catch (error) { state.error = error; }
@@ -59,42 +71,57 @@ export async function open(root, [wanted]) {
 
   function show() {
     if (ended) return;
-    const previews = state.run.previews, chosen = previews[state.preview];
+    const previews = state.run.previews, chosen = previews[state.preview], {job} = state;
+    const runs = job && ['queued', 'running'].includes(job.state), stops = job?.error === 'stopping';
     render(html`
-      <h1>Watch</h1>
-      <div class="bar">
-        ${choose('Run', all.map(run => [run.id, run.name]), state.id, id => { location.hash = `#/watch/${id}`; })}
-        <span>${state.run.recipe}, step ${state.run.step.toLocaleString()}</span>
-        ${state.job && ['queued', 'running'].includes(state.job.state)
-          ? html`<button @click=${act(() => remove(`jobs/${state.job.id}`))}>stop</button>`
-          : html`<button class="primary" @click=${act(() => post('jobs', {verb: 'resume', run: state.id}))}>resume</button>`}
-        ${state.job ? html`<span role="status">${state.job.state} ${state.job.error}</span>` : nothing}
-      </div>
-      ${problem(state.error)}${problem(state.lost)}
-      <div id="plot" role="img" aria-label="Losses over the steps"></div>
-      <h2>Previews</h2>
-      ${previews.length ? html`
-        <div class="bar"><label>Preview
-          <input type="range" min="0" max=${previews.length - 1} .value=${String(state.preview)}
-            @input=${event => { state.preview = Number(event.target.value); state.follows = state.preview === previews.length - 1; show(); }}>
-          <output>${chosen}</output></label></div>
-        <div class="scroll" tabindex="0" role="region" aria-label="Preview"><img alt="Preview ${chosen}" src="/api/runs/${state.id}/previews/${chosen}"></div>`
-        : html`<p class="faint">There is no preview yet.</p>`}
-      ${state.events.length ? html`<h2>Events</h2><ul>${state.events.slice(-20).map(line => html`
-        <li>step ${line.step}: ${line.event} ${line.message ?? line.reason ?? ''}</li>`)}</ul>` : nothing}
-      ${command(state.run.command)}`, root);
+      ${title('Watch', LEAD, runs
+        ? html`<button ?disabled=${stops} @click=${act(() => remove(`jobs/${job.id}`))}>${stops ? 'Stopping …' : 'Stop'}</button>`
+        : html`<button class="primary" @click=${act(() => post('jobs', {verb: 'resume', run: state.id}))}>Resume</button>`)}
+      <div class="page">
+        <div class="work">
+          ${problem(state.error)}${problem(state.lost)}
+          <div id="plot"></div>
+          ${Object.keys(state.columns).length ? nothing : html`<p class="faint">The first losses are written soon.</p>`}
+          ${previews.length ? html`
+            <label class="row fixed">Preview
+              <input class="grow" type="range" min="0" max=${previews.length - 1} .value=${String(state.preview)}
+                @input=${event => { state.preview = Number(event.target.value); state.follows = state.preview === previews.length - 1; show(); }}>
+              <output>${chosen}</output></label>
+            <div class="scroll" tabindex="0" role="region" aria-label="Preview"><img style="max-width:100%" alt="Preview ${chosen}" src="/api/runs/${state.id}/previews/${chosen}"></div>`
+            : html`<p class="faint">There is no preview yet.</p>`}
+          ${command(state.run.command)}
+        </div>
+        <div class="side">
+          <div>
+            ${choose('Run', all.map(run => [run.id, run.name]), state.id, id => { location.hash = `#/watch/${id}`; })}
+            <p><strong>${state.run.recipe}</strong>, step ${state.run.step.toLocaleString('en')}</p>
+            <p class="faint" role="status">${job ? `${stops ? 'stopping' : job.state}${job.error && !stops ? `: ${job.error}` : ''}` : ''}</p>
+            <p class="faint small">Stop writes a checkpoint first; Resume goes on from it, bit for bit.</p>
+          </div>
+          ${state.scores ? html`<div><h2>Scores, step ${state.scores.step}</h2><ul class="list">${Object.entries(state.scores).filter(([name]) => name !== 'step').map(([name, value]) => html`
+            <li class="row fixed"><span class="grow">${name}</span>${typeof value === 'number' ? value.toPrecision(4) : value}</li>`)}</ul></div>` : nothing}
+          ${state.events.length ? html`<div><h2>Events</h2><ul class="list small">${state.events.slice(-20).reverse().map(({step, kind, told}) => html`
+            <li>Step ${step}: ${kind} <span class="faint">${Object.entries(told).map(([name, value]) => `${name} ${value}`).join(', ')}</span></li>`)}</ul></div>` : nothing}
+        </div>
+      </div>`, root);
     chart();
   }
 
   async function turn() {
     try { await load(); state.lost = null; } catch (error) { state.lost = error; }
     show();
-    if (!ended) timer = setTimeout(turn, 2000);
+    if (!ended) timer = setTimeout(turn, TURN_MS);
   }
   await load();
   state.job = (await get('jobs')).find(job => job.order.run === state.id) ?? null;
   show();
-  timer = setTimeout(turn, 2000);
-  const deaf = listen('job', job => { if (job.order.run === state.id) { state.job = job; show(); } });
-  return () => { ended = true; clearTimeout(timer); deaf(); plot?.chart.destroy(); };
+  sized.observe(root.querySelector('#plot'));
+  timer = setTimeout(turn, TURN_MS);
+  const deaf = listen('job', job => {
+    if (job.order.run !== state.id) return;
+    if (job.state !== state.job?.state) say(`The training is ${job.state}`);
+    state.job = job;
+    show();
+  });
+  return () => { ended = true; clearTimeout(timer); sized.disconnect(); deaf(); plot?.chart.destroy(); };
 }
