@@ -230,3 +230,51 @@ def test_what_is_written_carries_rate_units_and_the_whole_film(tmp_path):
 def test_numbers_that_are_none_are_the_files_fault(lens, after, tmp_path):
     with pytest.raises(UserError, match=r"a\.ma"):
         cameras.read(scene(tmp_path, lens=lens, after=after))
+
+
+@pytest.mark.parametrize(
+    ("kind", "place"), [("transform", 1.0), ("dagContainer", 1.0), ("joint", 1.0), ("stereoRigTransform", 1.0)]
+)
+def test_every_kind_of_parent_that_is_a_transform_counts(kind, place, tmp_path):
+    rig = f'createNode {kind} -n "rig";\n\tsetAttr ".t" -type "double3" 100 0 0 ;\n'
+    assert cameras.read(scene(tmp_path, before=rig, parent="rig")).cameras[0].matrix[0, 3] == place
+
+
+def test_a_parent_of_an_unknown_kind_is_refused_by_line(tmp_path):
+    with pytest.raises(UserError, match=r"below rig.*somebodysRig.*line \d"):
+        cameras.read(scene(tmp_path, before='createNode somebodysRig -n "rig";\n', parent="rig"))
+
+
+def test_an_instance_of_a_camera_is_a_camera(tmp_path):
+    after = 'createNode transform -n "other";\n\tsetAttr ".t" -type "double3" 0 200 0 ;\n'
+    path = scene(
+        tmp_path, lens='\tsetAttr ".fl" 50;\n', after=after + 'parent -s -nc -r -add "|shot|shotShape" "other" ;\n'
+    )
+    one = cameras.read(path, Given(camera="other")).cameras[0]
+    assert one.matrix[1, 3] == 2.0 and one.focal_mm == pytest.approx(50)
+
+
+@pytest.mark.parametrize(
+    ("after", "lens", "match"),
+    [
+        (curve([(1, 0), (5, 90)], '".tan" 2', '".roti" 5', kind="animCurveTA") + 'connectAttr "c.o" "shot.rx";\n', "",
+         "quaternions"),
+        (curve([(1, 0), (5, 8)], '".tan" 2') + CONNECT + 'createNode animCurveTT -n "timewarp";\n'
+         'connectAttr "timewarp.o" ":time1.twi";\n', "", r"time of .* warped \(line 1\d"),
+        ("", '\tsetAttr ".rpz" yes;\n\tsetAttr ".pze" yes;\n', "2D pan and zoom"),
+        ("", '\tsetAttr ".renderPanZoom" yes;\n\tsetAttr ".panZoomEnabled" yes;\n', "2D pan and zoom"),
+        ('createNode mute -n "m";\nconnectAttr "m.o" "shot.tx";\n', "", "mute"),
+        ('createNode motionPath -n "m";\nconnectAttr "m.ac" "shot.t";\n', "", "motionPath"),
+    ],
+)  # fmt: skip
+def test_more_that_is_not_evaluated_is_refused(after, lens, match, tmp_path):
+    with pytest.raises(UserError, match=match):
+        cameras.read(scene(tmp_path, lens=lens, after=after))
+
+
+def test_synchronised_angles_are_angles(tmp_path):
+    keys = curve([(1, 0), (5, 80)], '".tan" 2', '".roti" 2', kind="animCurveTA")
+    shot = cameras.read(scene(tmp_path, after=keys + 'connectAttr "c.o" "shot.ry";\n')).cameras
+    np.testing.assert_allclose(
+        -shot[2].matrix[:3, 2], [-np.sin(np.radians(40)), 0, -np.cos(np.radians(40))], atol=1e-12
+    )

@@ -15,7 +15,7 @@ from ganvas.errors import UserError
 from ganvas.io import runs
 from ganvas.io.cameras.cameras import INCH_MM, Camera, Given, Solve, number, plain_camera
 from ganvas.io.cameras.geometry import angles_from_rotation, into_metres, out_of_metres, rotation_from_angles
-from ganvas.io.cameras.maya_scene import BAKE, UNITS_M, Node, Scene
+from ganvas.io.cameras.maya_scene import BAKE, CAMERAS, TRANSFORMS, UNITS_M, Node, Scene
 from ganvas.io.cameras.names import distinct_frames
 
 ORDERS = ("XYZ", "YZX", "ZXY", "XZY", "YXZ", "ZYX")
@@ -76,7 +76,7 @@ def read(path: Path, given: Given) -> Solve:
 
 
 def _rigs(scene: Scene, path: Path, given: Given) -> list[Rig]:
-    cameras = [node for nodes in scene.nodes.values() for node in nodes if node.kind == "camera"]
+    cameras = [node for nodes in scene.nodes.values() for node in nodes if node.kind in CAMERAS]
     found = [(node, node.ups()) for node in cameras]
     found = [(node, above) for node, above in found if above and not (above[0].name in OWN and len(above) == 1)]
     if given.camera:
@@ -101,6 +101,9 @@ def _frames(scene: Scene, rig: Rig) -> list[int]:
     node, transforms = rig
     curves = [*scene.curves(node, LENS), *(one for above in transforms for one in scene.curves(above, PLACED))]
     times = [value for curve in curves for place, value in curve.values.get("ktv", {}).items() if place % 2 == 0]
+    if times and scene.warped:
+        what = f"The time of {scene.where} is warped (line {scene.warped})"
+        raise UserError(what, "Keys are not where their times say", BAKE)
     if not np.isfinite(times).all() or (times and max(times) - min(times) > MOST_FRAMES):
         raise UserError(f"{scene.where} has keys at times that are none, or too far apart", do=BAKE)
     return list(range(round(min(times)), round(max(times)) + 1)) if times else []
@@ -141,8 +144,9 @@ def _check(scene: Scene, node: Node, time: float) -> None:
             raise _refused(scene, node, key, why)
     if any(abs(value) > 1e-9 for value in scene.value(node, "ct", (0, 0), time)):
         raise _refused(scene, node, "ct", "A translated film is not evaluated")
-    if scene.value(node, "rpz", (0,), time)[0] and scene.value(node, "pze", (0,), time)[0]:
-        raise _refused(scene, node, "rpz", "It renders with 2D pan and zoom")
+    # Its short name, rpz, is that of a transform's third pivot, too.
+    if scene.value(node, "rp", (0, 0, 0), time)[2] and scene.value(node, "pze", (0,), time)[0]:
+        raise _refused(scene, node, "pze", "It renders with 2D pan and zoom")
 
 
 def _refused(scene: Scene, node: Node, key: str, why: str) -> UserError:
@@ -162,6 +166,10 @@ def _matrix(scene: Scene, transforms: Sequence[Node], time: float) -> np.ndarray
 
 def _local(scene: Scene, node: Node, time: float) -> np.ndarray:
     """Return a transform's own matrix, by the formula of Maya's documentation, for columns."""
+
+    if node.kind not in TRANSFORMS:
+        what = f"The camera lies below {node.name}, a node of the kind {node.kind} ({scene.where}, line {node.line})"
+        raise UserError(what, "How it places what is below it is not known here", BAKE)
 
     def three(key: str, default: float = 0.0) -> np.ndarray:
         return np.array(scene.value(node, key, (default,) * 3, time))

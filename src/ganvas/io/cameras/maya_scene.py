@@ -32,10 +32,13 @@ _LONG = {
 }  # fmt: skip
 _PARTS = {"hfa": ("cap", 0), "vfa": ("cap", 1), "hfo": ("fio", 0), "vfo": ("fio", 1), "hs": ("shk", 0),
           "vs": ("shk", 1), "cth": ("ct", 0), "ctv": ("ct", 1), "hpn": ("pn", 0), "vpn": ("pn", 1),
-          "shxy": ("sh", 0), "shxz": ("sh", 1), "shyz": ("sh", 2)}  # fmt: skip
+          "shxy": ("sh", 0), "shxz": ("sh", 1), "shyz": ("sh", 2), "rpz": ("rp", 2)}  # fmt: skip
 _AXES = ("t", "r", "s", "ra", "rp", "sp", "rpt", "spt", "jo")
 _TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|[^\s"]+')
-_READ = ("transform", "joint", "camera", "animCurve", "unitConversion", "lookAt", "selected")
+TRANSFORMS = ("transform", "joint", "lookAt", "dagContainer", "stereoRigTransform")
+"""Kinds of nodes that place what is below them by Maya's formula for transforms."""
+CAMERAS = ("camera", "stereoRigCamera")
+_READ = (*TRANSFORMS, *CAMERAS, "animCurve", "unitConversion", "selected")
 """Kinds of nodes whose values matter; those of meshes are passed over."""
 _WORDS = {"yes": 1.0, "on": 1.0, "true": 1.0, "no": 0.0, "off": 0.0, "false": 0.0}
 UNITS_M = {"mm": 1e-3, "millimeter": 1e-3, "cm": 1e-2, "centimeter": 1e-2, "m": 1.0, "meter": 1.0, "km": 1e3,
@@ -46,6 +49,8 @@ RATES = {"game": 15.0, "film": 24.0, "pal": 25.0, "ntsc": 30.0, "show": 48.0, "p
 FIXED, LINEAR, FLAT, STEP, SPLINE, STEP_NEXT = 1, 2, 3, 5, 9, 17
 TANGENTS = {0: "global", 1: "fixed", 2: "linear", 3: "flat", 4: "smooth", 5: "stepped", 6: "slow", 7: "fast",
             9: "spline", 10: "clamped", 16: "plateau", 17: "stepped next", 18: "auto"}  # fmt: skip
+EULER, SYNCHRONISED = 1, 2
+"""Kinds of interpolating rotations by their angles."""
 CONSTANT, SLOPE, CYCLE, CYCLE_OFFSET, OSCILLATE = 0, 1, 3, 4, 5
 BAKE = "Bake the camera in Maya (Edit > Keys > Bake Simulation) and export it again"
 
@@ -87,6 +92,8 @@ class Scene:
         self.is_radians = False
         self.fps: float | None = None
         self.references: list[str] = []
+        self.warped = 0
+        """Line at which the scene's time is warped."""
         self._current: Node | None = None
         self._connections: list[tuple[str, str, int]] = []
         for line, statement in _statements(text):
@@ -110,12 +117,21 @@ class Scene:
             paths = [token for token in rest if "." in token and not token.startswith("-")]
             if len(paths) >= 2:
                 self._connections.append((paths[0], paths[1], line))
+        elif verb == "parent" and ("-add" in rest or "-addObject" in rest):
+            self._add_instance([token for token in rest if not token.startswith("-")], line)
         elif verb == "file" and "-r" in rest:
             self.references.append(rest[-1])
         elif verb == "currentUnit":
             self.unit_m = UNITS_M.get(_flag(rest, "-l", "-linear") or "cm", 0.01)
             self.is_radians = _flag(rest, "-a", "-angle") in ("rad", "radian")
             self.fps = _rate(_flag(rest, "-t", "-time"))
+
+    def _add_instance(self, paths: Sequence[str], line: int) -> None:
+        """Put a node below a further one, as instances are: it shares all that it has."""
+        node, above = (self.node(paths[0]), self.node(paths[-1])) if len(paths) == 2 else (None, None)
+        if node is not None and above is not None:
+            copy = Node(node.kind, node.name, line, above, node.values, node.lines, node.sources)
+            self.nodes[node.name].append(copy)
 
     def node(self, name: str) -> Node | None:
         """Return the node of a name or of as much of its path as is told."""
@@ -146,6 +162,8 @@ class Scene:
 
     def _connect(self, source: str, target: str, line: int) -> None:
         owner, _, attribute = target.partition(".")
+        if owner.removeprefix(":") == "time1" and attribute.startswith(("tw", "timewarp")):
+            self.warped = line
         node = self.node(owner)
         if node is not None:
             name, _, output = source.partition(".")
@@ -241,6 +259,10 @@ class Curve:
             return high
         if len(set(self.heights)) == 1:
             return low
+        if int(self.node.values.get("roti", {}).get(0, EULER)) > SYNCHRONISED:
+            what = f"The curve {self.node.name} interpolates rotations as quaternions between its keys"
+            line = self.node.lines.get("roti", self.node.line)
+            raise UserError(f"{what} ({self.where}, line {line})", "They are not evaluated here", BAKE)
         span, share = second - first, (time - first) / (second - first)
         straight = (high - low) / span
         slopes = [self._slope(leaves, "o", place, straight), self._slope(arrives, "i", place + 1, straight)]

@@ -20,12 +20,12 @@ from ganvas.io.cameras.kinds import load_json
 from ganvas.io.cameras.lens import Lens
 from ganvas.io.cameras.names import distinct_frames
 
-PINHOLES = ("", "PINHOLE", "SIMPLE_PINHOLE", "PERSPECTIVE")
+PINHOLES = ("", "PINHOLE", "SIMPLE_PINHOLE", "PERSPECTIVE", "PERSP")
 BROWN = ("OPENCV", "SIMPLE_RADIAL", "RADIAL", "FULL_OPENCV")
 FISHEYE = ("OPENCV_FISHEYE", "FISHEYE", "FISHEYE624")
 FOCALS = ("fl_x", "camera_angle_x", "fl_y", "camera_angle_y")
-DEGREES = 2 * math.pi / 3
-"""A larger angle of view than 120 degrees, in radians, is hardly one of a pinhole; of degrees it is common."""
+NO_PINHOLES = ("latlong", "is_latlong", "equirectangular", "is_equirectangular", "orthographic", "is_orthographic")
+"""Keys by which instant-ngp and its kin say that pictures are no pinhole's, without a model."""
 
 
 def says(path: Path) -> tuple[str, ...]:
@@ -70,6 +70,10 @@ def _merged(told: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]
     """Return what is said of a frame: its own lens goes before that of all, however each is told; null says nothing."""
     own = {key: value for key, value in entry.items() if value is not None}
     common = {key: value for key, value in told.items() if value is not None}
+    if any(key in own and key in common and float(own[key]) != float(common[key]) for key in ("w", "h")):
+        # Of another size: what is told of all in pixels is told of theirs.
+        for key in ("cx", "cy", "fl_x", "fl_y"):
+            common.pop(key, None)
     for axis in ("x", "y"):
         if f"fl_{axis}" in own or f"camera_angle_{axis}" in own:
             common.pop(f"fl_{axis}", None)
@@ -83,6 +87,9 @@ def _merged(told: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]
 def _matrix(entry: Mapping[str, Any], path: Path) -> np.ndarray:
     try:
         matrix = np.asarray(entry["transform_matrix"], float)
+        if matrix.shape == (4, 4) and np.abs(matrix[3] - [0, 0, 0, 1]).max() > 1e-3:
+            why = f"Its last row is {matrix[3].tolist()}; one that is read column by column has its place there"
+            raise UserError(f"A frame of {path} has a transform_matrix that is none of a camera", why, "Transpose it")
         if matrix.shape in ((4, 4), (3, 4)):
             return np.vstack([matrix[:3], [0, 0, 0, 1]])
         why = f"It has the shape {matrix.shape}"
@@ -146,8 +153,10 @@ def _lens(lens: Mapping[str, Any], where: str) -> Lens | None:
     Raises:
         UserError: the model is none that can be made a pinhole's.
     """
-    model = str(lens.get("camera_model", "")).upper()
+    model = str(lens.get("camera_model") or lens.get("camera_type") or "").upper()
     fisheye = model in FISHEYE or bool(lens.get("is_fisheye"))
+    other = next((key for key in NO_PINHOLES if lens.get(key)), "")
+    model = other.removeprefix("is_").upper() or model
     if any(key.startswith("ftheta") for key in lens) or not (fisheye or model in (*PINHOLES, *BROWN)):
         name = model or "f-theta"
         why = f"Known are {', '.join((*PINHOLES[1:], *BROWN, *FISHEYE[:1]))}"
