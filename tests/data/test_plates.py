@@ -2,6 +2,7 @@
 
 import json
 
+import av
 import cv2
 import numpy as np
 import OpenImageIO as oiio
@@ -18,6 +19,7 @@ from ganvas.errors import UserError
 from ganvas.io.cameras import cameras
 from ganvas.io.cameras.cameras import Camera, Given, plain_camera
 from ganvas.io.cameras.lens import Lens
+from ganvas.io.pictures import images
 
 
 def rows(seed, height, width):
@@ -115,6 +117,24 @@ def test_light_above_one_is_told_of_and_kept_by_exposing_down(tmp_path):
     assert not any("clipped" in note for note in exposed.notes)
     picture = plates.read(tmp_path / "a1.exr", exposed.views[0].camera, exposed.views[0].plate)[0]
     np.testing.assert_allclose(plates.decode_light(picture.numpy()) * 8, 6.0, rtol=1e-3)
+
+
+def test_light_above_one_in_some_plates_only_is_told_of(tmp_path):
+    shot = []
+    for number in range(12):
+        exr(tmp_path / f"a{number}.exr", np.full((20, 30, 3), 3.0 if number == 4 else 0.5))
+        shot.append(plain_camera(np.eye(4), 35.0, (36.0, 24.0), (30, 20), number, f"a{number}.exr"))
+    cameras.write(tmp_path / "transforms.json", shot)
+    assert any("up to 3" in note and "--exposure -2" in note for note in read_footage(tmp_path).notes)
+
+
+@pytest.mark.parametrize(
+    ("space", "is_log"),
+    [("ACEScct", True), ("ARRI LogC4", True), ("S-Log3", True), ("ADX10", True), ("sRGB", False), ("ACEScg", False)],
+)
+def test_colour_spaces_of_logarithms_are_known_by_their_names(space, is_log):
+    header = images.Header(30, 20, 3, "float16", "exr", metadata=(("oiio:ColorSpace", "string", space),))
+    assert plates.is_log(header) == is_log
 
 
 def test_log_plates_are_told_of(tmp_path):
@@ -240,6 +260,20 @@ def movie(path, frames=6, rate=24):
     for place in range(frames):
         writer.write(np.full((24, 32, 3), 30 + 30 * place, np.uint8), place * header.frame_step)
     writer.close()
+
+
+@pytest.mark.parametrize(("transfer", "said"), [(1, ""), (9, "logarithms"), (16, "PQ"), (18, "HLG")])
+def test_what_a_movies_values_are_is_told(transfer, said, tmp_path):
+    with av.open(str(tmp_path / "a.mp4"), "w") as file:
+        stream = file.add_stream("libx264", rate=24)
+        stream.width, stream.height, stream.pix_fmt = 32, 24, "yuv420p"
+        stream.codec_context.color_trc = transfer
+        for _ in range(3):
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((24, 32, 3), 90, np.uint8), format="rgb24")))
+        file.mux(stream.encode())
+    cameras.write(tmp_path / "cam.ma", [plain_camera(np.eye(4), 35.0, (36.0, 27.0), (32, 24), n) for n in range(3)])
+    notes = " ".join(read_footage(tmp_path / "a.mp4", tmp_path / "cam.ma").notes)
+    assert ("taken as they are" in notes) == bool(said) and said in notes
 
 
 @pytest.mark.parametrize("alone", [True, False])

@@ -24,6 +24,8 @@ from ganvas.io.pictures.tensors import to_tensor
 
 SHAPE = 0.02
 """How far the shape of a picture may be from its camera's: solvers round sizes."""
+LOGARITHMIC = ("log", "printing density", "cineon", "acescc", "redlog", "adx")
+"""What names of colour spaces of logarithms have in common: LogC, S-Log3, V-Log, Log3G10, ACEScct ..."""
 TURNED = {2: "mirrored", 3: "by 180 degrees", 4: "mirrored", 5: "mirrored", 6: "by 90 degrees", 7: "mirrored",
           8: "by 270 degrees"}  # fmt: skip
 """What EXIF orientations ask of a viewer."""
@@ -177,7 +179,7 @@ def is_log(header: images.Header) -> bool:
     """Tell whether a file says that its values are logarithms of light or printing densities."""
     told = {name: str(value).lower() for name, _, value in header.metadata}
     spaces = (told.get("dpx:Transfer", ""), told.get("dpx:Colorimetric", ""), told.get("oiio:ColorSpace", ""))
-    return any(word in space for space in spaces for word in ("log", "printing density", "cineon"))
+    return any(word in space for space in spaces for word in LOGARITHMIC)
 
 
 def movie_frames(path: Path, wanted: Collection[int | None]) -> Iterator[tuple[int, Tensor]]:

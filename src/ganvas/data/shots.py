@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from ganvas.data import pairing, plates
 from ganvas.data.plates import Plate, decode_light, encode, read_picture
 from ganvas.data.views import View, Views, homography, resample, vector, view_of
@@ -34,6 +36,10 @@ __all__ = [
 ]
 
 MOVIES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mxf")
+LOOKED_AT = 16
+"""Floating-point pictures that are looked at for light above 1."""
+CURVES = {9: "logarithms of light", 10: "logarithms of light", 16: "light by PQ (HDR)", 18: "light by HLG (HDR)"}
+"""Transfer characteristics of movies (H.273) that are no display's usual one."""
 IN_MILLIMETRES = ("chan", "csv", "usd", "alembic", "fbx", "nuke")
 """Formats that say lenses in millimetres and nothing of pixels."""
 
@@ -214,8 +220,8 @@ def _as_stored(camera: Camera, told: plates.Film, solved_so: bool | None, file: 
 
 
 def _above_one(light: Sequence[Path], exposure: float) -> list[str]:
-    """Return what is to be said of floating-point pictures, of which the first, middle and last are looked at."""
-    some = {light[place] for place in (0, len(light) // 2, len(light) - 1)} if light else set()
+    """Return what is to be said of floating-point pictures, of which some in even steps are looked at."""
+    some = {light[place] for place in np.linspace(0, len(light) - 1, LOOKED_AT).round().astype(int)} if light else set()
     most = max((plates.brightest(file, exposure) for file in some), default=0.0)
     if most <= 1.0:
         return []
@@ -257,6 +263,11 @@ def _of_movie(movie: Path, path: Path, given: Given) -> Footage:
             raise UserError(f"Which frame {movie.name} begins with is not known", why, "Give it: --first-frame 1001")
         first = min(frames)
         notes.append(f"{movie.name} is taken to begin with frame {first} (--first-frame says otherwise)")
+    if header.tags.transfer in CURVES:
+        held = CURVES[header.tags.transfer]
+        notes.append(
+            f"{movie.name} holds {held}: its values are taken as they are, so what is generated holds that, too"
+        )
     if header.is_interlaced:
         notes.append(f"{movie.name} is interlaced: its frames are two moments in one. Deinterlace it first")
     views = [

@@ -24,10 +24,12 @@ from ganvas.io.cameras.cameras import (
     plain_camera,
 )
 from ganvas.io.cameras.geometry import angles_from_rotation, into_metres, out_of_metres, rotation_from_angles
+from ganvas.io.cameras.names import LARGEST
 
 DO = "Give the focal length in millimetres: --focal 35"
 USUAL_MM = (12, 14, 16, 18, 20, 21, 24, 25, 27, 28, 32, 35, 40, 50, 65, 75, 85, 100, 105, 135)
 """Focal lengths of common lenses."""
+LONGEST_MM = 800.0
 
 
 def read(path: Path, given: Given) -> Solve:
@@ -81,7 +83,7 @@ def _values(parts: list[str], where: str) -> list[float]:
 def _check_frames(rows: Sequence[_Row], path: Path) -> None:
     """Refuse lines that do not begin with a frame number: some exporters leave it out."""
     for where, values in rows:
-        if values[0] != round(values[0]):
+        if values[0] != round(values[0]) or abs(values[0]) > LARGEST:
             why = f"{values[0]:g} is no frame number; Maya and Houdini can leave it out"
             raise UserError(f"{where} begins with no frame", why, "Export it as Nuke's .chan, with frame numbers")
     for (_, before), (where, after) in itertools.pairwise(rows):
@@ -108,6 +110,8 @@ def _told(rows: Sequence[_Row], cameras: Sequence[Camera], given: Given) -> list
         return [f"The focal length given, {given.focal_mm:g} mm, goes before column 8, which says {column[0]:g}"]
     focal = [camera.focal_mm for camera in cameras]
     note = f"Column 8 ({column[0]:g}) is taken for the vertical field of view in degrees: {focal[0]:.1f} mm"
+    if max(focal) > LONGEST_MM and max(column) < np.pi:
+        note += ": so long a lens is rare, and it may be in radians"
     if max(column) == min(column) and column[0] in USUAL_MM:
         note += f" (if some program wrote a focal length in mm there: --focal {column[0]:g})"
     return [note]

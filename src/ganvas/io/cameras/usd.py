@@ -43,11 +43,12 @@ def read(path: Path, given: Given) -> Solve:
     stage = _open(path)
     geometry = need("pxr.UsdGeom", "cameras")
     usd = need("pxr.Usd", "cameras")
-    found = [prim for prim in _all(stage, usd) if prim.IsA(geometry.Camera)]
-    if given.camera:
-        found = [prim for prim in found if given.camera in (prim.GetName(), str(prim.GetPath()))]
+    known = [prim for prim in _all(stage, usd) if prim.IsA(geometry.Camera)]
+    found = [prim for prim in known if not given.camera or given.camera in (prim.GetName(), str(prim.GetPath()))]
     if not found:
-        raise UserError(f"{path} holds no camera" + (f" {given.camera!r}" if given.camera else ""))
+        listed = ", ".join(str(prim.GetPath()) for prim in known)
+        what = f"{path} holds no camera" + (f" {given.camera!r}" if given.camera else "")
+        raise UserError(what, do=f"It has {listed}" if listed else "")
     if len(found) > 1:
         names = ", ".join(str(prim.GetPath()) for prim in found)
         raise UserError(f"{path} holds several cameras", names, "Name one: --camera-name NAME")
@@ -106,11 +107,13 @@ def _times(stage: Any, prim: Any, geometry: Any, usd: Any) -> list[tuple[int, An
     samples: set[float] = set()
     for name in ("focalLength", "horizontalAperture", "verticalAperture", "horizontalApertureOffset",
                  "verticalApertureOffset"):  # fmt: skip
-        samples.update(prim.GetAttribute(name).GetTimeSamples())
+        samples.update(_sampled(prim.GetAttribute(name)))
     above = prim
     while above and not above.IsPseudoRoot():
         if above.IsA(geometry.Xformable):
             samples.update(geometry.Xformable(above).GetTimeSamples())
+            for operation in geometry.Xformable(above).GetOrderedXformOps():
+                samples.update(_sampled(operation.GetAttr()))
             if geometry.Xformable(above).GetResetXformStack():
                 break
         above = above.GetParent()
@@ -126,6 +129,14 @@ def _times(stage: Any, prim: Any, geometry: Any, usd: Any) -> list[tuple[int, An
     if len(frames) > MOST_FRAMES:
         raise UserError(f"{prim.GetPath()} has samples from {low:g} to {high:g}", "These are too many frames")
     return [(frame, usd.TimeCode(frame / rate)) for frame in frames] or [(round(low), usd.TimeCode(min(samples)))]
+
+
+def _sampled(attribute: Any) -> set[float]:
+    """Return the times at which an attribute has samples, or knots where it is a spline."""
+    times = set(attribute.GetTimeSamples())
+    if hasattr(attribute, "HasSpline") and attribute.HasSpline():
+        times.update(attribute.GetSpline().GetKnots())
+    return times
 
 
 def _size(prim: Any, film: tuple[float, float]) -> tuple[int, int]:
