@@ -4,8 +4,10 @@
 
 Low pictures are MATLAB's antialiased bicubic, rounded to 8 bits. Printed for each model: PSNR-Y of the mean of the four
 and its gain over bicubic, the parts of *sharp* (energy in the top three octaves and variance of the Laplacian as shares
-of the truth's, high-pass correlation with the truth) beside the two baselines tuned to the same variance, and seconds a
-megapixel of output on this machine. `--card` writes the scores into the card of each bundled file.
+of the truth's, high-pass correlation with the truth) beside the two baselines tuned to the same variance, LPIPS over
+Oxford's VGG16 where `ganvas features fetch vgg16 lpips` has been run (it orders pictures, and is not the published
+LPIPS), the grid at periods of 2, 4 and 8 px, the tint of a gray photograph in levels of 255, and seconds a megapixel of
+output on this machine. `--card` writes the scores into the card of each bundled file.
 """
 
 from __future__ import annotations
@@ -22,14 +24,17 @@ from skimage import data
 from torch import Tensor
 
 from ganvas.data.degrade import bicubic, resize_bicubic
+from ganvas.errors import UserError
+from ganvas.evaluation.extractors import open_lpips_vgg16
 from ganvas.inference.open import resolve
 from ganvas.inference.picture.upscale import Upscaler
 from ganvas.io.pictures import images
 from ganvas.io.weights import files as weights
+from ganvas.metrics.grids import grid_energy
 from ganvas.metrics.paired import brightness_error, luma, psnr, ssim
 from ganvas.metrics.sharpness import SharpnessReport, compare_sharpness, mean_report
 
-SCORED = ["photo-x4", "photo-x2", "compact-x4", "compact-x4-gan", "compact-x2"]
+SCORED = ["photo-x4", "photo-x4-gan", "photo-x2", "compact-x4", "compact-x4-gan", "compact-x2"]
 PHOTOGRAPHS = ("astronaut", "coffee", "chelsea", "rocket")
 
 
@@ -43,6 +48,9 @@ class Score:
     bicubic_psnr_y: float
     ssim_y: float
     brightness_error: float
+    lpips: float | None
+    grid: dict[int, float]
+    tint: float
     seconds_a_megapixel: float
     sharpness: SharpnessReport
 
@@ -65,6 +73,12 @@ def score(model: str) -> Score:
     scale = upscaler.scale
     rows: list[tuple[float, float, float, float]] = []
     reports: list[SharpnessReport] = []
+    made: list[Tensor] = []
+    distances: list[float] = []
+    try:
+        lpips = open_lpips_vgg16()
+    except UserError:
+        lpips = None
     seconds = megapixels = 0.0
     upscaler(photograph(PHOTOGRAPHS[0], scale)[:64, :64])  # warms up
     for name in PHOTOGRAPHS:
@@ -83,8 +97,18 @@ def score(model: str) -> Score:
             float(brightness_error(ours, wanted, scale)),
         ))  # fmt: skip
         reports.append(compare_sharpness(*(luma(picture)[0, 0] for picture in (ours, wanted, plain))))
+        made.append(ours[0])
+        if lpips is not None:
+            with torch.no_grad():
+                distances.append(float(lpips(ours, wanted)))
+    gray = to_array(luma(bicubic(to_tensor(photograph("chelsea", scale)), scale)).expand(-1, 3, -1, -1))
+    tint = np.ptp(upscaler(gray).astype(int), axis=-1).max()
     means = np.mean(rows, axis=0).tolist()
-    return Score(Path(model).stem, scale, *means, seconds / megapixels, mean_report(reports))
+    distance = float(np.mean(distances)) if distances else None
+    return Score(
+        Path(model).stem, scale, *means, distance, grid_energy(made), float(tint), seconds / megapixels,
+        mean_report(reports),
+    )  # fmt: skip
 
 
 def to_tensor(picture: np.ndarray) -> Tensor:
@@ -101,8 +125,8 @@ def table(scores: list[Score]) -> str:
     """Return the scores as a Markdown table."""
     lines = [
         "| model | PSNR-Y | gain over bicubic | SSIM-Y | energy in the top octaves | Laplacian | correlation "
-        "| unsharp / noise | sharp | s/MP |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| unsharp / noise | sharp | LPIPS (VGG16) | grid, dB | tint | s/MP |",
+        "|" + "---|" * 13,
     ]
     for found in scores:
         report = found.sharpness
@@ -111,7 +135,9 @@ def table(scores: list[Score]) -> str:
             f"| {found.model} | {found.psnr_y:.2f} dB | {found.gain:+.2f} dB | {found.ssim_y:.4f} | {octaves} "
             f"| {100 * report.result.laplacian_ratio:.0f} % | {report.result.correlation:.3f} "
             f"| {report.unsharp.correlation:.3f} / {report.noise.correlation:.3f} "
-            f"| {'yes' if report.sharp else 'no'} | {found.seconds_a_megapixel:.2f} |"
+            f"| {'yes' if report.sharp else 'no'} | {'' if found.lpips is None else f'{found.lpips:.4f}'} "
+            f"| {', '.join(f'{energy:.1f}' for energy in found.grid.values())} | {found.tint:.0f} "
+            f"| {found.seconds_a_megapixel:.2f} |"
         )
     return "\n".join(lines)
 

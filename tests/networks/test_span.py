@@ -209,3 +209,25 @@ def test_the_notch_in_the_network_leaves_slopes_and_counts_into_the_halo():
 
 def enlarged_by_torch(low):
     return F.interpolate(low, scale_factor=4, mode="bicubic", align_corners=False)
+
+
+@torch.no_grad()
+def test_a_network_in_16_bits_keeps_its_last_convolution_and_leaves_no_grid():
+    torch.manual_seed(0)
+    net = SPAN(width=16, blocks=2)
+    wanted = {name: value.clone() for name, value in net.conv_last.named_parameters()}
+    # As trained networks are: each place has nearly the same kernel.
+    wanted["weight"] = wanted["weight"].view(3, 16, -1)[:, :1].expand(-1, 16, -1).reshape(48, 16, 3, 3) * 3
+    wanted["bias"] = torch.full((48,), 0.45) + torch.linspace(0, 1e-3, 48)
+    net.conv_last.load_state_dict(wanted)
+    low = torch.rand(1, 3, 32, 32)
+    exact = F.pixel_unshuffle(net(low), 4).mean((0, 2, 3))
+    for dtype in (torch.bfloat16, torch.float16):
+        cast = net.to(dtype)
+        assert cast.conv_first.weight.dtype == dtype
+        assert all(torch.equal(cast.conv_last.get_parameter(name), value) for name, value in wanted.items())
+        error = F.pixel_unshuffle(cast(low), 4).mean((0, 2, 3)) - exact
+        # What is wrong alike in all places is a shade; rounded parameters left up to 1e-3 between them.
+        assert (error.view(3, 16) - error.view(3, 16).mean(1, keepdim=True)).abs().max() < 1e-5
+        net.float()
+    assert net.double().conv_last.weight.dtype == torch.float64

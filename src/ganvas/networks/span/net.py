@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -69,8 +69,8 @@ class AttentionBlock(nn.Module):
     (B, C, H, W) -> (B, C, H, W)
 
     The weight is sigmoid(x) - 1/2, odd around zero: strong features of either sign pass, weak ones are damped. No
-    parameter decides that (equations 3 to 5 of the paper). `first`, the activated first convolution, is kept for the
-    network's last concatenation.
+    parameter decides that (equations 3 to 5 of the paper). Written as tanh(x/2)/2 it keeps its digits in bfloat16.
+    `first`, the activated first convolution, is kept for the network's last concatenation.
     """
 
     def __init__(self, width: int, branches: bool) -> None:
@@ -82,7 +82,31 @@ class AttentionBlock(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         first = F.silu(self.conv1(x))
         features = self.conv3(F.silu(self.conv2(first)))
-        return (features + x) * (torch.sigmoid(features) - 0.5), first
+        return (features + x) * (0.5 * torch.tanh(0.5 * features)), first
+
+
+class LastConvolution(nn.Conv2d):
+    """A 3x3 convolution that computes and keeps its parameters in float32, whatever the rest of the network is cast to.
+
+    (B, C, H, W) -> (B, C, H, W)
+
+    In bfloat16 finished pixels would be rounded to 8 bits, and smooth skies to steps. Parameters so rounded are wrong
+    in another way for each place of a pixel shuffle's cells, which is a grid.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__(channels_in, channels_out, 3, padding=1)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        def unrounded(tensor: Tensor) -> Tensor:
+            cast = fn(tensor)
+            return tensor.to(cast.device) if cast.dtype in (torch.bfloat16, torch.float16) else cast
+
+        return super()._apply(unrounded, recurse)
+
+    def forward(self, input: Tensor) -> Tensor:
+        with _exactly(input):
+            return super().forward(input.to(self.weight.dtype))
 
 
 class SPAN(nn.Module):
@@ -138,7 +162,7 @@ class SPAN(nn.Module):
         self.blocks = nn.ModuleList(AttentionBlock(width, branches) for _ in range(blocks))
         self.conv_body = Convolution(width, width, branches)
         self.conv_merge = nn.Conv2d(4 * width, width, 1)
-        self.conv_last = nn.Conv2d(width, channels_out * scale**2, 3, padding=1)
+        self.conv_last = LastConvolution(width, channels_out * scale**2)
         self.register_buffer("mean", torch.tensor(tuple(mean))[:, None, None], persistent=False)
         self.mean: Tensor
         init_kaiming(self)
@@ -160,19 +184,10 @@ class SPAN(nn.Module):
             if number == 0:
                 early = x
         merged = self.conv_merge(torch.cat([first, self.conv_body(x), early, late], dim=1))
-        high = self._last(merged)
+        high = self.conv_last(merged)
         if self.base != "none":
             high = high + enlarged(low, self.scale, self.base_kernel).to(high)
         if self.notch:
             smooth = enlarged(low, self.scale, base_kernel(self.scale, "bicubic")).to(high)
             high = smooth + notch(high - smooth, self.scale, self.notch)
         return pixel_shuffle(high, self.scale)
-
-    def _last(self, merged: Tensor) -> Tensor:
-        # In bfloat16 the finished pixels would be rounded to 8 bits, and smooth skies to steps.
-        with _exactly(merged):
-            conv = self.conv_last
-            if merged.dtype in (torch.bfloat16, torch.float16):
-                bias = None if conv.bias is None else conv.bias.float()
-                return F.conv2d(merged.float(), conv.weight.float(), bias, padding=1)
-            return conv(merged)
