@@ -162,7 +162,7 @@ def _fashion(folder: Path) -> Commands:
 def _street(folder: Path) -> Commands:
     paint = ["generate", "street-painter", "--labels", f"{folder}/street", "--quiet", "--out"]
     return [
-        ["world", "--out", f"{folder}/street", "--frames", "4", "--details", *STREET, "256x128"],
+        ["world", "--out", f"{folder}/street", "--frames", "4", "--details", *STREET, "512x256"],
         [*paint, f"{folder}/painted"],
         [*paint, f"{folder}/other-styles", "--seed", "5"],
     ]
