@@ -1,21 +1,33 @@
-"""docs/formats.md and label-formats.md against the program: the endings are those it reads, and the tests exist."""
+"""The pages of formats against the program: the endings are those that it reads, and the tests exist."""
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from ganvas.inference.cameras.options import CameraFormat
+from ganvas.io.cameras.kinds import SUFFIXES
 from ganvas.io.pictures.formats import ASKED_FOR, READABLE, WRITABLE
 from ganvas.io.pictures.images import Header
 from ganvas.io.pictures.samples import adapt_header
 from ganvas.io.video.codecs import _HOLDS, FORMATS, VIDEO_SUFFIXES
 
 ROOT = Path(__file__).parents[1]
-PAGE = (ROOT / "docs" / "formats.md").read_text()
+PAGE = (ROOT / "docs" / "formats.md").read_text() + (ROOT / "docs" / "picture-formats.md").read_text()
 ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if line.startswith("| ")]
 
 
-@pytest.mark.parametrize(("page", "fewest"), [("formats.md", 60), ("label-formats.md", 35)])
+@pytest.mark.parametrize(
+    ("page", "fewest"),
+    [
+        ("formats.md", 20),
+        ("picture-formats.md", 40),
+        ("label-formats.md", 35),
+        ("camera-formats.md", 35),
+        ("cameras.md", 15),
+    ],
+)
 def test_every_named_test_exists(page, fewest):
     named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", (ROOT / "docs" / page).read_text())
     assert len(named) > fewest
@@ -33,6 +45,22 @@ def test_every_line_of_label_formats_names_a_test():
     lines = [line for line in (ROOT / "docs" / "label-formats.md").read_text().splitlines() if line.startswith("| ")]
     told = [line for line in lines if not line.rstrip().endswith("| test |")]
     assert len(told) > 18 and all("::test_" in line for line in told)
+
+
+def table(page: str, columns: int) -> list[list[str]]:
+    lines = [line for line in (ROOT / "docs" / page).read_text().splitlines() if line.startswith("| ")]
+    return [
+        row for row in ([cell.strip() for cell in line.strip("|").split("|")] for line in lines) if len(row) == columns
+    ]
+
+
+def test_every_camera_format_names_its_tests_and_is_there():
+    head, *rows = table("camera-formats.md", 6)
+    assert head[-1] == "held by" and len(rows) > 15 and all("::test_" in row[5] for row in rows)
+    told = " ".join(row[0] for row in rows)
+    assert not [suffix for suffix in SUFFIXES if suffix not in (".txt", ".bin", ".json") and suffix not in told.lower()]
+    written = [row[0] for row in rows if not row[3].startswith("no")]
+    assert len(written) == len({one[:3] for one in get_args(CameraFormat)})  # .usda and .usdc are one row
 
 
 def pictures() -> list[list[str]]:

@@ -8,6 +8,8 @@
 - Polycam: a keyframe in `thomas-graphopti/trajectoryAlign`, in the tests of `modelAlign`.
 - OpenMVG: views and lens of `LucasSwitz/OnlineSFM`, `sfm_data.json`, and a pose that is printed in jsoncons' examples
   (`danielaparker/jsoncons`): no public file that holds all of it was found.
+- TUM: the first line of `rgbd_dataset_freiburg1_xyz/groundtruth.txt`, which many descriptions of the format print.
+  KITTI: the first two poses of sequence 00 and its `P0`, likewise.
 
 Only numbers were taken.
 """
@@ -172,3 +174,29 @@ def test_parts_of_openmvgs_files(tmp_path):
         x, y, z = np.array(rotation) @ (np.array(point) - centre)
         expected = (2884.2618124909256 * x / z + 1416, 2884.2618124909256 * y / z + 1064)
         assert z > 0 and seen(one, point) == pytest.approx(expected, abs=1e-6)
+
+
+def test_lines_of_the_trajectories_of_tum_and_kitti(tmp_path):
+    line = "1305031098.6659 1.3563 0.6305 1.6380 0.6132 0.5962 -0.3311 -0.3986"
+    (tmp_path / "groundtruth.txt").write_text(f"# timestamp tx ty tz qx qy qz qw\n{line}\n")
+    given = Given(size_px=(640, 480), focal_mm=517.3 * 36 / 640, film_back_mm=(36.0, 27.0), up="z")
+    (one,) = cameras.read(tmp_path / "groundtruth.txt", given).cameras
+    # Z was up there, so its height of 1.638 m is our Y; it looks down at a desk.
+    np.testing.assert_allclose(one.matrix[:3, 3], [1.3563, 1.6380, -0.6305])
+    ahead = Rotation.from_quat([0.6132, 0.5962, -0.3311, -0.3986]).apply([0, 0, 1])
+    np.testing.assert_allclose(-one.matrix[:3, 2], [ahead[0], ahead[2], -ahead[1]], atol=1e-9)
+    assert -one.matrix[1, 2] < -0.4 and one.matrix[1, 1] > 0.5
+    (tmp_path / "00.txt").write_text(
+        "1.000000e+00 9.043680e-12 2.326809e-11 5.551115e-17 9.043683e-12 1.000000e+00 2.392370e-10 3.330669e-16 "
+        "2.326810e-11 2.392370e-10 9.999999e-01 -4.440892e-16\n9.999978e-01 5.272628e-04 -2.066935e-03 -4.690294e-02 "
+        "-5.296506e-04 9.999992e-01 -1.154865e-03 -2.839928e-02 2.066324e-03 1.155958e-03 9.999971e-01 8.586941e-01\n"
+    )
+    (tmp_path / "calib.txt").write_text("P0: 718.856 0 607.1928 0 0 718.856 185.2157 0 0 0 1 0\n")
+    first, second = cameras.read(tmp_path / "00.txt", Given(size_px=(1241, 376))).cameras
+    np.testing.assert_allclose(first.matrix, np.eye(4), atol=1e-6)
+    # The car drove 0.86 m ahead, which is along our -Z, and hardly turned.
+    np.testing.assert_allclose(second.matrix[:3, 3], [-0.04690294, 0.02839928, -0.8586941], atol=1e-7)
+    assert second.matrix[2, 2] == pytest.approx(1, abs=1e-5)
+    assert second.focal_px == pytest.approx((718.856, 718.856)) and second.centre_px == pytest.approx(
+        (607.1928, 185.2157)
+    )
