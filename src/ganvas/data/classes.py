@@ -1,8 +1,9 @@
-"""Pictures with classes: a folder for each class, or one `labels.json` or `dataset.json`, in a folder or a zip file.
+"""Pictures with classes: a folder for each class, or one `labels.json` or `dataset.json`, in a folder, zip or tar file.
 
     flowers/rose/0001.jpg            the class is the first folder's name
     flowers/labels.json              {"labels": {"a.jpg": "rose", "b.jpg": "tulip"}}
     flowers/dataset.json             {"labels": [["a.jpg", 0], ["b.jpg", 1]]}   (StyleGAN's; "classes" may name them)
+    flowers-000.tar                  as any of these, or a.jpg with a.cls beside it   (WebDataset's)
 
 What is wrong with labels is said before training: one class for all, pictures without a label, classes without a
 picture, classes much smaller than others.
@@ -28,7 +29,8 @@ from ganvas.data.doctor import Examination
 from ganvas.data.pictures import CHECKED_BYTES, Report, in_threads
 from ganvas.errors import UserError, did_you_mean
 from ganvas.io.pictures import images
-from ganvas.io.pictures.archives import Folder, Shelf, open_shelf
+from ganvas.io.pictures.archives import Folder, Shelf
+from ganvas.io.pictures.labelled_shards import open_labelled
 from ganvas.io.pictures.tensors import to_tensor
 from ganvas.protocol import Source
 
@@ -62,7 +64,7 @@ class ClassPictures(Source):
     read once. A picture that cannot be read is replaced by another of its class.
 
     Args:
-        inputs: a folder or a zip file.
+        inputs: a folder, a zip file, an uncompressed tar file, or a folder or glob of such shards.
         size_px: side of the squares; smaller pictures are passed over and named.
         mirror: mirror pictures at random; not for digits and letters.
         class_names: the classes in their order, as those of a set trained on; otherwise those found, naturally sorted.
@@ -73,7 +75,7 @@ class ClassPictures(Source):
 
     def __init__(self, inputs: str | Path, size_px: int, mirror: bool = True, class_names: Sequence[str] = ()) -> None:
         self.size_px, self.mirror, self.inputs = size_px, mirror, Path(inputs)
-        self._shelf = open_shelf(inputs)
+        self._shelf = open_labelled(inputs)
         self.report = ClassReport()
         found, names = _labelled(self._shelf, self.inputs, self.report)
         self.class_names = list(class_names) or names

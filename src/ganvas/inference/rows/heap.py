@@ -30,7 +30,8 @@ class Heap:
         if _resident_pages() > self._mark + SLACK_PAGES:
             self.give_back()
 
-    def give_back(self) -> None:
+    @staticmethod
+    def give_back() -> None:
         """Hand free blocks back to the system."""
         with contextlib.suppress(OSError, AttributeError, TypeError):
             ctypes.CDLL(None).malloc_trim(0)

@@ -170,14 +170,14 @@ class Tiler:
             at_once = max(1, self.batch // seen.shape[0])
             for first in range(0, len(columns), at_once):
                 chosen = columns[first : first + at_once]
-                windows = torch.cat([seen[..., span.start : span.stop] for span in chosen])
+                parts = [seen[..., span.start : span.stop] for span in chosen]
+                windows = torch.cat(parts) if len(parts) > 1 else parts[0]
                 made = self._forward(windows)
                 heap.keep_down() if band > first_band else heap.learn()
                 if on_tile:
                     on_tile((band * len(columns) + first + len(chosen)) / (len(rows) * len(columns)))
                 yield Computed(band, first, seen.shape[0], windows, made)
                 del windows, made  # not held while the next are computed
-        heap.give_back()
 
     def _blended(
         self,
@@ -216,6 +216,7 @@ class Tiler:
             for start in range(fade_in, done, STRIP_PX):
                 strip = band[:, :, start : min(done, start + STRIP_PX)]
                 yield strip if lend else strip.clone()
+        Heap.give_back()
 
     def _forward(self, windows: Tensor) -> Tensor:
         if len(windows) > self.batch:

@@ -22,6 +22,7 @@ from ganvas.io.pictures import images
 from ganvas.io.pictures.archives import MOST_BYTES, Shelf, open_shelf, temporary
 
 SUFFIXES = (".tar", ".zip")
+MOST_LABEL_BYTES = 256
 
 
 class Tar:
@@ -83,6 +84,21 @@ class Tar:
         if not isinstance(value, dict):
             raise UserError(f"{name} in {self.path} cannot be read", "It holds no JSON object")
         return value
+
+    def read_text(self, name: str) -> str | None:
+        """Return a short text beside a picture, stripped, or None where there is none.
+
+        Raises:
+            UserError: it is longer than a label, or no text.
+        """
+        if name not in self._members:
+            return None
+        try:
+            if (size := self._members[name][1]) > MOST_LABEL_BYTES:
+                raise ValueError(f"It has {size} bytes; at most {MOST_LABEL_BYTES} are read")
+            return self._read(name).decode().strip()
+        except (OSError, ValueError) as error:
+            raise UserError(f"{name} in {self.path} is no label", str(error)) from error
 
     def num_bytes(self, names: Sequence[str]) -> int:
         """Return the bytes of members."""
