@@ -184,12 +184,37 @@ def test_a_relative_folder_is_found_from_any_other(moving, tmp_path, monkeypatch
     assert "kept as" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("val", ["photos", "./photos/../photos", "link", "photos/inner"])
+@pytest.mark.parametrize("val", ["photos", "./photos/../photos", "link", "photos/inner", ".", "copy"])
 def test_a_validation_set_that_is_trained_on_is_refused(val, moving, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (moving / "inner").mkdir()
     shutil.copy(moving / "1.png", moving / "inner" / "x.png")
     (tmp_path / "link").symlink_to(moving)
+    shutil.copytree(moving, tmp_path / "copy")
     arguments = ["--data", "photos", "--val", val, "--out", "run", "-q", "--crop-px", "32"]
     assert cli.main(["train", str(ROOT / "examples/deblur.py"), *arguments]) == cli.USER_ERROR
     assert "training data" in capsys.readouterr().err and not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+@pytest.mark.parametrize("option", ["data", "val"])
+def test_a_path_that_cannot_even_be_looked_up_is_one_line(option, resumed, moving, tmp_path, capsys):
+    run, path = tmp_path / "run", "a" * 5000
+    arguments = ["train", str(ROOT / "examples/deblur.py"), "--data", str(moving), "--out", str(run), "-q"]
+    options = [f"--{option}", path]
+    if resumed:
+        assert cli.main([*arguments, "--crop-px", "32", "--steps", "1"]) == cli.DONE
+        said = json.loads((run / "settings.json").read_text())
+        said["settings"][option] = path
+        (run / "settings.json").write_text(json.dumps(said))
+        arguments, options = ["train", "--resume", str(run)], []
+    assert cli.main([*arguments, *options]) == cli.USER_ERROR
+    complaint = capsys.readouterr().err
+    assert "defect" not in complaint and "ganvas: " in complaint and run.exists() == resumed
+
+
+@pytest.mark.parametrize("number", ["0", "-1"])
+def test_a_number_of_processes_that_means_nothing_is_refused(number, moving, tmp_path, capsys):
+    arguments = ["train", "esrgan", "--data", str(moving), "--out", str(tmp_path / "run"), "--gpus", number]
+    assert cli.main(arguments) == cli.USAGE
+    assert f"--gpus is {number}" in capsys.readouterr().err and not (tmp_path / "run").exists()

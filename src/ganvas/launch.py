@@ -180,6 +180,8 @@ def _plan(order: Order, fresh: bool) -> trainer.Plan:
     check(order)
     if not settings.data:
         raise UsageError("There is nothing to train on", do="Give a folder by --data")
+    for name, path in (("--data", settings.data), ("--val", settings.val)):
+        _require_path(name, path)
     recipe = base.find(order.recipe)(settings)
     _require_scores(order, recipe)
     extractor = open_extractor(settings.frechet, device=machine.pick(settings.device)) if settings.frechet else None
@@ -201,6 +203,9 @@ def _plan(order: Order, fresh: bool) -> trainer.Plan:
     examination = doctor.examine(train)
     examination.require_healthy(settings.data)
     known = {"data": fingerprints.of(settings.data), "val": fingerprints.of(settings.val)}
+    if known["val"] and known["val"].get("contents") == known["data"].get("contents"):
+        why = f"Its files are those of {settings.data}"
+        raise UserError(f"--val {settings.val} is the training data", why, "Hold some out: --val 0.1")
     if order.recipe.endswith(".py"):
         known["recipe"] = {"sha256": recipe_files.digest(order.recipe)}
     findings = (*examination.findings, *doctor.few(train, val is not None))
@@ -231,9 +236,23 @@ def _require_apart(data: str, val: str, source: Any) -> None:
     first, second = (path.resolve() for path in paths)
     if first == second:
         raise UserError(f"--val {val} is the training data", "Scores on it say nothing", "Hold some out: --val 0.1")
-    if getattr(source, "takes_all_below", False) and second.is_relative_to(first):
+    if not getattr(source, "takes_all_below", False):
+        return
+    if second.is_relative_to(first):
         why = f"It lies in {data}, all of which is trained on"
         raise UserError(f"--val {val} is part of the training data", why, "Move it out, or hold some out: --val 0.1")
+    if first.is_relative_to(second):
+        why = f"{data} lies in it, all of which would be scored"
+        raise UserError(f"--val {val} holds the training data", why, "Name another folder, or hold some out: --val 0.1")
+
+
+def _require_path(option: str, text: str) -> None:
+    """Refuse what the system cannot even look up: a name without end, or one in a folder that is closed."""
+    try:
+        Path(text).exists()
+    except OSError as error:
+        shown = text if len(text) <= 80 else f"{text[:80]} ..."
+        raise UserError(f"{option} {shown} cannot be looked up", error.strerror or str(error)) from error
 
 
 def _starting_weights(path: Path, network: str) -> Mapping[str, Any]:

@@ -104,7 +104,11 @@ def _train_with(said: words.Words, order: Any, starting: Starting, prog: str, ar
 
 def _may_exist(data: str) -> bool:
     """Tell whether data may be there: patterns and lists of folders are for the reader of the data to look up."""
-    return Path(data).exists() or any(mark in data for mark in "*?[,:")
+    try:
+        return Path(data).exists() or any(mark in data for mark in "*?[,:")
+    except OSError:
+        # What cannot even be looked up is told when the data are opened.
+        return True
 
 
 def _started_again(starting: Starting) -> Starting:
@@ -227,6 +231,8 @@ def _train(order: Any, starting: Starting, arguments: Sequence[str]) -> int:
 
     settings, clock = order.settings, Clock(starting.minutes)
     launch.check(order)
+    if starting.gpus < 1:
+        raise UsageError(f"--gpus is {starting.gpus}", "It counts processes, and must be 1 or more")
     if settings.data and not starting.resume and not _may_exist(settings.data):
         do = "Name your own folder by --data; `ganvas world --out street` draws one to try with"
         raise UserError(f"There is no folder {settings.data}", do=do)
