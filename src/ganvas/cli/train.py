@@ -233,7 +233,9 @@ def _train(order: Any, starting: Starting, arguments: Sequence[str]) -> int:
     launch.check(order)
     if starting.gpus < 1:
         raise UsageError(f"--gpus is {starting.gpus}", "It counts processes, and must be 1 or more")
-    if settings.data and not starting.resume and not _may_exist(settings.data):
+    # What a recipe of your own reads may be anything, a name or an address.
+    is_own = order.recipe.endswith(".py")
+    if settings.data and not (starting.resume or is_own or _may_exist(settings.data)):
         do = "Name your own folder by --data; `ganvas world --out street` draws one to try with"
         raise UserError(f"There is no folder {settings.data}", do=do)
     if starting.gpus > 1 and "WORLD_SIZE" not in os.environ:
