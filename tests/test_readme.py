@@ -39,7 +39,7 @@ def test_every_block_of_the_readme_runs_in_an_empty_folder(empty, monkeypatch):
         assert words[0] == "ganvas", line
         fewer = FEWER if words[1] == "train" and "--resume" not in words else []
         assert cli.main([*words[1:], *fewer]) == cli.DONE, line
-    assert images.read_header("big.png").width == 2048
+    assert images.read_header("big.png").width == 512
     for made in ("demo/comparison.png", "flight.mp4", "clothes.png", "mine.png", "mine.safetensors", "mine.onnx"):
         assert (empty / made).is_file(), made
     assert len(list((empty / "painted").glob("*.png"))) == 3

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
@@ -30,7 +30,7 @@ class Printing:
 
     json: bool = False
     """Print JSON: one line for each result."""
-    quiet: bool = False
+    quiet: Annotated[bool, tyro.conf.arg(aliases=("-q",))] = False
     """Print only errors."""
 
 

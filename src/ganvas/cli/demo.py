@@ -171,7 +171,7 @@ def _street(folder: Path) -> Commands:
 def _clip(folder: Path) -> Commands:
     return [
         ["world", "--out", f"{folder}/street", "--frames", "24", *STREET, "128x64"],
-        ["generate", "street-clip", "--labels", f"{folder}/street", "--out", f"{folder}/made", "--quiet"],
+        ["generate", "street-clip", "--labels", f"{folder}/street", "--out", f"{folder}/generated", "--quiet"],
     ]
 
 
@@ -179,7 +179,7 @@ def _unet(folder: Path) -> Commands:
     thrice = ["--then", "unet"] * 3
     return [
         ["faces", "--out", f"{folder}/drawn", "--num", "2", "--size", "64", "--seed", SEED],
-        ["generate", f"{folder}/drawn", *thrice, "--out", f"{folder}/made"],
+        ["generate", f"{folder}/drawn", *thrice, "--out", f"{folder}/generated"],
     ]
 
 
@@ -188,7 +188,7 @@ def _cascade(folder: Path) -> Commands:
     single = ["--choose", "first", "--quiet"]  # a weight file holds no discriminator to choose by
     return [
         ["faces", "--out", f"{folder}/drawn", "--num", "2", "--size", "128", "--seed", SEED],
-        ["generate", f"{folder}/drawn", "--then", "faces-768", *single, "--out", f"{folder}/made"],
+        ["generate", f"{folder}/drawn", "--then", "faces-768", *single, "--out", f"{folder}/generated"],
         [*noise, *single, "--out", f"{folder}/from-noise"],
     ]
 
@@ -202,8 +202,8 @@ METHODS = {
     "relativistic": Method(_faces),
     "biggan": Method(_fashion),
     "pix2pixhd": Method(_street, ("street/frames", "painted", "other-styles")),
-    "vid2vid": Method(_clip, ("street/frames", "made")),
-    "superres_unet": Method(_unet, ("drawn", "made/3-unet")),
-    "tiled_upres": Method(_cascade, ("drawn", "made/1-faces-768")),
+    "vid2vid": Method(_clip, ("street/frames", "generated")),
+    "superres_unet": Method(_unet, ("drawn", "generated/3-unet")),
+    "tiled_upres": Method(_cascade, ("drawn", "generated/1-faces-768")),
     "reverse_matchmove": Method(_flight, ("flight",)),
 }

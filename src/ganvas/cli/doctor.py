@@ -18,12 +18,16 @@ def doctor(printing: Printing, quick: bool = False) -> int:
     facts = _facts()
     rows: list[dict[str, Any]] = []
     if not quick:
+        from ganvas.inference.open import known_models
         from ganvas.inference.pace import bundled_paces
 
         with Console(printing) as console:
+            total = sum(not model.package for model in known_models())
+            progress = console.progress.of("models")
+            progress(0, total)
             for pace in bundled_paces():
                 rows.append(vars(pace))
-                console.progress.say(f"{pace.model} measured")
+                progress(len(rows), total)
     if printing.json:
         print_json({**facts, "models": rows})
     elif not printing.quiet:

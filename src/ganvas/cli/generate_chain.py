@@ -122,6 +122,7 @@ def _generated(model: str, rest: Sequence[str], made: Path, asked: Chain, consol
         passed = ["--seeds", asked.seeds] if asked.seeds else []
         passed += ["--overwrite"] if common.overwrite else []
         passed += ["--device", common.device] if common.device != "auto" else []
+        passed += [f"--{name}" for name in ("quiet", "json") if getattr(asked, name)]
         return generate([model, *rest, *passed, "--out", str(made)])
     if rest:
         raise UsageError(f"{' '.join(rest)} means nothing for a walk", do="Leave it out")

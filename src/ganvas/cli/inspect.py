@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tyro.conf import Positional
 
 from ganvas.cli import DONE, USER_ERROR
-from ganvas.cli.console import print_facts, print_json
+from ganvas.cli.console import Bar, print_facts, print_json
 from ganvas.cli.picture_facts import is_picture, is_video, picture_facts, video_facts
 from ganvas.cli.weights import resolved
 from ganvas.errors import UserError
@@ -179,7 +179,11 @@ def _inspect_labels(inputs: str, asked: Inspected) -> int:
     if asked.write_legend:
         print(doctor.write_legend(inputs))
         return DONE
-    return _tell(doctor.examine(inputs, asked.num_labels, asked.ignore), asked.json)
+    with Bar(asked.json) as bar:
+        found = doctor.examine(
+            inputs, asked.num_labels, asked.ignore, lambda done, total: bar.move("label maps", done, total)
+        )
+    return _tell(found, asked.json)
 
 
 def _tell(result: Any, json: bool) -> int:

@@ -8,7 +8,8 @@ from typing import Literal
 from tyro.conf import Positional
 
 from ganvas.cli import DONE
-from ganvas.cli.console import print_json
+from ganvas.cli.arguments import Printing
+from ganvas.cli.console import Console, print_json
 from ganvas.errors import UserError
 
 
@@ -54,7 +55,9 @@ def neighbours(
     folder = data or sampler.card.data
     if not Path(folder).exists():
         raise UserError(f"The training data {folder!r} is not here", do="Name it by --data")
-    found = find_neighbours(sampler, folder, chosen, Truncation(truncation, truncation_kind), held_out, num)
+    limits = Truncation(truncation, truncation_kind)
+    with Console(Printing(json=json, quiet=quiet)) as console:
+        found = find_neighbours(sampler, folder, chosen, limits, held_out, num, progress=console.progress)
     out.parent.mkdir(parents=True, exist_ok=True)
     images.write(out, found.sheet(), overwrite=overwrite)
     facts = {

@@ -6,7 +6,7 @@ It reads headers of all files and the pixels of label and instance maps spread o
 from __future__ import annotations
 
 import collections
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,11 +47,15 @@ class _Ids:
 
 
 def examine(
-    inputs: str | Path | Mapping[str, str | Path], num_labels: int = 0, ignore: Sequence[int] = (255,)
+    inputs: str | Path | Mapping[str, str | Path],
+    num_labels: int = 0,
+    ignore: Sequence[int] = (255,),
+    report: Callable[[int, int], None] | None = None,
 ) -> Examination:
     """Return what a data set is and what is wrong with it.
 
     Args:
+        report: called with the maps that were read, and how many there are.
         num_labels: labels that it is to be used with; 0 takes those of its legend, or finds out.
 
     Raises:
@@ -63,7 +67,7 @@ def examine(
     findings = [*complaint, *_pairing(found), *_sizes(found, result.facts), *_pictures(found)]
     if found.has("labels"):
         chosen = found.scenes[:: max(1, -(-len(found.scenes) // NUM_READ))]
-        ids = _read_ids(chosen, legend)
+        ids = _read_ids(chosen, legend, report)
         findings += _ids(ids, found, legend, num_labels, ignore, result.facts)
         findings += _instances(chosen, ids, legend, found, result.facts)
         if len(chosen) < len(found.scenes):
@@ -213,9 +217,13 @@ def _sizes(found: Scenes, facts: dict[str, Any]) -> Iterator[Finding]:
         yield Finding("note", f"Pictures have {len(sizes)} sizes", "Train with --fit cover or --fit crop")
 
 
-def _read_ids(scenes: Sequence[Scene], legend: Sequence[Label]) -> _Ids:
+def _read_ids(
+    scenes: Sequence[Scene], legend: Sequence[Label], report: Callable[[int, int], None] | None = None
+) -> _Ids:
     ids = _Ids()
-    for path in (scene.files["labels"] for scene in scenes):
+    for number, path in enumerate(scene.files["labels"] for scene in scenes):
+        if report:
+            report(number, len(scenes))
         try:
             if is_lossy(path):
                 ids.lossy.append(path)

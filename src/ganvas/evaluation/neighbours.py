@@ -6,7 +6,7 @@ pictures do. Distances are taken between pixels of thumbnails, and between featu
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from ganvas.data.classes import ClassPictures
 from ganvas.data.squares import Squares
 from ganvas.errors import UserError
 from ganvas.evaluation.extractors import open_extractor
+from ganvas.inference.result import Progress
 from ganvas.inference.seeds.sampler import SeedSampler, Truncation
 from ganvas.io.pictures.sheets import contact_sheet
 from ganvas.metrics.features import Extractor
@@ -80,6 +81,7 @@ def find_neighbours(
     held_out: str | Path = "",
     number: int = 256,
     shown: int = 3,
+    progress: Progress | None = None,
 ) -> Found:
     """Return the training pictures nearest to samples, and the statistic over `number` of them.
 
@@ -94,13 +96,15 @@ def find_neighbours(
             not compared with.
         number: samples for the statistic.
         shown: neighbours in each space.
+        progress: told the pictures that were read, and the samples.
 
     Raises:
         UserError: the data cannot be read or is too little.
     """
     size_px = int(sampler.card.settings["size_px"])
-    training = _squares(data, size_px, sampler)
-    apart = _squares(held_out, size_px, sampler) if held_out else None
+    progress = progress or Progress()
+    training = _squares(data, size_px, sampler, progress.of("pictures"))
+    apart = _squares(held_out, size_px, sampler, progress.of("held-out pictures")) if held_out else None
     if apart is None:
         order = torch.from_numpy(np.random.default_rng(0).permutation(len(training)))
         cut = max(2, round(HELD_OUT * len(training)))
@@ -111,7 +115,8 @@ def find_neighbours(
     # Those shown come first; the statistic takes further seeds.
     further = [seed for seed in range(number + len(seeds)) if seed not in set(seeds)]
     asked = [*seeds, *further][: max(number, len(seeds))]
-    made = (sampler.sample(asked, None, truncation) * 255).round().to(torch.uint8)
+    samples = sampler.sample(asked, None, truncation, progress.of("samples"))
+    made = (samples * 255).round().to(torch.uint8)
     extractor = open_extractor("small", device=sampler.device)
     nearest: dict[str, Tensor] = {}
     nearness: dict[str, Nearness] = {}
@@ -125,13 +130,20 @@ def find_neighbours(
     return Found(made[: len(seeds)].float() / 255, nearest, nearness, len(training), len(apart))
 
 
-def _squares(data: str | Path, size_px: int, sampler: SeedSampler) -> Tensor:
+def _squares(data: str | Path, size_px: int, sampler: SeedSampler, progress: Progress) -> Tensor:
     """Return all squares of a folder: (N, 3, S, S) uint8."""
     if sampler.num_classes:
         source = ClassPictures(data, size_px, mirror=False, class_names=sampler.class_names)
-        return torch.stack([source.square(index) for index in range(len(source))])
+        return torch.stack([source.square(index) for index in _counted(len(source), progress)])
     plain, random = Squares(str(data), size_px, mirror=False), np.random.default_rng(0)
-    return torch.stack([plain.sample(index, random)["picture"] for index in range(len(plain))])
+    return torch.stack([plain.sample(index, random)["picture"] for index in _counted(len(plain), progress)])
+
+
+def _counted(count: int, progress: Progress) -> Iterator[int]:
+    for index in range(count):
+        progress(index, count)
+        yield index
+    progress(count, count)
 
 
 def _seen(space: str, pictures: Tensor, extractor: Extractor) -> Tensor:

@@ -154,9 +154,9 @@ class SeedSampler:
         with self._lock:
             self.prepare(truncation, progress)
             made = []
-            for pair in pairs:
+            for number, pair in enumerate(pairs):
                 if progress:
-                    progress.check()
+                    progress(number * BATCH, len(noise))
                 made.append(self._run(*pair, truncation).cpu())
         return torch.cat(made)
 

@@ -78,7 +78,8 @@ def run(opened: Opened, options: Options, progress: Progress) -> list[Result]:
         if options.grid:
             columns = len(seeds) if len(chosen) > 1 else 0
             began = time.perf_counter()
-            pictures = sampler.sample([seed for _, seed in pairs], [label for label, _ in pairs], truncation)
+            labels = [label for label, _ in pairs]
+            pictures = sampler.sample([seed for _, seed in pairs], labels, truncation, progress.of("pictures"))
             rows = [sampler.class_names[label] for label in chosen] if columns else []
             return [_sheet(pictures, columns, options, progress, began, rows)]
         return _pictures(sampler, pairs, truncation, options, progress)
