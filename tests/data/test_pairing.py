@@ -156,3 +156,25 @@ def test_links_keep_their_own_names(tmp_path):
     (tmp_path / "linked").symlink_to(tmp_path / "job")
     assert paired(tmp_path / "job")[0] == {"a1.png": "images/a1.png"}
     assert paired(tmp_path / "linked")[0] == {"a1.png": "images/a1.png"}
+
+
+def test_letters_with_accents_are_the_same_however_they_are_written(tmp_path):
+    decomposed, composed = "caf\u0065\u0301", "caf\u00e9"
+    picture(tmp_path / "images" / decomposed / f"{decomposed}1.png")
+    transforms(tmp_path / "transforms.json", [f"images/{composed}/{composed}1.png"])
+    assert list(paired(tmp_path)[0].values()) == [f"images/{decomposed}/{decomposed}1.png"]
+
+
+def test_colmaps_masks_are_no_pictures_of_its_cameras(tmp_path):
+    picture(tmp_path / "images" / "a1.jpg")
+    picture(tmp_path / "masks" / "a1.jpg.png")
+    colmap(tmp_path / "sparse/0", ["a1.jpg"])
+    assert paired(tmp_path)[0] == {"a1.jpg": "images/a1.jpg"}
+
+
+def test_two_pictures_that_a_name_without_suffix_could_be_are_refused(tmp_path):
+    for suffix in (".png", ".jpg"):
+        picture(tmp_path / "train" / f"r_0{suffix}")
+    transforms(tmp_path / "transforms_train.json", ["./train/r_0"])
+    with pytest.raises(UserError, match=r"r_0 could be .*r_0\.(png|jpg) and .*r_0\.(png|jpg)"):
+        read_footage(tmp_path, tmp_path / "transforms_train.json")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
@@ -99,6 +100,11 @@ def _whole(path: Path) -> tuple[str, ...]:
     return Path(os.path.abspath(path)).parts  # noqa: PTH100
 
 
+def _folded(name: str) -> str:
+    """Return a name without the difference of cases, and of letters with accents as macOS and others write them."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
 class _Known:
     """Pictures by their whole paths, with and without suffix."""
 
@@ -108,8 +114,8 @@ class _Known:
         self.by_name: dict[str, list[Path]] = defaultdict(list)
         self.by_stem: dict[str, list[Path]] = defaultdict(list)
         for file in files:
-            self.by_name[file.name.casefold()].append(file)
-            self.by_stem[file.stem.casefold()].append(file)
+            self.by_name[_folded(file.name)].append(file)
+            self.by_stem[_folded(file.stem)].append(file)
 
     def at(self, anchor: tuple[str, ...], path: PurePosixPath) -> Path | None:
         """Return the picture that a path leads to from a folder."""
@@ -127,18 +133,18 @@ class _Known:
     def ending(self, parts: Sequence[str], name: str) -> Path | None:
         """Return the picture whose path ends with these parts."""
         folders = tuple(parts[:-1])
-        exact = [file for file in self.by_name[parts[-1].casefold()] if self._lies_in(file, folders)]
+        exact = [file for file in self.by_name[_folded(parts[-1])] if self._lies_in(file, folders)]
         return _only(exact or [file for file in self._alike(parts[-1]) if self._lies_in(file, folders)], name)
 
     def _lies_in(self, file: Path, folders: tuple[str, ...]) -> bool:
-        return not folders or self.wholes[file][:-1][-len(folders) :] == folders
+        return not folders or [*map(_folded, self.wholes[file][:-1][-len(folders) :])] == [*map(_folded, folders)]
 
     def _alike(self, name: str) -> list[Path]:
         """Return the pictures of a name whose suffix is left out, or is another: footage that was converted."""
-        whole = self.by_stem[name.casefold()]
+        whole = self.by_stem[_folded(name)]
         suffix = PurePosixPath(name).suffix.lower()
         known = suffix in images.READABLE or suffix in RAW
-        return whole or (self.by_stem[PurePosixPath(name).stem.casefold()] if known else [])
+        return whole or (self.by_stem[_folded(PurePosixPath(name).stem)] if known else [])
 
 
 def _only(found: Sequence[Path], name: str) -> Path | None:

@@ -57,3 +57,12 @@ def test_a_matrix_written_column_by_column_is_refused(tmp_path):
     matrix[3, :3] = [1, 2, 3]
     with pytest.raises(UserError, match="Transpose"):
         read(tmp_path, ALL, {"transform_matrix": matrix.tolist()})
+
+
+@pytest.mark.parametrize(
+    ("shutter", "is_told"), [([0.0, 0.0, 0.01, 0.0], True), ([0.0, 0.0, 0.0], False), (None, False)]
+)
+def test_a_rolling_shutter_is_said_to_be_ignored(shutter, is_told, tmp_path):
+    told = {**ALL, "rolling_shutter": shutter, "frames": [FRAME]}
+    (tmp_path / "transforms.json").write_text(json.dumps(told))
+    assert any("rolling shutter" in note for note in cameras.read(tmp_path / "transforms.json").notes) == is_told

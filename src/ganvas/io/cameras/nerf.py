@@ -62,6 +62,8 @@ def read(path: Path, given: Given) -> Solve:
     notes = []
     if given.film_back_mm is None and "film_back_mm" not in ours:
         notes.append(f"The film back is assumed to be {DEFAULT_FILM_MM:g} mm wide")
+    if any(np.any(np.asarray(one.get("rolling_shutter") or 0.0, float)) for one in (told, *frames)):
+        notes.append("The rolling shutter that it tells of is ignored")
     fps = ours.get("fps")
     return Solve(tuple(cameras), tuple(notes), fps=float(fps) if fps else None)
 
