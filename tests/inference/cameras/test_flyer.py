@@ -282,6 +282,16 @@ def test_every_camera_format_can_be_asked_for(format_, names, model, tmp_path):
     assert not list(tmp_path.glob("s.0*"))
 
 
+def test_frames_that_a_format_cannot_hold_are_refused_before_one_is_made(model, tmp_path, capsys):
+    gaps = [dataclasses.replace(one, frame=frame) for one, frame in zip(shot(), (1001, 1003))]
+    cameras.write(tmp_path / "gaps.json", gaps)
+    asked = ["generate", str(model), "--cameras", str(tmp_path / "gaps.json"), "--out", str(tmp_path / "s.####.png")]
+    assert main([*asked, "--camera-format", "abc"]) == 1
+    assert "not in a row" in capsys.readouterr().err and not list(tmp_path.glob("s.1*"))
+    assert main([*asked, "--camera-format", "json"]) == 0
+    assert [one.frame for one in cameras.read(tmp_path / "s.camera.json").cameras] == [1001, 1003]
+
+
 def test_notes_name_the_paths_own_frames(model, tmp_path, capsys):
     far = [dataclasses.replace(one, frame=1001 + place) for place, one in enumerate(shot()[:2])]
     far[1].matrix[:3, 3] += 50

@@ -142,13 +142,15 @@ def _lens(sample: Any) -> tuple[np.ndarray, bool]:
     ]), True  # fmt: skip
 
 
-def check_writable(_path: Path, _given: Given) -> None:
+def check_writable(path: Path, frames: Sequence[int]) -> None:
     """Check that an archive can be written.
 
     Raises:
-        UserError: the extra is missing.
+        UserError: the extra is missing, or the frames are not in a row.
     """
     need("alembic3d.Abc", "alembic")
+    if frames and list(frames) != list(range(frames[0], frames[0] + len(frames))):
+        raise UserError(f"{path} cannot be written", "Its frames are not in a row", "Write .usda or .ma")
 
 
 def write(path: Path, cameras: Sequence[Camera], given: Given) -> list[str]:
@@ -157,9 +159,6 @@ def write(path: Path, cameras: Sequence[Camera], given: Given) -> list[str]:
     abstract, imath = need("alembic3d.AbcCoreAbstract", "alembic"), need("imath", "alembic")
     fps, unit = given.fps or FPS, given.metres_per_unit or UNIT_M
     frames = [camera.frame for camera in cameras]
-    even = frames == list(range(frames[0], frames[0] + len(frames)))
-    if not even:
-        raise UserError(f"{path} cannot be written", "Its frames are not in a row", "Write .usda or .ma")
     partial = path.with_name(f".{path.stem}.partial{path.suffix}")
     partial.unlink(missing_ok=True)
     archive = core.CreateArchiveWithInfo(str(partial), float(fps), "Ganvas", "camera")

@@ -233,18 +233,24 @@ def write(
     path, given = Path(path), given or Given()
     if not cameras:
         raise UserError(f"There are no cameras to write to {path}")
-    check_writable(path, given, overwrite, kind)
+    check_writable(path, given, overwrite, kind, [camera.frame for camera in cameras])
     folder = path.parent if _is_file(path, kind) else path
     if not folder.is_dir() and _is_file(path, kind):
         raise UserError(f"The folder {folder} does not exist")
     return _module(kind or kind_of(path)).write(path, cameras, given)
 
 
-def check_writable(path: str | Path, given: Given | None = None, overwrite: bool = False, kind: str = "") -> None:
-    """Check before work starts that cameras can be written to a path.
+def check_writable(
+    path: str | Path,
+    given: Given | None = None,
+    overwrite: bool = False,
+    kind: str = "",
+    frames: Sequence[int] = (),
+) -> None:
+    """Check before work starts that cameras, of frames where these are known, can be written to a path.
 
     Raises:
-        UserError: the format is unknown, is only read, lacks its extra, or the name is taken.
+        UserError: the format is unknown, is only read, lacks its extra, cannot hold such frames, or the name is taken.
     """
     path, given = Path(path), given or Given()
     _check_given(given)
@@ -252,7 +258,7 @@ def check_writable(path: str | Path, given: Given | None = None, overwrite: bool
     if not hasattr(module, "write"):
         raise UserError(f"{path} cannot be written", "This format is only read", "Write .ma, .usda, .chan or .json")
     if hasattr(module, "check_writable"):
-        module.check_writable(path, given)
+        module.check_writable(path, frames)
     target = path if _is_file(path, kind) else path / "images.txt"
     if target.exists() and not overwrite:
         raise UserError(f"{target} exists already", do="Choose another name, or give --overwrite")

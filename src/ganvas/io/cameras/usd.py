@@ -152,7 +152,7 @@ def _name(prim: Any, time: Any) -> str:
     return str(told.Get(time) or "") if told else ""
 
 
-def check_writable(path: Path, _given: Given) -> None:
+def check_writable(path: Path, _frames: Sequence[int]) -> None:
     """Check that a stage can be written.
 
     Raises:
