@@ -135,10 +135,10 @@ def panning(address: str) -> dict[str, list[float]]:
         page.wait_for_selector("#viewer[data-sharp=true]")
         box = page.locator("#viewer").bounding_box()
         assert box is not None
-        middle = box["x"] + box["width"] / 4, box["y"] + box["height"] / 2  # beside the divider's grip
+        middle = box["x"] + 0.4 * box["width"], box["y"] + box["height"] / 2  # beside the divider's grip
         page.mouse.move(*middle)
-        for _ in range(4):
-            page.mouse.wheel(0, -300)  # so near that the picture fills the view
+        for _ in range(10):
+            page.mouse.wheel(0, -300)  # to about a pixel of the result on one of the screen
         page.wait_for_timeout(1500)
         page.evaluate(WATCH)
         for turn in range(8):

@@ -2,10 +2,10 @@
 import {html, nothing, render} from '../vendor/lit.js';
 import uPlot from '../vendor/uplot.js';
 import {get, listen, post, remove} from '../api.js';
-import {choose, command, empty, problem, say, title} from '../widgets.js';
+import {choose, command, empty, problem, say, segments, title} from '../widgets.js';
 
 const LEAD = 'Losses and previews of a training as they come.', TURN_MS = 2000, PLOT_PX = 280;
-const EVENTS = ['skipped', 'rollback', 'sentinel'];
+const EVENTS = ['skipped', 'rollback', 'sentinel'], GRADIENT = 'gradient of ';
 
 export async function open(root, [wanted]) {
   let all = await get('runs'), ended = false, timer = 0;
@@ -20,7 +20,7 @@ export async function open(root, [wanted]) {
     timer = setTimeout(look, TURN_MS);
     return () => { ended = true; clearTimeout(timer); };
   }
-  const state = {id: wanted ?? all.at(-1).id, after: 0, columns: {}, events: [], scores: null, preview: -1, follows: true, run: null,
+  const state = {id: wanted ?? all.at(-1).id, after: 0, columns: {}, events: [], scores: null, gradients: false, preview: -1, follows: true, run: null,
     error: null, lost: null, job: null};
   let plot = null;
 
@@ -38,28 +38,31 @@ export async function open(root, [wanted]) {
     if (state.follows) state.preview = state.run.previews.length - 1;
   }
 
+  // Gradients are of another size than losses, which would lie flat beside them: one or the other.
+  const drawn = () => Object.keys(state.columns).filter(name => name.startsWith(GRADIENT) === state.gradients);
   function data() {
-    const steps = [...new Set(Object.values(state.columns).flatMap(column => [...column.keys()]))].sort((a, b) => a - b);
-    return [steps, ...Object.values(state.columns).map(column => steps.map(step => column.get(step) ?? null))];
+    const columns = drawn().map(name => state.columns[name]);
+    const steps = [...new Set(columns.flatMap(column => [...column.keys()]))].sort((a, b) => a - b);
+    return [steps, ...columns.map(column => steps.map(step => column.get(step) ?? null))];
   }
 
   function chart() {
     const place = root.querySelector('#plot');
     if (!place) return;
-    const names = Object.keys(state.columns);
+    const names = drawn();
     if (plot && plot.names === names.join()) { plot.chart.setData(data()); return; }
     plot?.chart.destroy();
+    plot = null;
     if (!names.length) return;
     const style = getComputedStyle(document.body), ink = style.color, line = style.getPropertyValue('--line');
     const axis = {stroke: ink, grid: {stroke: line, width: 1}, ticks: {stroke: line, width: 1}};
     const chart = new uPlot({
       width: place.clientWidth, height: PLOT_PX, axes: [axis, axis], scales: {x: {time: false}},
       series: [{label: 'step'}, ...names.map((label, number) => ({
-        label, stroke: `hsl(${(number * 67 + 210) % 360} 65% 50%)`, width: 1.5, spanGaps: true, points: {show: false},
-        show: !label.startsWith('gradient of')}))],  // those are of another size: the legend shows them
+        label, stroke: `hsl(${(number * 67 + 210) % 360} 65% 50%)`, width: 1.5, spanGaps: true, points: {show: false}}))],
     }, data(), place);
     chart.ctx.canvas.setAttribute('role', 'img');
-    chart.ctx.canvas.setAttribute('aria-label', 'Losses over the steps');
+    chart.ctx.canvas.setAttribute('aria-label', `${state.gradients ? 'Gradients' : 'Losses'} over the steps`);
     plot = {chart, names: names.join()};
   }
   const sized = new ResizeObserver(([entry]) => plot?.chart.setSize({width: entry.contentRect.width, height: PLOT_PX}));
@@ -80,6 +83,7 @@ export async function open(root, [wanted]) {
       <div class="page">
         <div class="work">
           ${problem(state.error)}${problem(state.lost)}
+          ${segments('Curves', [[false, 'Losses'], [true, 'Gradients']], state.gradients, gradients => { state.gradients = gradients; show(); })}
           <div id="plot"></div>
           ${Object.keys(state.columns).length ? nothing : html`<p class="faint">The first losses are written soon.</p>`}
           ${previews.length ? html`
