@@ -77,7 +77,7 @@ def test_two_models_are_compared_and_the_divider_is_dragged_in_the_picture(page,
     add_picture(page, "models.png", (60, 90))
     is_live(page)
     page.get_by_label("Compare with").select_option(label="compact-x4")
-    expect(page.locator("#viewer canvas[aria-label='The middle of the view, by the other model']")).to_be_visible()
+    expect(page.locator("#viewer canvas[aria-label='The middle of the view, for comparison']")).to_be_visible()
     expect(page.locator(".tag.before")).to_have_text("compact-x4")
     box, handle = still_box(page, "#viewer"), still_box(page, ".handle")
     page.mouse.move(handle["x"] + handle["width"] / 2, handle["y"] + 40)

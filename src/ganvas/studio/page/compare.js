@@ -195,7 +195,7 @@ class Pair {
     const canvas = document.createElement('canvas');
     Object.assign(canvas, {width: image.width, height: image.height, className: 'live'});
     canvas.setAttribute('role', 'img');
-    canvas.setAttribute('aria-label', side === 'after' ? 'The middle of the view, upscaled' : 'The middle of the view, by the other model');
+    canvas.setAttribute('aria-label', side === 'after' ? 'The middle of the view, upscaled' : 'The middle of the view, for comparison');
     canvas.getContext('2d').putImageData(image, 0, 0);
     const crop = {canvas, side, look, part, scale: image.width / width, box: this.#main.low.imageToViewportRectangle(left, top, width, height), pane: null};
     this.#crops.push(crop);

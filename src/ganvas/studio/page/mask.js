@@ -11,7 +11,7 @@ export function openMask(width, height, brush, viewer) {
   Object.assign(canvas, {width: Math.max(1, Math.round(width * scale)), height: Math.max(1, Math.round(height * scale)), id: 'mask'});
   canvas.style.cssText = 'cursor:crosshair;touch-action:none';
   canvas.setAttribute('role', 'img');
-  canvas.setAttribute('aria-label', 'Mask: brush where the second model is to count');
+  canvas.setAttribute('aria-label', 'Mask: brush where the second is to count');
   const context = canvas.getContext('2d');
   let last = null;
   const at = event => {

@@ -203,11 +203,11 @@ export async function open(root, [wanted]) {
           <div class="pair">
             <div class="figure"><div id="space" class="space" role="img" aria-label="Training cameras in space: press one to fly through it"></div>
               <div class="row">${segments('What dragging does', MODES, state.mode, mode => { state.mode = mode; space?.use(mode); show(); })}
-                <span class="faint small grow">${HINTS[state.mode]}</span></div></div>
+                <span class="faint small wide">${HINTS[state.mode]}</span></div></div>
             <div class="figure"><canvas id="view" class="map" width=${state.size[0]} height=${state.size[1]} role="img" aria-label="What the camera sees: drag to look around" style="cursor:grab;width:min(100%, calc(${(state.size[0] / state.size[1]).toFixed(3)} * max(280px, 100dvh - 360px)))"
               @pointerdown=${grab} @pointermove=${drag} @pointerup=${release} @pointercancel=${release}></canvas>
               <div class="row"><button title="Add what you see (Enter)" ?disabled=${!state.hand} @click=${keep}>Add this view to the path</button>
-                <span class="faint small grow">Drag or arrow keys look around${space?.isNodal ? '' : '; w a s d q e move'}.</span></div></div>
+                <span class="faint small wide">Drag or arrow keys look around${space?.isNodal ? '' : '; w a s d q e move'}.</span></div></div>
           </div>
           ${state.path ? html`<div class="row fixed" style="align-items:flex-start"><button title="Play (p)" style="min-width:76px" aria-pressed=${film.plays} @click=${play}>${film.plays ? 'Pause' : 'Play'}</button>
             <div class="grow"><input style="display:block;width:100%" aria-label="Frame" type="range" min="0" max=${count() - 1} .value=${String(state.at)} @input=${event => { film.stop(); state.at = Number(event.target.value); state.hand = null; show(); view(); }}>

@@ -225,7 +225,7 @@ export async function open(root, [wanted]) {
             <figure><div class="stage"><canvas id="labels" class="map sharp" width=${scene.width} height=${scene.height} tabindex="0" role="img" aria-label="Label map: draw here"
               @pointerdown=${down} @pointermove=${move} @pointerup=${up} @pointercancel=${up} @pointerleave=${leave}></canvas>${outline()}<div id="brush" class="brush" hidden></div></div>
               <figcaption class="faint">Labels: draw here</figcaption></figure>
-            <figure><canvas id="picture" class="map" width=${scene.width} height=${scene.height} role="img" aria-label="The picture that the painter makes"></canvas>
+            <figure><canvas id="picture" class="map" width=${scene.width} height=${scene.height} role="img" aria-label="The picture made of it"></canvas>
               <figcaption class="faint"><span role="status">${state.busy ? 'painting …' : state.took === null ? 'Picture' : `Picture, made in ${state.took} ms`}</span></figcaption></figure>
           </div>
           ${selected()}

@@ -59,7 +59,7 @@ export async function open(root, [wanted]) {
     const chart = new uPlot({
       width: place.clientWidth, height: PLOT_PX, axes: [axis, axis], scales: {x: {time: false}},
       series: [{label: 'step'}, ...names.map((label, number) => ({
-        label, stroke: `hsl(${(number * 67 + 210) % 360} 65% 50%)`, width: 1.5, spanGaps: true, points: {show: false}}))],
+        label, stroke: `hsl(${(number * 67 + 210) % 360} 65% 50%)`, width: 1.5, spanGaps: true, points: {show: plotted => plotted.data[0].length < 3}}))],
     }, data(), place);
     chart.ctx.canvas.setAttribute('role', 'img');
     chart.ctx.canvas.setAttribute('aria-label', `${state.gradients ? 'Gradients' : 'Losses'} over the steps`);
