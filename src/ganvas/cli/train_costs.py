@@ -9,4 +9,21 @@ MINUTES: dict[tuple[str, str], float] = {
     ("vid2vid", "preview"): 338 / 60,
     ("reverse_matchmove", "preview"): 170 / 60,
 }
-"""By recipe and preset; the commands stand in docs/measured/."""
+"""Whole runs by recipe and preset; the commands stand in docs/measured/."""
+
+STEPS_ALONE: dict[tuple[str, str], float] = {
+    ("esrgan", "preview"): 0.5,
+    ("esrgan", "laptop"): 4.6,
+    ("relativistic", "laptop"): 31.2,
+    ("relativistic", "show"): 2.0,
+    ("biggan", "laptop"): 480.0,
+    ("biggan", "show"): 2.8,
+    ("pix2pixhd", "laptop"): 126.0,
+    ("pix2pixhd", "show"): 9.6,
+    ("superres_unet", "laptop"): 16.8,
+    ("superres_unet", "show"): 0.5,
+    ("tiled_upres", "laptop"): 19.2,
+    ("tiled_upres", "show"): 1.6,
+    ("reverse_matchmove", "laptop"): 7.8,
+}
+"""Their steps without validation, previews and checkpoints, as `scripts/preset_costs.py` measured them."""

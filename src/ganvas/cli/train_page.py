@@ -84,7 +84,7 @@ def page(order: Order, starting: Sequence[Option], settings: Sequence[Option], e
 
 def cost(recipe: str, name: str, settings: Any) -> str:
     """Return what a preset costs: size, batch, steps, and the measured time of those that were timed."""
-    from ganvas.cli.train_costs import MINUTES
+    from ganvas.cli.train_costs import MINUTES, STEPS_ALONE
 
     parts = [size_of(settings)]
     steps = steps_of(settings)
@@ -94,6 +94,8 @@ def cost(recipe: str, name: str, settings: Any) -> str:
         parts.append(f"{settings.picture_rounds} + {settings.rounds} rounds of {settings.batch_size}")
     if minutes := MINUTES.get((recipe, name)):
         parts.append(f"about {duration(minutes)} of one core")
+    elif minutes := STEPS_ALONE.get((recipe, name)):
+        parts.append(f"{duration(minutes)} of one core for the steps alone")
     elif name not in ("laptop", "preview", "show"):
         parts.append("for a GPU")
     return ", ".join(part for part in parts if part)
