@@ -19,7 +19,8 @@ GREATEST_SIDES_PX = {"cpu": (768, 768), "cuda": (512, 1024)}
 the widest halo of the bundled networks, 21 px, a large picture of such tiles computes 12 % twice."""
 
 LARGEST_TILE_BYTES = 1 << 30
-LARGEST_BAND_BYTES = 512 << 20
+LARGEST_BAND_BYTES = 256 << 20
+"""Of a row of tiles, all across a picture: what they see and what is made of it."""
 
 
 def round_up(value: int, unit: int) -> int:
@@ -145,7 +146,8 @@ def fit_tiling(
     area = free_bytes / 3 / bytes_per_px
     if device.type == "cpu":
         area = min(area, LARGEST_TILE_BYTES / bytes_per_px)
-    row_bytes = max(1, width) * scale * scale * 3 * bytes_per_value
+    # What is seen is held in float32, twice while the next rows are joined to it.
+    row_bytes = max(1, width) * 3 * (2 * 4 + scale * scale * bytes_per_value)
     tallest = min(LARGEST_BAND_BYTES, free_bytes // 4) // row_bytes
     height = int(min(greatest[0], area**0.5, tallest))
     height = max(smallest, height // unit * unit)
