@@ -7,7 +7,8 @@
    reached in multiplying matrices of the same precision. `--int8` adds 8 bits, quantised on nine tiles of other
    photographs and kept in FILE; `--memory` tells the peak of each engine in a process of its own.
 2. Tiles against the untiled network at equal arithmetic: seconds per pixel that the network computed.
-3. Seconds per megapixel of output with the compact network, from 1 to 50 megapixels, the whole way from array to array.
+3. Seconds per megapixel of output, from 1 to 50 megapixels, the whole way from array to array: with a compact network,
+   or with `--sizes-only` alone and of `--model`.
 """
 
 from __future__ import annotations
@@ -198,18 +199,25 @@ def tiling(net: CompactNet, precision: str, rounds: int) -> dict[str, float]:
     return {"overhead": per_pixel["tiled"] / per_pixel["untiled"] - 1, **per_pixel}
 
 
-def sizes(net: CompactNet, precision: str, megapixels: list[float], rounds: int) -> list[dict[str, Any]]:
-    """Return the seconds per megapixel of output for square pictures of several sizes."""
-    up = Upscaler(net, precision=precision, device="cpu")
+def sizes(up: Upscaler, megapixels: list[float], rounds: int) -> list[dict[str, Any]]:
+    """Return the seconds per megapixel of output for squares of the photograph, repeated to several sizes."""
     pictures = {}
     for size in megapixels:
-        side = round(math.sqrt(size * 1e6) / net.scale)
-        pictures[f"{size:g}"] = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
+        side = round(math.sqrt(size * 1e6) / up.scale)
+        repeats = (-(-side // length) for length in photograph().shape[:2])
+        pictures[f"{size:g}"] = np.ascontiguousarray(np.tile(photograph(), (*repeats, 1))[:side, :side])
     taken = in_turn({name: lambda picture=picture: up(picture) for name, picture in pictures.items()}, rounds)
     return [
         {"megapixels": float(name), "cpu": t["cpu"] / float(name), "wall": t["wall"] / float(name)}
         for name, t in taken.items()
     ]
+
+
+def print_sizes(curve: list[dict[str, Any]]) -> None:
+    """Print the seconds of each size."""
+    print("| megapixels out | CPU s / MP | wall s / MP |\n|---|---|---|")
+    for row in curve:
+        print(f"| {row['megapixels']:g} | {row['cpu']:.3f} | {row['wall']:.3f} |")
 
 
 def compare(net: nn.Module, compact: CompactNet, options: argparse.Namespace) -> None:
@@ -224,10 +232,9 @@ def compare(net: nn.Module, compact: CompactNet, options: argparse.Namespace) ->
         return
     overhead = tiling(compact, options.precision, options.rounds)
     print(f"\nTiles at equal arithmetic: {overhead['overhead']:+.1%}\n")
-    curve = sizes(compact, options.precision, options.megapixels, max(1, options.rounds - 2))
-    print("| megapixels out | CPU s / MP | wall s / MP |\n|---|---|---|")
-    for row in curve:
-        print(f"| {row['megapixels']:g} | {row['cpu']:.3f} | {row['wall']:.3f} |")
+    up = Upscaler(compact, precision=options.precision, device="cpu")
+    curve = sizes(up, options.megapixels, max(1, options.rounds - 2))
+    print_sizes(curve)
     if options.json:
         facts = {
             "torch": str(torch.__version__),
@@ -249,11 +256,16 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=128, help="of the crop, in pixels")
     parser.add_argument("--int8", type=Path, default=None, help="file to keep the network in 8 bits in")
     parser.add_argument("--engines-only", action="store_true", help="leave out tiles and sizes")
+    parser.add_argument("--sizes-only", action="store_true", help="only the seconds a megapixel of --model")
     parser.add_argument("--memory", action="store_true", help="only the peak of memory of each engine")
     parser.add_argument("--alone", default="", help=argparse.SUPPRESS)
     parser.add_argument("--json", default="", help="also write the numbers to this file")
     options = parser.parse_args()
     torch.manual_seed(0)
+    if options.sizes_only:
+        up = Upscaler(options.model or "default", precision=options.precision, device="cpu")
+        print_sizes(sizes(up, options.megapixels, options.rounds))
+        return
     net = load(options.model) if options.model else RRDBNet().eval()
     compact = CompactNet().eval()
     if options.alone:
