@@ -117,3 +117,15 @@ def test_what_is_no_file_is_named(tmp_path):
     assert {Path(path).name: why for path, why in problems} == {
         "gone.png": "it is a link to nothing", "device.jpg": "it is no file", "pipe.tif": "it is no file",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("recipe", ["pix2pixhd", "vid2vid"])
+def test_ids_that_would_cost_a_plane_each_are_refused_by_training(recipe, footage):
+    (footage / "legend.json").unlink()
+    for path in (footage / "labels").glob("*.png"):
+        ids = np.asarray(Image.open(path)).astype(np.uint16)
+        ids[0, 0] = 65000
+        Image.fromarray(ids).save(path)
+    kind = base.find(recipe)
+    found = examine(kind(base.preset(kind).settings).source(str(footage)))
+    assert not found.is_healthy and "The ids go to 65000" in found.lines()[0]

@@ -76,6 +76,10 @@ def test_ranks_that_differ_are_told_apart_by_the_first_and_all_end(monkeypatch):
     monkeypatch.setattr(parallel, "gather", lambda value: everybody)
     with pytest.raises(UserError, match=r"Ranks 0 and 2 are not of one run\. seed is 0 and 3; data is 'a' and 'b'"):
         parallel.require_same(everybody[0])
+    # What the first rank has not found another may have.
+    everybody[1:] = [{"seed": 0, "data": "a", "val": "c"}]
+    with pytest.raises(UserError, match=r"Ranks 0 and 1 are not of one run\. val is None and 'c'"):
+        parallel.require_same(everybody[0])
     monkeypatch.setattr(parallel.ranks, "rank", lambda: 1)
     monkeypatch.setattr(parallel, "from_first", lambda value: True)
     with pytest.raises(SystemExit):

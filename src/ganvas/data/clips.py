@@ -137,6 +137,7 @@ class Clips(Source):
         )
         self.input_range = self._range(input_range) if self.has_inputs or not self.has_labels else None
         self.legend = find_legend(self.folder)
+        self._told_labels = num_labels
         self.num_labels = (num_labels or self._count_labels()) if self.has_labels else 0
         self.shortest = min(map(len, self.clips))
         self._cache: ByteCache[Any] = ByteCache(cache_bytes)
@@ -149,7 +150,9 @@ class Clips(Source):
 
     def examine(self) -> Examination:
         """Return what the doctor says of all frames, and of label and instance maps spread over all sequences."""
-        result = inspect_sequences.examine_maps(self.clips if self.has_labels else (), self.legend)
+        result = inspect_sequences.examine_maps(
+            self.clips if self.has_labels else (), self.legend, self._told_labels, self.ignore
+        )
         result.findings += inspect_sequences.unreadable_frames(self.clips)
         return result
 

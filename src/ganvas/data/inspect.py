@@ -25,6 +25,8 @@ from ganvas.io.pictures import images, palettes
 
 NUM_READ = 200
 """Label maps whose pixels are read, spread over the set."""
+MANY = 1000
+"""Ids from here on are none of classes, unless a legend or the user says so."""
 _FEW = 3
 
 
@@ -93,7 +95,13 @@ def examine_ids(
     return result
 
 
-def examine_maps(maps: Sequence[Mapping[str, Path]], legend: Sequence[Label], most: int) -> Examination:
+def examine_maps(
+    maps: Sequence[Mapping[str, Path]],
+    legend: Sequence[Label],
+    most: int,
+    num_labels: int = 0,
+    ignore: Sequence[int] = (255,),
+) -> Examination:
     """Return what is wrong with label and instance maps of which each can be read, `most` of them spread over all.
 
     Args:
@@ -110,6 +118,9 @@ def examine_maps(maps: Sequence[Mapping[str, Path]], legend: Sequence[Label], mo
         result.findings.append(_lossy(ids, found))
     if mixed := [] if legend else ids.census.mixtures():
         result.findings.append(_smoothed(len(mixed), ids, found))
+    used = sorted(set(ids.pixels) - set(ignore))
+    if not (mixed or legend or num_labels) and max(used, default=0) >= MANY:
+        result.findings.append(_unnumbered(used, found))
     both = [scene for scene in scenes if "instances" in scene.files and scene.files["labels"] not in ids.unreadable]
     result.findings += _instances(both, ids, legend, found, result.facts)
     return result
@@ -242,6 +253,13 @@ def _read_ids(
     return ids
 
 
+def _unnumbered(used: Sequence[int], found: Scenes) -> Finding:
+    """Return the error of ids so large that a plane for each would cost memory without end."""
+    what = f"The ids go to {max(used)}, and {len(used)} of them occur: instance maps in place of label maps?"
+    mend = f"Give label maps; or number what occurs 0, 1, 2 ...: {_remap(found)}; or say --num-labels {max(used) + 1}"
+    return Finding("error", what, mend)
+
+
 def _ids(
     ids: _Ids, found: Scenes, legend: Sequence[Label], num_labels: int, ignore: Sequence[int], facts: dict[str, Any]
 ) -> Iterator[Finding]:
@@ -271,11 +289,8 @@ def _ids(
     mixed = [] if legend else ids.census.mixtures()
     if mixed:
         yield _smoothed(len(mixed), ids, found)
-    elif not legend and not num_labels and max(used, default=0) >= 1000:
-        yield Finding(
-            "error", f"The ids go to {max(used)}, and {len(used)} of them occur: instance maps in place of label maps?",
-            f"Give label maps; or number what occurs 0, 1, 2 ...: {_remap(found)}; or say --num-labels {max(used) + 1}",
-        )  # fmt: skip
+    elif not legend and not num_labels and max(used, default=0) >= MANY:
+        yield _unnumbered(used, found)
     else:
         yield from _suspicious(used, ignored, facts["num_labels"], bool(legend), _remap(found))
     missing = [label.name for label in legend if label.id not in ids.pixels]

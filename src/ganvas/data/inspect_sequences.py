@@ -17,7 +17,9 @@ MAPS_READ = 24
 """Label maps whose pixels are read, spread over all sequences."""
 
 
-def examine_maps(clips: Sequence[Clip], legend: Sequence[Label]) -> Examination:
+def examine_maps(
+    clips: Sequence[Clip], legend: Sequence[Label], num_labels: int = 0, ignore: Sequence[int] = (255,)
+) -> Examination:
     """Return what is wrong with the label and instance maps of sequences, as far as they are files of their own."""
     maps = [
         {role: still.path for role in ("labels", "instances") if isinstance(still := stills.get(role), StillFile)}
@@ -26,7 +28,8 @@ def examine_maps(clips: Sequence[Clip], legend: Sequence[Label]) -> Examination:
             {role: of[frame] for role, of in clip.files.items() if frame < len(of)} for frame in range(len(clip))
         )
     ]
-    return inspect.examine_maps([files for files in maps if "labels" in files], legend, MAPS_READ)
+    labelled = [files for files in maps if "labels" in files]
+    return inspect.examine_maps(labelled, legend, MAPS_READ, num_labels, ignore)
 
 
 def unreadable_frames(clips: Sequence[Clip]) -> list[Finding]:

@@ -120,7 +120,7 @@ def _require_one_run(plan: Plan) -> None:
     leaves = {
         name: value for name, value in _leaves(to_json(plan.recipe.settings)) if name not in ("data", "val", "device")
     }
-    prints = {f"the {name}": value for name, value in plan.fingerprints.items()}
+    prints = {f"the {name}'s {key}": value for name, facts in plan.fingerprints.items() for key, value in facts.items()}
     parallel.require_same({**leaves, **prints, "samples in the data": len(plan.train)})
 
 

@@ -120,11 +120,11 @@ def require_same(facts: Mapping[str, Any]) -> None:
 
     def compare() -> None:
         for rank, theirs in enumerate(everybody):
-            other = [key for key in facts if theirs.get(key) != facts[key]]
+            other = [key for key in {**facts, **theirs} if theirs.get(key) != facts.get(key)]
             if other:
                 raise UserError(
                     f"Ranks 0 and {rank} are not of one run",
-                    "; ".join(f"{key} is {facts[key]!r} and {theirs.get(key)!r}" for key in other),
+                    "; ".join(f"{key} is {facts.get(key)!r} and {theirs.get(key)!r}" for key in other),
                     "Give every rank the same options and the same data",
                 )
 
