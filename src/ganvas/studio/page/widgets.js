@@ -16,7 +16,7 @@ export const problem = error => !error ? nothing : html`
 export const command = text => !text ? nothing : html`
   <div class="command">
     <code tabindex="0" aria-label="The command that does this">${text}</code>
-    <button type="button" title="Copy the command" @click=${async event => {
+    <button type="button" aria-label="Copy the command" @click=${async event => {
       const button = event.currentTarget;
       await navigator.clipboard?.writeText(text);
       button.textContent = 'Copied';

@@ -235,7 +235,7 @@ export async function open(root, [wanted]) {
           </div>
           <div>
             <h2>Pictures</h2>
-            <ul class="list">${state.pictures.map(each => html`<li>
+            <ul class="list pictures">${state.pictures.map(each => html`<li>
               <button class="entry" aria-pressed=${each.id === state.picture} ?disabled=${!!each.error} @click=${() => { state.picture = each.id; show(); load(); }}>
                 ${each.error ? nothing : html`<img alt="" loading="lazy" src="/api/pictures/${each.id}/shown?side=96">`}
                 <span class="name">${each.name}<br><span class="faint small">${each.error || `${each.width} × ${each.height}`}</span></span></button></li>`)}</ul>
