@@ -25,5 +25,6 @@ STEPS_ALONE: dict[tuple[str, str], float] = {
     ("tiled_upres", "laptop"): 19.2,
     ("tiled_upres", "show"): 1.6,
     ("reverse_matchmove", "laptop"): 7.8,
+    ("reverse_matchmove", "show"): 5.1,
 }
 """Their steps without validation, previews and checkpoints, as `scripts/preset_costs.py` measured them."""
