@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from PIL import Image
 from ganvas import cli
 from ganvas.data.doctor import examine
 from ganvas.errors import UserError
+from ganvas.io.labels.legends import MOST_LABELS, read_legend
 from ganvas.io.pictures import images
 from ganvas.recipes import base
 
@@ -129,3 +132,17 @@ def test_ids_that_would_cost_a_plane_each_are_refused_by_training(recipe, footag
     kind = base.find(recipe)
     found = examine(kind(base.preset(kind).settings).source(str(footage)))
     assert not found.is_healthy and "The ids go to 65000" in found.lines()[0]
+
+
+@pytest.mark.parametrize("count", [70_000, 60_000])
+def test_a_legend_of_many_entries_takes_no_time(count, tmp_path):
+    entries = [{"id": number, "name": "x", "color": [0, 0, 0]} for number in range(count)]
+    (tmp_path / "legend.json").write_text(json.dumps({"labels": entries}))
+    began = time.process_time()
+    if count > MOST_LABELS:
+        with pytest.raises(UserError, match="70000 entries"):
+            read_legend(tmp_path / "legend.json")
+    else:
+        assert len(read_legend(tmp_path / "legend.json")) == count
+    # Compared one by one with all others, they took a minute.
+    assert time.process_time() - began < 10

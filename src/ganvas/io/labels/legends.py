@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,9 @@ FILES = ("legend.json", "label_colors.txt", "class_dict.csv")
 """What a legend beside label maps may be called."""
 READY = {path.stem: path for path in sorted((Path(__file__).parent / "ready").glob("*.json"))}
 """Legends of known data sets by name."""
+
+MOST_LABELS = 1 << 16
+"""Classes of a legend: more are the entries of something else."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,12 @@ def read_legend(path: str | Path) -> tuple[Label, ...]:
         why = f"An entry is no label: {error}"
         do = 'Entries look like {"id": 0, "name": "sky", "color": [70, 130, 180], "thing": false}'
         raise UserError(f"{path} is no legend", why, do) from error
+    if len(labels) > MOST_LABELS:
+        raise UserError(
+            f"{path} is no legend", f"It has {len(labels)} entries, and each would be a plane", "Give classes"
+        )
     ids = [label.id for label in labels]
-    twice = next((number for number in ids if ids.count(number) > 1), None)
+    twice = next((number for number, times in Counter(ids).items() if times > 1), None)
     if twice is not None or min(ids, default=0) < 0:
         why = f"The id {min(ids)} is negative" if twice is None else f"The id {twice} stands in it twice"
         raise UserError(f"{path} is no legend", why, "Give each class an id of its own, from 0")
