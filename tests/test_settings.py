@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from ganvas import cli
+from ganvas.cli.names import shown_of
 from ganvas.errors import UserError
 from ganvas.recipes import base
 from ganvas.settings import Training, bounded, check, from_json, replace, to_json
@@ -29,7 +30,9 @@ def test_a_number_that_means_nothing_is_refused_by_name_before_a_folder_is_made(
     assert cli.main(["train", "esrgan", "--data", str(tmp_path), "--out", str(out), option, str(value)]) == cli.USAGE
     said = capsys.readouterr().err
     # A line before it may tell that an option has another name now.
-    assert f"Setting '{name}' is" in said.splitlines()[-1] and said.count("\n") <= 2
+    plain = name.replace("_", "-")
+    written = shown_of("train esrgan").get(plain, plain)
+    assert f"--{written} is" in said.splitlines()[-1] and said.count("\n") <= 2
     assert not out.exists()
 
 
