@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from torch import Tensor
 
 from ganvas import cli, launch
 from ganvas.errors import UserError, need
@@ -260,12 +261,20 @@ def pack(name: str, entry: Entry, run: Path) -> Path:
         origin=f"scripts/gallery.py {name}; {trained.card.origin.split(', ')[-1]}",
     )  # fmt: skip
     path = weights.save(
-        WEIGHTS / f"{name}.safetensors", packed(trained.tensors, entry.bits), card, trained.attachments, True
+        WEIGHTS / f"{name}.safetensors", packed(trained.tensors, entry.bits), card, thinned(trained.attachments), True
     )
     megabytes = path.stat().st_size / 1e6
     if megabytes > LARGEST_MB:
         raise UserError(f"{path} has {megabytes:.1f} MB", f"The gallery's files have at most {LARGEST_MB:g}")
     return path
+
+
+def thinned(attachments: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return attachments with at most 10,000 of the instances that styles are drawn from, evenly taken."""
+    step = -(-len(attachments.get("instances.features", ())) // 10_000)
+    return {
+        key: value[::step].contiguous() if key.startswith("instances.") else value for key, value in attachments.items()
+    }
 
 
 def last_scores(run: Path) -> dict[str, float]:

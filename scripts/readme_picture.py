@@ -39,7 +39,7 @@ def photograph() -> list[np.ndarray]:
         enlarged(images.from_float(picture, "uint8")[EYES])
         for picture in (
             resize_bicubic(low, size=(512, 512))[0].permute(1, 2, 0).numpy(),
-            Upscaler("photo-x4")(low[0].permute(1, 2, 0).numpy()),
+            Upscaler("photo-x4-gan")(low[0].permute(1, 2, 0).numpy()),
         )
     )
     frames = []
@@ -52,16 +52,23 @@ def photograph() -> list[np.ndarray]:
     return frames
 
 
+def halved(picture: np.ndarray) -> np.ndarray:
+    """Return a picture at half its sides."""
+    height, width = picture.shape[:2]
+    return np.asarray(Image.fromarray(picture).resize((width // 2, height // 2), Image.Resampling.BOX))
+
+
 def street() -> list[np.ndarray]:
     """Return a label map above its picture, whose styles change from time to time."""
     painter = LabelPainter("street-painter")
     shot = shots("drive", 1, 7)[0]
-    drawn = World(7, details=True).render(shot.camera, shot.time, SIDE, SIDE // 2)
+    drawn = World(7, details=True).render(shot.camera, shot.time, 2 * SIDE, SIDE)
     maps = [torch.from_numpy(plane.astype(np.int32)) for plane in (drawn.label_map, drawn.instance_map)]
     frames: list[np.ndarray] = []
     for seed in range(6):
         scene = PaintScene(painter, Scene.from_maps(*maps), seed)
-        frames += [np.concatenate([scene.colored_labels(), scene.picture()])] * (FRAMES // 6)
+        parts = [halved(part) for part in (scene.colored_labels(), scene.picture())]
+        frames += [np.concatenate(parts)] * (FRAMES // 6)
     return frames
 
 

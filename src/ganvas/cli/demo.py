@@ -170,7 +170,7 @@ def _street(folder: Path) -> Commands:
 
 def _clip(folder: Path) -> Commands:
     return [
-        ["world", "--out", f"{folder}/street", "--frames", "24", *STREET, "128x64"],
+        ["world", "--out", f"{folder}/street", "--frames", "24", "--details", *STREET, "256x128"],
         ["generate", "street-clip", "--labels", f"{folder}/street", "--out", f"{folder}/generated", "--quiet"],
     ]
 
