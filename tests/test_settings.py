@@ -100,7 +100,10 @@ def test_every_number_of_every_recipe_refuses_what_means_nothing(recipe):
 def test_no_number_of_layers_or_turns_is_without_end(recipe):
     kind = base.find(recipe)
     preset = next(iter(kind.PRESETS.values()))
-    costly = ("blocks", "layers", "downs", "scales", "enhancers", "iterations", "discriminator_steps", "micro_batches")
+    costly = (
+        "blocks", "layers", "downs", "scales", "enhancers", "iterations", "discriminator_steps", "micro_batches",
+        "features", "fourier", "latent", "growth", "multipliers", "width",
+    )  # fmt: skip
     for name, value in numbers_of(to_json(preset)):
         if name.endswith(costly):
             assert not accepts(kind, preset, name, value, 10**12), name

@@ -210,9 +210,9 @@ _NEVER_NEGATIVE = frozenset({
 """Those that may be zero."""
 _BELOW_ONE = frozenset({"betas", "momentum", "dropout"})
 _MOST = {
-    **dict.fromkeys(("px", "width"), 1 << 20),
+    **dict.fromkeys(("px", "width", "latent", "growth", "multipliers"), 1 << 20),
     **dict.fromkeys(("classes", "labels", "batches", "views", "table", "planes"), 1 << 20),
-    **dict.fromkeys(("blocks", "layers", "frames", "depth"), 1 << 12),
+    **dict.fromkeys(("blocks", "layers", "frames", "depth", "features", "fourier"), 1 << 12),
     # Each doubles a size, or more.
     **dict.fromkeys(("downs", "scales", "enhancers", "iterations", "halvings", "lengths"), 64),
     **dict.fromkeys(("share", "hold"), 1),
