@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-
 FAINT = 0.03
 """How strong a grid is expected to be, of values from 0 to 1: where places differ by much more there is real detail."""
 
