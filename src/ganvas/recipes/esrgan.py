@@ -37,7 +37,7 @@ from ganvas.networks.rrdb.card import enlarger_card
 from ganvas.protocol import Card, Carry, Context, Ledger, Networks, Optimizer, Outputs, Recipe, Source, Stage, Turn
 from ganvas.recipes import features
 from ganvas.recipes.teachers import load_teacher
-from ganvas.settings import Training
+from ganvas.settings import Training, bounded
 
 PIXEL_LOSSES = {"l1": l1, "l2": l2, "charbonnier": charbonnier}
 SCORED_PX = 384
@@ -79,7 +79,7 @@ class Settings(Training):
     """Upsampling to which `span` adds its output; `none` is the published network's, whose weights need it."""
     branches: bool = False
     """Train `span` with its branches (re-parameterised); what a run hands out is fused."""
-    notch: int = 0
+    notch: int = bounded(0, 0, 255)
     """Window, in low pixels, of a filter in `span` that takes out the grid which a GAN leaves, such as 9; 0 is none."""
     discriminator: Literal["vgg", "unet", "patch"] = "vgg"
     """One score a picture (the paper's), one a pixel, or one for each patch of 34 px (both with spectral norm)."""
