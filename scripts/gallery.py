@@ -208,7 +208,7 @@ GALLERY: dict[str, Entry] = {
     "place": Entry(
         recipe="reverse_matchmove", purpose="views of 256 px of a drawn place, with parallax, from cameras",
         data=drawn("world --path survey --frames 400 --size 256x256 --quiet"), source="400 views that Ganvas draws",
-        legs=[{"val": "0.15"}],
+        legs=[{"val": "0.15", "rays_table": 512, "steps": 2300}], bits=8,
     ),
     "panorama": Entry(
         recipe="reverse_matchmove", purpose="views of 256 px into the space station's cupola, from cameras",
