@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import signal
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -388,10 +390,10 @@ def test_a_killed_server_loses_no_job(tmp_path):
     wait(lambda: jobs.get(slow.id).state == "running")
     state = {job.id: job for job in jobs.list()}
     jobs._is_open = False  # as if killed: nothing is told and nothing stopped
-    note = json.loads((tmp_path / slow.id / "job.json").read_text())
-    import os
-    import signal
-
+    noted = lambda: json.loads((tmp_path / slow.id / "job.json").read_text())  # noqa: E731
+    # The file follows the list: until then its process is 0, and that group is our own.
+    wait(lambda: noted()["pid"] > 1)
+    note = noted()
     os.killpg(note["pid"], signal.SIGKILL)
     time.sleep(0.2)
     note.update(state="running")  # what a server that was killed at once leaves behind
