@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -175,6 +176,16 @@ def test_minutes_end_a_training_which_can_be_resumed(photos, tmp_path):
     assert 0 < max(steps) < 100_000
     resumed = ["train", "--resume", str(tmp_path / "run"), "--minutes", "0.02", "--quiet"]
     assert cli.main(resumed) == cli.DONE
+
+
+def test_minutes_that_are_over_before_the_first_step_end_a_training_in_the_background(photos, tmp_path):
+    # As a shell starts it: SIGINT is ignored.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        arguments = ["--data", str(photos), "--out", str(tmp_path / "run"), *TRAINED, "--pixel-steps", "100000"]
+        assert cli.main(["train", "esrgan", *arguments, "--minutes", "0.0001", "--quiet"]) == cli.DONE
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_picture_is_inspected(photos, capsys):

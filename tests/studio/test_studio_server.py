@@ -383,6 +383,20 @@ def test_jobs_run_in_turn_fail_stop_and_resume(tmp_path):
     jobs.close()
 
 
+def test_jobs_of_a_server_in_the_background_can_be_stopped(tmp_path):
+    # A shell starts what it puts there with SIGINT ignored.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        jobs = Jobs(tmp_path, program=PLAY)
+        slow = jobs.add("upscale", lambda out: ["slow", str(out)])
+        wait(lambda: jobs.get(slow.id).state == "running")
+        jobs.stop(slow.id)
+        wait(lambda: jobs.get(slow.id).state == "stopped")
+        jobs.close()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_a_killed_server_loses_no_job(tmp_path):
     jobs = Jobs(tmp_path, program=PLAY)
     slow = jobs.add("upscale", lambda out: ["slow", str(out)])

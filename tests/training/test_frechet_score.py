@@ -78,7 +78,8 @@ def test_where_it_has_nothing_to_compare_it_is_refused_before_a_folder_is_made(r
 
 def test_pictures_held_out_for_a_recipe_without_scores_are_refused_before_data_are_read(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("ganvas.recipes.esrgan.ESRGAN.score", Recipe.score)
-    arguments = ["train", "esrgan", "--data", str(tmp_path / "nowhere"), "--val", "0.2", "--out", str(tmp_path / "run")]
+    (tmp_path / "empty").mkdir()
+    arguments = ["train", "esrgan", "--data", str(tmp_path / "empty"), "--val", "0.2", "--out", str(tmp_path / "run")]
     assert cli.main(arguments) == cli.USER_ERROR
     assert "The recipe esrgan cannot be scored" in capsys.readouterr().err and not (tmp_path / "run").exists()
 

@@ -17,20 +17,26 @@ class Clock:
         if minutes is not None and not (math.isfinite(minutes) and minutes > 0):
             raise UsageError(f"--minutes is {minutes:g}", "It must be above 0")
         self.has_rung = False
-        self._timer = None if minutes is None else threading.Timer(min(minutes, 1e7) * 60, self._ring)
+        self._over = threading.Event()
+        self._seconds = None if minutes is None else min(minutes, 1e7) * 60
 
     def _ring(self) -> None:
+        if self._over.wait(self._seconds):
+            return
         self.has_rung = True
         # A shell starts what it puts into the background with SIGINT ignored.
         ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-        os.kill(os.getpid(), signal.SIGTERM if ignored else signal.SIGINT)
+        number = signal.SIGTERM if ignored else signal.SIGINT
+        # Before the loop listens, either would end the process at once.
+        while signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+            if self._over.wait(0.05):
+                return
+        os.kill(os.getpid(), number)
 
     def __enter__(self) -> Clock:
-        if self._timer:
-            self._timer.daemon = True
-            self._timer.start()
+        if self._seconds is not None:
+            threading.Thread(target=self._ring, daemon=True).start()
         return self
 
     def __exit__(self, *details: object) -> None:
-        if self._timer:
-            self._timer.cancel()
+        self._over.set()

@@ -331,6 +331,8 @@ def _is_training(job: Job) -> bool:
 
 def _be_nice() -> None:
     os.nice(5)  # pages stay quick beside a job
+    # A shell starts a server that it puts into the background with SIGINT ignored; jobs are stopped by it.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _birth_of(pid: int) -> str:
