@@ -3,40 +3,33 @@
 from __future__ import annotations
 
 import math
-import os
-import signal
 import threading
 
 from ganvas.errors import UsageError
+from ganvas.training.interruption import time_is_up
 
 
 class Clock:
-    """While entered, asks this process to stop once the minutes are over; None lets it run."""
+    """While entered, ends trainings once the minutes are over; None lets them run."""
 
     def __init__(self, minutes: float | None) -> None:
         if minutes is not None and not (math.isfinite(minutes) and minutes > 0):
             raise UsageError(f"--minutes is {minutes:g}", "It must be above 0")
         self.has_rung = False
-        self._over = threading.Event()
-        self._seconds = None if minutes is None else min(minutes, 1e7) * 60
+        self._timer = None if minutes is None else threading.Timer(min(minutes, 1e7) * 60, self._ring)
 
     def _ring(self) -> None:
-        if self._over.wait(self._seconds):
-            return
         self.has_rung = True
-        # A shell starts what it puts into the background with SIGINT ignored.
-        ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-        number = signal.SIGTERM if ignored else signal.SIGINT
-        # Before the loop listens, either would end the process at once.
-        while signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
-            if self._over.wait(0.05):
-                return
-        os.kill(os.getpid(), number)
+        time_is_up.set()
 
     def __enter__(self) -> Clock:
-        if self._seconds is not None:
-            threading.Thread(target=self._ring, daemon=True).start()
+        if self._timer:
+            self._timer.daemon = True
+            self._timer.start()
         return self
 
     def __exit__(self, *details: object) -> None:
-        self._over.set()
+        if self._timer:
+            self._timer.cancel()
+            self._timer.join()
+            time_is_up.clear()

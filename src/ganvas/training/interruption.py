@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
 import time
 from types import FrameType
 from typing import Any
@@ -15,12 +16,15 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 ECHO_SECONDS = 1.0
 """Within this time a second signal is the first one's echo: torchrun passes on what the terminal has sent already."""
 
+time_is_up = threading.Event()
+"""Set by the program itself to end its trainings as a signal does; who sets it clears it."""
+
 
 class Interruption:
     """While entered, notes that a signal asked to stop; asking a second time ends the process's work at once."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self._signalled = False
         self._first = 0.0
         self._before: dict[int, Any] = {}
 
@@ -34,12 +38,17 @@ class Interruption:
                 break
         return self
 
+    @property
+    def asked(self) -> bool:
+        """Tell whether a signal came, or the time is up."""
+        return self._signalled or time_is_up.is_set()
+
     def _ask(self, _number: int, _frame: FrameType | None) -> None:
         now = time.monotonic()
-        if self.asked and now - self._first > ECHO_SECONDS:
+        if self._signalled and now - self._first > ECHO_SECONDS:
             raise KeyboardInterrupt
-        if not self.asked:
-            self.asked, self._first = True, now
+        if not self._signalled:
+            self._signalled, self._first = True, now
 
     def __exit__(self, *details: object) -> None:
         for number, handler in self._before.items():
