@@ -140,6 +140,7 @@ def test_a_finger_draws_and_does_not_scroll(phone, server):
     touch(phone, (inside(labels, 0.4, 0.2), inside(labels, 0.5, 0.9)))
     expect(undo).to_be_enabled()
     assert phone.evaluate("() => document.querySelector('main').scrollTop") == before
+    settle(phone)
     undo.tap()
     expect(undo).to_be_disabled()
 
