@@ -140,6 +140,9 @@ def test_a_finger_draws_and_does_not_scroll(phone, server):
     touch(phone, (inside(labels, 0.4, 0.2), inside(labels, 0.5, 0.9)))
     expect(undo).to_be_enabled()
     assert phone.evaluate("() => document.querySelector('main').scrollTop") == before
+    # By the mouse: of Chromium's emulated taps, one that follows a drag at once is often no click.
+    undo.click()
+    expect(undo).to_be_disabled()
 
 
 def test_a_view_is_turned_by_a_finger(phone, server):
