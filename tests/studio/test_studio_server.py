@@ -383,6 +383,17 @@ def test_jobs_run_in_turn_fail_stop_and_resume(tmp_path):
     jobs.close()
 
 
+def test_notes_that_are_written_at_once_do_not_take_each_others_files(tmp_path):
+    jobs = Jobs(tmp_path, program=PLAY)
+    slow = jobs.add("upscale", lambda out: ["slow", str(out)])
+    wait(lambda: jobs.get(slow.id).state == "running")
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: jobs._set(jobs.get(slow.id)), range(200)))
+    jobs.stop(slow.id)
+    wait(lambda: jobs.get(slow.id).state == "stopped")
+    jobs.close()
+
+
 def test_jobs_of_a_server_in_the_background_can_be_stopped(tmp_path):
     # A shell starts what it puts there with SIGINT ignored.
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -91,7 +91,6 @@ class Jobs:
         self.program = tuple(program) or (sys.executable, "-m", "ganvas")
         self._changed = threading.Condition()
         self._jobs: dict[str, Job] = {}
-        self._child: subprocess.Popen[bytes] | None = None
         self._is_open = True
         self._find()
         self._thread = threading.Thread(target=self._work, name="jobs", daemon=True)
@@ -232,7 +231,10 @@ class Jobs:
                 time.sleep(0.2)
             code = None
         else:
-            with (place / "output.log").open("ab") as log:
+            # Under the lock: a job that is stopped now has not begun, or has a process that can be told.
+            with self._changed, (place / "output.log").open("ab") as log:
+                if self.get(job.id).state != "queued":
+                    return
                 try:
                     child = subprocess.Popen(
                         [*self.program, *job.arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -241,12 +243,10 @@ class Jobs:
                 except OSError as error:
                     self._set(replace(job, state="failed", ended=time.time(), error=str(error)))
                     return
-            self._child = child
-            job = replace(job, state="running", started=time.time(), pid=child.pid, birth=_birth_of(child.pid))
-            self._set(job)
+                job = replace(job, state="running", started=time.time(), pid=child.pid, birth=_birth_of(child.pid))
+                self._set(job)
             while (code := _wait(child)) is None:
                 self._note_progress(job.id)
-            self._child = None
         self._end(self.get(job.id), code)
 
     def _end(self, job: Job, code: int | None) -> None:
@@ -269,9 +269,10 @@ class Jobs:
         for line in reversed(self.output(id).splitlines()):
             told = _json_of(line)
             if told.get("event") in ("progress", "batch") and told.get("total"):
-                job = self.get(id)
-                if (told["done"], told["total"]) != (job.done, job.total):
-                    self._set(replace(job, done=int(told["done"]), total=int(told["total"])))
+                with self._changed:
+                    job = self.get(id)
+                    if (told["done"], told["total"]) != (job.done, job.total):
+                        self._set(replace(job, done=int(told["done"]), total=int(told["total"])))
                 return
 
     def _signal(self, job: Job, number: int) -> None:
@@ -284,8 +285,10 @@ class Jobs:
         self.tell(job)
 
     def _keep(self, job: Job) -> None:
-        self._jobs[job.id] = job
-        runs.write_json(self.folder / job.id / "job.json", asdict(job))
+        # Both threads write notes; two at once would take each other's unfinished file away.
+        with self._changed:
+            self._jobs[job.id] = job
+            runs.write_json(self.folder / job.id / "job.json", asdict(job))
 
 
 def _wait(child: subprocess.Popen[bytes]) -> int | None:
