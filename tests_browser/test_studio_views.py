@@ -105,6 +105,24 @@ def test_a_mask_that_is_asked_for_before_its_picture_is_open_is_brushed(page, se
     expect(page.locator(".command code")).to_contain_text("--mix-mask")
 
 
+def test_a_mask_is_brushed_where_a_part_is_upscaled_live(page, server):
+    go(page, server, "upscale")
+    page.get_by_label("Model").select_option(label="compact-x4")
+    page.get_by_label("Blend with").select_option(label="compact-x4-gan")
+    page.get_by_role("button", name="Mask", exact=True).click()
+    box, masks = still_box(page, "#mask"), []
+    for height in (0.4, 0.6):
+        is_live(page)  # the part that is made for the mask before lies in the middle by now
+        settle(page)
+        page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + height * box["height"])
+        page.mouse.down()
+        page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + height * box["height"], steps=4)
+        with page.expect_response("**/api/crops"):
+            page.mouse.up()
+        masks.append(re.search(r"--mix-mask \S+", page.locator(".command code").inner_text()))
+    assert all(masks) and masks[0][0] != masks[1][0]
+
+
 def test_a_mask_lies_over_its_picture_from_its_first_moment(page, server):
     go(page, server, "upscale")
     page.get_by_label("Model").select_option(label="compact-x4")
