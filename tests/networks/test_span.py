@@ -162,6 +162,8 @@ def test_settings_that_fit_nothing_are_refused():
         ({"mean": (0.5,)}, "1 values"),
         ({"blocks": 0}, "blocks is 0"),
         ({"channels_out": 1, "base": "bicubic"}, "3 channels into 1"),
+        ({"unshuffle": 3}, "unshuffle by 3"),
+        ({"unshuffle": 2, "notch": 7}, "unshuffle and notch"),
     ]:
         with pytest.raises(UserError, match=says):
             SPAN(**settings)
@@ -241,3 +243,38 @@ def test_a_network_in_16_bits_keeps_its_last_convolution_and_leaves_no_grid():
         assert (error.view(3, 16) - error.view(3, 16).mean(1, keepdim=True)).abs().max() < 1e-5
         net.float()
     assert net.double().conv_last.weight.dtype == torch.float64
+
+
+def test_folded_pixels_give_what_the_plain_network_makes_of_their_mean():
+    torch.manual_seed(1)
+    plain = SPAN(width=8, blocks=2, scale=4, base="none").eval()
+    folded = SPAN(width=8, blocks=2, scale=2, base="none", unshuffle=2).eval()
+    tensors = plain.state_dict()
+    tensors["conv_first.weight"] = tensors["conv_first.weight"].repeat_interleave(4, dim=1) / 4
+    folded.load_state_dict(tensors)
+    picture = torch.rand(1, 3, 12, 16)
+    with torch.no_grad():
+        expected = plain(F.avg_pool2d(picture, 2))
+        torch.testing.assert_close(folded(picture), expected, atol=1e-5, rtol=0)
+
+
+def test_a_base_under_folded_pixels_is_the_picture_itself_where_nothing_is_enlarged():
+    net = SPAN(width=8, blocks=1, scale=1, base="bicubic", unshuffle=2).eval()
+    with torch.no_grad():
+        net.conv_last.weight.zero_()
+        net.conv_last.bias.zero_()
+        picture = torch.rand(1, 3, 7, 9)
+        assert torch.equal(net(picture), picture)
+
+
+@pytest.mark.parametrize(("scale", "unshuffle"), [(1, 2), (2, 2), (1, 4)])
+def test_tiles_of_folded_pixels_equal_the_whole(scale, unshuffle):
+    torch.manual_seed(2)
+    net = SPAN(width=8, blocks=1, scale=scale, unshuffle=unshuffle).eval()
+    halo, begin = net.receptive_halo_px, 2 * net.receptive_halo_px // unshuffle * unshuffle
+    picture = torch.rand(1, 3, 8, begin + 2 * halo + 8)
+    with torch.no_grad():
+        whole = net(picture)[..., begin * scale : (begin + 8) * scale]
+        tile = net(picture[..., begin - halo : begin + 8 + halo])[..., halo * scale : (halo + 8) * scale]
+    torch.testing.assert_close(tile, whole, atol=1e-5, rtol=0)
+    assert enlarger_card("span", scale=scale, unshuffle=unshuffle).multiple_of == unshuffle

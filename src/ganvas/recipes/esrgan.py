@@ -81,6 +81,8 @@ class Settings(Training):
     """Train `span` with its branches (re-parameterised); what a run hands out is fused."""
     notch: int = bounded(0, 0, 255)
     """Window, in low pixels, of a filter in `span` that takes out the grid which a GAN leaves, such as 9; 0 is none."""
+    unshuffle: Literal[0, 1, 2, 4] = 0
+    """Pixels a side that `rrdb` and `span` fold into channels first; 0: as published, 4 and 2 for `rrdb` at x1 and x2."""
     discriminator: Literal["vgg", "unet", "patch"] = "vgg"
     """One score a picture (the paper's), one a pixel, or one for each patch of 34 px (both with spectral norm)."""
     discriminator_width: int = 64
@@ -306,10 +308,11 @@ class ESRGAN(Recipe):
             card = enlarger_card("compact", width=s.width, convs=s.blocks, scale=s.scale, base="bicubic")
         elif s.network == "span":
             card = enlarger_card(
-                "span", width=s.width, blocks=s.blocks, scale=s.scale, base=s.base, branches=s.branches, notch=s.notch
-            )
+                "span", width=s.width, blocks=s.blocks, scale=s.scale, base=s.base, branches=s.branches, notch=s.notch,
+                unshuffle=s.unshuffle or 1,
+            )  # fmt: skip
         elif s.network == "rrdb":
-            unshuffle = {1: 4, 2: 2}.get(s.scale, 1)  # as Real-ESRGAN: its trunk works at a quarter
+            unshuffle = s.unshuffle or {1: 4, 2: 2}.get(s.scale, 1)  # as Real-ESRGAN: its trunk works at a quarter
             card = enlarger_card(
                 "rrdbnet", width=s.width, blocks=s.blocks, growth=s.growth, scale=s.scale, unshuffle=unshuffle
             )
@@ -346,6 +349,8 @@ def _check(s: Settings) -> None:
             raise UserError(f"{name} is {side}", f"It must be a multiple of the scale {s.scale}")
     if s.notch and s.network != "span":
         raise UserError(f"notch is {s.notch} and network {s.network}", "Only span has the filter", "Use --notch 0")
+    if s.unshuffle > 1 and s.network not in ("rrdb", "span"):
+        raise UserError(f"unshuffle is {s.unshuffle} and network {s.network}", "Only rrdb and span fold pixels")
     if s.low and s.degradation != "bicubic":
         raise UserError("Low pictures are given and are to be computed, too", do="Leave out --low or --degradation")
     if s.scale == 1 and not s.low and s.degradation == "bicubic":

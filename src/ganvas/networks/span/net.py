@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganvas.errors import UserError, did_you_mean
-from ganvas.networks.blocks import init_kaiming, pixel_shuffle
+from ganvas.networks.blocks import init_kaiming, pad_to_multiple, pixel_shuffle
 from ganvas.networks.notch import notch
 from ganvas.networks.rrdb.net import base_kernel, enlarged
 
@@ -117,13 +117,15 @@ class SPAN(nn.Module):
     Values are RGB in [0, 1] in and, unclamped, out; any H and W from 1. Tiled equals untiled with `receptive_halo_px`
     of context. `mean` is taken off the input first; the authors' further factor of 255 is folded into the first
     convolution. `base` is an upsampling to which the network adds its output: the published one is `none`; `bicubic`
-    leaves less to learn. `notch` is the window, in input pixels, of a filter that takes grids out of what is added to a
-    bicubic enlargement; 0 is none. With `branches` it is the training form; a run hands it out fused to the plain one
-    (`span.layouts`).
+    leaves less to learn. `unshuffle` folds that many pixels a side into channels before the first convolution, which
+    saves time where little is to be enlarged (as in Real-ESRGAN's x2 and x1); sides that it does not divide are
+    extended and the result is cropped, and tiles start at multiples of it. `notch` is the window, in input pixels, of a
+    filter that takes grids out of what is added to a bicubic enlargement; 0 is none. With `branches` it is the training
+    form; a run hands it out fused to the plain one (`span.layouts`).
     Source: Wan et al., "Swift Parameter-free Attention Network for Efficient Super-Resolution", arXiv 2311.12770.
 
     Raises:
-        UserError: an unknown base, a size below 1, an even window, or a mean for another number of channels.
+        UserError: an unknown base or factor, a size below 1, an even window, or a mean for other channels.
     """
 
     passes_input_on: ClassVar = True
@@ -141,6 +143,7 @@ class SPAN(nn.Module):
         base: Literal["none", "nearest", "bilinear", "bicubic"] = "none",
         branches: bool = False,
         notch: int = 0,
+        unshuffle: int = 1,
     ) -> None:
         super().__init__()
         for name, value in {"width": width, "blocks": blocks, "scale": scale, "channels_out": channels_out}.items():
@@ -156,13 +159,17 @@ class SPAN(nn.Module):
             raise UserError(f"The notch is {notch}", why, "Use an odd number such as 9, or 0")
         if len(mean) != channels_in:
             raise UserError(f"The mean has {len(mean)} values", f"The input has {channels_in} channels")
-        self.scale, self.base, self.notch = scale, base, notch
+        if unshuffle not in (1, 2, 4):
+            raise UserError(f"SPAN cannot unshuffle by {unshuffle}", do="Use 1, 2 or 4")
+        if notch and unshuffle > 1:
+            raise UserError("SPAN cannot unshuffle and notch", "The grid has the period of the folded pixels")
+        self.scale, self.base, self.notch, self.unshuffle = scale, base, notch, unshuffle
         self.base_kernel = None if base == "none" else base_kernel(scale, base)
-        self.conv_first = Convolution(channels_in, width, branches)
+        self.conv_first = Convolution(channels_in * unshuffle**2, width, branches)
         self.blocks = nn.ModuleList(AttentionBlock(width, branches) for _ in range(blocks))
         self.conv_body = Convolution(width, width, branches)
         self.conv_merge = nn.Conv2d(4 * width, width, 1)
-        self.conv_last = LastConvolution(width, channels_out * scale**2)
+        self.conv_last = LastConvolution(width, channels_out * (scale * unshuffle) ** 2)
         self.register_buffer("mean", torch.tensor(tuple(mean))[:, None, None], persistent=False)
         self.mean: Tensor
         init_kaiming(self)
@@ -174,10 +181,25 @@ class SPAN(nn.Module):
     def receptive_halo_px(self) -> int:
         """Context in input pixels per side with which tiled equals untiled."""
         # Three for each block, and the first, the last and the one between; a bicubic base reaches no farther.
-        return 3 * len(self.blocks) + 3 + 2 * (self.notch // 2)
+        return self.unshuffle * (3 * len(self.blocks) + 3) + 2 * (self.notch // 2)
+
+    @property
+    def unit_px(self) -> int:
+        """Sides that are no multiple of this are extended by `forward`, not by `enlarge`."""
+        return self.unshuffle
 
     def forward(self, low: Tensor) -> Tensor:
-        first = self.conv_first((low - self.mean.to(low)).to(self.conv_first.weight.dtype))
+        if self.unshuffle == 1:
+            return self.enlarge(low)
+        height, width = low.shape[-2:]
+        return self.enlarge(pad_to_multiple(low, self.unshuffle))[..., : height * self.scale, : width * self.scale]
+
+    def enlarge(self, low: Tensor) -> Tensor:
+        """Enlarge pictures whose sides are multiples of `unit_px`: (B, 3, H, W) -> (B, 3, 4H, 4W)."""
+        folded = low - self.mean.to(low)
+        if self.unshuffle > 1:
+            folded = F.pixel_unshuffle(folded, self.unshuffle)
+        first = self.conv_first(folded.to(self.conv_first.weight.dtype))
         x, early, late = first, first, first
         for number, block in enumerate(self.blocks):
             x, late = block(x)
@@ -185,6 +207,8 @@ class SPAN(nn.Module):
                 early = x
         merged = self.conv_merge(torch.cat([first, self.conv_body(x), early, late], dim=1))
         high = self.conv_last(merged)
+        if self.unshuffle > 1:  # from cells of folded pixels to those of the input's
+            high = F.pixel_unshuffle(pixel_shuffle(high, self.scale * self.unshuffle), self.scale)
         if self.base != "none":
             high = high + enlarged(low, self.scale, self.base_kernel).to(high)
         if self.notch:
