@@ -82,7 +82,7 @@ class Settings(Training):
     notch: int = bounded(0, 0, 255)
     """Window, in low pixels, of a filter in `span` that takes out the grid which a GAN leaves, such as 9; 0 is none."""
     unshuffle: Literal[0, 1, 2, 4] = 0
-    """Pixels a side that `rrdb` and `span` fold into channels first; 0: as published, 4 and 2 for `rrdb` at x1 and x2."""
+    """Pixels a side that `rrdb` and `span` fold into channels first; 0: the published 4 and 2 for `rrdb` at x1, x2."""
     discriminator: Literal["vgg", "unet", "patch"] = "vgg"
     """One score a picture (the paper's), one a pixel, or one for each patch of 34 px (both with spectral norm)."""
     discriminator_width: int = 64
