@@ -137,8 +137,9 @@ def panning(address: str) -> dict[str, list[float]]:
         assert box is not None
         middle = box["x"] + 0.4 * box["width"], box["y"] + box["height"] / 2  # beside the divider's grip
         page.mouse.move(*middle)
-        for _ in range(10):
-            page.mouse.wheel(0, -300)  # to about a pixel of the result on one of the screen
+        for _ in range(10):  # to about a pixel of the result on one of the screen, so that its border stays out of view
+            page.mouse.wheel(0, -300)
+            page.wait_for_timeout(100)  # wheels that come within 50 ms of each other count as one
         page.wait_for_timeout(1500)
         page.evaluate(WATCH)
         for turn in range(8):
