@@ -134,7 +134,7 @@ def _chosen(options: Upscaling) -> tuple[tuple[str, ...], str]:
         return options.model, ""
     from ganvas.inference.picture.condition import model_for
 
-    name, told = model_for(options.inputs)
+    name, told = model_for(options.inputs, options)
     return (name,), told
 
 

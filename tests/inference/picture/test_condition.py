@@ -10,6 +10,7 @@ from skimage import data
 from ganvas import cli
 from ganvas.inference.picture import condition
 from ganvas.inference.picture.condition import examine, model_for, noise_of
+from ganvas.inference.picture.options import Sizing
 from ganvas.io.pictures.jpeg_quality import jpeg_quality
 
 
@@ -89,6 +90,24 @@ def test_a_batch_goes_by_most_of_its_pictures(tmp_path, photograph):
 def test_without_the_restoring_model_nothing_is_chosen(tmp_path, photograph, monkeypatch):
     monkeypatch.setattr(condition, "BUNDLED", tmp_path)
     assert model_for([write(tmp_path, photograph, 30)]) == ("photo-x4", "")
+
+
+@pytest.mark.parametrize(
+    "asked, scale",
+    [
+        ({}, 4), ({"factor": 0.5}, 1), ({"factor": 1}, 1), ({"factor": 1.5}, 2), ({"factor": 2}, 2), ({"factor": 8}, 4),
+        ({"size": (480, 0)}, 2), ({"size": (240, 481)}, 4), ({"long_side": 240}, 1),
+    ],
+)  # fmt: skip
+def test_the_restoring_model_is_that_of_the_size_asked_for(tmp_path, photograph, monkeypatch, asked, scale):
+    path = write(tmp_path, photograph, 30)  # 240 x 160
+    monkeypatch.setattr(condition, "BUNDLED", tmp_path)
+    for each in (1, 2, 4):
+        (tmp_path / f"restore-x{each}.safetensors").touch()
+    assert model_for([path], Sizing(**asked))[0] == f"restore-x{scale}"
+    for each in (1, 2):
+        (tmp_path / f"restore-x{each}.safetensors").unlink()
+    assert model_for([path], Sizing(**asked))[0] == "restore-x4"
 
 
 def test_the_verb_tells_and_a_named_model_overrules(tmp_path, photograph, capsys):

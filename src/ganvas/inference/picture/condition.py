@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +11,14 @@ import numpy as np
 
 from ganvas.errors import UserError
 from ganvas.inference.open import BUNDLED, DEFAULT
+from ganvas.inference.picture.options import Sizing
+from ganvas.inference.picture.upscale import target_size
 from ganvas.io.pictures import images
 from ganvas.io.pictures.jpeg_quality import jpeg_quality
 
 RESTORE = "restore-x4"
+RESTORE_BY_SCALE = {1: "restore-x1", 2: "restore-x2", 4: RESTORE}
+"""The restoring models; the smallest that reaches the size asked for is taken."""
 POOR_QUALITY = 80.0
 """JPEGs of at most this are better for the restoring model: measured, the two cross between 75 and 85."""
 NOISY = 7.0
@@ -83,26 +88,41 @@ def noise_of(picture: np.ndarray) -> float:
     return float(np.quantile(blocks, FLATTEST, axis=(0, 1)).mean() * np.sqrt(np.pi / 2) / 6 * 255)
 
 
-def model_for(inputs: Sequence[str]) -> tuple[str, str]:
+def model_for(inputs: Sequence[str], sizing: Sizing = Sizing()) -> tuple[str, str]:  # noqa: B008 - immutable
     """Return the model that suits pictures where none was named, and one line on why it is not the default one.
 
-    Of a batch some pictures are looked at, and the batch is run by one model: the restoring one where most are poor.
+    Of a batch some pictures are looked at, and the batch is run by one model: the restoring one where most are poor,
+    that of the scale which the first of them asks for.
     """
-    if not (BUNDLED / f"{RESTORE}.safetensors").is_file():
-        return DEFAULT, ""
     try:
         found, _ = images.find_pictures(list(inputs))
     except UserError:  # told where the work is done
         return DEFAULT, ""
     shown = [found[place * len(found) // LOOKED_AT] for place in range(LOOKED_AT)] if len(found) > LOOKED_AT else found
-    states = []
+    states = {}
     for path in shown:
-        try:
-            states.append(examine(path))
-        except (UserError, OSError):
-            continue
-    poor = [state for state in states if state.is_poor]
+        with contextlib.suppress(UserError, OSError):
+            states[path] = examine(path)
+    poor = [state for state in states.values() if state.is_poor]
     if 2 * len(poor) <= len(states):
         return DEFAULT, ""
+    name = _restoring(enlargement(next(iter(states)), sizing))
+    if not name:
+        return DEFAULT, ""
     what = f"{shown[0]}: {poor[0]}" if len(states) == 1 else f"{len(poor)} of {len(states)} pictures looked at are poor"
-    return RESTORE, f"{what}; {RESTORE} was taken, which removes that (--model {DEFAULT} takes the other)"
+    return name, f"{what}; {name} was taken, which removes that (--model {DEFAULT} takes the other)"
+
+
+def enlargement(path: Path, sizing: Sizing) -> float:
+    """Return how many times a picture is to be enlarged: the larger of its sides' ratios; 4 where nothing is asked."""
+    header = images.read_header(path)
+    asked = sizing.factor, sizing.size, sizing.long_side
+    high, wide = target_size(header.height, header.width, 4, *asked)
+    return max(high / header.height, wide / header.width)
+
+
+def _restoring(times: float) -> str:
+    """Return the restoring model of a scale, or of the next that is at hand; nothing where there is none."""
+    at_hand = [scale for scale, name in RESTORE_BY_SCALE.items() if (BUNDLED / f"{name}.safetensors").is_file()]
+    fitting = [scale for scale in at_hand if scale >= times] or at_hand[-1:]
+    return RESTORE_BY_SCALE[fitting[0]] if fitting else ""
