@@ -15,6 +15,11 @@ def test_help_of_a_verb_is_that_of_the_verb(capsys):
     assert "upscale" in capsys.readouterr().err
 
 
+def test_what_an_option_turns_off_is_said_to_be_turned_off(capsys):
+    assert cli.main(["help", "evaluate"]) == cli.DONE
+    assert "--no-cache            Switch off: keep what was seen" in capsys.readouterr().out
+
+
 def test_a_file_in_place_of_a_verb(tmp_path, capsys):
     (tmp_path / "my photo.jpg").touch()
     assert cli.main([str(tmp_path / "my photo.jpg"), "--out", "b.png"]) == cli.USAGE

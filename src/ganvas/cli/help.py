@@ -94,6 +94,8 @@ def entry(option: Option) -> list[str]:
     first = option.help.split(" ")[0].strip(",.:;")
     is_value = first in ("auto", "h264", *option.choices)
     text = option.help if is_value else option.help[:1].upper() + option.help[1:]
+    if option.is_flag and negative and not option.field.startswith("no-"):
+        text = f"Switch off: {text[:1].lower()}{text[1:]}"  # the text says what the option does while it is on
     return two_columns(left, f"{text}{default}")
 
 
