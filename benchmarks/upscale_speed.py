@@ -3,9 +3,10 @@
     python benchmarks/upscale_speed.py [--rounds 3] [--model realesrgan-x4plus] [--engines-only] [--int8 FILE]
 
 1. Every engine that is installed against eager float32 in torch's default layout, on one crop of a photograph: CPU
-   seconds (process time, all threads), PSNR against that float32, and the share of the largest rate that this machine
-   reached in multiplying matrices of the same precision. `--int8` adds 8 bits, quantised on nine tiles of other
-   photographs and kept in FILE; `--memory` tells the peak of each engine in a process of its own.
+   seconds (process time, all threads), PSNR against that float32, and the share of the largest rate at which this
+   machine was seen to multiply in the same precision: a product of matrices and a convolution take turns with the
+   engines, and the fastest rounds count. `--int8` adds 8 bits, quantised on nine tiles of other photographs and kept
+   in FILE; `--memory` adds the peak of memory of each, run once in a process of its own.
 2. Tiles against the untiled network at equal arithmetic: seconds per pixel that the network computed.
 3. Seconds per megapixel of output, from 1 to 50 megapixels, the whole way from array to array: with a compact network,
    or with `--sizes-only` alone and of `--model`.
@@ -24,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn.functional import conv2d
 from torch.utils.flop_counter import FlopCounterMode
 
 from ganvas import device as devices
@@ -45,6 +47,9 @@ from ganvas.inference.rows.tiling import Tiling
 from ganvas.networks.rrdb.net import CompactNet, RRDBNet
 from ganvas.protocol import Card
 
+SIDE = 1024
+"""Of the matrices whose product shows the machine's rate."""
+
 
 def photograph() -> np.ndarray:
     """Return scikit-image's cat, (300, 451, 3) of uint8."""
@@ -54,7 +59,7 @@ def photograph() -> np.ndarray:
 
 
 def in_turn(contestants: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, dict[str, float]]:
-    """Return the median CPU and wall seconds of each, run in turn after one round that does not count."""
+    """Return the median CPU and wall seconds of each, and the least CPU seconds, after a round that does not count."""
     seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in contestants}
     for number in range(rounds + 1):
         for name, call in contestants.items():
@@ -63,9 +68,12 @@ def in_turn(contestants: Mapping[str, Callable[[], Any]], rounds: int) -> dict[s
             if number:
                 seconds[name].append((time.process_time() - cpu, time.perf_counter() - wall))
     return {
-        name: {"cpu": statistics.median(t[0] for t in taken), "wall": statistics.median(t[1] for t in taken)}
+        name: {
+            "cpu": statistics.median(t[0] for t in taken), "wall": statistics.median(t[1] for t in taken),
+            "least": min(t[0] for t in taken),
+        }
         for name, taken in seconds.items()
-    }
+    }  # fmt: skip
 
 
 def psnr(found: Tensor, truth: Tensor) -> float:
@@ -124,58 +132,106 @@ def contestants_of(net: nn.Module, int8_path: Path | None) -> dict[str, tuple[st
     return found
 
 
-def peaks(rounds: int = 12) -> dict[str, float]:
-    """Return the operations a CPU second of the best of many products of matrices, by precision."""
-    side = 1024
-    whole = torch.randint(-100, 100, (side, side), dtype=torch.int8)
-    given = {"float32": whole.float(), "bfloat16": whole.bfloat16(), "int8": whole}
-    least = dict.fromkeys(given, math.inf)
-    for _ in range(rounds):
-        for name, a in given.items():
-            began = time.process_time()
-            torch._int_mm(a, a) if name == "int8" else a @ a
-            least[name] = min(least[name], time.process_time() - began)
-    return {name: 2 * side**3 / seconds for name, seconds in least.items()}
+def yardsticks() -> list[tuple[str, float, Callable[[], Any]]]:
+    """Return (precision, operations, call) of what shows how fast the machine multiplies.
+
+    That is a product of matrices, which torch leaves to another library than convolutions, and a convolution.
+    """
+    whole = torch.randint(-100, 100, (SIDE, SIDE), dtype=torch.int8)
+    real, half = whole.float(), whole.bfloat16()
+    planes = torch.rand(1, 256, 66, 66).contiguous(memory_format=torch.channels_last)
+    kernels = torch.rand(256, 256, 3, 3).contiguous(memory_format=torch.channels_last)
+    planes16, kernels16 = planes.bfloat16(), kernels.bfloat16()
+    product, convolution = 2 * SIDE**3, 2 * 9 * 256**2 * 64**2
+    return [
+        ("float32", product, lambda: real @ real), ("float32", convolution, lambda: conv2d(planes, kernels)),
+        ("bfloat16", product, lambda: half @ half), ("bfloat16", convolution, lambda: conv2d(planes16, kernels16)),
+        ("int8", product, lambda: torch._int_mm(whole, whole)),
+    ]  # fmt: skip
 
 
 def engines(net: nn.Module, rounds: int, side: int, int8_path: Path | None) -> list[dict[str, Any]]:
-    """Compare eager float32 with what the engines run, on one tile."""
+    """Compare eager float32 with what the engines run, on one tile, and all with products of matrices."""
     crop = crop_of(side)
     contestants = contestants_of(net, int8_path)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         truth = net(crop)
-    operations, peak = counter.get_total_flops(), peaks()
+    operations = counter.get_total_flops()
     quality = {name: psnr(call(crop), truth) for name, (_, call) in contestants.items()}
-    taken = in_turn({name: lambda call=call: call(crop) for name, (_, call) in contestants.items()}, rounds)
+    measured = yardsticks()
+    calls: dict[str, Callable[[], Any]] = {f"yardstick {place}": call for place, (_, _, call) in enumerate(measured)}
+    taken = in_turn(calls | {name: lambda call=call: call(crop) for name, (_, call) in contestants.items()}, rounds)
+    peak: dict[str, float] = {}
+    for place, (precision, number, _) in enumerate(measured):
+        # They take a hundredth of a second, in which the fastest round was hardly disturbed.
+        peak[precision] = max(peak.get(precision, 0.0), number / taken[f"yardstick {place}"]["least"])
     base = taken["eager float32"]
-    return [
-        {
-            "engine": name, **t, "times": base["cpu"] / t["cpu"], "psnr": quality[name],
-            "share": operations / t["cpu"] / peak[contestants[name][0]],
+    rows = []
+    for name, (precision, _) in contestants.items():
+        t = taken[name]
+        told = {
+            "times": base["cpu"] / t["cpu"],
+            "psnr": quality[name],
+            "share": operations / t["least"] / peak[precision],
         }
-        for name, t in taken.items()
-    ]  # fmt: skip
+        rows.append({"engine": name, **t, **told})
+    return rows
 
 
-def memory(words: list[str]) -> None:
-    """Print the peak of memory of each engine, run alone in a process of its own."""
-    for name in ("eager float32", "torch float32", "torch bfloat16", "openvino bfloat16", "ncnn float32"):
+def memory(names: Iterable[str], words: list[str]) -> dict[str, str]:
+    """Return the peak of memory of each engine in MB, run alone in a process of its own, and what a call added."""
+    found = {}
+    for name in names:
         done = subprocess.run([sys.executable, __file__, *words, "--alone", name], capture_output=True, text=True)
-        print(f"{name}: {done.stdout.strip() or done.stderr.strip()[-200:]}")
+        found[name] = done.stdout.strip() if done.returncode == 0 else "none"
+    return found
 
 
-def alone(net: nn.Module, name: str, side: int) -> None:
-    """Run one engine once and print what its process held at most beyond what it held before."""
+def alone(net: nn.Module, name: str, side: int, int8_path: Path | None) -> None:
+    """Run one engine once and print the megabytes that its process held at most, and before."""
     engine, _, precision = name.partition(" ")
     if engine == "ncnn":
-        call = ncnn_call(net)
-    elif engine == "eager":
+        ncnn_alone(net, side)
+        return
+    if engine == "eager":
         call = torch.no_grad()(net)
+    elif precision == "int8" and int8_path:
+        call = int8.engine(net, quantised(net, int8_path))
     else:
         call = pick_backend(net, precision, "cpu", engine)
+    crop = crop_of(side)
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-    call(crop_of(side))
-    print(f"{devices.peak_memory() / 2**20:.0f} MB")
+    before = devices.peak_memory()
+    call(crop)
+    most = devices.peak_memory()
+    print(f"{most / 2**20:.0f} ({(most - before) / 2**20:.0f})")
+
+
+NCNN_ALONE = """
+import sys, ncnn, numpy as np
+net = ncnn.Net()
+net.opt.num_threads = 1
+net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = False
+net.load_param(sys.argv[1]), net.load_model(sys.argv[1].replace(".param", ".bin"))
+def held():
+    return int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) / 1024
+array, before = np.load(sys.argv[2]), held()
+extractor = net.create_extractor()
+extractor.input(net.input_names()[0], ncnn.Mat(array))
+extractor.extract(net.output_names()[0])
+print(f"{held():.0f} ({held() - before:.0f})")
+"""
+
+
+def ncnn_alone(net: nn.Module, side: int) -> None:
+    """Run ncnn once in a process without torch, as programs that ship it do, and print as `alone` does."""
+    with tempfile.TemporaryDirectory() as folder:
+        opened = Opened(getattr(net, "card", Card(network="", scale=4)), "net", module=net)
+        param, crop = Path(folder) / "net.param", Path(folder) / "crop.npy"
+        export.WRITERS["ncnn"](export.portable(opened), export.probes(opened), param)
+        np.save(crop, crop_of(side)[0].numpy())
+        done = subprocess.run([sys.executable, "-c", NCNN_ALONE, param, crop], capture_output=True, text=True)
+        print(done.stdout.strip() or "none")
 
 
 def tiling(net: CompactNet, precision: str, rounds: int) -> dict[str, float]:
@@ -224,10 +280,14 @@ def compare(net: nn.Module, compact: CompactNet, options: argparse.Namespace) ->
     """Measure and print the three comparisons."""
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {platform.machine()}\n")
     rows = engines(net, options.rounds, options.side, options.int8)
-    print("| engine | CPU s | wall s | times | PSNR, dB | of the peak |\n|---|---|---|---|---|---|")
+    words = [word for word in sys.argv[1:] if word != "--memory"]
+    held = memory([row["engine"] for row in rows], words) if options.memory else {}
+    print("| engine | CPU s | wall s | times | PSNR, dB | of the peak | peak of memory, MB (of the call) |")
+    print("|---|---|---|---|---|---|---|")
     for row in rows:
+        row["memory_mb"] = held.get(row["engine"], "")
         numbers = f"{row['cpu']:.3f} | {row['wall']:.3f} | {row['times']:.2f} | {row['psnr']:.1f} | {row['share']:.0%}"
-        print(f"| {row['engine']} | {numbers} |", flush=True)
+        print(f"| {row['engine']} | {numbers} | {row['memory_mb']} |", flush=True)
     if options.engines_only:
         return
     overhead = tiling(compact, options.precision, options.rounds)
@@ -257,7 +317,7 @@ def main() -> None:
     parser.add_argument("--int8", type=Path, default=None, help="file to keep the network in 8 bits in")
     parser.add_argument("--engines-only", action="store_true", help="leave out tiles and sizes")
     parser.add_argument("--sizes-only", action="store_true", help="only the seconds a megapixel of --model")
-    parser.add_argument("--memory", action="store_true", help="only the peak of memory of each engine")
+    parser.add_argument("--memory", action="store_true", help="also the peak of memory of each engine")
     parser.add_argument("--alone", default="", help=argparse.SUPPRESS)
     parser.add_argument("--json", default="", help="also write the numbers to this file")
     options = parser.parse_args()
@@ -269,9 +329,7 @@ def main() -> None:
     net = load(options.model) if options.model else RRDBNet().eval()
     compact = CompactNet().eval()
     if options.alone:
-        alone(net, options.alone, options.side)
-    elif options.memory:
-        memory([word for word in sys.argv[1:] if word != "--memory"])
+        alone(net, options.alone, options.side, options.int8)
     else:
         compare(net, compact, options)
 
