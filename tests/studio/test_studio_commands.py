@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 from pydantic import TypeAdapter
-from studio_server import model_of, rgba
+from studio_server import model_of, rgba, wait
 
 from ganvas.cli import main
 from ganvas.studio.orders import AnyOrder
 
-PAGES = Path(__file__).parents[2] / "src/ganvas/studio/page/pages"
+PAGE = Path(__file__).parents[2] / "src/ganvas/studio/page"
+PAGES = [path for path in PAGE.rglob("*.js") if path.parent.name != "vendor"]
 
 
 def words_of(page, order: dict, out: Path) -> list[str]:
@@ -71,6 +72,23 @@ def test_explore(page, tmp_path):
     seen = rgba(page.post("/api/grids", json={"model": model, "seeds": [3, 4], "label": 1, "truncation": 0.5}))
     made = np.concatenate(written(tmp_path))
     assert made.shape == seen[..., :3].shape and np.abs(made.astype(int) - seen[..., :3]).max() <= 1
+
+
+def test_neighbours(page, tmp_path, trained):
+    model = model_of(page, "seeds")["id"]
+    (folder,) = [each for each in page.get(f"/api/models/{model}/sets").json() if each["is_own"]]
+    among = {"model": model, "folder": folder["id"]}
+    wait(lambda: page.post("/api/neighbours/readings", json=among).json()["is_ready"])
+    seen = rgba(page.post("/api/neighbours", json={**among, "seed": 5, "label": 1, "truncation": 0.5}))
+    order = {"verb": "neighbours", **among, "seeds": "5", "classes": "1", "truncation": 0.5}
+    words = words_of(page, order, tmp_path)
+    assert words[words.index("--data") + 1] == str(trained.parent / "shapes")
+    assert main([*words, "--num", "4"]) == 0
+    # The sheet lays in a row, 2 px apart, what the page is sent one below the other.
+    (sheet,) = written(tmp_path)
+    side = seen.shape[1]
+    made = np.concatenate([sheet[:, 34 * number : 34 * number + side] for number in range(7)])
+    assert side == 32 and np.array_equal(made, seen[..., :3])
 
 
 def test_paint(page, tmp_path):
@@ -159,7 +177,7 @@ def test_curate(page, capsys):
 
 def test_every_page_asks_the_server_for_its_command():
     """No page writes a command of its own: what it shows is an order, or what the server says of a run or a folder."""
-    shown = {path.stem: re.findall(r"\$\{command\((.*?)\)\}", path.read_text()) for path in PAGES.glob("*.js")}
+    shown = {path.stem: re.findall(r"\$\{command\((.*?)\)\}", path.read_text()) for path in PAGES}
     assert {name for name, commands in shown.items() if commands} >= {"upscale", "paint", "explore", "fly", "clips"}
     allowed = {
         "shown.text",
@@ -171,7 +189,7 @@ def test_every_page_asks_the_server_for_its_command():
     assert {command for commands in shown.values() for command in commands} - {"'ganvas models'"} <= allowed
 
 
-EMPTY = sorted({line for path in PAGES.glob("*.js") for line in re.findall(r"'(ganvas [^']+)'", path.read_text())})
+EMPTY = sorted({line for path in PAGES for line in re.findall(r"'(ganvas [^']+)'", path.read_text())})
 
 
 @pytest.mark.parametrize("line", EMPTY)

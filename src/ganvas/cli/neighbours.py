@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +20,7 @@ def neighbours(
     data: str = "",
     held_out: str = "",
     seeds: str = "0-15",
+    classes: str = "",
     num: int = 256,
     truncation: float | None = None,
     truncation_kind: Literal["value", "norm", "scaled", "clamp", "variance"] = "value",
@@ -35,6 +37,7 @@ def neighbours(
         data: the pictures it was trained on; default what its card says.
         held_out: pictures it was not trained on; default a tenth of the data, set apart.
         seeds: of the samples that are shown.
+        classes: of the samples, by name or number; every seed is drawn for each. By default classes take turns.
         num: samples for the statistic.
         truncation: threshold on the noise.
         truncation_kind: what the threshold is of.
@@ -56,8 +59,10 @@ def neighbours(
     if not Path(folder).exists():
         raise UserError(f"The training data {folder!r} is not here", do="Name it by --data")
     limits = Truncation(truncation, truncation_kind)
+    pairs = list(itertools.product(sampler.classes(classes), chosen)) if classes else []
+    asked, labels = ([seed for _, seed in pairs], [label for label, _ in pairs]) if pairs else (chosen, None)
     with Console(Printing(json=json, quiet=quiet)) as console:
-        found = find_neighbours(sampler, folder, chosen, limits, held_out, num, progress=console.progress)
+        found = find_neighbours(sampler, folder, asked, labels, limits, held_out, num, console.progress)
     out.parent.mkdir(parents=True, exist_ok=True)
     images.write(out, found.sheet(), overwrite=overwrite)
     facts = {

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganvas.data.cache import ByteCache
+from ganvas.data.cache import CACHE_BYTES, ByteCache
 from ganvas.data.decoding import check_cost, decode
 from ganvas.data.degrade import resize_bicubic
 from ganvas.data.doctor import Examination
@@ -60,20 +60,28 @@ class ClassReport(Report):
 class ClassPictures(Source):
     """The largest centred square of each picture with its class: {"picture": (3, S, S) uint8, "label": () int64}.
 
-    Mirrored at random where `mirror` is on. Squares are kept in memory, up to a gigabyte of them, so that files are
-    read once. A picture that cannot be read is replaced by another of its class.
+    Mirrored at random where `mirror` is on. Squares are kept in memory, so that files are read once. A picture that
+    cannot be read is replaced by another of its class.
 
     Args:
         inputs: a folder, a zip file, an uncompressed tar file, or a folder or glob of such shards.
         size_px: side of the squares; smaller pictures are passed over and named.
         mirror: mirror pictures at random; not for digits and letters.
         class_names: the classes in their order, as those of a set trained on; otherwise those found, naturally sorted.
+        cache_bytes: squares that are kept.
 
     Raises:
         UserError: there are no labels, or only one for all, or no picture can be used.
     """
 
-    def __init__(self, inputs: str | Path, size_px: int, mirror: bool = True, class_names: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        inputs: str | Path,
+        size_px: int,
+        mirror: bool = True,
+        class_names: Sequence[str] = (),
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
         self.size_px, self.mirror, self.inputs = size_px, mirror, Path(inputs)
         self._shelf = open_labelled(inputs)
         self.report = ClassReport()
@@ -82,7 +90,7 @@ class ClassPictures(Source):
         self._items = self._usable(_numbered(found, self.class_names, self.inputs))
         if not self._items:
             raise UserError(f"No picture in {inputs} can be used", super(ClassReport, self.report).text, _layouts())
-        self._squares: ByteCache[Tensor] = ByteCache(evicts=False)
+        self._squares: ByteCache[Tensor] = ByteCache(cache_bytes, evicts=False)
         self._lint(is_given=bool(class_names))
 
     def _usable(self, labels: Mapping[str, int]) -> list[tuple[str, int]]:

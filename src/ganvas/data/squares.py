@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganvas.data.cache import ByteCache
+from ganvas.data.cache import CACHE_BYTES, ByteCache
 from ganvas.data.degrade import resize_bicubic
 from ganvas.data.doctor import Examination
 from ganvas.data.pictures import Inputs, Pictures, Report
@@ -19,7 +19,7 @@ from ganvas.protocol import Source
 class Squares(Source):
     """The largest centred square of each picture of a folder, made smaller to one size: {"picture": (3, S, S) uint8}.
 
-    Mirrored at random where `mirror` is on. Squares are kept in memory, up to a gigabyte of them.
+    Mirrored at random where `mirror` is on. Squares are kept in memory, up to `cache_bytes` of them.
 
     Raises:
         UserError: no picture can be used; those below the size are passed over and named.
@@ -28,12 +28,12 @@ class Squares(Source):
     takes_all_below = True
     """Every picture below the folder is trained on."""
 
-    def __init__(self, inputs: Inputs, size_px: int, mirror: bool = True) -> None:
+    def __init__(self, inputs: Inputs, size_px: int, mirror: bool = True, cache_bytes: int = CACHE_BYTES) -> None:
         self.size_px, self.mirror = size_px, mirror
         # Decoded pictures are not kept: a square is made once and is much smaller.
         self._pictures = Pictures(inputs, crop_px=size_px, augment=False, crops_per_picture=1, cache_bytes=0)
         self._names = self._pictures.groups()
-        self._squares: ByteCache[Tensor] = ByteCache(evicts=False)
+        self._squares: ByteCache[Tensor] = ByteCache(cache_bytes, evicts=False)
 
     def __len__(self) -> int:
         return len(self._names)

@@ -20,7 +20,7 @@ from ganvas import __version__
 from ganvas.errors import UserError
 from ganvas.studio.desk import Superseded
 from ganvas.studio.guard import COOKIE, Door, Guard, refuse
-from ganvas.studio.routes import clips, curate, explore, fly, paint, runs, upscale
+from ganvas.studio.routes import clips, curate, explore, fly, neighbours, paint, runs, upscale
 from ganvas.studio.state import Studio
 from ganvas.studio.workspace import LARGEST_FILE, Workspace
 
@@ -49,7 +49,7 @@ def create_app(workspace: Workspace, guard: Guard, program: tuple[str, ...] = ()
 
     app = FastAPI(title="Ganvas Studio", version=__version__, lifespan=life, docs_url=None, redoc_url=None)
     app.add_middleware(Door, refusals=(guard.refusal, _too_large))
-    for part in (runs, upscale, paint, explore, fly, clips, curate):
+    for part in (runs, upscale, paint, explore, neighbours, fly, clips, curate):
         app.include_router(part.router)
     app.add_exception_handler(UserError, _on_user_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)

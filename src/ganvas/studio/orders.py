@@ -86,6 +86,25 @@ class Sample(Order):
         return words + ([] if self.truncation is None else ["--truncation", f"{self.truncation:g}"])
 
 
+class Neighbours(Order):
+    """Write samples beside the training pictures nearest to them, and whether they are nearer than new pictures."""
+
+    verb: Literal["neighbours"]
+    model: Id
+    folder: Id
+    seeds: Seeds = "0-15"
+    classes: str | None = Field(None, max_length=200, pattern=r"^[\w ,\-]+$")
+    truncation: float | None = Field(None, gt=0, le=10)
+
+    def arguments(self, workspace: Workspace, out: Path) -> list[str]:
+        """Return the words of `ganvas neighbours`."""
+        model = workspace.model(self.model)
+        words = ["neighbours", model.source, "--data", str(workspace.training_set(model, self.folder))]
+        words += ["--out", str(out / "neighbours.png"), "--seeds", self.seeds]
+        words += [] if self.classes is None else ["--classes", self.classes]
+        return words + ([] if self.truncation is None else ["--truncation", f"{self.truncation:g}"])
+
+
 class Paint(Order):
     """Paint the picture of a saved scene."""
 
@@ -189,4 +208,4 @@ def _film(out: Path, name: str) -> Path:
     return out / (f"{name}.mp4" if find_spec("av") else name)
 
 
-AnyOrder = Annotated[Upscale | Sample | Paint | Fly | Clip | Resume, Field(discriminator="verb")]
+AnyOrder = Annotated[Upscale | Sample | Neighbours | Paint | Fly | Clip | Resume, Field(discriminator="verb")]

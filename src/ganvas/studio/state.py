@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from fastapi import Request
 
 from ganvas.inference.result import Progress
+from ganvas.studio.banks import Banks
 from ganvas.studio.desk import Desk
 from ganvas.studio.jobs import Job, Jobs
 from ganvas.studio.workspace import Workspace, id_of
@@ -56,7 +57,7 @@ class Studio:
     """A running studio."""
 
     def __init__(self, workspace: Workspace, program: tuple[str, ...] = ()) -> None:
-        self.workspace, self.desk, self.events = workspace, Desk(), Events()
+        self.workspace, self.desk, self.banks, self.events = workspace, Desk(), Banks(), Events()
         self.jobs = Jobs(workspace.jobs, self._on_job, program)
         self.scenes: dict[str, Any] = {}
         for job in self.jobs.list():
@@ -80,6 +81,7 @@ class Studio:
     def close(self) -> None:
         """Stop what can be stopped."""
         self.desk.close()
+        self.banks.close()
         self.jobs.close()
 
     def _on_job(self, job: Job) -> None:

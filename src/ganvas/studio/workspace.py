@@ -284,6 +284,23 @@ class Workspace:
             raise UserError("This model is not here any more", do="Reload the page")
         return found
 
+    def training_sets(self, model: Model) -> list[Path]:
+        """Return what a model may have been trained on: the data that its run names, then the folders at hand."""
+        own = Path(model.card.data).resolve() if model.is_run and model.card.data else None
+        named = [own] if own is not None and own.exists() else []
+        return list(dict.fromkeys([*named, *self._folders, self.uploads]))
+
+    def training_set(self, model: Model, id: str) -> Path:
+        """Return one of them by id.
+
+        Raises:
+            UserError: there is none.
+        """
+        found = next((path for path in self.training_sets(model) if id_of(path) == id), None)
+        if found is None:
+            raise UserError("These pictures are not here any more", do="Reload the page")
+        return found
+
     # Runs
 
     def _own_runs(self) -> Iterator[Path]:

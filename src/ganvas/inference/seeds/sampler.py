@@ -20,6 +20,7 @@ from ganvas.inference.result import Progress
 from ganvas.inference.seeds.latents import Kind, between, latents, parse_numbers
 from ganvas.io import runs
 from ganvas.networks.statistics import batch_norms, renew_statistics, set_statistics, statistics_of
+from ganvas.protocol import Card
 from ganvas.values import to_unit
 
 BATCH = 16
@@ -38,6 +39,12 @@ class Truncation:
 
     threshold: float | None = None
     kind: Kind = "value"
+
+
+def class_names_of(card: Card) -> list[str]:
+    """Return the names of the classes that a generator knows, or their numbers where they have no names."""
+    names = [str(name) for name in card.extra.get("class_names", ())]
+    return names or [str(number) for number in range(int(card.settings.get("num_classes", 0)))]
 
 
 class SeedSampler:
@@ -70,8 +77,7 @@ class SeedSampler:
         self.standing = int(self.card.extra.get("standing_batches", 0)) if standing is None else standing
         self.length = int(self.card.settings.get("latent", self.card.channels_in))
         self.num_classes = int(self.card.settings.get("num_classes", 0))
-        names = [str(name) for name in self.card.extra.get("class_names", ())]
-        self.class_names = names or [str(number) for number in range(self.num_classes)]
+        self.class_names = class_names_of(self.card)
         self.has_own_bank = bool(self.card.settings.get("statistics", 0))
         self._trained = statistics_of(self.network)
         self._measured: OrderedDict[Truncation, dict[str, Tensor]] = OrderedDict()

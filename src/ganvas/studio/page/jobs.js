@@ -5,9 +5,9 @@ import {baseName, problem, say} from './widgets.js';
 
 const SHOWN = 6, FEW = 3;
 
-// `verb` is the orders' whose jobs are shown; `show` is called when one has changed, with that job.
-export function jobsOf(verb, show) {
-  const mine = job => job.order.verb === verb;
+// `verbs` are the orders' whose jobs are shown; `show` is called when one has changed, with that job.
+export function jobsOf(verbs, show) {
+  const mine = job => [verbs].flat().includes(job.order.verb);
   const jobs = {list: [], error: null};
   const put = job => { jobs.list = [job, ...jobs.list.filter(other => other.id !== job.id)].sort((a, b) => b.id.localeCompare(a.id)); };
   get('jobs').then(all => { for (const job of all.filter(mine)) put(job); show(); }, () => { /* the events tell of later ones */ });

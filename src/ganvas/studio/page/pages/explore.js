@@ -2,6 +2,7 @@
 import {html, nothing, render} from '../vendor/lit.js';
 import {commandOf, get, newest, pixels, post, turns} from '../api.js';
 import {jobsOf} from '../jobs.js';
+import {nearestOf} from '../nearest.js';
 import {choose, command, draw, empty, fill, problem, slide, squares, title} from '../widgets.js';
 
 const SHOWN = 24, NO_TRUNCATION = 2.05;
@@ -21,6 +22,7 @@ export async function open(root, [wanted]) {
 
   async function load() {
     const isShown = generators.begin();
+    nearest.reset();
     Object.assign(state, {isShown, pins: [], pictures: [], between: null, names: [], label: ''});
     show();
     try {
@@ -47,6 +49,7 @@ export async function open(root, [wanted]) {
     }
     show();
     walk();
+    nearest.look();
   });
 
   // One picture that was pressed is shown large; of two, a place between them.
@@ -69,6 +72,7 @@ export async function open(root, [wanted]) {
     if (!state.pins.length) state.between = null;
     show();
     walk();
+    nearest.look();
   }
   const name = ({seed, label}) => `seed ${seed}${label === null ? '' : `, ${state.names[label]}`}`;
 
@@ -76,8 +80,14 @@ export async function open(root, [wanted]) {
     classes: state.label === '' ? null : String(state.label), truncation: truncation()});
   const shown = commandOf(order, () => show());
 
-  const jobs = jobsOf('sample', () => show());
+  const jobs = jobsOf(['sample', 'neighbours'], () => show());
   const save = () => { jobs.start(order()); };
+  // Of two pictures that were pressed the later one is looked at.
+  const last = () => {
+    const pin = state.pins.at(-1);
+    return pin ? {model: state.model, seeds: String(pin.seed), classes: pin.label === null ? null : String(pin.label), truncation: truncation()} : null;
+  };
+  const nearest = nearestOf(last, () => show(), each => jobs.start(each));
 
   function show() {
     const {pins} = state, cut = truncation();
@@ -91,6 +101,7 @@ export async function open(root, [wanted]) {
               <canvas data-seed=${seed} width=${image.width} height=${image.height} aria-hidden="true"></canvas>
               ${seed}${label === null ? '' : ` ${state.names[label]}`}</button>`)}</div>
           ${command(shown.text)}
+          ${pins.length ? nearest.view(name(pins.at(-1))) : nothing}
         </div>
         <div class="side">
           <div>
@@ -112,9 +123,10 @@ export async function open(root, [wanted]) {
         </div>
       </div>`, root);
     for (const {image, seed} of state.pictures) draw(root.querySelector(`canvas[data-seed="${seed}"]`), image);
+    nearest.drawn(root);
     const between = root.querySelector('#between');
     if (between && state.between) fill(between, state.between);
   }
   load();
-  return () => { generators.end(); jobs.close(); };
+  return () => { generators.end(); nearest.close(); jobs.close(); };
 }
