@@ -59,7 +59,7 @@ def test_a_generator_without_its_data_says_what_to_do_and_takes_pictures_that_ar
     expect(page.locator(".grid button").nth(23)).to_be_visible()
     press_sample(page, 0)
     page.get_by_role("button", name=OPEN).click()
-    expect(page.locator(".empty")).to_contain_text("eight or more are needed")
+    expect(page.locator(".empty")).to_contain_text("Eight or more are needed")
     expect(page.locator(".empty .command code")).to_have_text("ganvas studio pictures")
     page.unroute_all()
     for number in range(8):
