@@ -90,7 +90,7 @@ def test_answers_for_a_sample_that_is_not_pressed_any_more_are_dropped(page, ser
     press_sample(page, 9)
     held.release()
     expect(page.locator(".work .work .command code")).to_contain_text("--seeds 9")
-    expect(page.locator(".figure.old")).to_have_count(0)
+    expect(page.locator(".figure:not(.old) canvas.near")).to_have_count(6)
     folder = page.get_by_label("Among").input_value()
     wanted = {"model": page.get_by_label("Generator").input_value(), "folder": folder, "seed": 9}
     told = page.request.post(f"{server.address}api/neighbours", data=wanted).headers["x-found"]
@@ -105,9 +105,11 @@ def test_the_reading_says_how_far_it_is_and_an_error_stays_in_its_place(page, se
     page.get_by_role("button", name=OPEN).click()
     expect(page.get_by_text("Reading 64 of 500 pictures")).to_be_visible()
     expect(page.get_by_role("progressbar", name="Pictures that are read")).to_be_visible()
-    page.unroute_all()
     told = {"what": "The disk is gone", "why": "", "do": "Plug it in"}
-    page.route(READINGS, lambda route: route.fulfill(status=400, json=told))
+    page.route(
+        READINGS,  # before the other, without a moment in which the server itself is asked
+        lambda route: route.fulfill(status=400, json=told),
+    )
     expect(page.locator(".work .work .error")).to_contain_text("The disk is gone. Plug it in.")
     page.unroute_all()
     press_sample(page, 4)
