@@ -102,6 +102,10 @@ def inspect(asked: Inspected) -> int:
     if is_picture(path) or is_video(path):
         return _inspect_file(path, asked)
     if path.suffix.lower() in (".zip", ".tar") and path.is_file():
+        from ganvas.data.label_layouts import is_data_set
+
+        if asked.write_legend or is_data_set(path):
+            return _inspect_labels(asked.path, asked)
         return _inspect_pictures(path, asked.mosaic, asked.json)
     (print_json if asked.json else print_facts)(weights.describe(resolved(asked.path)))
     return DONE

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganvas.data import films, inspect_sequences
+from ganvas.data import films, inspect_sequences, sharded
 from ganvas.data.cache import ByteCache
 from ganvas.data.conditions import compose
 from ganvas.data.doctor import Examination
@@ -31,7 +31,7 @@ from ganvas.flow import FlowTeacher, invert, is_inside
 from ganvas.io.labels import legends
 from ganvas.io.labels.legends import Label, read_legend
 from ganvas.io.labels.maps import check_ids, read_instance_map, read_label_map
-from ganvas.io.pictures import images
+from ganvas.io.pictures import shards
 from ganvas.io.pictures.tensors import to_tensor
 from ganvas.protocol import Source
 from ganvas.values import to_range
@@ -254,6 +254,9 @@ class Clips(Source):
 
 def find_legend(folder: Path) -> tuple[Label, ...]:
     """Return the legend of a set of sequences, empty where there is none."""
+    if packed := sharded.open_set(folder, {}):
+        within = sharded.legend_of(packed, folder)
+        return read_legend(within) if within else ()
     below = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
     found = legends.find_legend([folder, *below, folder.parent])
     return read_legend(found) if found else ()
@@ -358,14 +361,14 @@ def read_moves(clip: Clip, frame: int, size_px: tuple[int, int]) -> tuple[Tensor
     forward = _read_flow(files["flow"][frame - 1].path, size_px)[None]
     visible = torch.ones_like(forward[:, :1])
     if "occlusion" in files:
-        hidden, _ = images.read(files["occlusion"][frame - 1].path)
+        hidden, _ = shards.read(files["occlusion"][frame - 1].path)
         visible = torch.from_numpy((hidden[..., 0] < 128).astype(np.float32))[None, None]
     back, known = invert(forward, visible)
     return back[0], known[0]
 
 
 def _read_flow(path: Path, size_px: tuple[int, int]) -> Tensor:
-    pixels, _ = images.read(path)
+    pixels, _ = shards.read(path)
     if pixels.shape[:2] != size_px:
         why = f"It is {pixels.shape[1]}x{pixels.shape[0]}, the frames are {size_px[1]}x{size_px[0]}"
         raise UserError(f"{path} has another size", why)

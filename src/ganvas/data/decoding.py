@@ -46,8 +46,7 @@ class PictureCache:
 
 def _decoded(path: Path) -> np.ndarray | UserError:
     try:
-        with shards.as_file(path) as file:
-            return decode(file)
+        return decode(path)
     except UserError as error:
         return error
 
@@ -66,6 +65,7 @@ def check_cost(path: Path, header: images.Header) -> None:
         )
 
 
+@shards.from_shards
 def decode(path: Path) -> np.ndarray:
     """Return a picture as gray or RGB, (H, W, 1 or 3), in its file's dtype; transparency is laid over mid-gray.
 

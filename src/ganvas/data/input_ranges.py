@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ganvas.errors import UserError
-from ganvas.io.pictures import images
+from ganvas.io.pictures import images, shards
 
 Scale = Literal["linear", "log", "inverse"]
 
@@ -89,8 +89,8 @@ def measure(paths: Sequence[Path], wanted: Asked) -> InputRange | None:
     asked, scale = tuple(wanted.bounds), wanted.scale
     if asked and len(asked) != 2:
         raise UserError(f"A range has two values, not {len(asked)}", do="Give --input-range LOW HIGH, such as 0.5 80")
-    kinds = {np.dtype(images.read_header(path).dtype).kind for path in paths}
-    deep = {np.dtype(images.read_header(path).dtype).name for path in paths} - {"uint8"}
+    dtypes = {np.dtype(shards.read_header(path).dtype) for path in paths}
+    kinds, deep = {dtype.kind for dtype in dtypes}, {dtype.name for dtype in dtypes} - {"uint8"}
     if not deep and not asked and scale == "auto":
         return None
     values = np.concatenate([_some(path) for path in paths]) if not asked else np.array(asked, np.float64)
@@ -105,6 +105,7 @@ def measure(paths: Sequence[Path], wanted: Asked) -> InputRange | None:
     return InputRange(low, low + 1 if low == high and not asked else high, chosen)
 
 
+@shards.from_shards
 def read_input(path: Path, within: InputRange) -> np.ndarray:
     """Return an input by its range, (H, W, 1 or 3) float32 in [0, 1].
 
@@ -120,7 +121,7 @@ def read_input(path: Path, within: InputRange) -> np.ndarray:
 
 
 def _some(path: Path) -> np.ndarray:
-    values = images.to_float(images.read(path)[0])
+    values = images.to_float(shards.read(path)[0])
     values = values[..., :-1] if values.shape[-1] in (2, 4) else values
     flat = values.ravel()
     return flat[:: max(1, len(flat) // SAMPLES)].astype(np.float64)

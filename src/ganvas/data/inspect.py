@@ -21,7 +21,7 @@ from ganvas.errors import UserError
 from ganvas.io import runs
 from ganvas.io.labels.legends import Label, read_legend
 from ganvas.io.labels.maps import is_lossy, read_instance_map, read_label_map
-from ganvas.io.pictures import images, palettes
+from ganvas.io.pictures import palettes, shards
 
 NUM_READ = 200
 """Label maps whose pixels are read, spread over the set."""
@@ -138,7 +138,7 @@ def write_legend(inputs: str | Path | Mapping[str, str | Path]) -> Path:
     census = Census()
     for scene in found.scenes:
         if "labels" in scene.files:
-            pixels, _ = images.read(scene.files["labels"])
+            pixels, _ = shards.read(scene.files["labels"])
             if pixels.shape[-1] < 3 or pixels.dtype != np.uint8:
                 raise UserError(f"{scene.files['labels']} holds ids already", do="It needs no legend to be read")
             census.add(color_codes(pixels), colored=True)
@@ -154,7 +154,8 @@ def write_legend(inputs: str | Path | Mapping[str, str | Path]) -> Path:
         {"id": number, "name": f"class {number}", "color": colors_of(np.array(code)).tolist(), "thing": False}
         for number, (code, _) in enumerate(census.pixels.most_common())
     ]
-    path = folder.parent / "legend.json"
+    # Beside shards, which are never written to.
+    path = (folder.parent if folder.parent.is_dir() else folder.parent.parent) / "legend.json"
     runs.write_json(path, {"labels": entries})
     return path
 
@@ -168,7 +169,7 @@ def _pictures(found: Scenes) -> list[Finding]:
 
 def _has_header(file: Path) -> bool:
     try:
-        images.read_header(file)
+        shards.read_header(file)
     except UserError:
         return False
     return True
@@ -207,7 +208,7 @@ def _sizes(found: Scenes, facts: dict[str, Any]) -> Iterator[Finding]:
     kinds: collections.Counter[str] = collections.Counter()
     for scene in found.scenes:
         try:
-            headers = {role: images.read_header(path) for role, path in scene.files.items()}
+            headers = {role: shards.read_header(path) for role, path in scene.files.items()}
         except UserError as error:
             yield Finding("error", str(error), "Restore the file, or remove it; training passes over it")
             continue
@@ -397,8 +398,9 @@ def _instances(
         yield Finding("note", "The instance maps equal the label maps: no two things of a class are told apart")
 
 
+@shards.from_shards
 def _depth(path: Path) -> str:
-    header, storage = images.read_header(path), palettes.read_storage(path)
+    header, storage = shards.read_header(path), palettes.read_storage(path)
     bits = storage.bits if storage is not None else 8 * np.dtype(header.dtype).itemsize
     return f"{bits}-bit{' palette' if storage is not None and storage.palette is not None else ''}"
 

@@ -12,8 +12,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import Any
 
+from ganvas.data import sharded
 from ganvas.errors import UserError, did_you_mean
 from ganvas.io.labels import legends
 from ganvas.io.pictures import images
@@ -45,6 +47,8 @@ _ENDING = re.compile(
     r"|[_\-.](labels?|inst|instances?|img|image|seg|semantic|mask|rgb|photo|A|B|L))$",
     re.IGNORECASE,
 )
+
+_KNOWN = {role: (*names, *_PREFIXED[role]) for role, names in ROLES.items()}
 
 _OF_ONE_FOLDER = {"picture": (".jpg", ".jpeg"), "labels": (".png",)}
 _MADE_FROM = ("instances", "input")
@@ -88,6 +92,8 @@ def find_scenes(inputs: str | Path | Mapping[str, str | Path]) -> Scenes:
     Raises:
         UserError: there is no such folder, or nothing in it is known as pictures beside labels or inputs.
     """
+    if isinstance(inputs, (str, Path)) and (packed := sharded.open_set(inputs, _KNOWN)):
+        return _in_shards(packed, inputs)
     layout, root, clips = _locate(inputs, _is_paired)
     found = Scenes(layout, [], list(clips.values()), legend=_legend(root, clips))
     for clip, folders in clips.items():
@@ -97,6 +103,26 @@ def find_scenes(inputs: str | Path | Mapping[str, str | Path]) -> Scenes:
         found.notes.append(f"Of the phases in {root}, {next(iter(clips.values()))['picture'].parent.name} is used")
     if found.legend is None and any("_instance_color_RGB" in str(s.files.get("labels", "")) for s in found.scenes[:1]):
         found.legend = legends.READY["isaid"]
+    return found
+
+
+def _in_shards(packed: sharded.ShardSet, inputs: str | Path) -> Scenes:
+    sharded.require(packed, inputs, ("labels", "input"))
+    clips: dict[str, dict[str, dict[str, Path]]] = {}
+    for role, parts in packed.parts.items():
+        wanted = set(preferred(role, [part.path for part in parts]))
+        for part in parts:
+            if part.path in wanted:
+                clips.setdefault(part.before, {}).setdefault(role, {}).setdefault(key_of(part.below), part.path)
+    clips = {clip: files for clip, files in clips.items() if _is_paired(files)} or clips
+    named_so = [clip for phase in PHASES for clip in clips if clip.casefold() == phase]
+    clips = {"": clips[named_so[0]]} if named_so else clips
+    folders = [{role: Path(inputs, role) for role in files} for files in clips.values()]
+    found = Scenes("shards", [], folders, legend=sharded.legend_of(packed, inputs), notes=list(packed.notes))
+    for (clip, files), places in zip(clips.items(), folders):
+        by_city = any("leftImg8bit" in str(path) for path in list(files.get("picture", {}).values())[:1])
+        _join(clip, {"picture": {}, **files}, places, found, by_clip=len(clips) > 1, by_city=by_city)
+    _choose_phase(found)
     return found
 
 
@@ -118,19 +144,21 @@ def find_maps(inputs: str | Path) -> Mapping[str, Folders]:
 
 
 def is_data_set(inputs: str | Path) -> bool:
-    """Tell whether a folder is laid out as pictures beside label maps or inputs."""
+    """Tell whether a folder, or what is in shards, is laid out as pictures beside label maps or inputs."""
     try:
+        if packed := sharded.open_set(inputs, _KNOWN):
+            return _is_paired(packed.parts)
         _locate(inputs, _is_paired)
     except UserError:
         return False
     return True
 
 
-Useful = Callable[[Folders], bool]
+Useful = Callable[[Mapping[str, Any]], bool]
 """Tells whether folders by role are what was looked for."""
 
 
-def _is_paired(folders: Folders) -> bool:
+def _is_paired(folders: Mapping[str, Any]) -> bool:
     return "picture" in folders and ("labels" in folders or "input" in folders)
 
 
@@ -329,6 +357,13 @@ def _pair(clip: str, folders: dict[str, Path], found: Scenes, by_clip: bool, by_
     files = {
         role: by_name(listed(role, folder, ends.get(role)), folder, found.unpaired) for role, folder in folders.items()
     }
+    _join(clip, files, folders, found, by_clip, by_city)
+
+
+def _join(
+    clip: str, files: dict[str, dict[str, Path]], folders: dict[str, Path], found: Scenes, by_clip: bool, by_city: bool
+) -> None:
+    """Add the scenes whose files have one name in all roles."""
     wanted = [role for role in files if role != "picture"]
     if not any(key in files["picture"] for role in wanted for key in files[role]):
         # Some sets sort the pictures into folders but not the maps, or the other way round.
@@ -396,7 +431,7 @@ def _by_stem(files: Mapping[str, Path]) -> dict[str, Path]:
     return dict(zip(stems, files.values())) if len(set(stems)) == len(stems) else dict(files)
 
 
-def key_of(path: Path) -> str:
+def key_of(path: PurePath) -> str:
     """Return a path without its suffix and the ending that tells its role: a/0_leftImg8bit.png -> a/0."""
     stem = path.with_suffix("").as_posix()
     return _ENDING.sub("", stem) or stem

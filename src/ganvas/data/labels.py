@@ -29,7 +29,7 @@ from ganvas.data.pictures import Report
 from ganvas.errors import UserError
 from ganvas.io.labels.legends import read_legend
 from ganvas.io.labels.maps import check_ids, read_instance_map, read_label_map
-from ganvas.io.pictures import images
+from ganvas.io.pictures import shards
 from ganvas.io.pictures.tensors import to_tensor
 from ganvas.protocol import Source
 
@@ -102,7 +102,7 @@ class LabelledPictures(Source):
         """Find and pair the files, read their headers, and check the ids of label maps spread over the set.
 
         Args:
-            inputs: a folder in a known layout, or folders by role (see `label_layouts`).
+            inputs: a folder in a known layout, folders by role (see `label_layouts`), or shards (see `sharded`).
             num_labels: classes; ids are below it. 0 takes what the legend says, or the highest id there is plus one.
             size_px: (height, width) of the samples.
             fit: how a picture comes to that size. `crop`: a random part at its own size; `cover`: shrunk or enlarged
@@ -297,7 +297,7 @@ def _usable(found: Scenes, smallest_px: tuple[int, int] | None, report: Report) 
 def _with_sizes(scenes: Sequence[Scene], report: Report) -> Iterator[tuple[Scene, dict[str, tuple[int, int]]]]:
     for scene in scenes:
         try:
-            headers = {role: images.read_header(path) for role, path in scene.files.items()}
+            headers = {role: shards.read_header(path) for role, path in scene.files.items()}
         except UserError as error:
             report.skip(scene.name, str(error))
             continue

@@ -5,7 +5,7 @@ A *sequence* is a folder with one folder a role, `labels/`, `frames/`, `instance
 first (`labels/NAME/000000.png`). A role may be a video instead (`frames.mp4`, or one video in `frames/`, or the only
 video beside `labels/`), and conditions may be drawn: from key points (`poses/`, `points.json`) or from the edges of
 pictures (`edges/`). The originals' names (`train_A`, `test_A`, `train_openpose` ...) and imaginaire's (`images`,
-`seg_maps`) are known, too.
+`seg_maps`) are known, too. Of shards the same folders are read, or WebDataset's keys (see `sharded`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ganvas.data import drawings, films, label_layouts
+from ganvas.data import drawings, films, label_layouts, sharded
 from ganvas.data.numbering import listed, numbered, runs_of, step_of
 from ganvas.data.stills import Still, StillFile
 from ganvas.errors import UserError
@@ -112,8 +112,29 @@ def holds_sequences(folder: Path) -> bool:
     return any({"poses", "points"} & roles.keys() or {"conditions", "frames"} <= roles.keys() for _, roles in found)
 
 
-def _found(root: Path, phases: Sequence[str], inputs: str = "") -> list[tuple[str, dict[str, Path]]]:
-    """Return the name and the roles of each sequence below a folder."""
+Place = Path | list[Path]
+"""Where a role of a sequence is: a folder or a video, or its files in shards."""
+
+
+def _in_shards(packed: sharded.ShardSet, root: Path) -> list[tuple[str, dict[str, list[Path]]]]:
+    """Return the name and the files by role of each sequence in shards."""
+    sharded.require(packed, root, LEADING)
+    found: dict[str, dict[str, list[Path]]] = {}
+    for role, parts in packed.parts.items():
+        wanted = set(label_layouts.preferred(role, [part.path for part in parts]))
+        for part in parts:
+            if part.path in wanted:
+                folders = [part.before, *part.below.parts[:-1]]
+                name = "/".join(filter(None, folders)) or root.name.partition(".")[0]
+                found.setdefault(name, {}).setdefault(role, []).append(part.path)
+    return sorted((name, roles) for name, roles in found.items() if not roles.keys().isdisjoint(LEADING))
+
+
+def _found(root: Path, phases: Sequence[str], inputs: str = "") -> Sequence[tuple[str, Mapping[str, Place]]]:
+    """Return the name and the roles of each sequence below a folder, or in shards."""
+    named = {role: (inputs,) if role == "conditions" else () for role in ("conditions", *DRAWN)} if inputs else {}
+    if packed := sharded.open_set(root, {**ROLES, **named}):
+        return _in_shards(packed, root)
     if not root.is_dir():
         raise UserError(f"{root} is no folder", do="Give a folder of sequences, such as `ganvas world` makes")
     found = [
@@ -188,7 +209,7 @@ def _video_in(folder: Path) -> Path | None:
     return videos[0] if videos else None
 
 
-def _clip(name: str, places: Mapping[str, Path], size_px: tuple[int, int] | None) -> Clip:
+def _clip(name: str, places: Mapping[str, Place], size_px: tuple[int, int] | None) -> Clip:
     by_role = {role: stills for role, place in places.items() if (stills := _parts(role, place))}
     leading = next((role for role in LEADING if role in by_role), None)
     if leading is None:
@@ -236,8 +257,10 @@ def _parts_between_gaps(clip: Clip) -> list[Clip]:
     return parts
 
 
-def _parts(role: str, place: Path) -> dict[int, Any]:
+def _parts(role: str, place: Place) -> dict[int, Any]:
     """Return what one role holds by number of frame: stills, or sketches of points."""
+    if isinstance(place, list):
+        return {number: StillFile(path) for number, path in numbered(place).items()}
     if role == "points":
         return dict(enumerate(drawings.read_point_frames(place)))
     if place.is_file():

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from ganvas.data.decoding import decode
-from ganvas.io.pictures import images
+from ganvas.io.pictures import shards
 
 
 class Still(Protocol):
@@ -52,7 +52,7 @@ class StillFile:
     @property
     def size_px(self) -> tuple[int, int]:
         """(height, width), from the header alone."""
-        header = images.read_header(self.path)
+        header = shards.read_header(self.path)
         return header.height, header.width
 
     def read(self) -> np.ndarray:

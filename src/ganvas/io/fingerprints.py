@@ -6,6 +6,7 @@ are read, of archives their directory, which holds a checksum of every member.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import zipfile
 from collections.abc import Mapping
@@ -56,6 +57,8 @@ def _paths(text: str) -> list[Path]:
             return [Path(text)]
     except (OSError, ValueError):
         return []
+    if glob.has_magic(text) and (matches := sorted(glob.glob(text, recursive=True))):  # noqa: PTH207 - absolute patterns
+        return [Path(match) for match in matches]
     named = [part.partition("=")[2] for part in text.split(",") if "=" in part]
     return [Path(path) for path in named if path]
 

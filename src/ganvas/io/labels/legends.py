@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ganvas.errors import UserError, did_you_mean
+from ganvas.io.pictures.shards import from_shards
 from ganvas.io.runs import read_json, write_json
 
 FILES = ("legend.json", "label_colors.txt", "class_dict.csv")
@@ -36,13 +37,13 @@ class Label:
     thing: bool = False
 
 
-def read_legend(path: str | Path) -> tuple[Label, ...]:
+@from_shards
+def read_legend(path: Path) -> tuple[Label, ...]:
     """Read a legend: {"labels": [{"id": 0, "name": "sky", "color": [r, g, b], "thing": false}, ...]}, or a list of it.
 
     Raises:
         UserError: it cannot be read, names a class twice, or an entry lacks an id, a name or a colour.
     """
-    path = Path(path)
     listed = {".txt": _lines, ".csv": _table}.get(path.suffix.lower())
     try:
         entries = read_json(path).get("labels") if listed is None else listed(_text(path))

@@ -16,6 +16,7 @@ from ganvas.io.labels import cryptomatte
 from ganvas.io.labels.legends import Label
 from ganvas.io.pictures import images, palettes
 from ganvas.io.pictures.headers import open_input
+from ganvas.io.pictures.shards import from_shards
 
 IGNORED = -1
 """The label of a pixel that belongs to no class."""
@@ -24,7 +25,8 @@ _WIDE = ("int8", "int16", "int", "int32", "uint", "uint32", "int64", "uint64")
 """Types of samples that the reader of pictures makes fractions of."""
 
 
-def read_label_map(path: str | Path, legend: Sequence[Label] = ()) -> np.ndarray:
+@from_shards
+def read_label_map(path: Path, legend: Sequence[Label] = ()) -> np.ndarray:
     """Return the ids of a label map, (H, W) int64: gray values, indices of a palette, or colours of a legend.
 
     Negative ids, as 32-bit maps may hold them, stand for no class.
@@ -32,7 +34,6 @@ def read_label_map(path: str | Path, legend: Sequence[Label] = ()) -> np.ndarray
     Raises:
         UserError: the file is damaged or stored with loss, is no map of ids, or holds a colour that the legend lacks.
     """
-    path = Path(path)
     if is_lossy(path):
         why = "It is stored with loss, which changes ids at every edge"
         raise UserError(f"{path} is no label map", why, f"Export it as PNG, or restore it: {_remap(path)}")
@@ -58,7 +59,8 @@ def read_label_map(path: str | Path, legend: Sequence[Label] = ()) -> np.ndarray
     )
 
 
-def read_instance_map(path: str | Path) -> np.ndarray:
+@from_shards
+def read_instance_map(path: Path) -> np.ndarray:
     """Return the ids of an instance map, (H, W) int64: whole numbers, colours (R + 256 G + 65536 B) or a Cryptomatte.
 
     An alpha of many values is part of the number.
@@ -66,7 +68,6 @@ def read_instance_map(path: str | Path) -> np.ndarray:
     Raises:
         UserError: the file is damaged or stored with loss, or holds fractions.
     """
-    path = Path(path)
     if is_lossy(path):
         why = "It is stored with loss, which changes ids at every edge"
         raise UserError(f"{path} is no instance map", why, "Export it as 16-bit PNG")
@@ -88,6 +89,7 @@ def read_instance_map(path: str | Path) -> np.ndarray:
     return pixels.astype(np.int64) @ np.array([1, 1 << 8, 1 << 16, 1 << 24])[: pixels.shape[-1]]
 
 
+@from_shards
 def is_lossy(path: Path) -> bool:
     """Tell whether a file's format has changed its values: JPEG, and WebP but for its lossless kind.
 

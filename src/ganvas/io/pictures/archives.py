@@ -35,6 +35,10 @@ class Shelf(Protocol):
         """Return the names of all pictures, with `/` between folders, sorted."""
         ...
 
+    def files(self) -> list[str]:
+        """Return the names of all files, those of pictures among them."""
+        ...
+
     def folders(self) -> list[str]:
         """Return the names of the folders directly below, whether they hold pictures or not."""
         ...
@@ -77,6 +81,10 @@ class Folder:
     def names(self) -> list[str]:
         """Return the pictures' paths below the folder."""
         return sorted(found.relative_to(self.path).as_posix() for found in images.find_pictures([self.path])[0])
+
+    def files(self) -> list[str]:
+        """Return the paths of all files below the folder."""
+        return [found.relative_to(self.path).as_posix() for found in folders.files(self.path)]
 
     def folders(self) -> list[str]:
         """Return the folders directly below this one, hidden ones left out."""
@@ -122,8 +130,11 @@ class Archive:
 
     def names(self) -> list[str]:
         """Return the pictures' names in the archive."""
-        known = [name for name in self._members if Path(name).suffix.lower() in images.READABLE]
-        return sorted(name for name in known if not _is_hidden(name))
+        return [name for name in self.files() if Path(name).suffix.lower() in images.READABLE]
+
+    def files(self) -> list[str]:
+        """Return the names of all files in the archive."""
+        return sorted(name for name in self._members if not _is_hidden(name))
 
     def folders(self) -> list[str]:
         """Return the folders directly below the top."""
@@ -183,7 +194,7 @@ def temporary(name: str, archive: Path) -> Iterator[Path]:
             yield copy
         except UserError as error:
             told = (part.replace(str(copy), f"{name} in {archive}") for part in (error.what, error.why, error.do))
-            raise UserError(*told) from error
+            raise UserError(*(part.replace(folder, str(archive)) for part in told)) from error
 
 
 def _is_hidden(name: str) -> bool:

@@ -47,6 +47,10 @@ class Shards:
         """Return the pictures' names."""
         return sorted(self._places)
 
+    def files(self) -> list[str]:
+        """Return the names of all files in the shards."""
+        return sorted(name for path in self._shards for name in open_shard(path).files())
+
     def folders(self) -> list[str]:
         """Return the folders directly below the top."""
         return sorted({name.partition("/")[0] for name in self._places if "/" in name})

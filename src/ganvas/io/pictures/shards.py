@@ -12,9 +12,9 @@ import glob
 import hashlib
 import json
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ganvas.errors import UserError
 from ganvas.io import folders, runs
@@ -60,7 +60,11 @@ class Tar:
 
     def names(self) -> list[str]:
         """Return the pictures' names in the shard."""
-        return sorted(name for name in self._members if Path(name).suffix.lower() in images.READABLE)
+        return [name for name in self.files() if Path(name).suffix.lower() in images.READABLE]
+
+    def files(self) -> list[str]:
+        """Return the names of all files in the shard."""
+        return sorted(self._members)
 
     def folders(self) -> list[str]:
         """Return the folders directly below the top."""
@@ -198,6 +202,27 @@ def as_file(path: Path) -> Iterator[Path]:
         return
     with open_shard(found[0]).file(found[1]) as file:
         yield file
+
+
+Given = ParamSpec("Given")
+Found = TypeVar("Found")
+
+
+def from_shards(
+    read: Callable[Concatenate[Path, Given], Found],
+) -> Callable[Concatenate[str | Path, Given], Found]:
+    """Return a function that reads files as one that also reads those in shards."""
+
+    @functools.wraps(read)
+    def reads(path: str | Path, *given: Given.args, **named: Given.kwargs) -> Found:
+        with as_file(Path(path)) as file:
+            return read(file, *given, **named)
+
+    return reads
+
+
+read = from_shards(images.read)
+read_header = from_shards(images.read_header)
 
 
 def num_bytes(path: Path) -> int:
