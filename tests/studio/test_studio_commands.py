@@ -181,6 +181,7 @@ def test_every_page_asks_the_server_for_its_command():
     assert {name for name, commands in shown.items() if commands} >= {"upscale", "paint", "explore", "fly", "clips"}
     allowed = {
         "shown.text",
+        "other.text",
         "state.run.command",
         "state.folder.command",
         "state.folder.list_command",

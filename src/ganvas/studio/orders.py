@@ -156,16 +156,21 @@ class Fly(Order):
         return [*words, "--out", str(_film(out, "flight"))]
 
 
-class Stretch(BaseModel):
-    """A stretch of the drawn street by a generator of clips, and the styles that change in it."""
+class Street(BaseModel):
+    """A stretch of the drawn street."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    model: Id
     frames: int = Field(24, ge=2, le=240)
     width: int = Field(256, ge=64, le=1024)
     height: int = Field(128, ge=32, le=1024)
     seed: int = Field(0, ge=0, lt=2**31)
+
+
+class Stretch(Street):
+    """Such a stretch by a generator of clips, and the styles that change in it."""
+
+    model: Id
     restyle: list[Annotated[str, Field(pattern=r"^[\w -]{1,40}@\d{1,5}=\d{1,5}$")]] = Field(default_factory=list)
 
 
