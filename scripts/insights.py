@@ -61,6 +61,7 @@ RING = {"val": "ring", "steps": 1500}
 UPRES = PLACE / "data" / "upres"
 """Drawn faces of 192 px: clean, spoiled and held out."""
 HELD = {"val": str(UPRES / "held_out"), "threads": 1}
+TILES_SHOWN = (512, 276)
 TILES = {
     **HELD, "high_px": 192, "low_px": 48, "scale": 4, "batch_size": 2, "judged": "detail", "discriminator_rate": 1e-3,
     "pixel_steps": 120, "steps": 240,
@@ -135,17 +136,17 @@ CLAIMS: dict[str, Claim] = {
     ),
     "guide": Claim(
         says="a semantic guide helps a network that sees a tile only", source="Tyka 2017",
-        recipe="tiled_upres", data="upres", budget=TILES,
+        recipe="tiled_upres", data="upres", shown=TILES_SHOWN, budget=TILES,
         rows={"no guide": {"guide": "none"}, "points as guide": {"guide": "points"}},
     ),
     "low-l1": Claim(
         says="L1 on shrunk pictures leaves room for detail", source="Tyka 2017", score="laplacian_ratio",
-        recipe="tiled_upres", data="upres", budget={**TILES, "guide": "points"},
+        recipe="tiled_upres", data="upres", shown=TILES_SHOWN, budget={**TILES, "guide": "points"},
         rows={"L1 at full size": {"l1_at": "full"}, "L1 at the low size": {"l1_at": "low"}},
     ),
     "clean": Claim(
         says="a smaller clean set beats a larger one with bad pictures", source="Tyka 2017",
-        recipe="tiled_upres", data="upres", budget={**TILES, "guide": "points"},
+        recipe="tiled_upres", data="upres", shown=TILES_SHOWN, budget={**TILES, "guide": "points"},
         rows={
             "100 faces, 30 of them spoiled": {"data": str(UPRES / "spoiled")},
             "what ganvas curate keeps": {"data": str(UPRES / "curated")},

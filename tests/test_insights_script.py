@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ganvas import launch
@@ -66,3 +67,17 @@ def test_lost_runs_are_counted_and_a_clear_difference_is_told(script: Any) -> No
     assert "least squares 0.21; RaLSGAN 0.81" in found and "better by 0.6" in found
     lost = Result(row=rows[0].name, seed=3, status="diverged", scores={})
     assert "(1 of 4 lost)" in script.line("stability", Comparison(rows, [*results, lost], None))
+
+
+def test_a_figure_shows_the_corner_of_each_preview_in_its_place(script: Any) -> None:
+    previews = np.random.default_rng(0).integers(0, 255, (2, 3, 20, 30, 3), np.uint8)
+    sheet = np.full((2 * 28 - 8, 3 * 38 - 8, 3), 200, np.uint8)
+    for row in range(2):
+        for seed in range(3):
+            sheet[28 * row : 28 * row + 20, 38 * seed : 38 * seed + 30] = previews[row, seed]
+    cut = script.figure(sheet, 2, 3, (10, 5))
+    assert cut.shape == (2 * 13 - 8, 3 * 18 - 8, 3)
+    assert np.array_equal(cut[13:18, 36:46], previews[1, 2, :5, :10])
+    assert (cut[5:13] == 255).all()
+    # A preview that is smaller than what may be shown is shown whole.
+    assert np.array_equal(script.figure(sheet, 2, 3, (99, 99))[:20, :30], previews[0, 0])
