@@ -15,6 +15,7 @@ from ganvas.errors import UsageError, UserError
 from ganvas.inference import cluster, shares
 from ganvas.inference.cluster import Piece, Place, read_place
 from ganvas.inference.open import open_model
+from ganvas.inference.picture import strip_tasks
 from ganvas.inference.picture.options import Options
 from ganvas.inference.result import CancelToken, Progress, Result
 from ganvas.io.pictures import images
@@ -192,10 +193,13 @@ def test_without_ray_the_command_says_what_to_install(tmp_path, capsys, monkeypa
 def test_two_workers_of_which_one_is_killed(tmp_path, monkeypatch):
     """One such test: starting Ray takes seconds, and more on a machine under load."""
     pytest.importorskip("ray")
+    # The first one is large, and its strips are shared.
+    monkeypatch.setattr(strip_tasks, "CUT_FROM_PX", 20_000)
+    monkeypatch.setattr(strip_tasks, "STRIP_PX", 5_000)
     for number in range(6):
-        write(tmp_path / "in" / f"{number}.png", number)
+        write(tmp_path / "in" / f"{number}.png", number, (24, 20) if number else (190, 70))
     opened = open_model("compact-x2")
-    alone = Options(inputs=(str(tmp_path / "in"),), out=tmp_path / "alone", precision="float32")
+    alone = Options(inputs=(str(tmp_path / "in"),), out=tmp_path / "alone", precision="float32", tile=40)
     opened.suite.run(opened, alone, Progress())
     killed = []
     lost = cluster._Share._take
@@ -214,7 +218,7 @@ def test_two_workers_of_which_one_is_killed(tmp_path, monkeypatch):
 
     monkeypatch.setattr(cluster._Share, "_take", take)
     events = []
-    shared = Options(inputs=(str(tmp_path / "in"),), out=tmp_path / "out", precision="float32")
+    shared = Options(inputs=(str(tmp_path / "in"),), out=tmp_path / "out", precision="float32", tile=40)
     results = shares.share(opened, shared, "local:2", Progress(events.append))
     assert killed
     assert [result.error for result in results] == [""] * 6
@@ -222,5 +226,8 @@ def test_two_workers_of_which_one_is_killed(tmp_path, monkeypatch):
     for number in range(6):
         together, apart = (images.read(tmp_path / name / f"{number}.png")[0] for name in ("out", "alone"))
         np.testing.assert_array_equal(together, apart)
+    assert (tmp_path / "out/0.png").read_bytes() == (tmp_path / "alone/0.png").read_bytes()
+    assert any("0.png, rows 0 to" in str(event) and "lost" in str(event) for event in events)
+    assert any("strips" in result.note for result in results)
     assert sum(isinstance(event, Result) for event in events) == 6
     assert torch.get_num_threads() >= 1

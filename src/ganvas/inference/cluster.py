@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 from ganvas.errors import UsageError, UserError, need
 from ganvas.inference.open import BUNDLED, Opened, open_model
+from ganvas.inference.picture.strip_tasks import StripTask
 from ganvas.inference.result import Cancelled, Progress, Result
 
 ATTEMPTS = 3
@@ -42,6 +43,8 @@ class Piece(NamedTuple):
     """Of the model's suite, for this piece alone."""
     again: Any
     """The same, where an actor was lost over it and may have finished some of it."""
+    is_part: bool = False
+    """Its result is only a part of what the user waits for."""
 
 
 class Place(NamedTuple):
@@ -170,6 +173,8 @@ class Worker:
     def work(self, options: Any) -> list[Result]:
         """Do one piece; what is wrong with it is in its results."""
         told: list[Result] = []
+        if isinstance(options, StripTask):
+            return [options.run(self._opened)]
         try:
             self._opened.suite.run(
                 self._opened, options, Progress(lambda event: told.append(event) if isinstance(event, Result) else None)
@@ -252,7 +257,7 @@ class _Share:
         # What concerned a piece as a whole has no input of its own.
         named = [result if result.input else replace(result, input=piece.name, output=piece.output) for result in found]
         self._results[number] = named
-        for result in named:
+        for result in () if piece.is_part else named:
             self._progress.finish(result)
         done, total = len(self._results), len(self._pieces)
         self._progress.of("all workers")(done, total)

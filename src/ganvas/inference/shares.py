@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,9 @@ from ganvas.inference.cluster import Piece, run_shared
 from ganvas.inference.kinds import KINDS
 from ganvas.inference.open import Opened
 from ganvas.inference.options import part
-from ganvas.inference.result import Progress, Result, report_problems
+from ganvas.inference.picture.strip_tasks import SharedPicture, share_out
+from ganvas.inference.result import Job, Progress, Result, report_problems
+from ganvas.io.pictures.images import READABLE
 
 SEEDS_AT_ONCE = 16
 """Pictures from noise are made in batches, as each call of the network is short."""
@@ -29,8 +31,61 @@ def share(opened: Opened, options: Any, cluster: str, progress: Progress) -> lis
         why = "Each of its frames follows from those before it, so there is only one piece of work"
         raise UserError(f"{makes[0].upper()}{makes[1:]} cannot be shared over a cluster", why, "Leave --cluster out")
     pieces, problems = _CUTTERS[opened.takes](opened, options)
+    pictures: list[SharedPicture] = []
+    if opened.takes == "picture":
+        pieces, pictures, more = _in_strips(opened, pieces)
+        problems += more
     results = report_problems(problems, progress)
-    return results + (run_shared(opened, pieces, cluster, progress) if pieces else [])
+    found: list[Result] = []
+    try:
+        found = run_shared(opened, pieces, cluster, progress) if pieces else []
+    finally:
+        results += _put_together(pictures, found, progress)
+    return results
+
+
+def _in_strips(opened: Opened, pieces: list[Piece]) -> tuple[list[Piece], list[SharedPicture], Problems]:
+    """Return pieces of which large pictures are cut into strips, those pictures, and what cannot be done."""
+    cut: list[Piece] = []
+    pictures: list[SharedPicture] = []
+    problems: Problems = []
+    for piece in pieces:
+        try:
+            picture = _shared_picture(opened, piece)
+        except UserError as error:
+            problems.append((piece.name, str(error)))
+            continue
+        if picture is None:
+            cut.append(piece)
+            continue
+        pictures.append(picture)
+        for task in picture.left:
+            name = f"{piece.name}, rows {task.start} to {task.stop}"
+            cut.append(Piece(name, str(task.log), task, task, is_part=True))
+    return cut, pictures, problems
+
+
+def _shared_picture(opened: Opened, piece: Piece) -> SharedPicture | None:
+    from ganvas.inference.picture import suite
+    from ganvas.inference.picture.options import PictureOptions
+
+    source, options = Path(piece.name), piece.options
+    if suite.way_of(opened.card) is not suite.PLAIN or source.suffix.lower() not in READABLE:
+        return None
+    job = Job(source, Path(piece.output))
+    return share_out(opened, job, part(options, PictureOptions), options.skip_existing)
+
+
+def _put_together(pictures: Sequence[SharedPicture], found: Sequence[Result], progress: Progress) -> list[Result]:
+    """Return the results of all files, with those of strips replaced by their picture's."""
+    logs = {str(task.log) for picture in pictures for task in picture.tasks}
+    results = [result for result in found if result.output not in logs]
+    for picture in pictures:
+        own = {str(task.log) for task in picture.tasks}
+        if made := picture.finish([result for result in found if result.output in own]):
+            progress.finish(made)
+            results.append(made)
+    return results
 
 
 Problems = list[tuple[str, str]]

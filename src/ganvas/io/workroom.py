@@ -18,7 +18,7 @@ _LONGEST_NAME_BYTES = 255
 _EDGE_BYTES = 1 << 20
 _OURS = re.compile(
     r"\.?journal\.json(\.partial)?|segment-[0-9]{6}\.(packets|partial)|frame(-[0-9]{8}\.npy|\.partial)"
-    r"|rows\.log|picture\.part"
+    r"|rows\.log|rows-[0-9]{6}\.log|rows-[0-9a-f]{32}\.partial|picture\.part"
 )
 """Every name that is given in the hidden folder beside `lock`: nothing else is deleted in it."""
 

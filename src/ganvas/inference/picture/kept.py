@@ -94,6 +94,11 @@ def _tiles(noted: Any) -> tuple[tuple[int, int, int], ...]:
     return tuple((t[0], t[1], t[2]) for t in noted) if good else ()
 
 
+def has_room(folder: Path, raw_bytes: int) -> bool:
+    """Tell whether a disk has room for a picture's rows beside the picture."""
+    return shutil.disk_usage(folder).free >= 2 * raw_bytes
+
+
 @contextlib.contextmanager
 def kept_rows(
     up: Upscaler, source: str | Path, writer: Writer, region: Region, asked: dict[str, Any]
@@ -110,7 +115,7 @@ def kept_rows(
     shape = writer.target.height, writer.target.width, writer.header.channels
     dtype = np.dtype(writer.header.dtype)
     raw_bytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    if shape[0] * shape[1] < KEPT_FROM_PX or shutil.disk_usage(writer.path.parent).free < 2 * raw_bytes:
+    if shape[0] * shape[1] < KEPT_FROM_PX or not has_room(writer.path.parent, raw_bytes):
         yield None
         return
     engine = up.engine_for(dtype)

@@ -186,14 +186,21 @@ def upscaled(
     Colours are hidden where alpha is 0 and they are not. Rows that are `done` are left out.
     """
     header = reader.header
+    pixels, hidden = pixels_for(up, reader, output)
+    region = region or (0, 0, header.width, header.height)
+    return _streamed(up, reader, region, wanted, pixels, progress, done), hidden
+
+
+def pixels_for(up: Upscaler, reader: Rows, output: Output) -> tuple[Pixels, bool]:
+    """Return what a picture's pixels are to a model, and whether it has colours where its alpha is 0."""
+    header = reader.header
     scene_linear = header.scene_linear if output.scene_linear is None else output.scene_linear
     translated = translation.pixels_for(up, header)
     pixels, hidden = (translated, False) if translated else pixels_of(reader, scene_linear)
     if output.alpha == "keep-rgb":
         # Colours are given to the network as they are stored, as those of a file are that were multiplied before.
         pixels = replace(pixels, associated_alpha=True)
-    region = region or (0, 0, header.width, header.height)
-    return _streamed(up, reader, region, wanted, pixels, progress, done), hidden
+    return pixels, hidden
 
 
 def _streamed(

@@ -27,7 +27,7 @@ from ganvas.inference.rows.restraint import restrained
 from ganvas.inference.rows.strips import Margins, cropped, padded
 from ganvas.inference.rows.threads import beside, read_ahead
 from ganvas.inference.rows.tiles import Computed, Entry, Run, SeamError, Tiler, dihedral_mean, seam_error
-from ganvas.inference.rows.tiling import LEAST_ADVANCE_PX, Tiling, fit_tiling, round_up
+from ganvas.inference.rows.tiling import LEAST_ADVANCE_PX, Tiling, cut_into_bands, fit_tiling, round_up
 from ganvas.protocol import Card
 
 DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
@@ -236,13 +236,7 @@ class Upscaler:
         made = (height * grown, width * grown)
         rounds = made == target and pixels.are_plain and not self.overlap_px
         seen_high, seen_wide = height + around.top + around.bottom, width + around.left + around.right
-        context = 0 if self.border == "net" or any(around) else self.context_px(height, width, target)
-        added = Margins(
-            context,
-            self._filled(seen_high + 2 * context) - seen_high - context,
-            context,
-            self._filled(seen_wide + 2 * context) - seen_wide - context,
-        )
+        added = self._added(height, width, target, around)
         margins = Margins(*(inner + outer for inner, outer in zip(around, added)))
 
         def on_tile(fraction: float) -> None:
@@ -251,10 +245,8 @@ class Upscaler:
 
         now_high, now_wide = height + margins.top + margins.bottom, width + margins.left + margins.right
         self.tilers = []
-        for number in range(passes):
+        for number, tiling in enumerate(self._tilings(engine, now_wide, passes, rounds, pixels.pictures)):
             is_last = number == passes - 1
-            held = 1 if is_last and rounds else 8 * pixels.pictures
-            tiling = self._tiling(engine, now_wide * self.scale**number, held)
             if done.tiles:
                 high, wide, batch = done.tiles[number]
                 tiling = replace(tiling, height_px=high, width_px=wide, batch=batch)
@@ -290,6 +282,39 @@ class Upscaler:
         yield from beside(self.tilers[-1].computed(strips, now_high, now_wide, entries[-1].band, row), finished)
         if progress:
             progress(target[0], target[0])
+
+    def bands(self, height: int, width: int, pixels: Pixels, target: tuple[int, int]) -> tuple[Done, list[int]]:
+        """Return the tiles that `stream` takes of a whole picture, and the rows of the output where its bands begin.
+
+        A picture that is resized or enlarged more than once has no such rows: any row of it may begin a part.
+        """
+        passes, margins = self.passes(height, width, target), self._added(height, width, target, Margins())
+        made = (height * self.scale**passes, width * self.scale**passes)
+        rounds = made == target and pixels.are_plain and not self.overlap_px
+        wide = width + margins.left + margins.right
+        tilings = self._tilings(self.engine_for(pixels.dtype), wide, passes, rounds, pixels.pictures)
+        done = Done(0, tuple((tiling.height_px, tiling.width_px, tiling.batch) for tiling in tilings))
+        if passes > 1 or made != target:
+            return done, list(range(0, target[0], self.scale * tilings[-1].height_px))
+        spans = cut_into_bands(height + margins.top + margins.bottom, tilings[0].height_px, tilings[0])
+        begins = ((span.keep_start + span.fade_in - margins.top) * self.scale for span in spans)
+        return done, sorted({min(max(0, row), target[0] - 1) for row in begins})
+
+    def _added(self, height: int, width: int, target: tuple[int, int], around: Margins) -> Margins:
+        """Return what is laid around a picture, beside what its reader brings, for the network to see."""
+        seen_high, seen_wide = height + around.top + around.bottom, width + around.left + around.right
+        context = 0 if self.border == "net" or any(around) else self.context_px(height, width, target)
+        return Margins(
+            context,
+            self._filled(seen_high + 2 * context) - seen_high - context,
+            context,
+            self._filled(seen_wide + 2 * context) - seen_wide - context,
+        )
+
+    def _tilings(self, engine: Backend, width: int, passes: int, rounds: bool, pictures: int) -> list[Tiling]:
+        """Return the tiles of each pass; where the last one `rounds`, a band of it takes little memory."""
+        held = [8 * pictures] * (passes - 1) + [1 if rounds else 8 * pictures]
+        return [self._tiling(engine, width * self.scale**number, held[number]) for number in range(passes)]
 
     def passes(self, height: int, width: int, target: tuple[int, int]) -> int:
         """Return how often the network is run, each time on its own result, to come near the `target` size."""
