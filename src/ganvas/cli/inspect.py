@@ -107,8 +107,26 @@ def inspect(asked: Inspected) -> int:
         if asked.write_legend or is_data_set(path):
             return _inspect_labels(asked.path, asked)
         return _inspect_pictures(path, asked.mosaic, asked.json)
-    (print_json if asked.json else print_facts)(weights.describe(resolved(asked.path)))
+    facts = weights.describe(resolved(asked.path))
+    if asked.json:
+        print_json(facts)
+    else:
+        print_facts(_with_training_frames(facts))
     return DONE
+
+
+def _with_training_frames(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return what is told of a model, with the frames of its training cameras in place of the cameras' numbers."""
+    from ganvas.inference.cameras.stops import numbers_of, ranges
+
+    extra = dict(facts.get("extra", {}))
+    cameras = extra.pop("cameras", None)
+    if not cameras:
+        return facts
+    extra.pop("frames", None)
+    numbers = numbers_of(facts["extra"])
+    named = f"frames {ranges(numbers)}" if numbers else f"0 to {len(cameras) - 1}, by place: they have no frame numbers"
+    return {**facts, "extra": extra, "trained on": f"{len(cameras)} cameras, for --through: {named}"}
 
 
 def _inspect_file(path: Path, asked: Inspected) -> int:

@@ -150,7 +150,7 @@ class Fly(Order):
         """Return the words of `ganvas generate` for a generator from cameras."""
         words = ["generate", workspace.model(self.model).source]
         if self.flight is None:
-            words += ["--through", ",".join(map(str, self.through)), "--frames", str(self.frames)]
+            words += ["--through", f"index:{','.join(map(str, self.through))}", "--frames", str(self.frames)]
         else:
             words += ["--camera", str(workspace.flight(self.flight))]
         return [*words, "--out", str(_film(out, "flight"))]

@@ -240,7 +240,9 @@ def test_a_checkpoint_without_statistics_asks_for_its_footage(tmp_path, capsys):
     [
         ([], "--cameras FILE or --through"),
         (["--through", "0,x"], "numbers of training cameras"),
-        (["--through", "0,77"], "numbered from 0 to 5"),
+        (["--through", "index:0,6"], "from 0 to 5"),
+        (["--through", "0,77"], "nearest to 77: 5"),
+        (["--through", "0,1", "--first-frame", "-1"], "0 or more"),
         (["--through", "0,1", "--zoom", "0"], "above 0"),
     ],
 )

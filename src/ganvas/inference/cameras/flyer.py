@@ -17,6 +17,7 @@ from ganvas.data.shots import Views, decode_light, read_footage
 from ganvas.data.undistort import distorted
 from ganvas.errors import UserError
 from ganvas.inference.cameras.paths import Geometry
+from ganvas.inference.cameras.stops import numbers_of
 from ganvas.inference.open import Opened, open_model, resolve
 from ganvas.io import runs
 from ganvas.io.cameras.cameras import Camera, Given
@@ -119,6 +120,7 @@ class Flyer:
         self.card = opened.card
         self.size_px = int(self.card.settings["size_px"])
         self.scores = dict(self.card.scores) or (runs.best_scores(opened.run) if opened.run else {})
+        self._unscored = _unscored(opened)
         extra = dict(self.card.extra)
         mean, deviation = self.card.settings.get("mean"), self.card.settings.get("deviation")
         self._standardises = mean is not None and deviation is not None
@@ -134,6 +136,7 @@ class Flyer:
             }  # fmt: skip
         self.mean, self.deviation = np.array(mean), np.array(deviation)
         self.training = np.array(extra.get("cameras", np.empty((0, 13))), float).reshape(-1, 13)
+        self.training_frames = numbers_of(extra)
         self.geometry = Geometry.of(extra, self.size_px)
         self.promise = camera_trust.Promise.of(opened.attachments, self.mean, self.deviation)
         zoom = extra.get("zoom", (1.0, 1.0))
@@ -206,9 +209,7 @@ class Flyer:
                 f"{high:.1f} mm (--zoom changes them)"
             )
         if not trust.is_calibrated:
-            notes.append(
-                "No views were held out in training (--val 0.2), so trust is only the distance between cameras"
-            )
+            notes.append(f"{self._unscored}, so trust is only the distance between cameras")
         return notes
 
 
@@ -330,6 +331,15 @@ def check_free(paths: Sequence[Path], overwrite: bool) -> None:
     for path in paths:
         if path.exists() and not overwrite:
             raise UserError(f"{path} exists already", do="Choose another name, or add --overwrite")
+
+
+def _unscored(opened: Opened) -> str:
+    """Return why nothing is known of how well held-out views are made."""
+    if opened.run is None:
+        return "The model tells no scores of views that were held out"
+    if runs.read_json(opened.run / runs.SETTINGS).get("settings", {}).get("val"):
+        return "The views that were held out have not been scored yet"
+    return "No views were held out in training (--val 0.2)"
 
 
 def told(model: str | Path | Opened) -> Given:

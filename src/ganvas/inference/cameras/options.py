@@ -19,7 +19,7 @@ class Options(CommonOptions):
     """Which way a camera flies through a learned place, and what is written of it.
 
     Raises:
-        UserError: the zoom is not positive.
+        UserError: the zoom is not positive, or the first frame is negative.
     """
 
     out: Path
@@ -27,9 +27,12 @@ class Options(CommonOptions):
     camera: Path | None = None
     """Camera path: .ma, .nk, .chan, .fbx, .abc, .usd, .csv, transforms.json, COLMAP's model, a scanner's file."""
     through: str = ""
-    """Instead of --camera, a smooth flight through training cameras, by number: 3,17,40."""
+    """Instead of --cameras, a smooth flight through training cameras, by the footage's frame numbers: 1001,1030,1072;
+    by place among them, counted from 0, index:0,29,71. `ganvas inspect MODEL` lists the frames."""
     frames: int = 240
     """Frames of such a flight."""
+    first_frame: int | None = None
+    """Number of the first frame that is written: 1001; default 1, or the path's own."""
     zoom: float = 1.0
     """Multiply all focal lengths."""
     rotation_order: str = ""
@@ -62,6 +65,8 @@ class Options(CommonOptions):
     def __post_init__(self) -> None:
         if not self.zoom > 0:
             raise UserError(f"--zoom is {self.zoom:g}", "It must be above 0")
+        if self.first_frame is not None and self.first_frame < 0:
+            raise UserError(f"--first-frame is {self.first_frame}", do="Use 0 or more")
 
     @property
     def given(self) -> Given:

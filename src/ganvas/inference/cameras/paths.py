@@ -130,7 +130,7 @@ def through(vectors: np.ndarray, places: Sequence[int], frames: int) -> np.ndarr
         UserError: fewer than two cameras are named, one does not exist, or there are fewer frames than cameras.
     """
     if len(places) < 2:
-        raise UserError("A flight leads through two cameras or more", do="--through 3,17,40 --frames 240")
+        raise UserError("A flight leads through two cameras or more", do="--through FRAME,FRAME,FRAME --frames 240")
     for place in places:
         if not 0 <= place < len(vectors):
             raise UserError(f"There is no training camera {place}", f"They are numbered from 0 to {len(vectors) - 1}")

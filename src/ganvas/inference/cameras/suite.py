@@ -15,6 +15,7 @@ from ganvas.inference.cameras import flyer as flights
 from ganvas.inference.cameras import paths
 from ganvas.inference.cameras.flyer import Flight, Flyer, Screen
 from ganvas.inference.cameras.options import Options
+from ganvas.inference.cameras.stops import parse_stops
 from ganvas.inference.open import Opened
 from ganvas.inference.result import Cancelled, Progress, Result
 from ganvas.io.cameras import cameras
@@ -30,7 +31,7 @@ def run(opened: Opened, options: Options, progress: Progress) -> list[Result]:
         UserError: no way is named, its file cannot be read, or a file is in the way; nothing was written then.
     """
     if (options.camera is None) == (not options.through):
-        raise UserError("Which way?", "Give --cameras FILE or --through 3,17,40, one of the two")
+        raise UserError("Which way?", "Give --cameras FILE or --through FRAME,FRAME, one of the two")
     began = time.perf_counter()
     flyer = open_flyer(opened, options)
     (flight,) = find_flights(flyer, options, progress)
@@ -88,9 +89,11 @@ def find_flights(flyer: Flyer, options: Options, progress: Progress) -> list[Fli
     """
     found: list[tuple[str, np.ndarray, list[int], list[str], float | None]] = []
     if options.through:
-        vectors = paths.through(flyer.training, _places(options.through), options.frames)
+        stops = parse_stops(options.through, flyer.training_frames, len(flyer.training))
+        vectors = paths.through(flyer.training, stops, options.frames)
         vectors[:, 12] *= options.zoom
-        found.append((f"through {options.through}", vectors, list(range(1, options.frames + 1)), [], None))
+        first = 1 if options.first_frame is None else options.first_frame
+        found.append((f"through {options.through}", vectors, list(range(first, first + options.frames)), [], None))
     if options.camera is not None:
         found.append((options.camera.name, *_read(flyer, options.camera, options)))
     flown = []
@@ -117,6 +120,8 @@ def _read(flyer: Flyer, camera: Path, options: Options) -> tuple[np.ndarray, lis
     if len(set(numbers)) != len(numbers) or sorted(numbers) != numbers:
         numbers = list(range(1, len(vectors) + 1))
         notes.append("The path's frame numbers repeat or go back, so frames are counted from 1")
+    if options.first_frame is not None:
+        numbers = [options.first_frame + number - numbers[0] for number in numbers]
     return vectors, numbers, [*solve.notes, *notes], solve.fps
 
 
@@ -124,13 +129,6 @@ def rate_of(options: Options, flown: Sequence[Flight]) -> Fraction:
     """Return the frames a second that are asked for, or those of a path, or 24."""
     told = next((flight.fps for flight in flown if flight.fps), 24.0)
     return options.fps or Fraction(told).limit_denominator(1001)
-
-
-def _places(through: str) -> list[int]:
-    try:
-        return [int(part) for part in through.split(",")]
-    except ValueError as error:
-        raise UserError(f"--through is {through!r}", do="Give numbers of training cameras: 3,17,40") from error
 
 
 def _beside(out: Path) -> tuple[Path, str]:
