@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ganvas import __version__
+from ganvas.cli.cores import share_cores
 from ganvas.errors import UsageError, UserError, did_you_mean, harmless
 
 DONE, USER_ERROR, USAGE, STOPPED = 0, 1, 2, 130
@@ -65,6 +66,8 @@ VERBS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit code: 0 done, 1 user's error, 2 usage, 130 stopped."""
+    if arguments is None:  # the program, not a caller that has torch already
+        share_cores()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
