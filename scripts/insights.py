@@ -170,7 +170,7 @@ CLAIMS: dict[str, Claim] = {
     ),
     "pixels-first": Claim(
         says="a first stage of pixels alone keeps the GAN from bad optima", source="Wang et al. 2018 (ESRGAN)",
-        recipe="esrgan", data="upres", budget={
+        recipe="esrgan", data="upres", shown=(384, 282), budget={
             **HELD, "perceptual": "small", "perceptual_layers": ("conv4_1",), "pixel_weight": 0.1, "crop_px": 64,
             "pixel_crop_px": 64,
         },
