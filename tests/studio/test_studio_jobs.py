@@ -12,7 +12,7 @@ from studio_server import wait
 
 from ganvas.inference.result import Progress
 from ganvas.studio.desk import Desk, Superseded
-from ganvas.studio.jobs import Jobs, _error_in
+from ganvas.studio.jobs import Job, Jobs, _error_in
 
 TELLS = (
     sys.executable,
@@ -124,3 +124,27 @@ def test_closing_stops_what_is_at_work():
     desk.close()
     with pytest.raises(Superseded):
         asked.future.result(60)
+
+
+def test_what_is_ordered_twice_is_queued_once_and_each_change_has_a_number(tmp_path):
+    told: list[Job] = []
+    jobs = Jobs(tmp_path / "jobs", told.append, ("sh", "-c", 'until [ -e "$0" ]; do sleep 0.05; done'))
+    try:
+        order = {"verb": "upscale", "picture": "1"}
+        blocks = jobs.add("upscale", lambda _: [str(tmp_path / "go")], {"verb": "other"})
+        first = jobs.add("upscale", lambda _: [str(tmp_path / "go")], order, once=True)
+        assert jobs.add("upscale", lambda _: ["never"], dict(order), once=True).id == first.id
+        other = jobs.add("upscale", lambda _: [str(tmp_path / "go")], {**order, "picture": "2"}, once=True)
+        assert len({blocks.id, first.id, other.id}) == 3
+        (tmp_path / "go").touch()
+        wait(lambda: all(job.state == "done" for job in jobs.list()))
+        assert jobs.add("upscale", lambda _: [str(tmp_path / "go")], order, once=True).id not in (first.id, other.id)
+        wait(lambda: all(job.state == "done" for job in jobs.list()))
+    finally:
+        jobs.close()
+    for job in (blocks, first, other):
+        revisions = [each.revision for each in told if each.id == job.id]
+        assert revisions == list(range(len(revisions))) and len(revisions) >= 3
+    again = Jobs(tmp_path / "jobs")
+    assert again.get(first.id).revision == jobs.get(first.id).revision
+    again.close()

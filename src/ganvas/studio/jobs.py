@@ -59,6 +59,8 @@ class Job:
     title: str = ""
     order: dict[str, Any] = field(default_factory=dict)
     """What the page ordered."""
+    revision: int = 0
+    """Counts its changes: of two that a page is told, it knows the newer."""
 
     @property
     def command(self) -> str:
@@ -99,14 +101,24 @@ class Jobs:
     # What pages ask
 
     def add(
-        self, verb: str, arguments: Callable[[Path], list[str]], order: dict[str, Any] | None = None, title: str = ""
+        self,
+        verb: str,
+        arguments: Callable[[Path], list[str]],
+        order: dict[str, Any] | None = None,
+        title: str = "",
+        once: bool = False,
     ) -> Job:
         """Queue a job; `arguments` returns its words, given the folder for its results.
+
+        `once` returns in its place the job of the same order that waits or runs already.
 
         Raises:
             UserError: too many wait already, or the words cannot be made.
         """
         with self._changed:
+            for job in self._jobs.values() if once else ():
+                if job.order == order and job.state in ("queued", "running") and job.error != "stopping":
+                    return job
             if sum(job.state == "queued" for job in self._jobs.values()) >= WAITING:
                 raise UserError(f"{WAITING} jobs wait already", do="Wait for some, or remove them")
             number = max((int(name.split("-")[0]) for name in self._jobs), default=0) + 1
@@ -114,10 +126,9 @@ class Jobs:
             place = self.folder / name
             words = arguments(place / "out")
             (place / "out").mkdir(parents=True)
-            job = Job(name, tuple(words), created=time.time(), order=order or {}, title=title)
-            self._set(job)
+            self._set(Job(name, tuple(words), created=time.time(), order=order or {}, title=title))
             self._changed.notify_all()
-        return job
+        return self.get(name)
 
     def list(self) -> list[Job]:
         """Return all jobs, newest first."""
@@ -281,14 +292,16 @@ class Jobs:
                 os.killpg(job.pid, number)
 
     def _set(self, job: Job) -> None:
-        self._keep(job)
-        self.tell(job)
+        self.tell(self._keep(job))
 
-    def _keep(self, job: Job) -> None:
+    def _keep(self, job: Job) -> Job:
         # Both threads write notes; two at once would take each other's unfinished file away.
         with self._changed:
+            known = self._jobs.get(job.id)
+            job = replace(job, revision=known.revision + 1 if known else 0)
             self._jobs[job.id] = job
             runs.write_json(self.folder / job.id / "job.json", asdict(job))
+        return job
 
 
 def _wait(child: subprocess.Popen[bytes]) -> int | None:

@@ -134,6 +134,13 @@ export function listen(kind, react) {
   return () => source.removeEventListener(kind, heard);
 }
 
+// Calls back at every connection, the first and those after one was lost: what happened in between is asked for.
+export function opened(react) {
+  const source = events();
+  source.addEventListener('open', react);
+  return () => source.removeEventListener('open', react);
+}
+
 let shared = null;
 function events() {
   if (!shared) {

@@ -1,22 +1,35 @@
 // The jobs of a page: what was saved from it, how far that is, and where the results are.
 import {html, nothing} from './vendor/lit.js';
-import {get, listen, post, remove} from './api.js';
+import {get, listen, opened, post, remove} from './api.js';
 import {baseName, problem, say} from './widgets.js';
 
 const SHOWN = 6, FEW = 3;
+
+// An answer can come later than the event of what happened since: of each job the newest revision counts.
+export const newer = (one, other) => one && one.id === other.id && one.revision > other.revision ? one : other;
+export const joined = (list, job) => [newer(list.find(each => each.id === job.id), job), ...list.filter(each => each.id !== job.id)]
+  .sort((a, b) => b.id.localeCompare(a.id));
+
+// Tells of all jobs at every connection, and of each that changes; returns how to end that.
+export function follow(react) {
+  const ask = () => get('jobs').then(react, () => { /* asked again at the next connection */ });
+  const ends = [listen('job', job => react([job])), opened(ask)];
+  ask();
+  return () => { for (const end of ends) end(); };
+}
 
 // `verbs` are the orders' whose jobs are shown; `show` is called when one has changed, with that job.
 export function jobsOf(verbs, show) {
   const mine = job => [verbs].flat().includes(job.order.verb);
   const jobs = {list: [], error: null};
-  const put = job => { jobs.list = [job, ...jobs.list.filter(other => other.id !== job.id)].sort((a, b) => b.id.localeCompare(a.id)); };
-  get('jobs').then(all => { for (const job of all.filter(mine)) put(job); show(); }, () => { /* the events tell of later ones */ });
-  const deaf = listen('job', job => {
-    if (!mine(job)) return;
-    const before = jobs.list.find(other => other.id === job.id)?.state;
-    if (before && before !== job.state) say(job.state === 'done' ? `Saved: ${job.results.map(baseName).slice(0, FEW).join(', ')}` : `The job is ${job.state} ${job.error}`);
-    put(job);
-    show(job);
+  const put = job => { jobs.list = joined(jobs.list, job); };
+  const deaf = follow(told => {
+    for (const job of told.filter(mine)) {
+      const before = jobs.list.find(other => other.id === job.id)?.state;
+      if (before && before !== job.state) say(job.state === 'done' ? `Saved: ${job.results.map(baseName).slice(0, FEW).join(', ')}` : `The job is ${job.state} ${job.error}`);
+      put(job);
+    }
+    if (told.some(mine)) show(told.length > 1 ? undefined : told[0]);
   });
 
   async function act(work) {

@@ -75,10 +75,11 @@ def command(order: AnyOrder, studio: Shared) -> dict[str, str]:
 
 @router.post("/jobs", status_code=201)
 def add_job(order: AnyOrder, studio: Shared) -> dict[str, Any]:
-    """Queue a job."""
+    """Queue a job; one that was ordered twice, as by a button that was pressed twice, is queued once."""
     job = studio.jobs.add(
-        order.verb, lambda out: order.job(studio.workspace, out), order.model_dump(), title=order.verb
-    )
+        order.verb, lambda out: order.job(studio.workspace, out), order.model_dump(), order.verb,
+        once=order.verb != "paint",  # a scene may have changed
+    )  # fmt: skip
     return studio.row_of(job)
 
 
@@ -112,7 +113,9 @@ async def events(
     studio: Shared, last_event_id: Annotated[int | None, Header()] = None
 ) -> AsyncIterable[ServerSentEvent]:
     """Send what happens, from the event on that a page saw last."""
-    seen = studio.events.last if last_event_id is None else last_event_id
+    last = studio.events.last
+    # A number from before a restart says nothing here.
+    seen = last if last_event_id is None else last_event_id if last_event_id <= last else 0
     yield ServerSentEvent(comment="hello")
     while True:
         for number, kind, data in studio.events.after(seen):

@@ -16,10 +16,10 @@ export async function open(root, [wanted]) {
   }
   const state = {
     model: (models.find(model => model.id === wanted) ?? models[0]).id, scene: null, scenes: [], label: 0, tool: 'brush', size: 12,
-    picked: null, at: null, number: null, error: null, busy: 0, took: null,
+    picked: null, isWanted: () => false, at: null, number: null, error: null, busy: 0, took: null,
   };
-  let points = [], under = null, grip = null, queue = Promise.resolve();
-  const scenes = turns();
+  let points = [], under = null, grip = null, queue = Promise.resolve(), moves = Promise.resolve();
+  const scenes = turns(), selections = turns();
   const canvas = name => root.querySelector(`#${name}`);
   const entry = id => state.scene.classes.find(each => each.id === id);
   const source = () => models.find(model => model.id === state.model).source;
@@ -27,7 +27,8 @@ export async function open(root, [wanted]) {
   // Opens the scene that was painted last, or of this name; without one, or where `start` says how, begins one.
   async function begin({start = null, name = null} = {}) {
     const isShown = scenes.begin();
-    Object.assign(state, {scene: null, error: null, picked: null, isShown});
+    unpick();
+    Object.assign(state, {scene: null, error: null, isShown});
     points = [];
     show();
     try {
@@ -158,14 +159,15 @@ export async function open(root, [wanted]) {
 
   // What is selected
 
-  async function pick(pixel) {
+  async function pick(pixel, isWanted = selections.begin()) {
     const {scene, isShown} = state;
     try {
       const picked = await get(`scenes/${scene.id}/at?x=${pixel.x}&y=${pixel.y}`);
-      if (!isShown()) return;
+      if (!isShown() || !isWanted()) return;
       Object.assign(state, {picked, at: pixel, number: null, error: null});
       say(`Selected: ${picked.name}`);
-    } catch (error) { if (isShown()) state.error = error; }
+    } catch (error) { if (isShown() && isWanted()) Object.assign(state, {picked: null, error}); }
+    state.isWanted = isWanted;
     if (isShown()) show();
   }
 
@@ -174,17 +176,24 @@ export async function open(root, [wanted]) {
     state.number = (number + state.picked.num_styles) % state.picked.num_styles;
     edit({kind: 'style', instance: state.picked.instance, number: state.number});
   }
-  const drop = () => {
+  function unpick() {
+    selections.end();
+    state.picked = null;
+  }
+  function drop() {
     if (!state.picked) return;
     edit({kind: 'remove', instance: state.picked.instance});
-    state.picked = null;
-  };
-  // It stays selected where it went.
-  async function nudge(x, y, kind = 'move') {
-    if (!state.picked) return;
-    const {at} = state;
-    await edit({kind, instance: state.picked.instance, x, y});
-    if (state.scene && !state.error) await pick(pixelOf([at.x + x, at.y + y]));
+    unpick();
+  }
+  // It stays selected where it went. A move waits for the one before: only then is it known what is selected, and where.
+  function nudge(x, y, kind = 'move') {
+    const {isWanted} = state;
+    moves = moves.then(async () => {
+      if (!state.picked || !isWanted()) return;
+      const {at, picked} = state;
+      await edit({kind, instance: picked.instance, x, y});
+      if (state.scene && !state.error && isWanted()) await pick(pixelOf([at.x + x, at.y + y]), isWanted);
+    });
   }
 
   const order = () => state.scene && {verb: 'paint', model: state.model, scene: state.scene.id};
@@ -192,7 +201,7 @@ export async function open(root, [wanted]) {
 
   const jobs = jobsOf('paint', () => show());
   const save = () => { if (state.scene) jobs.start(order()); };
-  const step = kind => { state.picked = null; edit({kind}); };
+  const step = kind => { unpick(); edit({kind}); };
 
   function outline() {
     const {picked, scene} = state;
@@ -256,7 +265,8 @@ export async function open(root, [wanted]) {
   const quiet = keys({
     ...Object.fromEntries(TOOLS.map(([tool, , key]) => [key, () => { state.tool = tool; show(); }])),
     '[': () => resize(-2), ']': () => resize(2), r: () => restyle((state.number ?? -1) + 1), s: save, Delete: drop,
-    'Ctrl+z': () => state.scene?.undo && step('undo'), 'Ctrl+Shift+z': () => state.scene?.redo && step('redo'),
+    // Also while the stroke is still painted that is to be undone.
+    'Ctrl+z': () => step('undo'), 'Ctrl+Shift+z': () => step('redo'),
   });
   show();
   begin();

@@ -1,7 +1,7 @@
 // Runs and models: what there is, under which licence, and which page it opens in.
 import {html, nothing, render} from '../vendor/lit.js';
-import {get, listen} from '../api.js';
-import {button, links, state} from '../jobs.js';
+import {get} from '../api.js';
+import {button, follow, joined, links, state} from '../jobs.js';
 import {bytes, command, empty, problem, title} from '../widgets.js';
 
 const PAGES = {upscale: 'Upscale', paint: 'Paint', explore: 'Explore', fly: 'Fly', clips: 'Clips'};
@@ -40,8 +40,8 @@ export async function open(root) {
       </div>`, root);
   }
   show();
-  return listen('job', job => {
-    found.jobs = [job, ...found.jobs.filter(other => other.id !== job.id)].sort((a, b) => b.id.localeCompare(a.id));
+  return follow(told => {
+    found.jobs = told.reduce(joined, found.jobs);
     show();
   });
 }

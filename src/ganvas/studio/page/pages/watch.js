@@ -1,7 +1,8 @@
 // Watch: the losses of a run as they come, and its previews under one slider that stays where it is put.
 import {html, nothing, render} from '../vendor/lit.js';
 import uPlot from '../vendor/uplot.js';
-import {get, listen, post, remove} from '../api.js';
+import {get, post, remove} from '../api.js';
+import {follow, newer} from '../jobs.js';
 import {choose, command, empty, problem, say, segments, title} from '../widgets.js';
 
 const LEAD = 'Losses and previews of a training as they come.', TURN_MS = 2000, PLOT_PX = 280;
@@ -68,7 +69,7 @@ export async function open(root, [wanted]) {
   const sized = new ResizeObserver(([entry]) => plot?.chart.setSize({width: entry.contentRect.width, height: PLOT_PX}));
 
   const act = work => async () => {
-    try { state.job = await work(); state.error = null; } catch (error) { state.error = error; }
+    try { state.job = newer(state.job, await work()); state.error = null; } catch (error) { state.error = error; }
     show();
   };
 
@@ -121,10 +122,11 @@ export async function open(root, [wanted]) {
   show();
   sized.observe(root.querySelector('#plot'));
   timer = setTimeout(turn, TURN_MS);
-  const deaf = listen('job', job => {
-    if (job.order.run !== state.id) return;
-    if (job.state !== state.job?.state) say(`The training is ${job.state}`);
-    state.job = job;
+  const deaf = follow(told => {
+    const job = told.find(each => each.order.run === state.id);  // newest first
+    if (!job) return;
+    if (state.job && job.state !== state.job.state) say(`The training is ${job.state}`);
+    state.job = newer(state.job, job);
     show();
   });
   return () => { ended = true; clearTimeout(timer); sized.disconnect(); deaf(); plot?.chart.destroy(); };
