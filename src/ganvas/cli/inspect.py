@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from tyro.conf import Positional
 
 from ganvas.cli import DONE, USER_ERROR
-from ganvas.cli.console import Bar, print_facts, print_json
+from ganvas.cli.console import Bar, print_columns, print_facts, print_json
 from ganvas.cli.picture_facts import is_picture, is_video, picture_facts, video_facts
 from ganvas.cli.weights import resolved
 from ganvas.errors import UserError
 from ganvas.inference.options import Millimetres, Size
 
 if TYPE_CHECKING:
+    from ganvas.data.map_regions import MapRegions
     from ganvas.io.cameras.cameras import Given
 
 MOSAIC_PX = 64
@@ -27,8 +28,8 @@ class Inspected:
     """What is looked at, and what its files do not say."""
 
     path: Positional[str]
-    """Model by name, weight file of ours or another project, run folder, picture, video, or data set (label maps also
-    as labels=DIR,picture=DIR,instances=DIR)."""
+    """Model by name, weight file of ours or another project, run folder, picture, label or instance map, video, or data
+    set (label maps also as labels=DIR,picture=DIR,instances=DIR)."""
     num_labels: int = 0
     """Of a data set: labels that it is to be used with; 0 takes those of its legend."""
     ignore: tuple[int, ...] = (255,)
@@ -130,11 +131,37 @@ def _with_training_frames(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _inspect_file(path: Path, asked: Inspected) -> int:
+    from ganvas.data.map_regions import regions_of
+
+    if is_picture(path) and (found := regions_of(path)) is not None:
+        return _tell_regions(found, asked.json)
     facts = picture_facts(path) if is_picture(path) else video_facts(path)
     if asked.json:
         print_json({name.replace(" ", "_"): value for name, value in facts.items() if value != ""})
     else:
         print_facts(facts)
+    return DONE
+
+
+def _tell_regions(found: MapRegions, json: bool) -> int:
+    """List the instances of a map, or the classes of a label map, and how one of them is given a style."""
+    if json:
+        rows = [{name: value for name, value in vars(one).items() if value not in (None, "")} for one in found.regions]
+        print_json({"map": str(found.path), "size_px": list(found.size_px), "regions": rows})
+        return DONE
+    kind = "instance map" if found.has_instances else "label map"
+    print(f"{found.path}: {kind}, {found.size_px[0]} x {found.size_px[1]}")
+    names = [one.name or ("" if one.label is None else str(one.label)) for one in found.regions]
+    rows = [
+        (name, *([] if one.instance is None else [str(one.instance)]), str(one.pixels))
+        for name, one in zip(names, found.regions)
+    ]
+    print_columns([("class", *(["instance"] if found.has_instances else []), "pixels"), *rows])
+    things = [(name, one) for name, one in zip(names, found.regions) if name and one.instance not in (None, one.label)]
+    if things:
+        name, one = things[0]
+        where = found.path.parent.parent
+        print(f"One in a style of its own: ganvas generate MODEL --labels {where} --style '{name}@{one.instance}=3'")
     return DONE
 
 

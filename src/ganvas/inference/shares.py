@@ -145,10 +145,13 @@ def _without_twins(pieces: list[Piece]) -> list[Piece]:
 
 
 def _cut_labels(_: Opened, options: Any) -> tuple[list[Piece], Problems]:
+    from ganvas.inference.labels import film
     from ganvas.inference.labels.files import find_maps, suffix_of
 
     if options.styles:
         raise UserError("--styles cannot be shared over a cluster", do="Leave --cluster out")
+    if film.is_film(options.out) or options.out.suffix.lower() in READABLE:
+        raise UserError(f"{options.out} cannot be shared over a cluster", "It is one file", "Name a folder by --out")
     options = _absolute(options)
     files = find_maps(options.labels, options.instances, options.inputs)
     if options.num and len(files) > options.num:
@@ -159,7 +162,7 @@ def _cut_labels(_: Opened, options: Any) -> tuple[list[Piece], Problems]:
         if target.exists() and not options.overwrite:
             raise UserError(f"{target} exists already", do="Add --overwrite")
         target.parent.mkdir(parents=True, exist_ok=True)
-        first = replace(options, labels=file.scene or file.labels, out=target, num=0)
+        first = replace(options, labels=file.scene or file.labels, out=target, num=0, is_piece=True)
         pieces.append(Piece(file.name, str(target), first, replace(first, overwrite=True)))
     return pieces, []
 

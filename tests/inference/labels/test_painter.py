@@ -351,8 +351,8 @@ def test_from_styles_to_pictures_on_the_command_line(styled, scenes, tmp_path, c
     assert run_cli("generate", styled, *common, "--out", tmp_path / "one") == 1  # nothing is overwritten
     assert run_cli("generate", styled, *common, "--out", tmp_path / "sheets", "--styles", "all") == 0
     sheet, _ = images.read(tmp_path / "sheets" / "000_car.png")
-    assert sheet.shape == (32, 64 * len(painter_of(styled).styles.of(2)), 3)
-    parts = np.split(sheet, len(painter_of(styled).styles.of(2)), axis=1)
+    assert sheet.shape == (18 + 32, 64 * len(painter_of(styled).styles.of(2)), 3)
+    parts = np.split(sheet[18:], len(painter_of(styled).styles.of(2)), axis=1)
     assert all(not np.array_equal(a, b) for a, b in itertools.pairwise(parts))
     source = scenes / "frames" / "001.png"
     assert run_cli("generate", styled, *common, "--out", tmp_path / "from", "--style-from", source) == 0

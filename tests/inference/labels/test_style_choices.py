@@ -104,7 +104,8 @@ def test_on_the_command_line(run, scenes, tmp_path, capsys):
     arguments = ["generate", str(run), "--labels", str(scenes / "labels/0.png"), "--precision", "float32"]
     assert cli.main([*arguments, "--out", str(tmp_path / "a.png")]) == 0
     assert cli.main([*arguments, "--out", str(tmp_path / "b.png"), "--style", "car@1000=0", "car@1000=1"]) == 0
-    assert cli.main([*arguments, "--out", str(tmp_path / "c.png"), "--style", "car@1000=1", "car@9=1"]) == 0
-    assert "car@9 is not in this map" in capsys.readouterr().out
+    assert cli.main([*arguments, "--out", str(tmp_path / "c.png"), "--style", "car@1000=1", "car@9=1"]) == 1
+    assert "car@1000 (320 px in 0.png)" in capsys.readouterr().err and not (tmp_path / "c.png").exists()
+    assert cli.main([*arguments, "--out", str(tmp_path / "c.png"), "--style", "car@1000=1"]) == 0
     b, c = (np.array(Image.open(tmp_path / f"{name}.png")) for name in "bc")
     assert np.array_equal(b, c)  # of two choices the last counts

@@ -13,13 +13,16 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ganvas.data.conditions import instance_of_segment
+from ganvas.data.conditions import class_of_segment, instance_of_segment
 from ganvas.data.decoding import decode
 from ganvas.data.label_layouts import find_scenes
 from ganvas.errors import UserError
 from ganvas.inference.labels.editing import Style
 from ganvas.inference.labels.painter import Chosen, LabelPainter, MapFiles, Regions
 from ganvas.io.pictures.tensors import to_tensor
+
+LARGEST = 6
+"""Instances that an error names."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,37 @@ def with_choices(regions: Regions, chosen: Chosen, choices: Sequence[Choice]) ->
                 features[place] = choice.features
                 used.add(number)
     return Chosen(features, chosen.notes), used
+
+
+def require_shown(painter: LabelPainter, choices: Sequence[Choice], files: Sequence[MapFiles]) -> None:
+    """Refuse a choice of an instance that none of the maps shows.
+
+    Raises:
+        UserError: there is one; the largest instances of its class are named.
+    """
+    missing = [choice for choice in choices if choice.instance is not None]
+    seen: dict[tuple[int, int], tuple[int, str]] = {}
+    for file in files:
+        if not missing:
+            return
+        try:
+            regions = painter.read(file)
+        except UserError:
+            continue  # told where it is painted
+        ids, counts = regions.region_map.unique(return_counts=True)
+        keys = list(zip(class_of_segment(ids.long()).tolist(), instance_of_segment(ids.long()).tolist()))
+        missing = [choice for choice in missing if (choice.label, choice.instance) not in keys]
+        wanted = {choice.label for choice in missing}
+        for key, count in zip(keys, counts.tolist()):
+            if key[0] in wanted and count > seen.get(key, (0, ""))[0]:
+                seen[key] = count, file.labels.name
+    if not missing:
+        return
+    label, name = missing[0].label, painter.name_of(missing[0].label)
+    largest = sorted(((size, key[1], where) for key, (size, where) in seen.items() if key[0] == label), reverse=True)
+    named = ", ".join(f"{name}@{instance} ({size} px in {where})" for size, instance, where in largest[:LARGEST])
+    what = f"No label map shows {name}@{missing[0].instance}"
+    raise UserError(what, f"The largest of {name}: {named}" if named else f"None shows any {name}")
 
 
 def with_saved(regions: Regions, chosen: Chosen, styles: Mapping[int, Style], besides: Container[int] = ()) -> Chosen:

@@ -15,16 +15,24 @@ from ganvas.data import label_layouts
 from ganvas.data.decoding import decode
 from ganvas.data.inspect import examine_maps
 from ganvas.errors import UserError
-from ganvas.inference.labels import choices
+from ganvas.inference.labels import choices, film
 from ganvas.inference.labels.options import Options
 from ganvas.inference.labels.painter import Chosen, LabelPainter, MapFiles, Regions
 from ganvas.inference.labels.scene_files import SCENE, find_scenes, read_scene
-from ganvas.inference.result import Job, Progress, Result, run_batch
+from ganvas.inference.result import Cancelled, Job, Progress, Result, run_batch
 from ganvas.io.pictures import images
+from ganvas.io.pictures.captioned import LINE_PX
+from ganvas.io.pictures.captions import caption
 from ganvas.io.pictures.tensors import to_tensor
 
 MAPS_READ = 24
 """Maps that the doctor reads, spread over all."""
+A_FEW = 3
+"""Maps whose errors are told one by one, even where all have one."""
+NAMED_PX = 96
+"""Width from which on a panel of a sheet has room for the name of its class beside the number of its style."""
+DEEPEST = 6
+"""Folders below the one that is named in which sets are looked for."""
 
 
 def find_maps(labels: str | Path, instances: str | Path = "", inputs: str | Path = "") -> list[MapFiles]:
@@ -54,6 +62,8 @@ def find_maps(labels: str | Path, instances: str | Path = "", inputs: str | Path
         partners = {place: _Partners({**label_layouts.beside_maps(place), **given}, place) for place in places}
         return [MapFiles(path.stem, path, **partners[path.parent].of(path)) for path in paths]
     clips = label_layouts.find_maps(root)
+    if clips.keys() == {""} and clips[""]["labels"] == root:
+        _refuse_nested(root)
     found: list[MapFiles] = []
     for clip, folders in clips.items():
         folder = folders["labels"]
@@ -65,6 +75,20 @@ def find_maps(labels: str | Path, instances: str | Path = "", inputs: str | Path
     if not found:
         raise UserError(f"{root} holds no label maps", do="Give a folder of 8-bit or 16-bit pictures of class ids")
     return found
+
+
+def _refuse_nested(root: Path) -> None:
+    """Refuse a folder of no maps of its own that holds sets further below: all its pictures would be taken for maps.
+
+    Raises:
+        UserError: there are such sets; they are named.
+    """
+    names = {name.casefold() for name in label_layouts.ROLES["labels"]}
+    below = (path for depth in range(2, DEEPEST + 1) for path in sorted(root.glob("/".join("*" * depth))))
+    sets = list(dict.fromkeys(path.parent for path in below if path.name.casefold() in names and path.is_dir()))
+    if sets and not images.find_pictures([root], recursive=False)[0]:
+        why = f"Label maps lie in {', '.join(map(str, sets[:3]))}{' ...' if len(sets) > 3 else ''}"
+        raise UserError(f"{root} is no folder of label maps", why, f"Name that: --labels {sets[0]}")
 
 
 def _maps_of_scene(folder: Path, inputs: str | Path) -> MapFiles:
@@ -100,10 +124,21 @@ def make_pictures(painter: LabelPainter, options: Options, progress: Progress | 
     files = find_maps(options.labels, options.instances, options.inputs)
     if options.num and len(files) > options.num:
         files = [files[place * len(files) // options.num] for place in range(options.num)]
-    choose = _chooser(painter, options)
-    is_file = options.out.suffix.lower() in images.WRITABLE and not options.out.is_dir()
+    choose = _chooser(painter, options, files)
+    if film.is_film(options.out):
+        maps = [_roles(file) for file in files if file.scene is None]
+        (progress or Progress()).warn_of(examine_maps(maps, painter.legend, MAPS_READ))
+        try:
+            made = film.make_film(painter, files, choose, options, (progress or Progress()).of(str(options.out)))
+        except Cancelled:
+            return []
+        (progress or Progress()).finish(made)
+        return [made]
+    is_file = _is_file(options.out)
     if is_file and len(files) > 1:
-        raise UserError(f"{options.out} is one picture", f"{len(files)} label maps make more", "Give a folder by --out")
+        do = f"Give a folder by --out, or numbered frames: {options.out.with_suffix('')}.####{options.out.suffix}"
+        raise UserError(f"{options.out} is one picture", f"{len(files)} label maps make more", do)
+    _require_usable(painter, files)
     targets = [options.out if is_file else options.out / f"{file.name}{suffix_of(options)}" for file in files]
     if not options.overwrite and (taken := [target for target in targets if target.exists()]):
         raise UserError(f"{taken[0]} exists already", f"{len(taken)} of {len(targets)} do", "Add --overwrite")
@@ -128,6 +163,38 @@ def make_pictures(painter: LabelPainter, options: Options, progress: Progress | 
         )  # fmt: skip
 
     return run_batch(jobs, work, progress)
+
+
+def _is_file(out: Path) -> bool:
+    """Tell whether a name is that of one picture.
+
+    Raises:
+        UserError: it is one of a kind that is not written.
+    """
+    suffix = out.suffix.lower()
+    if suffix in images.READABLE and suffix not in images.WRITABLE and not out.is_dir():
+        raise UserError(f"{out} cannot be written", f"{suffix} is only read", "Name a .png, or a folder")
+    return suffix in images.WRITABLE and not out.is_dir()
+
+
+def _require_usable(painter: LabelPainter, files: Sequence[MapFiles]) -> None:
+    """Refuse in one sentence what would be as many as there are maps, where the first few are as bad as all others.
+
+    Raises:
+        UserError: not one of more than a few maps can be used.
+    """
+    if len(files) <= A_FEW:
+        return
+    first: UserError | None = None
+    for file in files:
+        try:
+            painter.read(file)
+        except UserError as error:
+            first = first or error
+        else:
+            return
+    if first is not None:
+        raise UserError(f"None of the {len(files)} label maps can be used", f"{first.what}. {first.why}", first.do)
 
 
 def _roles(file: MapFiles) -> dict[str, Path]:
@@ -161,7 +228,7 @@ Chooser: TypeAlias = Callable[[Regions, Path | None], Chosen]
 """What gives each region its style; of a painted scene also the folder is told."""
 
 
-def _chooser(painter: LabelPainter, options: Options) -> Chooser:
+def _chooser(painter: LabelPainter, options: Options, files: Sequence[MapFiles]) -> Chooser:
     plain = [text for text in options.style if choices.is_plain(text)]
     wanted = wanted_styles(painter, plain)
     of = MapFiles("", options.style_labels, options.style_instances) if options.style_labels else None
@@ -169,6 +236,8 @@ def _chooser(painter: LabelPainter, options: Options) -> Chooser:
     choose = _plain_chooser(painter, options, wanted, of)
     if not singled:
         return choose
+    if not options.is_piece:
+        choices.require_shown(painter, singled, files)
 
     def choose_singled(regions: Regions, scene: Path | None) -> Chosen:
         chosen, used = choices.with_choices(regions, choose(regions, scene), singled)
@@ -213,15 +282,27 @@ def make_style_sheets(painter: LabelPainter, options: Options, progress: Progres
     """
     asked = None if options.styles == "all" else painter.class_named(options.styles)
     wanted = wanted_styles(painter, options.style)
+    if film.is_film(options.out):
+        raise UserError(
+            f"{options.out} is a clip", "--styles writes sheets", "Name a folder, or sheet.png for one sheet"
+        )
+    is_file = _is_file(options.out)
     found: dict[Job, tuple[Regions, int]] = {}
-    for file in find_maps(options.labels, options.instances, options.inputs):
+    files = find_maps(options.labels, options.instances, options.inputs)
+    if is_file and len(files) > 1:
+        why = f"{len(files)} label maps make a sheet each"
+        raise UserError(f"{options.out} is one sheet", why, "Name one label map by --labels, or a folder by --out")
+    for file in files:
         regions = painter.read(file)
         if asked is not None and asked not in regions.labels:
             raise UserError(f"{file.labels} shows no {painter.name_of(asked)}")
         present = [label for label in sorted(set(regions.labels)) if painter.num_styles(label)]
+        if is_file and asked is None and len(present) > 1:
+            why = f"{', '.join(map(painter.name_of, present))} make a sheet each"
+            raise UserError(f"{options.out} is one sheet", why, "Name one class by --styles, or a folder by --out")
         for label in present if asked is None else [asked]:
             name = f"{file.name}_{painter.name_of(label).replace(' ', '_')}{suffix_of(options)}"
-            found[Job(file.labels, options.out / name)] = regions, label
+            found[Job(file.labels, options.out if is_file else options.out / name)] = regions, label
 
     def work(job: Job, _: Progress) -> Result:
         regions, label = found[job]
@@ -237,7 +318,7 @@ def make_style_sheets(painter: LabelPainter, options: Options, progress: Progres
 def style_sheet(
     painter: LabelPainter, regions: Regions, label: int, seed: int, wanted: Mapping[int, int]
 ) -> np.ndarray:
-    """Return a row of pictures, the label map with each style of a class in turn: (H, W, 3) in [0, 1].
+    """Return a row of pictures, a label map with each style of a class, under its number: (18 + H, N * W, 3) in [0, 1].
 
     Raises:
         UserError: the class has no styles.
@@ -247,4 +328,7 @@ def style_sheet(
         why = "No instance of it was seen when styles were gathered"
         raise UserError(f"There are no styles of {painter.name_of(label)}", why)
     each = [dict(wanted) | {label: number} for number in range(count)]
-    return np.concatenate([painter.picture(regions, painter.draw(regions, seed, one).features) for one in each], axis=1)
+    row = np.concatenate([painter.picture(regions, painter.draw(regions, seed, one).features) for one in each], axis=1)
+    name, width = painter.name_of(label), regions.size[1]
+    numbers = [f"{name}={number}" if width >= NAMED_PX else str(number) for number in range(count)]
+    return np.concatenate([np.concatenate([caption(text, width, LINE_PX) for text in numbers], axis=1), row])

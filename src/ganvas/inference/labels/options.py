@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from tyro.conf import FlagCreatePairsOff
+from tyro.conf import FlagCreatePairsOff, Suppress
 
 from ganvas.errors import UserError
 from ganvas.inference.options import CommonOptions
@@ -40,7 +41,8 @@ class Options(CommonOptions, Known):
     """Folder of label maps (or a data set that has one), a glob, one label map, or a scene painted in the studio (or a
     folder of scenes), whose instances keep their styles."""
     out: Path
-    """Folder for the pictures, which keep the maps' names; for one label map also a file."""
+    """Folder for the pictures, which keep the maps' names; for one label map also a file. For a sequence also a video
+    (.mp4, .mov) or numbered frames, f.####.png, which keep the maps' numbers."""
     instances: str = ""
     """Folder of instance maps; default the one beside the label maps."""
     inputs: str = ""
@@ -59,11 +61,15 @@ class Options(CommonOptions, Known):
     style_instances: Path | None = None
     """Instance map of that picture."""
     styles: str = ""
-    """Instead of pictures, write each map with every style of this class side by side; all for every class."""
+    """Instead of pictures, write each map with every style of this class side by side, numbered; all: every class."""
+    fps: Fraction | None = None
+    """Frames a second of a video: 24, or 24000/1001; default what lies beside the maps, or 24."""
     strips: Strips = "auto"
     """Layer by layer in little memory, the same picture to the last digits; auto does so for large ones."""
     bits: Literal[8, 16] = 8
     """Of each channel."""
+    is_piece: Suppress[bool] = False
+    """The maps are a part of those that were asked for: an instance with a style of its own may be in another."""
     extension: str = "png"
     """Of the pictures: png, tif, jpg ..."""
 

@@ -213,7 +213,7 @@ class LabelPainter:
         return to_range(torch.from_numpy(values.astype(np.float32)).permute(2, 0, 1).expand(3, -1, -1)[None])
 
     def _do_about(self, label_map: np.ndarray) -> str:
-        highest = int(label_map.max(initial=0))
+        highest = int(label_map[~np.isin(label_map, self.ignore)].max(initial=0))
         if "assumed" in self.card.extra and highest == self.num_labels < self.card.channels_in:
             return f"If it was trained without instance maps: --num-labels {highest + 1} --no-boundaries"
         return f"Leave it out (--ignore {highest}), or give it another id: ganvas label remap DIR --map {highest}=0"

@@ -112,11 +112,11 @@ def check_ids(
         do: what mends an id that is too high; by default, what a training run can do.
 
     Raises:
-        UserError: an id is not below `num_labels`; the file and the first such pixel are named.
+        UserError: an id is not below `num_labels`; the file, the highest such id and its first pixel are named.
     """
     checked = np.where(np.isin(label_map, list(ignore)) | (label_map < 0), IGNORED, label_map)
     if checked.size and checked.max() >= num_labels:
-        y, x = (int(place[0]) for place in np.nonzero(checked >= num_labels))
+        y, x = (int(place[0]) for place in np.nonzero(checked == checked.max()))
         raise UserError(
             f"{path} holds the label id {int(checked[y, x])} at pixel x={x}, y={y}",
             f"With {num_labels} labels the ids are 0 to {num_labels - 1}",
