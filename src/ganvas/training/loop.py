@@ -263,6 +263,8 @@ def _play(
     is_main = ranks.rank() == 0
     log = Logbook(run, trainer, as_json=as_json, quiet=quiet or not is_main, writes=is_main)
     log.pace = dict(pace or {})
+    if trainer.device.type == "cpu":
+        machine.keep_freed_memory()
     try:
         with Interruption() as interruption, machine.deterministic(trainer.device), log:
             for note in notes:
