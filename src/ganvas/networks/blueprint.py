@@ -7,6 +7,7 @@ cannot be the network of the tensors beside them is refused before it costs memo
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -26,29 +27,37 @@ class TooManyLayers(Exception):
     """A network has grown beyond what the tensors at hand can fill."""
 
 
-@contextlib.contextmanager
-def _at_most(tensors: int) -> Iterator[None]:
-    """Stop the building of networks that have many more parts than there are tensors for them."""
-    # Norms that reparametrise register a weight twice; modules without tensors come several to a layer.
-    left = {"parameters": 4 * tensors + 200, "modules": 40 * tensors + 2000}
+_left = threading.local()
+"""What the thread may still build; without `parts`, anything."""
 
-    def counted(kind: str) -> Callable[..., None]:
-        def count(*_: Any) -> None:
+
+def _count(kind: str) -> Callable[..., None]:
+    def count(*_: Any) -> None:
+        left = getattr(_left, "parts", None)
+        if left is not None:
             left[kind] -= 1
             if left[kind] < 0:
                 raise TooManyLayers
 
-        return count
+    return count
 
-    hooks = [
-        register_module_parameter_registration_hook(counted("parameters")),
-        register_module_module_registration_hook(counted("modules")),
-    ]
+
+# Torch asks these hooks in every thread, so they are set once and for all: a thread that builds a network in earnest is
+# not counted, and meets no list of hooks that changes meanwhile.
+register_module_parameter_registration_hook(_count("parameters"))
+register_module_module_registration_hook(_count("modules"))
+
+
+@contextlib.contextmanager
+def _at_most(tensors: int) -> Iterator[None]:
+    """Stop this thread from building networks that have many more parts than there are tensors for them."""
+    before = getattr(_left, "parts", None)
+    # Norms that reparametrise register a weight twice; modules without tensors come several to a layer.
+    _left.parts = {"parameters": 4 * tensors + 200, "modules": 40 * tensors + 2000}
     try:
         yield
     finally:
-        for hook in hooks:
-            hook.remove()
+        _left.parts = before
 
 
 def shapes_of(build: Callable[[], Mapping[str, nn.Module]], tensors: int) -> dict[str, dict[str, tuple[int, ...]]]:
