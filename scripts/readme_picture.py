@@ -19,16 +19,20 @@ from ganvas.inference.labels.paint_scene import PaintScene
 from ganvas.inference.labels.painter import LabelPainter
 from ganvas.inference.picture.upscale import Upscaler
 from ganvas.io.pictures import images
+from ganvas.io.pictures.captions import caption
 
-SIDE, FRAMES, GAP = 256, 48, 6
-TIMES = 3
-"""A picture's pixels are shown three times as wide, so that the difference is plain on any screen."""
-EYES = slice(70, 70 + -(-SIDE // TIMES)), slice(180, 180 + -(-SIDE // TIMES))
+SIDE, FRAMES, GAP, LINE = 256, 48, 6, 18
+PART = slice(20, 20 + SIDE), slice(112, 112 + SIDE)
+"""What is shown of the photograph, pixel by pixel: hair, eyes, the rings of the collar."""
+UPSCALER = "photo-x4-gan"
+CENTRE, SWING = 0.43, 0.24
+"""Of the divider, in widths: each half stays wide enough for its name."""
 
 
-def enlarged(picture: np.ndarray) -> np.ndarray:
-    """Return a picture's pixels as squares, (SIDE, SIDE, 3)."""
-    return picture.repeat(TIMES, 0).repeat(TIMES, 1)[:SIDE, :SIDE]
+def named(picture: np.ndarray, *names: tuple[str, int]) -> np.ndarray:
+    """Return a picture with a line above it that has names over parts of these widths in pixels."""
+    line = np.concatenate([caption(name, width, LINE) for name, width in names], axis=1)
+    return np.concatenate([images.from_float(line, "uint8"), picture])
 
 
 def photograph() -> list[np.ndarray]:
@@ -36,19 +40,19 @@ def photograph() -> list[np.ndarray]:
     truth = torch.from_numpy(images.to_float(images.read(PHOTOGRAPH)[0])).permute(2, 0, 1)[None]
     low = bicubic(truth, 4)
     plain, ours = (
-        enlarged(images.from_float(picture, "uint8")[EYES])
+        images.from_float(picture, "uint8")[PART]
         for picture in (
             resize_bicubic(low, size=(512, 512))[0].permute(1, 2, 0).numpy(),
-            Upscaler("photo-x4-gan")(low[0].permute(1, 2, 0).numpy()),
+            Upscaler(UPSCALER)(low[0].permute(1, 2, 0).numpy()),
         )
     )
     frames = []
     for number in range(FRAMES):
-        at = round(SIDE * (0.5 + 0.42 * np.sin(2 * np.pi * number / FRAMES)))
+        at = round(SIDE * (CENTRE + SWING * np.sin(2 * np.pi * number / FRAMES)))
         frame = ours.copy()
         frame[:, :at] = plain[:, :at]
-        frame[:, max(0, at - 1) : at + 1] = 255
-        frames.append(frame)
+        frame[:, at - 1 : at + 1] = 255
+        frames.append(named(frame, ("bicubic", at), (UPSCALER, SIDE - at)))
     return frames
 
 
@@ -68,16 +72,16 @@ def street() -> list[np.ndarray]:
     for seed in range(6):
         scene = PaintScene(painter, Scene.from_maps(*maps), seed)
         parts = [halved(part) for part in (scene.colored_labels(), scene.picture())]
-        frames += [np.concatenate(parts)] * (FRAMES // 6)
+        frames += [named(np.concatenate(parts), (f"labels, street-painter, seed {seed}", SIDE))] * (FRAMES // 6)
     return frames
 
 
 def flight() -> list[np.ndarray]:
-    """Return a flight through training cameras of the panorama and back."""
+    """Return a flight through training cameras of the panorama and back, none of whose frames is a guess."""
     flyer = Flyer("panorama")
-    last = len(flyer.training) - 1
-    path = through(flyer.training, [0, last // 3, 2 * last // 3, 0], FRAMES)
-    return [images.from_float(frame, "uint8")[:SIDE, :SIDE] for frame in flyer.frames(path)]
+    path = through(flyer.training, [0, 90, 150, 0], FRAMES)
+    frames = (images.from_float(frame, "uint8")[:SIDE, :SIDE] for frame in flyer.frames(path))
+    return [named(frame, ("panorama", SIDE)) for frame in frames]
 
 
 def main() -> None:
@@ -85,7 +89,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "docs/pictures/readme.webp")
     out = parser.parse_args().out
-    gap = np.full((SIDE, GAP, 3), 255, np.uint8)
+    gap = np.full((SIDE + LINE, GAP, 3), 255, np.uint8)
     frames = [
         Image.fromarray(np.concatenate([first, gap, second, gap, third], axis=1))
         for first, second, third in zip(photograph(), street(), flight())

@@ -45,7 +45,7 @@ def picture_facts(path: Path) -> dict[str, Any]:
         "depth": f"{header.dtype}, {header.bits} bits",
         "frames": header.frames if header.frames > 1 else "",
         "profile": "ICC" if any("icc" in name for name in names) else "",
-        "metadata": len(header.metadata) or "",
+        "metadata entries": len(header.metadata) or "",
         "note": header.note,
     }
     with contextlib.suppress(UserError):

@@ -64,6 +64,22 @@ def training_folder(model: Path) -> Path | None:
     return Path(data) if isinstance(data, str) and data and Path(data).is_dir() else None
 
 
+def seen_in_training(model: Path, truth: Path) -> list[str]:
+    """Return a note where a run was trained on the pictures that it is scored by."""
+    trained = training_folder(model)
+    if trained is None:
+        return []
+    data, scored = trained.resolve(), truth.resolve()
+    if not (scored.is_relative_to(data) or data.is_relative_to(scored)):
+        return []
+    val = runs.read_json(model / runs.SETTINGS).get("settings", {}).get("val", "")
+    held_out = f", but for what --val {val} held out" if val else ""
+    return [
+        f"{truth} is part of the training data of {model}{held_out}: these scores say little of pictures that it has "
+        "not seen"
+    ]
+
+
 def from_seeds(model: Path, folder: Path, num: int, seed: int, device: str, progress: Progress) -> Generated:
     """Generate pictures of consecutive seeds; classes, where the generator knows some, take turns.
 
@@ -169,6 +185,8 @@ class Enlarged:
     results: Path
     truth: Path
     scale: int
+    problems: Mapping[str, str] = field(default_factory=dict)
+    """Pictures that were left out, and why."""
 
 
 def from_small_copies(
@@ -176,7 +194,8 @@ def from_small_copies(
 ) -> Enlarged:
     """Shrink true pictures by MATLAB's bicubic, round them to 8 bits, and enlarge them again.
 
-    Sides that are no multiple of the scale lose their last pixels, in the truth as well. Enlarged is by what `ganvas
+    Sides that are no multiple of the scale lose their last pixels, in the truth as well. A picture that cannot be read
+    or enlarged is left out. Enlarged is by what `ganvas
     upscale` runs: networks in tiles, or upres nets with their guide.
 
     Args:
@@ -189,7 +208,7 @@ def from_small_copies(
         progress: told how far the work is.
 
     Raises:
-        UserError: the model enlarges nothing, or by another factor, or none of the pictures.
+        UserError: the model enlarges nothing, or by another factor, or none of the pictures can be read or enlarged.
     """
     opened = open_model(str(model))
     factor = _factor_of(opened.card)
@@ -201,18 +220,30 @@ def from_small_copies(
     options = opened.suite.Options(
         inputs=(str(folder / "low"),), out=folder / "results", precision="float32", device=device
     )  # fmt: skip
+    problems: dict[str, str] = {}
+    paths: dict[str, Path] = {}
     for path in truth:
         name = "_".join(path.relative_to(root).with_suffix(".png").parts)
-        picture = _eight_bits(path, scale)
+        try:
+            picture = _eight_bits(path, scale)
+        except UserError as error:
+            problems[str(path)] = " ".join(str(error).split())
+            continue
+        paths[str(folder / "low" / name)] = path
         low = from_tensor(bicubic(to_tensor(picture)[None], scale).clamp(0, 1)[0])
         for side, pixels in (("truth", picture), ("low", low)):
             (folder / side).mkdir(parents=True, exist_ok=True)
             images.write(folder / side / name, pixels)
-    results = opened.suite.run(opened, options, _counted(progress.of("pictures enlarged"), len(truth)))
-    failed = [result.error for result in results if result.error]
+    if not paths:
+        raise UserError("None of the pictures could be read", next(iter(problems.values()), ""))
+    results = opened.suite.run(opened, options, _counted(progress.of("pictures enlarged"), len(paths)))
+    failed = {result.input: result.error for result in results if result.error}
     if len(failed) == len(results):
-        raise UserError(f"{model} enlarged none of the pictures", failed[0] if failed else "")
-    return Enlarged(folder / "results", folder / "truth", scale)
+        raise UserError(f"{model} enlarged none of the pictures", next(iter(failed.values()), ""))
+    for name, why in failed.items():
+        problems[str(paths.get(name, name))] = f"it was not enlarged: {why}"
+        (folder / "truth" / Path(name).name).unlink(missing_ok=True)
+    return Enlarged(folder / "results", folder / "truth", scale, problems)
 
 
 def _factor_of(card: Card) -> float:
@@ -224,6 +255,8 @@ def _factor_of(card: Card) -> float:
 def _eight_bits(path: Path, scale: int) -> np.ndarray:
     """Return a picture as (H, W, 3) uint8 whose sides are multiples of the scale."""
     stored, header = images.read(path)
+    if header.channels > 4:
+        raise UserError(f"{path} is no colour picture", f"It has {header.channels} channels")
     colours = images.to_float(stored[..., : header.channels - (header.channels in (2, 4))])
     height, width = (side // scale * scale for side in colours.shape[:2])
     if not height or not width:

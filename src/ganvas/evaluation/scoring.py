@@ -171,11 +171,13 @@ def _score_pairs(options: Pairs, room: _Room) -> Results:
     assert options.pairs
     parts, scale = part(options, pairs.Parts), options.scale
     ours, truth = options.pairs
+    notes: list[str] = []
+    problems: dict[str, str] = {}
     if generated.is_model(ours):
         opened = open_model(str(ours))
         if opened.takes != "picture":
             raise UserError(f"{ours} enlarges no pictures", f"It takes a {opened.takes}", _usage_for(opened))
-        found, _ = images.find_pictures([truth])
+        found, unread = images.find_pictures([truth])
         if not found:
             raise UserError(f"{truth} holds no pictures")
         # Names and weights are looked at before anything is enlarged; the model's own factor is known to be above 1.
@@ -184,6 +186,7 @@ def _score_pairs(options: Pairs, room: _Room) -> Results:
         some = [found[place * len(found) // num] for place in range(num)] if len(found) > num else found
         root = truth if truth.is_dir() else truth.parent
         copies = generated.from_small_copies(ours, some, root, room.folder, scale, options.device, room.progress)
+        notes, problems = generated.seen_in_training(ours, truth), {**dict(unread), **copies.problems}
         ours, truth, scale = copies.results, copies.truth, copies.scale
     usual = (*pairs.DEFAULT, *(pairs.OF_ENLARGERS if scale > 1 else ()))
     table = tables.evaluate(
@@ -193,7 +196,12 @@ def _score_pairs(options: Pairs, room: _Room) -> Results:
     results = tables.results_of(table, ours, truth, resamples=options.resamples, seed=options.seed, parts=parts)
     named = {"results": str(options.pairs[0]), "truth": str(options.pairs[1])}
     results = _not_independent(results, options.pairs[0], table.means)
-    return replace(results, conditions={**results.conditions, **named})
+    return replace(
+        results,
+        conditions={**results.conditions, **named},
+        notes=[*notes, *results.notes],
+        problems={**problems, **results.problems},
+    )
 
 
 def _score_sets(options: Sets, room: _Room) -> Results:
