@@ -42,3 +42,28 @@ def test_a_sheet_and_its_neighbours_are_reported(tmp_path, moves):
     asked = ["--data", str(tmp_path / "data"), "--num", "16", "--out", str(tmp_path / "near.png"), "--quiet"]
     assert cli.main(["neighbours", "fashion", *asked]) == cli.DONE
     assert shares(moves, "pictures")[-1] == (20, 20) and shares(moves, "samples")
+
+
+def test_reading_pictures_is_reported(tmp_path, moves):
+    (tmp_path / "photographs").mkdir()
+    for number in range(3):
+        images.write(tmp_path / "photographs" / f"{number}.png", np.full((8, 8, 3), number, np.uint8))
+    assert cli.main(["inspect", str(tmp_path / "photographs")]) == cli.DONE
+    assert shares(moves, "pictures") == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_a_demo_and_an_export_are_reported(tmp_path, moves):
+    assert cli.main(["demo", "--out", str(tmp_path / "demo")]) == cli.DONE
+    done, total = shares(moves, "photograph")[-1]
+    assert total and done == total
+    asked = ["export", "compact-x2", "--out", str(tmp_path / "net"), "--format", "torchscript"]
+    assert cli.main(asked) == cli.DONE
+    assert shares(moves, "export") == [(step, 4) for step in range(5)]
+
+
+def test_drawing_says_what_it_does_where_nobody_sees_a_bar(tmp_path, capsys):
+    assert cli.main(["world", "--out", str(tmp_path / "street"), "--frames", "2", "--size", "64x32"]) == cli.DONE
+    assert "Drawing 2 frames of 64 x 32 px" in capsys.readouterr().err
+    asked = ["world", "--out", str(tmp_path / "quiet"), "--frames", "2", "--size", "64x32", "--quiet"]
+    assert cli.main(asked) == cli.DONE
+    assert not capsys.readouterr().err

@@ -13,6 +13,7 @@ import torch
 
 from ganvas import cli
 from ganvas.io.pictures import images
+from ganvas.io.pictures.captioned import LINE_PX
 from ganvas.io.weights import files as weights
 from ganvas.networks import build
 from ganvas.networks.rrdb.card import enlarger_card
@@ -141,7 +142,7 @@ def test_a_preview_shows_every_model_beside_bicubic(tmp_path, model, photo):
     arguments = ["upscale", str(photo), "--out", str(out), "--model", str(model), str(model), "--crop", "2,2,10,8"]
     assert cli.main(arguments) == cli.DONE
     picture, _ = images.read(out)
-    assert picture.shape[0] == 16 and picture.shape[1] >= 3 * 20
+    assert picture.shape[0] == 16 + LINE_PX and picture.shape[1] >= 3 * 20
 
 
 def test_weight_files_go_round(tmp_path, model, capsys):

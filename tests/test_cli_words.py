@@ -20,6 +20,20 @@ def test_what_an_option_turns_off_is_said_to_be_turned_off(capsys):
     assert "--no-cache            Switch off: keep what was seen" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("written, taken", [("yes", "True"), ("no", "False"), ("auto", "None"), ("True", "True")])
+def test_yes_no_or_neither_is_written_in_words(written, taken, capsys):
+    from ganvas.cli.arguments import options_of
+    from ganvas.cli.upscale import upscale
+    from ganvas.cli.words import read_words, spelled
+
+    options = options_of(upscale, "upscale")
+    assert spelled(read_words(["--scene-linear", written], options, "upscale")) == ["--scene-linear", taken]
+    assert cli.main(["help", "upscale"]) == cli.DONE
+    assert "--scene-linear auto|yes|no" in capsys.readouterr().out
+    assert cli.main(["upscale", "a.exr", "--scene-linear", "maybe"]) == cli.USAGE
+    assert "auto|yes|no" in capsys.readouterr().err
+
+
 def test_a_file_in_place_of_a_verb(tmp_path, capsys):
     (tmp_path / "my photo.jpg").touch()
     assert cli.main([str(tmp_path / "my photo.jpg"), "--out", "b.png"]) == cli.USAGE

@@ -59,6 +59,45 @@ def test_an_enlarger_is_scored_on_small_copies_of_the_truth(truth, capsys):
     assert 0 < found["scores"]["detail"]["value"] < 1 and bar < found["scores"]["in_place"]["value"] < 1
 
 
+def test_a_broken_picture_is_named_and_left_out(truth, tmp_path, capsys):
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    for name in ("a.png", "b.jpg"):
+        images.write(folder / name, images.read(truth / "a.png")[0])
+    (folder / "cut.jpg").write_bytes((folder / "b.jpg").read_bytes()[:300])
+    (folder / "empty.png").touch()
+    (folder / "text.png").write_text("no picture")
+    found = scores(capsys, "--pairs", "compact-x4", folder)
+    assert set(found["rows"]) == {"a", "b"}
+    assert {Path(name).name for name in found["problems"]} == {"cut.jpg", "empty.png", "text.png"}
+    # Results that lie in a folder, on either side.
+    for first, second in ((folder, tmp_path / "other"), (tmp_path / "other", folder)):
+        (tmp_path / "other").mkdir(exist_ok=True)
+        for path in folder.iterdir():
+            images.write(tmp_path / "other" / path.name, images.read(folder / "a.png")[0], overwrite=True)
+        found = scores(capsys, "--pairs", first, second)
+        assert set(found["rows"]) == {"a", "b"} and set(found["problems"]) == {"cut", "empty", "text"}
+    for path in (folder / "a.png", folder / "b.jpg"):
+        path.unlink()
+    assert cli.main(["evaluate", "--pairs", "compact-x4", str(folder)]) == cli.USER_ERROR
+    assert "could be read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "data, val, is_told",
+    [("", "", True), ("below", "", True), ("", "0.1", True), ("..", "", True), ("../elsewhere", "", False)],
+)
+def test_scores_on_the_training_pictures_say_so(truth, tmp_path, data, val, is_told):
+    from ganvas.evaluation.generated import seen_in_training
+    from ganvas.io import runs
+
+    (truth / "../elsewhere").mkdir(exist_ok=True)
+    runs.write_json(tmp_path / runs.SETTINGS, {"settings": {"data": str(truth / data), "val": val}})
+    notes = seen_in_training(tmp_path, truth)
+    assert bool(notes) == is_told and all("is part of the training data" in note for note in notes)
+    assert not val or "held out" in notes[0]
+
+
 def test_plain_bicubic_gains_nothing_over_itself(truth, tmp_path, capsys):
     from ganvas.evaluation.pairs import small_copy_enlarged
 

@@ -10,11 +10,15 @@ from tyro.conf import Positional, UseAppendAction
 from ganvas.cli import DONE, STOPPED
 from ganvas.cli.arguments import Printing
 from ganvas.cli.clock import Clock
-from ganvas.cli.console import report
+from ganvas.cli.console import Bar, report
 from ganvas.cli.names import field_of
 from ganvas.errors import UsageError
 
 Repeated = Annotated[tuple[str, ...], UseAppendAction]
+
+
+def _pass_over(text: str) -> None:
+    """Print nothing."""
 
 
 def compare(
@@ -61,11 +65,13 @@ def compare(
         budget["device"] = device
     varied = {field_of(f"train {recipe}", name): values for name, values in comparing.parse_vary(vary).items()}
     clock = Clock(minutes)
+    is_silent = json or quiet
     try:
-        with clock:
+        with clock, Bar(is_silent) as bar:
             comparison = comparing.compare(
-                recipe, data, varied, seeds=num_seeds, preset=preset, budget=budget, out=out,
-                reach=reach,
+                recipe, data, varied, seeds=num_seeds, preset=preset, budget=budget, out=out, reach=reach,
+                say=_pass_over if is_silent else print,
+                progress=lambda done, total: bar.move("runs", done, total),
             )  # fmt: skip
     except loop.Stopped:
         return DONE if clock.has_rung else STOPPED

@@ -173,7 +173,7 @@ class Bar:
         if self._bar:
             if name not in self._tasks:
                 self._tasks[name] = self._bar.add_task(Path(name).name, total=total)
-            self._bar.update(self._tasks[name], completed=done, visible=total is None or done < total)
+            self._bar.update(self._tasks[name], completed=done, total=total, visible=total is None or done < total)
 
 
 def report(text: str, values: Any, printing: Printing) -> None:

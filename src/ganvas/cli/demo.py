@@ -18,7 +18,7 @@ from tyro.conf import Positional
 from ganvas import cli
 from ganvas.cli import DONE
 from ganvas.cli.arguments import Printing
-from ganvas.cli.console import print_json
+from ganvas.cli.console import Bar, print_json
 from ganvas.errors import UsageError, UserError, did_you_mean
 
 GAP_PX, ROWS = 4, 4
@@ -94,9 +94,11 @@ def gallery(printing: Printing, out: Path = Path("gallery")) -> int:
 
 
 def _upscale(out: Path, model: str, is_told: bool) -> list[Path]:
-    from ganvas.inference.demo import show
+    with Bar(not is_told) as bar:
+        bar.move("photograph", 0, None)
+        from ganvas.inference.demo import show  # imports torch, which takes seconds
 
-    shown = show(out, model)
+        shown = show(out, model, lambda done, total: bar.move("photograph", done, total))
     if is_told:
         print(f"PSNR-Y against the truth: {shown.bicubic_db:.2f} dB bicubic, {shown.ours_db:.2f} dB the model")
     return [shown.result, shown.comparison]
@@ -194,7 +196,7 @@ def _cascade(folder: Path) -> Commands:
 
 
 def _flight(folder: Path) -> Commands:
-    path = ["--through", "0,40,80,120", "--frames", "48", "--quiet"]
+    path = ["--through", "108,186,40", "--frames", "48", "--quiet"]
     return [["generate", "panorama", *path, "--out", f"{folder}/flight"]]
 
 

@@ -9,7 +9,7 @@ from tyro.conf import Positional
 
 from ganvas.cli import DONE
 from ganvas.cli.arguments import Printing
-from ganvas.cli.console import report
+from ganvas.cli.console import Bar, report
 
 
 def export(
@@ -32,7 +32,8 @@ def export(
     from ganvas.inference.export import export as write
     from ganvas.inference.open import open_model
 
-    made = write(open_model(model), out, to, overwrite)
+    with Bar(printing.quiet or printing.json) as bar:
+        made = write(open_model(model), out, to, overwrite, lambda done, total: bar.move("export", done, total))
     sizes = " and ".join(" x ".join(map(str, size)) for size in made.sizes)
     text = f"{', '.join(map(str, made.files))}: differs from torch by at most {made.error:.2g} (inputs {sizes})"
     facts = {"files": [str(path) for path in made.files], "error": made.error, "sizes": made.sizes}

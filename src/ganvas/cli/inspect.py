@@ -205,7 +205,8 @@ def _inspect_cameras(folder: Path, asked: Inspected) -> int:
 def _inspect_pictures(path: Path, mosaic: Path | None, json: bool) -> int:
     from ganvas.data.inspect_pictures import examine
 
-    result = examine(path)
+    with Bar(json) as bar:
+        result = examine(path, lambda done, total: bar.move("pictures", done, total))
     if mosaic:
         _write_mosaic(path, mosaic, min([MOSAIC_PX, *result.facts["shorter_side_px"][:1]]))
     return _tell(result, json)

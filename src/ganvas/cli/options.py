@@ -64,6 +64,8 @@ def read_options(verb: Callable[..., Any] | type, scope: str, default: Any = Non
     return _paired(found, PAIRS.get(scope, {}))
 
 
+TRUTHS = {"auto": "None", "yes": "True", "no": "False"}
+"""How a choice between yes, no and neither is written, and what its parser takes."""
 _SUFFIX = re.compile(r"\s*\((default: (?P<default>.*)|required)\)\s*$", re.DOTALL)
 
 
@@ -73,7 +75,8 @@ def _option(action: argparse.Action, groups: Mapping[str, str], shown: Mapping[s
     suffix = _SUFFIX.search(text)
     default = (suffix["default"] or "") if suffix else ""
     written = str(action.metavar or "")
-    choices = tuple(map(str, action.choices)) if action.choices else _choices(written)
+    choices = tuple(map(str, action.choices)) if action.choices else ()
+    choices = tuple(TRUTHS) if set(choices) == set(TRUTHS.values()) else choices or _choices(written)
     is_flag = action.nargs == 0
     names = tuple(_written(name, shown) for name in action.option_strings)
     if is_flag:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ganvas.cli.names import EARLIER, OUT_STOOD_FREE, SQUARES
-from ganvas.cli.options import MANY, Option, is_negative
+from ganvas.cli.options import MANY, TRUTHS, Option, is_negative
 from ganvas.errors import UsageError, did_you_mean
 
 _PAIR = re.compile(r"([-+\d.e]+)[x,]([-+\d.e]+)", re.IGNORECASE)
@@ -195,6 +195,10 @@ def _is_number(text: str, kind: str) -> bool:
 
 
 def _checked(option: Option, name: str, values: list[str]) -> list[str]:
+    if option.choices == tuple(TRUTHS):
+        if values[0] not in (*TRUTHS, *TRUTHS.values()):
+            raise UsageError(f"{name} is {values[0]!r}", do=f"Write {name} {option.metavar}")
+        return [TRUTHS.get(values[0], values[0])]
     if option.parts:
         if len(values[0].lower().split("x")) != 2 or not all(map(str.isdecimal, values[0].lower().split("x"))):
             raise UsageError(f"{name} is {values[0]!r}", do="Write width x height in pixels, such as 512x256")

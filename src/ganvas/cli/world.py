@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -46,6 +47,8 @@ def world(
         raise UsageError(f"{width}x{height} is no size", do="Write it as 256x128: width x height in pixels")
     street = worlds.World(seed, details)
     folders = world_layout.begin(out, clips)
+    if not (printing.quiet or printing.json or sys.stderr.isatty()):
+        print(f"Drawing {clips * frames} frames of {width} x {height} px into {out}", file=sys.stderr, flush=True)
     with Bar(printing.quiet) as bar:
         for clip, folder in enumerate(folders):
             shots = worlds.shots(path, frames, seed, clip, (36.0, 36.0 * height / width))

@@ -90,10 +90,17 @@ def decode(path: Path) -> np.ndarray:
     return (np.rint(laid) if picture.dtype.kind == "u" else laid).astype(picture.dtype)
 
 
-def in_threads(function: Callable[[A], T], items: Iterable[A]) -> list[T]:
-    """Return what a function returns for each item, several of them at once."""
+def in_threads(
+    function: Callable[[A], T], items: Iterable[A], progress: Callable[[int, int], None] | None = None
+) -> list[T]:
+    """Return what a function returns for each item, several of them at once; progress is told how many are done."""
+    items, found = list(items), []
     with ThreadPoolExecutor(max_workers=8) as pool:
-        return list(pool.map(function, items))
+        for value in pool.map(function, items):
+            found.append(value)
+            if progress:
+                progress(len(found), len(items))
+    return found
 
 
 def faults(files: Sequence[Path], read: Callable[[Path], object] = decode) -> dict[Path, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from ganvas.data import classes, label_layouts
@@ -17,8 +18,10 @@ from ganvas.io.pictures.shards import Tar
 _FEW = 3
 
 
-def examine(inputs: str | Path) -> Examination:
+def examine(inputs: str | Path, progress: Callable[[int, int], None] | None = None) -> Examination:
     """Return what a folder or zip file of pictures holds, and what is wrong with it and with its file of labels.
+
+    Progress is told how many of the pictures have been read.
 
     Raises:
         UserError: it is neither a folder nor a zip file that can be read.
@@ -31,7 +34,7 @@ def examine(inputs: str | Path) -> Examination:
         problems[str(inputs)] = shelf.damage
     kinds: Counter[str] = Counter()
     sides: list[int] = []
-    for name, header in zip(names, in_threads(lambda name: _header_of(shelf, name), names)):
+    for name, header in zip(names, in_threads(lambda name: _header_of(shelf, name), names, progress)):
         if isinstance(header, UserError):
             problems[str(Path(inputs) / name)] = " ".join(str(header).split())
             continue

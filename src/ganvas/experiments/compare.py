@@ -25,6 +25,7 @@ import numpy as np
 from ganvas import launch
 from ganvas.errors import UserError
 from ganvas.experiments.comparison import NOT_RUN, Comparison, Result, Row, mean_curve
+from ganvas.inference.result import Progress, Reports
 from ganvas.io import plots, runs
 from ganvas.io.pictures import images
 from ganvas.metrics.comparison import number
@@ -86,6 +87,7 @@ def compare(
     score: Score | None = None,
     reach: float | None = None,
     say: Callable[[str], None] = print,
+    progress: Reports | None = None,
 ) -> Comparison:
     """Train every combination of settings under every seed with an equal budget; return and write the comparison.
 
@@ -101,6 +103,7 @@ def compare(
         score: scores a finished run; without it the recipe's own last validation scores count.
         reach: value of the first score of which the table tells when it was reached.
         say: told a line for each run.
+        progress: told how many of the runs are done.
 
     Raises:
         UserError: nothing can be run, or `out` holds another comparison.
@@ -119,11 +122,14 @@ def compare(
         raise refusals[0]
     folder = _open(Path(out), recipe, preset, common)
     results: list[Result] = []
+    report = Progress() if progress is None else progress
+    report(0, len(plans))
     for (name, seed), order in plans.items():
         row = next(row for row in lines if row.name == name)
         results.append(_result(folder, row, seed, order, score))
         say(_told(results[-1]))
         write(folder, Comparison(lines, results, reach))
+        report(len(results), len(plans))
     return Comparison(lines, results, reach)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from ganvas.data.degrade import bicubic, resize_bicubic
 from ganvas.inference.open import DEFAULT
 from ganvas.inference.picture.upscale import Upscaler
+from ganvas.inference.result import Reports
 from ganvas.io.pictures import images
 from ganvas.io.pictures.captioned import captioned
 from ganvas.io.pictures.tensors import from_tensor, to_tensor
@@ -32,8 +33,13 @@ class Shown:
     seconds: float
 
 
-def show(folder: Path, model: str = "default") -> Shown:
+def show(folder: Path, model: str = "default", progress: Reports | None = None) -> Shown:
     """Upscale the bundled photograph from its low version and write both and a wide comparison.
+
+    Args:
+        folder: made where it is missing.
+        model: name or file.
+        progress: told how far the upscaling is.
 
     Raises:
         UserError: the folder cannot be written, or the model is unknown.
@@ -42,7 +48,7 @@ def show(folder: Path, model: str = "default") -> Shown:
     truth, _ = images.read(PHOTOGRAPH)
     low = from_tensor(bicubic(to_tensor(truth)[None], upscaler.scale)[0])
     start = time.perf_counter()
-    ours = upscaler(low)
+    ours = upscaler(low, progress=progress)
     seconds = time.perf_counter() - start
     plain = from_tensor(resize_bicubic(to_tensor(low)[None], size=(truth.shape[0], truth.shape[1]))[0])
     folder.mkdir(parents=True, exist_ok=True)

@@ -26,6 +26,7 @@ from torch.nn.utils import parametrize
 from ganvas.errors import UserError, need
 from ganvas.inference.backends import Unpadded, onnx_program, openvino_graph
 from ganvas.inference.open import Opened
+from ganvas.inference.result import Progress, Reports
 from ganvas.values import to_range, to_unit
 
 Format = Literal["onnx", "torchscript", "openvino", "coreml-ready-onnx", "ncnn"]
@@ -34,6 +35,8 @@ ENDINGS: dict[str, str] = {
 }  # fmt: skip
 LARGEST_ERROR = {"onnx": 1e-3, "torchscript": 1e-4, "openvino": 1e-3, "coreml-ready-onnx": 1e-3, "ncnn": 1e-2}
 """Largest difference from torch that passes, of values in [0, 1]; ncnn computes in fewer bits where it may."""
+STEPS = 4
+"""Of an export: the network, the file, two comparisons."""
 KINDS = ("picture", "labels", "seeds", "camera")
 COREML_SIDE_PX = 256
 """Side of the pictures that a file for Core ML takes, whose shapes are fixed."""
@@ -86,8 +89,12 @@ class Portable(nn.Module):
         return to_unit(made, self.span).clamp(0, 1)
 
 
-def export(opened: Opened, target: Path, to: Format, overwrite: bool = False) -> Exported:
+def export(
+    opened: Opened, target: Path, to: Format, overwrite: bool = False, progress: Reports | None = None
+) -> Exported:
     """Write a model for another engine, read it there and compare it with torch at two sizes.
+
+    Progress is told in steps: the network, the file, the comparison at each size.
 
     Raises:
         UserError: the format cannot hold this network, the engine computes something else, or the name is taken.
@@ -110,13 +117,17 @@ def export(opened: Opened, target: Path, to: Format, overwrite: bool = False) ->
         raise UserError(
             f"{opened.name} cannot be exported to ncnn", "Only upscalers were tried there", "Use --format onnx"
         )
+    report = Progress() if progress is None else progress
+    report(0, STEPS)
     whole = portable(opened)
+    report(1, STEPS)
     unit = _unit_of(opened, whole)
     tried = probes(opened, unit) if to != "coreml-ready-onnx" else _fixed(probes(opened, unit), unit)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as folder:
         made = Path(folder) / target.name
         run = WRITERS[to](whole, tried, made)
-        error = _compare(whole, run, tried, to)
+        report(2, STEPS)
+        error = _compare(whole, run, tried, to, lambda done, _: report(2 + done, STEPS))
         for path in files:
             made.with_suffix(path.suffix).replace(path)
     if to == "coreml-ready-onnx":
@@ -178,9 +189,11 @@ def _fixed(tried: Sequence[Tensor], unit: int) -> list[Tensor]:
     return [nn.functional.interpolate(probe, size=(side, side), mode="bilinear") for probe in tried]
 
 
-def _compare(portable: Portable, run: Callable[[Tensor], Tensor], probes: Sequence[Tensor], to: str) -> float:
+def _compare(
+    portable: Portable, run: Callable[[Tensor], Tensor], probes: Sequence[Tensor], to: str, progress: Reports
+) -> float:
     worst = 0.0
-    for probe in probes:
+    for number, probe in enumerate(probes):
         with torch.inference_mode():
             expected = portable(probe)
         found = run(probe)
@@ -188,6 +201,7 @@ def _compare(portable: Portable, run: Callable[[Tensor], Tensor], probes: Sequen
             why = f"Of an input {list(probe.shape)} it makes {list(found.shape)}, torch {list(expected.shape)}"
             raise UserError(f"{to} computes something else than torch", why, "Use another format")
         worst = max(worst, float((found - expected).abs().max()))
+        progress(number + 1, len(probes))
     if not worst <= LARGEST_ERROR[to]:
         raise UserError(f"{to} computes something else than torch", f"Values in [0, 1] differ by {worst:.2g}")
     return worst

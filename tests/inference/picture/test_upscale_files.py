@@ -22,6 +22,7 @@ from ganvas.inference.picture.files import Output, preview, upscale_file, upscal
 from ganvas.inference.picture.upscale import Upscaler
 from ganvas.inference.result import CancelToken, Moved, Progress, Result
 from ganvas.io.pictures import images
+from ganvas.io.pictures.captioned import LINE_PX
 from ganvas.io.pictures.images import Header, Reader, Writer
 from ganvas.networks.rrdb.net import CompactNet
 
@@ -154,8 +155,21 @@ def test_preview_shows_bicubic_and_every_model_side_by_side(tmp_path, up):
     other = Upscaler(compact(), precision="float32", device="cpu")
     strip, names = preview(source, [up, other], (10, 10, 20, 15))
     assert names == ["bicubic", "Nearest", "CompactNet"]
-    assert strip.shape == (30, 3 * 40 + 2 * files.PREVIEW_GAP_PX, 3)
-    np.testing.assert_array_equal(strip[:, 40 + files.PREVIEW_GAP_PX :][:, :40], repeat(picture[10:25, 10:30]))
+    assert strip.shape == (30 + LINE_PX, 3 * 40 + 2 * files.PREVIEW_GAP_PX, 3)
+    np.testing.assert_array_equal(strip[LINE_PX:, 40 + files.PREVIEW_GAP_PX :][:, :40], repeat(picture[10:25, 10:30]))
+
+
+@pytest.mark.parametrize("dtype, channels", [("uint8", 3), ("uint16", 1), ("uint8", 4), ("float32", 3)])
+def test_names_stand_above_the_parts_of_a_preview(tmp_path, up, dtype, channels):
+    source = write(tmp_path / ("in.exr" if dtype == "float32" else "in.png"), noise((80, 120, channels), dtype))
+    strip, _ = preview(source, [up], (0, 0, 120, 80))
+    line, full = strip[:LINE_PX], np.iinfo(dtype).max if dtype != "float32" else 1
+    assert strip.dtype == dtype
+    for start in (0, 240 + files.PREVIEW_GAP_PX):
+        name = line[:, start : start + 240]
+        # Light letters at the left of a dark line, as long as a name is.
+        assert name[..., 0].max() > full / 2 and np.median(name[..., 0]) == 0 and not name[:, 150:, 0].any()
+    assert channels != 4 or (line[..., 3] == full).all()
 
 
 @pytest.fixture

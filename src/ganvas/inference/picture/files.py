@@ -16,6 +16,8 @@ from ganvas.inference.picture.streaming import Output, check_crop, pixels_of, up
 from ganvas.inference.picture.upscale import Upscaler, target_size
 from ganvas.inference.result import Job, Progress, Result, Taken, report_problems, run_batch
 from ganvas.inference.rows.resample import resized
+from ganvas.io.pictures.captioned import LINE_PX
+from ganvas.io.pictures.captions import caption
 from ganvas.io.pictures.images import Reader
 
 __all__ = ["Output", "preview", "run_jobs", "upscale_file", "upscale_files"]
@@ -91,6 +93,8 @@ def preview(
 ) -> tuple[np.ndarray, list[str]]:
     """Return a part of a picture by bicubic and by every model side by side, left to right, and their names.
 
+    Their names stand above the parts.
+
     Args:
         ups: the models; each is run on what it would see in the whole picture.
         crop: the part, in pixels of the input.
@@ -113,7 +117,21 @@ def preview(
     gap = np.ones((wanted[0], PREVIEW_GAP_PX, channels), columns[0].dtype)
     gap *= 1 if header.dtype.startswith("float") else np.iinfo(header.dtype).max
     parts = [part for column in columns for part in (gap, column)][1:]
-    return np.concatenate(parts, axis=1), ["bicubic", *(up.name for up in ups)]
+    names = ["bicubic", *(up.name for up in ups)]
+    return np.concatenate([_named(names, columns[0], gap), np.concatenate(parts, axis=1)]), names
+
+
+def _named(names: Sequence[str], column: np.ndarray, gap: np.ndarray) -> np.ndarray:
+    """Return a line with names above columns of one width, with gaps between them, in the columns' values."""
+    captions = [caption(name, column.shape[1], LINE_PX).mean(-1, keepdims=True) for name in names]
+    white = gap[:1, :, :1].repeat(LINE_PX, 0)
+    scaled = [white[:1, :1] * one for one in captions]
+    parts = [part for one in scaled for part in (white, one)][1:]
+    line = np.concatenate(parts, axis=1).astype(column.dtype)
+    line = np.broadcast_to(line, (*line.shape[:2], column.shape[-1])).copy()
+    if column.shape[-1] in (2, 4):
+        line[..., -1] = gap.flat[0]  # opaque
+    return line
 
 
 def _bicubic(reader: Reader, region: Region, wanted: tuple[int, int]) -> np.ndarray:
