@@ -15,10 +15,12 @@ PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 $(READY): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed: $(PYTHON) was not found"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; use make PYTHON=python3.11"; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/python || { echo "1 of 3: a virtual environment in $(VENV)"; $(PYTHON) -m venv $(VENV); }
 	@# torch first and pinned: any other order lets a dependency choose a build with gigabytes of CUDA.
-	$(if $(CPU),$(PIP) --no-deps $(TORCH)+cpu 2>/dev/null || $(PIP) --index-url $(CPU_INDEX) $(TORCH),$(PIP) $(TORCH))
-	$(PIP) -e '.[dev]' -c constraints.txt
+	@echo "2 of 3: torch, $(if $(CPU),about 0.2 GB for processors alone,on Linux 2 to 3 GB with CUDA (make CPU=1 takes 0.2 GB)); minutes, in silence"
+	@$(if $(CPU),$(PIP) --no-deps $(TORCH)+cpu 2>/dev/null || $(PIP) --index-url $(CPU_INDEX) $(TORCH),$(PIP) $(TORCH))
+	@echo "3 of 3: all other packages, about 2.5 GB on disk; minutes, in silence"
+	@$(PIP) -e '.[dev]' -c constraints.txt
 	@touch $(READY)
 
 demo: $(READY)
@@ -42,6 +44,7 @@ test-wheel: $(READY)
 	@$(BIN)/python scripts/test_wheel.py
 
 docs: $(READY)
+	@echo "The packages that build the site, some seconds"
 	@$(PIP) -e '.[docs]' -c constraints.txt
 	@$(BIN)/zensical build --strict
 	@echo "build/site/index.html"

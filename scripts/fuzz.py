@@ -4,7 +4,7 @@
 
 Files that Ganvas writes itself are mutated (bytes flipped, cut, doubled, zeroed; values of JSON exchanged) and read by
 the functions that training and inference read them with. Each either comes back or is one UserError. Readers run in
-forked processes: one that crashes or hangs is counted and replaced. Prints the table of docs/reliability.md.
+forked processes: one that crashes or hangs is counted and replaced. Prints the table of docs/measured/reliability.md.
 """
 
 from __future__ import annotations
