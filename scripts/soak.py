@@ -5,8 +5,9 @@
 Every recipe is trained on data that Ganvas draws, with tiny networks. Each life is forked, lives for a random time and
 is ended by SIGKILL; the next one goes on from what lies on the disk. Every fourth life is killed while it starts, the
 others within two steps after their first checkpoint, however slow the machine is. With --ranks 2 each life is two
-processes, one or both of which are killed. Prints a row of the table in docs/measured/reliability.md for each recipe, and exits
-with 1 if a bit differs. With --minutes, a recipe's kills end after so long, and its row says how many there were.
+processes, one or both of which are killed. Prints a row of the table in docs/measured/reliability.md for each
+recipe, and exits with 1 if a bit differs. With --minutes, a recipe's kills end after so long, and its row
+says how many there were.
 """
 
 from __future__ import annotations
