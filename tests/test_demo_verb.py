@@ -86,3 +86,23 @@ def test_the_gallery_wants_an_empty_folder(capsys: pytest.CaptureFixture[str], t
     (tmp_path / "mine.txt").write_text("mine")
     assert cli.main(["gallery", "--out", str(tmp_path)]) == cli.USER_ERROR
     assert "not empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("method", demo.METHODS)
+def test_the_next_command_is_the_methods_own(method: str) -> None:
+    words = shlex.split(demo.METHODS[method].next)
+    bundled = {model.name for model in known_models() if model.path}
+    assert words[0] == "generate" and "--out" in words and {*models_of(words)} - {"YOUR_PICTURES"} <= bundled
+    shown = {name for command in demo.METHODS[method].commands(Path("x")) for name in models_of(command)}
+    assert {*models_of(words)} & shown
+
+
+def test_frames_of_one_folder_are_named_by_their_numbers(tmp_path: Path) -> None:
+    (tmp_path / "flight").mkdir()
+    for number in range(1, 9):
+        images.write(tmp_path / "flight" / f"{number:06}.png", np.full((96, 96, 3), 20 * number, np.uint8))
+    images.write(tmp_path / "flight" / "shot.trust.png", np.zeros((8, 256, 3), np.uint8))
+    demo._lay_out([tmp_path / "flight"], tmp_path / "sheet.png")
+    sheet = images.read(tmp_path / "sheet.png")[0]
+    named = sheet[LINE_PX:, :96]
+    assert sheet.shape[1] > sheet.shape[0] / 4 and all(part.max() > 100 for part in np.array_split(named, 4))

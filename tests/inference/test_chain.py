@@ -107,3 +107,23 @@ def test_upscale_runs_a_net_with_its_own_guide_and_refuses_what_it_cannot_heed(
     assert out.read_bytes() == (tmp_path / "chain" / "1-tiles" / "000000.png").read_bytes()
     assert cli.main(["upscale", str(low), "--model", str(upres), "--out", str(out), "--ensemble"]) == 2
     assert "--ensemble means nothing" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "same"),
+    [
+        (["--walk", "classes", "--classes", "boot,bag"], ["--walk", "classes", "--classes", "boot,bag"]),
+        (["--walk=classes", "--classes=boot,bag"], ["--walk", "classes", "--classes", "boot,bag"]),
+        (["--walk", "latents", "--classes", "bag"], ["--walk", "latents", "--classes", "bag"]),
+        (["--walk", "--truncation", "0.5"], ["--walk", "latents", "--classes", "0", "--truncation", "0.5"]),
+    ],
+)
+def test_an_enlarged_walk_is_the_walk_of_its_generator(words: list[str], same: list[str], tmp_path: Path) -> None:
+    shared = ["generate", "fashion", "--steps", "2", "--seeds", "3,4", "--device", "cpu", "--quiet"]
+    assert cli.main([*shared, *words, "--then", "compact-x2", "--out", str(tmp_path / "chain")]) == 0
+    assert cli.main([*shared, *same, "--out", str(tmp_path / "walk")]) == 0
+    walked = sorted((tmp_path / "walk").iterdir())
+    assert len(walked) == 3
+    for path in walked:
+        assert np.array_equal(Image.open(path), Image.open(tmp_path / "chain" / "1-fashion" / path.name))
+        assert Image.open(tmp_path / "chain" / "2-compact-x2" / path.name).size == (64, 64)

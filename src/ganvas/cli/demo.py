@@ -32,6 +32,8 @@ class Method(NamedTuple):
     """The commands that show a method in a folder, and the folders whose pictures are then laid beside each other."""
 
     commands: Callable[[Path], Commands]
+    next: str
+    """The command that does it with the user's own input."""
     shown: tuple[str, ...] = ()
 
 
@@ -41,8 +43,8 @@ def demo(
     """Show what a method does, with no data and no network: its commands, and where the pictures are.
 
     Args:
-        method: esrgan (a bundled photograph upscaled, beside bicubic and truth), relativistic, biggan, pix2pixhd,
-            vid2vid, superres_unet, tiled_upres or reverse_matchmove.
+        method: what is shown: esrgan (a bundled photograph upscaled, beside bicubic and truth), relativistic, biggan,
+            pix2pixhd, vid2vid, superres_unet, tiled_upres or reverse_matchmove.
         out: folder. The pictures of an earlier demo of esrgan are replaced; the other methods take a new folder in it.
         model: upscaler of the method esrgan: name or file.
     """
@@ -60,7 +62,8 @@ def demo(
         for path in written:
             print(f"Written  {path}")
         print(f"Seconds  {time.perf_counter() - start:.1f}")
-        print(f"Next     {_command()} upscale YOUR_PHOTO.jpg, or: {_command()} help")
+        following = "upscale YOUR_PHOTO.jpg" if method == "esrgan" else METHODS[method].next
+        print(f"Next     {_command()} {following}, or: {_command()} help")
     return DONE
 
 
@@ -114,7 +117,9 @@ def _show(method: Method, folder: Path, is_told: bool) -> list[Path]:
         if cli.run(command[0], [*command[1:], *quiet]):
             raise UserError(f"`ganvas {command[0]}` did not finish", "Its message stands above")
     if method.shown:
-        _lay_out([folder / part for part in method.shown], folder / "comparison.png")
+        first, *others = method.shown
+        name = "comparison" if others else f"{first}-frames"
+        _lay_out([folder / part for part in method.shown], folder / f"{name}.png")
     return sorted(path for path in folder.iterdir() if path.suffix in (".png", ".mp4"))
 
 
@@ -132,20 +137,23 @@ def _lay_out(folders: list[Path], target: Path) -> None:
     from ganvas.io.pictures import images
     from ganvas.io.pictures.captioned import captioned
 
-    found = [sorted(folder.glob("*.png")) for folder in folders]
+    found = [sorted(path for path in folder.glob("*.png") if ".trust" not in path.name) for folder in folders]
     count = min(ROWS, *map(len, found))
     columns = [[images.read(paths[len(paths) * row // count])[0] for row in range(count)] for paths in found]
     height = columns[-1][0].shape[0]
-    rows = []
+    lines = []
     for pictures in zip(*columns):
         scaled = [
             _enlarged(images.from_float(images.to_float(one), "uint8"), height // one.shape[0]) for one in pictures
         ]
-        rows.append(
+        lines.append(
             np.concatenate([np.pad(one, ((0, GAP_PX), (0, GAP_PX), (0, 0)), constant_values=255) for one in scaled], 1)
         )
-    sheet = images.from_float(images.to_float(np.concatenate(rows)), "uint8")
-    images.write(target, captioned(sheet, [folder.name.replace("-", " ") for folder in folders]))
+    sheet = images.from_float(images.to_float(np.concatenate(lines)), "uint8")
+    # What stands alone is a sequence: its rows are told apart by their frames.
+    stems = [found[0][len(found[0]) * row // count].stem for row in range(count)] if len(folders) == 1 else []
+    names = [f"frame {stem.lstrip('0') or '0'}" for stem in stems]
+    images.write(target, captioned(sheet, [folder.name.replace("-", " ") for folder in folders], names))
 
 
 def _enlarged(picture: np.ndarray, times: int) -> np.ndarray:
@@ -201,11 +209,23 @@ def _flight(folder: Path) -> Commands:
 
 
 METHODS = {
-    "relativistic": Method(_faces),
-    "biggan": Method(_fashion),
-    "pix2pixhd": Method(_street, ("street/frames", "painted", "other-styles")),
-    "vid2vid": Method(_clip, ("street/frames", "generated")),
-    "superres_unet": Method(_unet, ("drawn", "generated/3-unet")),
-    "tiled_upres": Method(_cascade, ("drawn", "generated/1-faces-768")),
-    "reverse_matchmove": Method(_flight, ("flight",)),
-}
+    "relativistic": Method(_faces, "generate faces-relativistic --seeds 36-51 --out faces"),
+    "biggan": Method(_fashion, "generate fashion --classes boot,bag --seeds 10-25 --out fashion"),
+    "pix2pixhd": Method(
+        _street, "generate street-painter --labels YOUR_MAPS --out painted",
+        ("street/frames", "painted", "other-styles"),
+    ),
+    "vid2vid": Method(
+        _clip, "generate street-clip --labels YOUR_MAPS --out clip.mp4", ("street/frames", "generated")
+    ),
+    "superres_unet": Method(
+        _unet, "generate YOUR_PICTURES --then unet --out enlarged", ("drawn", "generated/3-unet")
+    ),
+    "tiled_upres": Method(
+        _cascade, "generate YOUR_PICTURES --then faces-768 --choose first --out enlarged",
+        ("drawn", "generated/1-faces-768"),
+    ),
+    "reverse_matchmove": Method(
+        _flight, "generate panorama --cameras YOUR_PATH.ma --out flight.mp4", ("flight",)
+    ),
+}  # fmt: skip

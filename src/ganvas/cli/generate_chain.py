@@ -5,11 +5,12 @@ Of the options, those of the chain are taken here and the others handed to the g
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 from tyro.conf import Suppress, UseAppendAction
@@ -43,10 +44,12 @@ class Chain(TileOptions, PlanesOptions, Printing):
     """Nets trained with classes: class of all pictures, by name or number."""
     precision: Any = "auto"
     """Arithmetic of the networks; auto takes the machine's fastest."""
-    walk: bool = False
-    """Walk from seed to seed, as a clip."""
+    walk: Literal["", "latents", "classes"] = ""
+    """A clip from seed to seed (latents, or nothing behind --walk) or from class to class (classes)."""
     seeds: str = ""
     """Of the generator: 0-15."""
+    classes: str = ""
+    """Of the generator: boot,bag or all."""
     steps: int = 8
     """Pictures of a walk from one seed to the next."""
     steady: float = 0.0
@@ -61,7 +64,7 @@ class Chain(TileOptions, PlanesOptions, Printing):
 
 def generate_then(arguments: Sequence[str]) -> int:
     """Generate with the first model, unless pictures are given, and run each further model over what was made."""
-    asked, rest = parse_known(Chain, arguments[1:], "ganvas generate", "generate chain")
+    asked, rest = parse_known(Chain, _with_kind_of_walk(arguments[1:]), "ganvas generate", "generate chain")
     if asked.out is None:
         raise UsageError("A chain needs a folder for its steps", do="Add --out DIR")
     out, video = _places(asked.out, asked.overwrite)
@@ -70,8 +73,8 @@ def generate_then(arguments: Sequence[str]) -> int:
     if asked.walk and any(takes_guide(one.card) for one in opened):
         options = replace(options, fixed_choices=True)
     is_pictures = _is_pictures(arguments[0])
-    if is_pictures and (rest or asked.seeds or asked.walk):
-        given = [*rest, *(["--seeds"] if asked.seeds else []), *(["--walk"] if asked.walk else [])]
+    given = [*rest, *(f"--{name}" for name in ("seeds", "classes", "walk") if getattr(asked, name))]
+    if is_pictures and given:
         raise UsageError(f"{' '.join(given)} means nothing for pictures", do="Leave it out")
     if video and not is_pictures and not asked.walk:
         raise UsageError(f"{video} is a video", "Pictures of seeds are no clip", "Add --walk, or name a folder")
@@ -79,7 +82,7 @@ def generate_then(arguments: Sequence[str]) -> int:
     with Console(part(asked, Printing)) as console:
         if not is_pictures:
             pictures, first = str(out / chain.folder_name(1, arguments[0])), 2
-            code = _generated(arguments[0], rest, Path(pictures), asked, console)
+            code = _generated(arguments[0], rest, Path(pictures), asked)
             if code != DONE:
                 return code
         chain.enlarge(asked.then, replace(options, inputs=(pictures,)), console.progress, first)
@@ -92,6 +95,16 @@ def generate_then(arguments: Sequence[str]) -> int:
             number = chain.write_video(last, video, asked.fps, asked.overwrite)
             console.say(f"{video}: {number} frames, {asked.fps} a second")
     return DONE
+
+
+def _with_kind_of_walk(words: Sequence[str]) -> list[str]:
+    """Return words in which `--walk` has its kind: a walk from seed to seed where none is said."""
+    said = []
+    for word, following in itertools.zip_longest(words, words[1:]):
+        said.append(word)
+        if word == "--walk" and following not in ("latents", "classes"):
+            said.append("latents")
+    return said
 
 
 def _options(asked: Chain, out: Path) -> Options:
@@ -116,24 +129,24 @@ def _is_pictures(name: str) -> bool:
     return (path.is_dir() and not runs.is_run(path)) or (path.is_file() and path.suffix.lower() in READABLE)
 
 
-def _generated(model: str, rest: Sequence[str], made: Path, asked: Chain, console: Console) -> int:
-    common = part(asked, Common)
-    if not asked.walk:
-        passed = ["--seeds", asked.seeds] if asked.seeds else []
-        passed += ["--overwrite"] if common.overwrite else []
-        passed += ["--device", common.device] if common.device != "auto" else []
-        passed += [f"--{name}" for name in ("quiet", "json") if getattr(asked, name)]
-        return generate([model, *rest, *passed, "--out", str(made)])
-    if rest:
-        raise UsageError(f"{' '.join(rest)} means nothing for a walk", do="Leave it out")
-    opened = open_model(model)
-    opened.require("seeds", "pictures from seeds")
-    options = opened.suite.Options(
-        out=made, walk="latents", seeds=asked.seeds or "0-3", steps=asked.steps, device=common.device,
-        classes="0" if opened.card.settings.get("num_classes") else "",
-    )  # fmt: skip
-    opened.suite.run(opened, options, console.progress)
-    return console.code
+def _generated(model: str, rest: Sequence[str], made: Path, asked: Chain) -> int:
+    common, words = part(asked, Common), list(rest)
+    seeds = asked.seeds
+    if asked.walk:
+        if any(word in ("--grid", "--bank", "--curve") for word in rest):
+            raise UsageError(f"{' '.join(rest)} means nothing for a walk", do="Leave it out")
+        opened = open_model(model)
+        opened.require("seeds", "pictures from seeds")
+        seeds = seeds or "0-3"
+        words += ["--walk", asked.walk, "--steps", str(asked.steps)]
+        if asked.walk == "latents" and not asked.classes and opened.card.settings.get("num_classes"):
+            words += ["--classes", "0"]
+    words += ["--seeds", seeds] if seeds else []
+    words += ["--classes", asked.classes] if asked.classes else []
+    words += ["--overwrite"] if common.overwrite else []
+    words += ["--device", common.device] if common.device != "auto" else []
+    words += [f"--{name}" for name in ("quiet", "json") if getattr(asked, name)]
+    return generate([model, *words, "--out", str(made)])
 
 
 def _steady(source: Path, target: Path, asked: Chain, console: Console) -> Path:

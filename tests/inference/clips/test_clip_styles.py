@@ -110,3 +110,20 @@ def test_planes_are_means_over_all_frames_of_a_region():
             inside = regions[sample, :, 0] == region
             mean = shown[sample].permute(0, 2, 3, 1)[inside].mean(0)
             assert torch.allclose(planes[sample].permute(0, 2, 3, 1)[inside], mean, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("trained", "given", "texts"),
+    [
+        ((128, 256), (256, 512), ["256x128", "512x256", "Reduce"]),
+        ((128, 256), (64, 128), ["128x64", "Enlarge"]),
+        ((128, 256), (128, 256), []),
+        ((128, 256), (136, 272), []),
+        (None, (256, 512), []),
+    ],
+)
+def test_maps_of_another_size_than_was_trained_on_are_warned_of(trained, given, texts):
+    from ganvas.inference.clips.assumptions import told_of_size
+
+    told = told_of_size(trained, given)
+    assert bool(told) == bool(texts) and all(text in told for text in texts)

@@ -307,3 +307,17 @@ def test_the_curve_falls_in_variety_with_the_threshold(model, data):
 def test_spread_within_is_the_mean_distance_of_equal_labels():
     features = torch.tensor([[0.0], [2.0], [10.0], [11.0], [50.0]])
     assert spread_within(features, torch.tensor([0, 0, 1, 1, 2])) == pytest.approx((2 + 1) / 2)
+
+
+def test_one_seed_of_one_class_is_one_picture_where_a_file_is_named(tmp_path, capsys):
+    from ganvas import cli
+
+    said = ["generate", "fashion", "--device", "cpu", "--quiet"]
+    assert cli.main([*said, "--classes", "boot", "--seeds", "3", "--out", str(tmp_path / "new" / "one.png")]) == 0
+    assert cli.main([*said, "--classes", "boot", "--seeds", "3", "--out", str(tmp_path / "many")]) == 0
+    (path,) = (tmp_path / "many").iterdir()
+    assert np.array_equal(images.read(tmp_path / "new" / "one.png")[0], images.read(path)[0])
+    for more in (["--classes", "boot,bag", "--seeds", "3"], ["--classes", "boot", "--seeds", "3-4"]):
+        assert cli.main([*said, *more, "--out", str(tmp_path / "two.png")]) == 1
+        assert "--grid" in capsys.readouterr().err and not (tmp_path / "two.png").exists()
+    assert cli.main([*said, "--classes", "boot", "--seeds", "3", "--out", str(tmp_path / "new" / "one.png")]) == 1

@@ -32,3 +32,19 @@ def test_a_view_in_radians_is_hinted_at(tmp_path):
 def test_what_no_frame_could_be_is_none(tmp_path):
     with pytest.raises(UserError, match="no frame"):
         read(tmp_path, b"1e300 0 0 0 0 0 0 40\n")
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted", "known"),
+    [
+        (Given(), ["--rotation-order ZXY", "--film-back 36x24"], []),
+        (Given(rotation_order="XYZ"), ["--film-back 36x24"], ["--rotation-order"]),
+        (Given(film_back_mm=(36, 24)), ["--rotation-order ZXY"], ["--film-back"]),
+    ],
+)
+def test_all_that_a_file_does_not_say_is_asked_for_at_once(given, wanted, known, tmp_path):
+    (tmp_path / "a.chan").write_text("1 0 0 0 0 0 0 40\n")
+    with pytest.raises(UserError) as caught:
+        cameras.read(tmp_path / "a.chan", given)
+    assert all(option in caught.value.do for option in wanted)
+    assert not any(option in caught.value.do for option in known)

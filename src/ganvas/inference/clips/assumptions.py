@@ -29,3 +29,23 @@ def assume(card: Card, channels: int, num_labels: int = 0, no_boundaries: bool =
         do = f"Of {channels} planes: --num-labels {channels} --no-boundaries, or {channels - 1} with them"
         raise UserError(f"{num_labels} labels do not fit this generator", why, do)
     return {"num_labels": channels - edges, "edges": edges}
+
+
+LIKE = 1.34
+"""Factor up to which maps are larger or smaller than those that were trained on without a warning."""
+
+
+def told_of_size(trained: tuple[int, int] | None, given: tuple[int, int]) -> str:
+    """Return what is to be told of maps of another (height, width) than was trained on; mostly nothing."""
+    if trained is None:
+        return ""
+    factor = max(given[0] / trained[0], given[1] / trained[1])
+    if 1 / LIKE < factor < LIKE:
+        return ""
+    wanted, have = (f"{width}x{height}" for height, width in (trained, given))
+    fault, do = ("is smeared", "Reduce") if factor > 1 else ("lacks detail", "Enlarge")
+    return (
+        f"The model was trained at {wanted} and the maps are {have}: what it generates at another size {fault}. "
+        f"{do} copies of the label and instance maps to {wanted}, each pixel from its nearest (no blending), and "
+        "enlarge the clip afterwards: ganvas upscale CLIP"
+    )

@@ -8,7 +8,7 @@ to an unbroken one.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -35,7 +35,7 @@ from ganvas.data.films import VIDEOS, Film, FilmFrame
 from ganvas.data.input_ranges import InputRange
 from ganvas.data.sequences import Clip, find_clips, require_one_size
 from ganvas.errors import UserError
-from ganvas.inference.clips.assumptions import assume
+from ganvas.inference.clips.assumptions import assume, told_of_size
 from ganvas.inference.clips.lent import painter_of_frames
 from ganvas.inference.clips.styles import ClipStyles, Kind, parse_changes
 from ganvas.inference.open import Opened, open_model, resolve
@@ -363,24 +363,17 @@ def _generate(
 ) -> Result:
     began = time.monotonic()
     sampler = ClipSampler(opened, clip, options, find_legend(labels))
+    if told := told_of_size(_size_of(sampler.card), (sampler.height, sampler.width)):
+        progress.warn(told)
     if target.suffix.lower() in VIDEOS:
         drift, resumed, notes = _into_video(sampler, target, rate_of(labels, clip.name) or USUAL_FPS, progress)
     else:
         drift, resumed, notes = _into_frames(sampler, target, _identity(sampler, labels), progress)
-    note = "; ".join((*clip.notes, *sampler.notes, *notes, *_by_quarters(drift)))
+    note = "; ".join((*clip.notes, *sampler.notes, *notes))
     return Result(
         input=clip.name, output=str(target), width=sampler.width, height=sampler.height, frames=len(clip),
         resumed_frames=resumed, seconds=round(time.monotonic() - began, 3), note=note, facts={"drift": drift},
     )  # fmt: skip
-
-
-def _by_quarters(drift: Sequence[float]) -> list[str]:
-    """Return a sentence on the drift in four parts of a clip, which show whether it runs away."""
-    if len(drift) < 8:
-        return []
-    quarter = len(drift) // 4
-    means = [sum(drift[at : at + quarter]) / quarter for at in range(0, 4 * quarter, quarter)]
-    return [f"drift from the hallucinated picture, by quarters: {', '.join(f'{mean:.4f}' for mean in means)}"]
 
 
 def _size_of(card: Card) -> tuple[int, int] | None:

@@ -37,7 +37,8 @@ class Options(CommonOptions):
     """Which pictures a generator makes, and into what."""
 
     out: Path
-    """A folder; with --grid or --walk one picture; with --walk also a video (.mp4), or a folder of numbered frames."""
+    """A folder; for one seed and class, or with --grid or --walk, one picture; with --walk also a video (.mp4), or a
+    folder of numbered frames."""
     seeds: str = "0-15"
     """Numbers and ranges of noise: 0-63,100. A seed gives the same picture whatever is generated beside it."""
     classes: str = ""
@@ -82,6 +83,10 @@ def run(opened: Opened, options: Options, progress: Progress) -> list[Result]:
             pictures = sampler.sample([seed for _, seed in pairs], labels, truncation, progress.of("pictures"))
             rows = [sampler.class_names[label] for label in chosen] if columns else []
             return [_sheet(pictures, columns, options, progress, began, rows)]
+        if _is_picture(options.out) and len(pairs) > 1:
+            what = f"{options.out} is one picture"
+            why = f"{len(seeds)} seeds and {max(1, len(chosen))} classes make {len(pairs)}"
+            raise UserError(what, why, "Name a folder, one seed and one class, or add --grid or --walk")
         return _pictures(sampler, pairs, truncation, options, progress)
     except Cancelled:
         return []
@@ -103,10 +108,14 @@ def prepare(opened: Opened, options: Options, progress: Progress) -> tuple[SeedS
     return sampler, Truncation(options.truncation, options.truncation_kind)
 
 
+def _is_picture(out: Path) -> bool:
+    return out.suffix.lower() in images.WRITABLE and not out.is_dir()
+
+
 def _check_out(options: Options) -> None:
-    out = options.out
+    out, seeds = options.out, parse_numbers(options.seeds)
     if not (options.grid or options.walk):
-        if out.suffix.lower() in (".png", ".jpg", ".jpeg", ".svg", *VIDEO_SUFFIXES):
+        if out.suffix.lower() in (".svg", *VIDEO_SUFFIXES) or (_is_picture(out) and len(seeds) > 1):
             raise UserError(f"{out} is one file", "Pictures go into a folder", "Name a folder, or add --grid or --walk")
         return
     if not out.suffix:
@@ -133,11 +142,12 @@ def _pictures(
     options: Options,
     progress: Progress,
 ) -> list[Result]:
-    names = [options.out / _name(sampler, seed, label) for label, seed in pairs]
+    is_one = _is_picture(options.out)
+    names = [options.out] if is_one else [options.out / _name(sampler, seed, label) for label, seed in pairs]
     taken = [path for path in names if path.exists()]
     if taken and not options.overwrite:
         raise UserError(f"{taken[0]} exists already", f"{len(taken)} of {len(names)} do", "Add --overwrite")
-    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out.parent if is_one else options.out).mkdir(parents=True, exist_ok=True)
     results: list[Result] = []
     report = progress.of("pictures")
     for start in range(0, len(pairs), BATCH):

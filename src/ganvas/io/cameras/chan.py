@@ -38,16 +38,7 @@ def read(path: Path, given: Given) -> Solve:
     Raises:
         UserError: rotation order or film back were not given, a line is wrong, or no focal length can be had.
     """
-    if not given.rotation_order:
-        why = "A .chan file does not say in which order its three angles are applied"
-        raise UserError(f"{path} needs a rotation order", why, "Give it: --rotation-order ZXY is Nuke's default")
-    if given.film_back_mm is None:
-        why = "A .chan file holds a field of view and no film back"
-        raise UserError(
-            f"{path} needs a film back",
-            why,
-            "Give it in millimetres: --film-back 36x24",
-        )
+    _require_told(path, given)
     film, size = film_and_size(given, [])
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
@@ -62,6 +53,22 @@ def read(path: Path, given: Given) -> Solve:
     _check_views(rows, given, path)
     cameras = [_camera(values, path, given, film, size) for _, values in rows]
     return Solve(tuple(cameras), tuple(_told(rows, cameras, given)))
+
+
+def _require_told(path: Path, given: Given) -> None:
+    """Ask for all that the file does not say, at once."""
+    wants, whys, options = [], [], []
+    if not given.rotation_order:
+        wants.append("a rotation order")
+        whys.append("in which order its three angles are applied")
+        options.append("--rotation-order ZXY (Nuke's default)")
+    if given.film_back_mm is None:
+        wants.append("a film back")
+        whys.append("how large the film of its field of view is")
+        options.append("--film-back 36x24 (millimetres)")
+    if wants:
+        why = f"A .chan file does not say {' nor '.join(whys)}"
+        raise UserError(f"{path} needs {' and '.join(wants)}", why, f"Give {' and '.join(options)}")
 
 
 _Row = tuple[str, list[float]]
