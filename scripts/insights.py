@@ -1,7 +1,7 @@
 """Put claims of the methods' papers to the test at small, equal budgets: a figure, a table and a verdict for each.
 
     python scripts/insights.py                  # the claims there are
-    python scripts/insights.py batch upsampling # trains what is missing of these; prints a line of docs/insights.md
+    python scripts/insights.py batch upsampling # trains what is missing of these; prints a line for the docs
     python scripts/insights.py batch --figures docs/pictures
 
 Each is a comparison as `ganvas compare` makes them: the rows of a claim, three seeds each, equal steps. The first row
@@ -181,18 +181,19 @@ CLAIMS: dict[str, Claim] = {
     ),
     "scales": Claim(
         says="three discriminators repeat patterns less than one", source="Wang et al. 2018 (pix2pixHD)",
-        recipe="pix2pixhd", data=STREET, budget=PAINTER, score="minus_repetition",
+        recipe="pix2pixhd", data=STREET, shown=(384, 150), budget=PAINTER, score="minus_repetition",
         rows={"one discriminator": {"discriminator_scales": 1}, "three": {"discriminator_scales": 3}},
     ),
     "boundaries": Claim(
         says="boundary maps part adjacent things of a class", source="Wang et al. 2018 (pix2pixHD)",
-        recipe="pix2pixhd", data=STREET, budget={**PAINTER, "instance_features": 0}, score="borders",
+        recipe="pix2pixhd", data=STREET, shown=(384, 150), budget={**PAINTER, "instance_features": 0}, score="borders",
         rows={"no boundary map": {"boundaries": False}, "boundary map": {"boundaries": True}},
     ),
     "features": Claim(
         says="the discriminator's features as a loss see what fixed ones miss",
         source="Wang et al. 2018 (pix2pixHD)",
-        recipe="pix2pixhd", data=STREET, budget={**PAINTER, "instance_features": 0, "perceptual_crop_px": 64},
+        recipe="pix2pixhd", data=STREET, shown=(384, 150),
+        budget={**PAINTER, "instance_features": 0, "perceptual_crop_px": 64},
         rows={
             "VGG16 alone": {"feature_matching_weight": 0.0, "perceptual": "vgg16"},
             "discriminator's alone": {"feature_matching_weight": 10.0, "perceptual": "none"},
@@ -201,7 +202,7 @@ CLAIMS: dict[str, Claim] = {
     ),
     "styles": Claim(
         says="a style for each instance gives likeness and variety", source="Wang et al. 2018 (pix2pixHD)",
-        recipe="pix2pixhd", data=STREET, budget=PAINTER,
+        recipe="pix2pixhd", data=STREET, shown=(384, 150), budget=PAINTER,
         rows={"no styles": {"instance_features": 0}, "styles": {"instance_features": 3}},
     ),
     "film": Claim(
