@@ -210,7 +210,13 @@ def test_what_cannot_run_says_why_and_what_diverges_is_counted(tmp_path):
     rows = {"sound": {}, "bad rate": {"rate": "fast"}, "collapses": {"nan_at": 1}}
     out, told = tmp_path / "out", []
     budget = {**BUDGET, "sentinel": "stop"}
-    found = compare(str(RECIPE), "none", rows=rows, seeds=1, budget=budget, out=out, say=told.append)
+    moves: list[tuple[int, int]] = []
+
+    def move(done, total):
+        moves.append((done, total))
+
+    found = compare(str(RECIPE), "none", rows=rows, seeds=1, budget=budget, out=out, say=told.append, progress=move)
+    assert moves == [(0, 3), (1, 3), (2, 3), (3, 3)]
     by_row = {result.row: result for result in found.results}
     assert by_row["sound"].status == "done"
     assert by_row["bad rate"].status == NOT_RUN and "rate" in by_row["bad rate"].reason
