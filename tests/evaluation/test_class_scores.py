@@ -11,12 +11,13 @@ from sklearn.metrics import confusion_matrix
 from ganvas import cli
 from ganvas.drawn.shapes import draw
 from ganvas.errors import UserError
-from ganvas.evaluation import classes
+from ganvas.evaluation import classes, scoring
 from ganvas.evaluation.classes import score_classes
 from ganvas.evaluation.confusion import svg
 from ganvas.evaluation.results import Confusion
 from ganvas.io.pictures import images
 from ganvas.io.score_cache import ScoreCache
+from ganvas.metrics.features import Extractor, Preprocessing
 
 NAMES = ("disc", "ring", "stripes")
 STEPS = 120
@@ -156,3 +157,36 @@ def test_a_run_is_compared_with_its_own_data_where_none_is_named(folders, tmp_pa
     assert any("its word on single classes counts little" in note for note in found["notes"])
     assert cli.main(["evaluate", "--fake", str(folders["like"]), "--per-class"]) in (cli.USER_ERROR, cli.USAGE)
     assert "--real is missing" in capsys.readouterr().err
+
+
+class Spectrum(torch.nn.Module):
+    """How strong each frequency is, wherever the shape lies."""
+
+    def forward(self, pictures):
+        return torch.fft.rfft2(pictures.mean(1)).abs().log1p().flatten(1)
+
+
+SPECTRUM = Extractor("spectrum", Spectrum(), Preprocessing("spectrum", "none", 16, "clean"), "Strengths.")
+
+
+def test_a_linear_classifier_over_an_extractor_finds_the_swapped_classes_too(folders):
+    found = {
+        name: score_classes(folders["real"], folders[name], extractor=SPECTRUM, resamples=10)
+        for name in ("like", "swapped")
+    }
+    like, swapped = values(found["like"]), values(found["swapped"])
+    assert set(like) == {f"{name}[spectrum]" for name in classes.NAMES}
+    assert like["class_accuracy[spectrum]"] > swapped["class_accuracy[spectrum]"] + 0.3
+    assert found["swapped"].rows["ring"]["accuracy"] == found["like"].rows["ring"]["accuracy"]
+    assert "linear classifier over spectrum, trained on 72 real pictures; on 18 held out" in found["like"].notes[0]
+    assert found["like"].conditions["classifier"] == "linear, spectrum"
+
+
+def test_the_published_network_is_taken_where_it_is_at_hand(folders, monkeypatch, capsys):
+    monkeypatch.setattr(scoring, "default_extractor", lambda: (scoring.LITE, ""))
+    monkeypatch.setattr(scoring, "open_extractor", lambda name, device: SPECTRUM)
+    asked = ["evaluate", "--per-class", "--real", str(folders["real"]), "--fake", str(folders["like"]), "--json"]
+    assert cli.main(asked) == cli.DONE
+    assert "class_accuracy[spectrum]" in capsys.readouterr().out
+    assert cli.main([*asked, "--probe-steps", "2"]) == cli.DONE
+    assert "[spectrum]" not in capsys.readouterr().out

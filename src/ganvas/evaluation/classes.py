@@ -1,7 +1,8 @@
 """Which classes a generator finds easy, and which it mixes up: scores class by class.
 
-A small classifier that was trained on real pictures only names the class of each. A fifth of each class is held out:
-what the classifier says of those stands beside every score, and diversity and distance are measured against them.
+A classifier that was trained on real pictures only names the class of each: a linear one over a published network's
+features, or a small one of our own. A fifth of each class is held out: what the classifier says of those stands beside
+every score, and diversity and distance are measured against them.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from ganvas.io.pictures import images
 from ganvas.io.score_cache import ScoreCache
 from ganvas.metrics import distribution
 from ganvas.metrics.distribution import squared_mmd
+from ganvas.metrics.features import Extractor
 from ganvas.metrics.labels import confusion
+from ganvas.metrics.linear_probe import LinearProbe, train_linear
 from ganvas.metrics.probe import Probe, train_classifier
 
 NAMES = {
@@ -32,7 +35,9 @@ NAMES = {
     "class_distance": "lower",
 }
 STEPS = 6000
-"""Of the classifier's training, eight pictures each."""
+"""Of the small classifier's training, eight pictures each."""
+MOST_LEARNED = 400
+"""Pictures of a class that the linear classifier learns from."""
 MOST_PX = 128
 """Larger pictures are shrunk before they are classified."""
 HELD_OUT = 0.2
@@ -90,6 +95,7 @@ def score_classes(
     *,
     shares: Mapping[str, float] | None = None,
     class_names: Sequence[str] = (),
+    extractor: Extractor | None = None,
     steps: int = STEPS,
     seed: int = 0,
     resamples: int = distribution.RESAMPLES,
@@ -105,7 +111,8 @@ def score_classes(
         asked: names of scores over all classes; `NAMES` lists them.
         shares: part of the training data that each class had; default the real pictures'.
         class_names: the classes in their order, where a generator tells them; default the real pictures'.
-        steps: on which the classifier is trained.
+        extractor: under a linear classifier; without one a small classifier is trained.
+        steps: on which the small classifier is trained.
         seed: of the classifier, of what is held out, and of the bootstrap; equal seeds give equal numbers.
         resamples: bootstrap samples for the intervals.
         cache: where the trained classifier is kept; None keeps none.
@@ -125,27 +132,32 @@ def score_classes(
     held_out = _held_out(true, seed)
     if progress:
         progress.of("classifier")(0, 1)
-    probe = train_classifier(
-        Squares(true), true.labels, len(names), held_out=held_out, steps=steps, seed=seed, cache=cache, device=device
-    )
-    if progress:
-        progress.of("classifier")(1, 1)
+    probe: Probe | LinearProbe
+    if extractor:
+        learned = _learned(true, held_out)
+        probe = train_linear(extractor, Squares(true).of(learned), true.labels[learned], len(names))
+    else:
+        probe = train_classifier(
+            Squares(true), true.labels, len(names), held_out=held_out, steps=steps, seed=seed, cache=cache,
+            device=device,
+        )  # fmt: skip
     theirs = _see(probe, true, held_out, None)
+    trust = _trust(probe, theirs)
     ours = _see(probe, made, list(range(len(made))), progress)
     parts = {names[n]: count / len(true) for n, count in enumerate(true.labels.bincount(minlength=len(names)).tolist())}
     rows = _rows(names, theirs, ours, shares or parts)
     matrices = {"generated": ours.matrix(names), "held-out real": theirs.matrix(names)}
-    found = (_score(name, ours, theirs, rows, resamples, probe.digest[:8]) for name in asked)
+    found = (_score(name, ours, theirs, rows, resamples, probe) for name in asked)
     return Results(
         kind="classes",
         scores=tuple(found),
         conditions={
             "real": str(real), "fake": str(fake), "real_pictures": len(true), "fake_pictures": len(made),
-            "held_out": len(held_out), "side_px": side_px, "classifier_steps": steps, "seed": seed,
-            "bootstrap_samples": resamples,
+            "held_out": len(held_out), "side_px": side_px, "seed": seed, "bootstrap_samples": resamples,
+            **({"classifier": f"linear, {extractor.name}"} if extractor else {"classifier_steps": steps}),
         },
         rows=rows,
-        notes=[probe.trust, *_doubts(theirs), *_notes(matrices)],
+        notes=[trust, *_doubts(theirs), *_notes(matrices)],
         problems=_problems(true, made, ours),
         shown=_shown(fake, made, ours, list(rows)),
         confusions=matrices,
@@ -182,15 +194,33 @@ def _held_out(source: ClassPictures, seed: int) -> list[int]:
     return sorted(kept)
 
 
+def _learned(source: ClassPictures, held_out: Sequence[int]) -> list[int]:
+    """Return the numbers of the first pictures of each class that were not held out."""
+    kept = set(held_out)
+    found: list[int] = []
+    for label in range(len(source.class_names)):
+        places = (source.labels == label).nonzero()[:, 0].tolist()
+        found += [place for place in places if place not in kept][:MOST_LEARNED]
+    return found
+
+
+def _trust(probe: Probe | LinearProbe, held_out: _Seen) -> str:
+    """Return the sentence on what the classifier's word is worth."""
+    if isinstance(probe, Probe):
+        return probe.trust
+    number = len(held_out.labels)
+    return probe.trust(float(held_out.right.double().mean()), number, float(held_out.labels.bincount().max()) / number)
+
+
 def _files(source: ClassPictures, folder: Path) -> list[Path]:
     return [folder / name for name in source.groups()]
 
 
-def _see(probe: Probe, source: ClassPictures, numbers: Sequence[int], progress: Progress | None) -> _Seen:
+def _see(probe: Probe | LinearProbe, source: ClassPictures, numbers: Sequence[int], progress: Progress | None) -> _Seen:
     features, probabilities, done = [], [], 0
     for batch in Squares(source).of(numbers):
         features.append(probe.features(batch))
-        probabilities.append(probe.probabilities(batch))
+        probabilities.append(probe.answers(features[-1]))
         done += len(batch)
         if progress:
             progress.of("pictures seen by the classifier")(done, len(numbers))
@@ -230,18 +260,19 @@ def _score(
     theirs: _Seen,
     rows: Mapping[str, Mapping[str, float]],
     resamples: int,
-    digest: str,
+    probe: Probe | LinearProbe,
 ) -> Score:
+    shown, digest = (f"{name}[{probe.name}]" if isinstance(probe, LinearProbe) else name), probe.digest[:8]
     if name.startswith("class_accuracy"):
         right = (theirs if name.endswith("_real") else ours).right
         found = distribution.mean_estimate(right, resamples if len(right) > 1 else 0)
         low, high = max(0.0, found.low), min(1.0, found.high)
         if math.isnan(found.low):
             low = high = math.nan
-        return Score(name=name, value=found.value, low=low, high=high, better=NAMES[name], preprocessing=digest)
+        return Score(name=shown, value=found.value, low=low, high=high, better=NAMES[name], preprocessing=digest)
     values = [value for row in rows.values() if not math.isnan(value := row[name.removeprefix("class_")])]
     mean = sum(values) / len(values) if values else math.nan
-    return Score(name=name, value=mean, better=NAMES[name], preprocessing=digest)
+    return Score(name=shown, value=mean, better=NAMES[name], preprocessing=digest)
 
 
 # Telling

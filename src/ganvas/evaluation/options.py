@@ -85,7 +85,8 @@ class Classes(Faked):
     per_class: bool = False
     """With --real and --fake by class: accuracy, diversity, distance and confusion of each class."""
     probe_steps: int = 0
-    """Classes and labels: steps on which the probe is trained; 0 takes the usual number."""
+    """Classes and labels: steps on which a small network is trained; 0 takes the usual number, and for classes a linear
+    classifier over efficientnet-lite2 where that has been fetched."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +96,8 @@ class Maps(Faked):
     labels: Path | None = None
     """Labelled data from whose label maps the --fake pictures were generated; a segmenter trained on it reads them."""
     probe_steps: int = 0
-    """Classes and labels: steps on which the probe is trained; 0 takes the usual number."""
+    """Classes and labels: steps on which a small network is trained; 0 takes the usual number, and for classes a linear
+    classifier over efficientnet-lite2 where that has been fetched."""
 
 
 @dataclass(frozen=True, kw_only=True)

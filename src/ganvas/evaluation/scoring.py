@@ -15,6 +15,7 @@ from ganvas import device as machine
 from ganvas.errors import UsageError, UserError, did_you_mean
 from ganvas.evaluation import classes, clips, generated, labels, pairs, sets, view_scores
 from ganvas.evaluation import evaluate as tables
+from ganvas.evaluation.extractors import LITE, default_extractor, open_extractor
 from ganvas.evaluation.generated import Generated
 from ganvas.evaluation.options import Classes, Clips, Maps, Options, Pairs, Sets, Views
 from ganvas.evaluation.results import Results
@@ -224,6 +225,9 @@ def _score_sets(options: Sets, room: _Room) -> Results:
     return _named(results, fake, fakes)
 
 
+BETTER = f"A better classifier, over published features, is had by `ganvas features fetch {LITE}`, once"
+
+
 def _score_classes(options: Classes, room: _Room) -> Results:
     assert options.real and options.fake
     fake = options.fake
@@ -236,11 +240,16 @@ def _score_classes(options: Classes, room: _Room) -> Results:
     )  # fmt: skip
     if fakes.folder != fake and not fakes.class_names:
         raise UserError(f"{fake} knows no classes", "It makes pictures from noise alone", "Leave --per-class out")
+    name, _ = default_extractor()
+    is_small = options.probe_steps > 0 or name != LITE
     results = classes.score_classes(
         options.real, fakes.folder, options.names or tuple(classes.NAMES), shares=fakes.shares,
-        class_names=fakes.class_names, steps=options.probe_steps or classes.STEPS, seed=options.seed,
-        resamples=options.resamples, cache=room.cache, device=options.device, progress=room.progress,
+        class_names=fakes.class_names, extractor=None if is_small else open_extractor(name, device=options.device),
+        steps=options.probe_steps or classes.STEPS, seed=options.seed, resamples=options.resamples, cache=room.cache,
+        device=options.device, progress=room.progress,
     )  # fmt: skip
+    if is_small and not options.probe_steps:
+        results = replace(results, notes=[*results.notes, BETTER])
     return _named(results, fake, fakes)
 
 

@@ -174,6 +174,11 @@ class Probe:
         """Return (N, D) float32 for distances between pictures and between sets of them."""
         return self._answers(pictures, self.network.features)
 
+    def answers(self, features: Tensor) -> Tensor:
+        """Return the probability of each class by features: (N, D) -> (N, classes), float64."""
+        with torch.no_grad():
+            return self.network.head(features.to(self.network.head.weight)).double().softmax(1).cpu()
+
     @torch.no_grad()
     def _answers(self, pictures: Pictures, ask: Callable[[Tensor], Tensor]) -> Tensor:
         device = next(self.network.parameters()).device
