@@ -26,6 +26,7 @@ from ganvas.data.degrade import resize_bicubic
 from ganvas.data.doctor import Examination, Finding, unreadable
 from ganvas.errors import UserError
 from ganvas.io.cameras.cameras import Camera
+from ganvas.io.cameras.lens import Lens
 
 FLAT = 1e-6
 """A number whose spread over all cameras is below this share of it says nothing and is left as it is."""
@@ -226,15 +227,18 @@ class Views:
         return mean.tolist(), deviation.tolist()
 
     def plate(self) -> dict[str, Any] | None:
-        """Return size, centre and lens model of the plates, as plain values; None where they have none in common."""
+        """Return size, centre and lens model of the plates, as plain values; None where these differ among them.
+
+        Plates without distortion have a lens model that bends nothing.
+        """
         first = self.views[0].camera
         told = [(view.camera.lens, view.camera.size_px) for view in self.views]
-        if first.lens is None or any(one != told[0] for one in told):
+        if any(one != told[0] for one in told):
             return None
         stretch = first.focal_px[1] / first.focal_px[0]
         return {
             "size_px": list(first.size_px), "centre_px": list(first.centre_px), "stretch": stretch,
-            "lens": asdict(first.lens),
+            "lens": asdict(first.lens or Lens()),
         }  # fmt: skip
 
     def centre(self) -> list[float] | None:

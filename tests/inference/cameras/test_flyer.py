@@ -395,3 +395,32 @@ def test_a_packed_model_knows_what_its_run_was_told(model, tmp_path):
     found = told_by(open_model(packed))
     assert (found.up, found.rotation_order, found.film_back_mm) == ("z", "XYZ", (24.0, 18.0))
     assert Flyer(packed, device="cpu").given.exposure == -2.0
+
+
+@pytest.mark.parametrize("crop", ["square", "whole"])
+@pytest.mark.parametrize("is_told", [True, False])
+def test_pictures_are_laid_onto_undistorted_plates(crop, is_told):
+    """A view of a plate without a lens model, laid onto the plate again, is the plate, where it was trained on."""
+    from ganvas.data.shots import View
+    from ganvas.data.undistort import distorted
+    from ganvas.inference.cameras.paths import plates_of
+
+    y, x = np.mgrid[0:180, 0:320]
+    plate = torch.from_numpy(np.stack([np.sin(x / 25), np.cos(y / 19), np.sin((x + y) / 31)]) * 0.4 + 0.5).float()
+    taken = shot()
+    views = Views([View(one, plate) for one in taken], 512, 0.0, (1.0, 1.0), crop=crop)
+    extra = {"film_back_mm": views.film_back_mm, "output_px": (512, 512), "whole_film_back_mm": FILM, "crop": crop,
+             "centre": [place / 512 for place in views.squares[0].centre_px],
+             "plate": views.plate() if is_told else None}  # fmt: skip
+    geometry = Geometry.of(extra, 512)
+    (made,) = cameras_of(views.vectors()[2:3], geometry, [3])
+    (again,) = plates_of([made], geometry, None if is_told else (320, 180))
+    if not is_told:
+        with pytest.raises(UserError, match="that shape"):
+            plates_of([made], geometry, (320, 200))
+    assert again.focal_px == pytest.approx(taken[2].focal_px) and again.size_px == (320, 180)
+    assert again.centre_px == pytest.approx(taken[2].centre_px)
+    laid, known = distorted(views.plain(2)["picture"], made, again)
+    seen = np.s_[4:-4, 74:246] if crop == "square" else np.s_[4:-4, 4:-4]
+    assert known[0][seen].all() and (crop == "whole" or not known[0][:, :66].any())
+    np.testing.assert_allclose(laid[:, *seen].numpy(), plate[:, *seen].numpy(), atol=0.02)

@@ -56,7 +56,8 @@ class Options(CommonOptions):
     bits: Literal[8, 10, 16] = 8
     """Depth of a video or of PNG frames; .mov with 10 is ProRes, .exr is always half float."""
     on_plate: bool = False
-    """Lay pictures onto the training plates: of their size, distorted as by their lens."""
+    """Lay pictures onto the training plates: of their size, distorted as by their lens if they have one; black beyond
+    the square that was trained on (train with --crop whole for the whole frame)."""
     burn_in: bool = False
     """Draw the trust strip over the lower edge of the frames; captions below those of a film."""
     footage: str = ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,7 @@ class Geometry:
     whole_film_mm: tuple[float, float] | None = None
     """Film back of the training cameras, of which the square is a part."""
     plate: Mapping[str, Any] | None = None
-    """Size, centre and lens model of the training plates, where they had one."""
+    """Size, centre and lens model of the training plates, where they had them in common."""
 
     @staticmethod
     def of(extra: Mapping[str, Any], size_px: int) -> Geometry:
@@ -91,16 +91,23 @@ def cameras_of(
     return made
 
 
-def plates_of(shot: Sequence[Camera], geometry: Geometry) -> list[Camera]:
+def plates_of(shot: Sequence[Camera], geometry: Geometry, size_px: tuple[int, int] | None = None) -> list[Camera]:
     """Return the cameras of the training plates, with their lens, that stand as those of generated pictures do.
 
+    Args:
+        shot: cameras of the generated pictures.
+        geometry: what the training cameras have in common.
+        size_px: width and height of undistorted plates, for a model that does not tell its own.
+
     Raises:
-        UserError: the plates had no lens model.
+        UserError: the model does not tell its plates, and no size is given or one of another shape than their film.
     """
-    plate, film = geometry.plate, geometry.whole_film_mm
+    film = geometry.whole_film_mm
+    plate = geometry.plate or (_plain_plate(geometry, size_px) if size_px else None)
     if plate is None or film is None:
-        why = "It was trained on plates without a lens model, or a card of before"
-        raise UserError("There is no plate to lay pictures on", why, "Leave --on-plate out")
+        why = "It tells neither their size nor their lens, or they had several"
+        do = "Give the size of undistorted plates, --size 1920x1080, or leave --on-plate out"
+        raise UserError("The model does not know its plates", why, do if film else "Leave --on-plate out")
     lens, (width, height) = Lens.of(plate["lens"]), plate["size_px"]
     made = []
     for camera in shot:
@@ -113,6 +120,19 @@ def plates_of(shot: Sequence[Camera], geometry: Geometry) -> list[Camera]:
             )
         )  # fmt: skip
     return made
+
+
+def _plain_plate(geometry: Geometry, size_px: tuple[int, int]) -> Mapping[str, Any] | None:
+    """Return what undistorted plates of a size are, of which the generated picture is the middle or the whole."""
+    film, (width, height) = geometry.whole_film_mm, size_px
+    if film is None:
+        return None
+    if abs(width * film[1] / (height * film[0]) - 1) > CENTRED:
+        why = f"Their film back is {film[0]:g} x {film[1]:g} mm"
+        raise UserError(f"The plates were not of {width} x {height} px", why, "Give a --size of that shape")
+    across, down = (min(size_px),) * 2 if geometry.crop == "square" else size_px
+    centre = [(width - across) / 2 + geometry.centre[0] * across, (height - down) / 2 + geometry.centre[1] * down]
+    return {"size_px": size_px, "centre_px": centre, "stretch": 1.0, "lens": asdict(Lens())}
 
 
 def _orthogonal(rotation: np.ndarray) -> np.ndarray:

@@ -44,7 +44,7 @@ def run(opened: Opened, options: Options, progress: Progress) -> list[Result]:
     flights.check_free([folder / f"{stem}.trust.csv", folder / f"{stem}.trust.png"], options.overwrite)
     cameras.check_writable(match, world, options.overwrite, kind, flight.frames)
     shot = paths.cameras_of(flight.vectors, flyer.geometry, flight.frames)
-    plates = paths.plates_of(shot, flyer.geometry) if options.on_plate else []
+    plates = paths.plates_of(shot, flyer.geometry, options.size) if options.on_plate else []
     width, height = plates[0].size_px if plates else flyer.geometry.output_px
     laid = list(zip(shot, plates))
     report = progress.of(str(options.out))
