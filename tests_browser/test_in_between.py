@@ -133,3 +133,22 @@ def test_a_page_hears_of_jobs_again_after_the_server_was_restarted(page, server)
             server.start()
             expect(page.locator("#banner")).to_be_hidden()
             page.wait_for_function("() => fetch('/health').then(answer => answer.ok).catch(() => false)")
+
+
+def test_a_decision_that_is_taken_back_before_it_is_written_stays_taken_back(page, server):
+    go(page, server, "curate")
+    page.wait_for_selector(".card img")
+    settle(page)
+    held = Held(page, re.compile(r"/api/curations/[0-9a-f]{16}$"))
+    page.keyboard.press("ArrowLeft")
+    held.wait()
+    page.keyboard.press("u")
+    expect(page.get_by_role("button", name="Undo")).to_be_disabled()
+    for _ in range(3):
+        page.evaluate("() => new Promise(done => requestAnimationFrame(done))")
+    assert len(held.routes) == 1  # two at once might be written in any order
+    held.release()
+    settle(page)
+    page.reload()
+    page.wait_for_selector(".card img")
+    expect(page.get_by_role("button", name=re.compile(", drop$"))).to_have_count(0)

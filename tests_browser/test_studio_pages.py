@@ -175,7 +175,7 @@ def test_a_place_is_flown_through(page, server):
     expect(page.get_by_text(re.compile("Trust: (near|between|guess)"))).to_be_visible()
     page.get_by_role("textbox", name="Through").fill("0,3")
     page.get_by_role("textbox", name="Through").press("Tab")
-    expect(page.locator(".command code")).to_contain_text("--through 0,3")
+    expect(page.locator(".command code")).to_contain_text("--through index:0,3")
 
 
 def test_a_camera_is_led_by_hand(page, server):
@@ -241,6 +241,7 @@ def test_pictures_are_kept_and_dropped_by_keys_and_swipes(page, server):
     expect(page.get_by_text(re.compile("1 kept, 1 dropped"))).to_be_visible()
     page.keyboard.press("u")
     expect(page.get_by_text(re.compile("1 kept, 0 dropped"))).to_be_visible()
+    settle(page)  # it is written
     page.reload()
     expect(page.get_by_text(re.compile("1 kept, 0 dropped"))).to_be_visible()
 

@@ -20,12 +20,16 @@ export async function open(root, [wanted]) {
   state.at = -1;
   next();
 
+  const writes = new Map();
   async function write(number, keep) {
-    const picture = state.folder.pictures[number];
+    const {name} = state.folder.pictures[number], {id} = state.folder;
+    // What was decided last about a picture is written last.
+    const sent = (writes.get(name) ?? Promise.resolve()).then(() => put(`curations/${id}`, {picture: name, keep}));
+    writes.set(name, sent.catch(() => {}));
     try {
-      await put(`curations/${state.folder.id}`, {picture: picture.name, keep});
+      await sent;
       state.error = null;
-      say(`${baseName(picture.name)}: ${keep}`);
+      say(`${baseName(name)}: ${keep}`);
       return true;
     } catch (error) {
       state.error = error;
