@@ -16,6 +16,7 @@ from ganvas.errors import UserError
 
 def neighbours(
     model: Positional[str],
+    printing: Printing,
     out: Path,
     data: str = "",
     held_out: str = "",
@@ -26,8 +27,6 @@ def neighbours(
     truncation_kind: Literal["value", "norm", "scaled", "clamp", "variance"] = "value",
     device: str = "auto",
     overwrite: bool = False,
-    json: bool = False,
-    quiet: bool = False,
 ) -> int:
     """Show samples beside the training pictures nearest to them, and tell whether they are nearer than new pictures.
 
@@ -43,8 +42,6 @@ def neighbours(
         truncation_kind: what the threshold is of.
         device: auto, cpu, cuda or cuda:1.
         overwrite: replace an existing file.
-        json: print JSON.
-        quiet: print only errors.
     """
     from ganvas.evaluation.neighbours import find_neighbours
     from ganvas.inference.seeds.latents import parse_numbers
@@ -61,7 +58,7 @@ def neighbours(
     limits = Truncation(truncation, truncation_kind)
     pairs = list(itertools.product(sampler.classes(classes), chosen)) if classes else []
     asked, labels = ([seed for _, seed in pairs], [label for label, _ in pairs]) if pairs else (chosen, None)
-    with Console(Printing(json=json, quiet=quiet)) as console:
+    with Console(printing) as console:
         found = find_neighbours(sampler, folder, asked, labels, limits, held_out, num, console.progress)
     out.parent.mkdir(parents=True, exist_ok=True)
     images.write(out, found.sheet(), overwrite=overwrite)
@@ -74,10 +71,10 @@ def neighbours(
         }
         for space, near in found.nearness.items()
     }
-    if json:
+    if printing.json:
         print_json({"training": found.num_training, "held_out": found.num_held_out, **facts})
         return DONE
-    if quiet:
+    if printing.quiet:
         return DONE
     print(f"{len(next(iter(found.nearness.values())).samples)} samples, {found.num_training} training pictures, "
           f"{found.num_held_out} held out")  # fmt: skip
