@@ -5,12 +5,11 @@ Of the options, those of the chain are taken here and the others handed to the g
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import tyro
 from tyro.conf import Suppress, UseAppendAction
@@ -30,6 +29,8 @@ from ganvas.io import runs
 from ganvas.io.pictures.formats import READABLE
 from ganvas.io.video.codecs import VIDEO_SUFFIXES
 
+WALKS = ("latents", "classes")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Chain(TileOptions, PlanesOptions, Printing):
@@ -44,8 +45,8 @@ class Chain(TileOptions, PlanesOptions, Printing):
     """Nets trained with classes: class of all pictures, by name or number."""
     precision: Any = "auto"
     """Arithmetic of the networks; auto takes the machine's fastest."""
-    walk: Literal["", "latents", "classes"] = ""
-    """A clip from seed to seed (latents, or nothing behind --walk) or from class to class (classes)."""
+    walk: bool = False
+    """Walk from seed to seed, as a clip; --walk classes: from class to class."""
     seeds: str = ""
     """Of the generator: 0-15."""
     classes: str = ""
@@ -64,7 +65,8 @@ class Chain(TileOptions, PlanesOptions, Printing):
 
 def generate_then(arguments: Sequence[str]) -> int:
     """Generate with the first model, unless pictures are given, and run each further model over what was made."""
-    asked, rest = parse_known(Chain, _with_kind_of_walk(arguments[1:]), "ganvas generate", "generate chain")
+    words, kind = _without_kind_of_walk(arguments[1:])
+    asked, rest = parse_known(Chain, words, "ganvas generate", "generate chain")
     if asked.out is None:
         raise UsageError("A chain needs a folder for its steps", do="Add --out DIR")
     out, video = _places(asked.out, asked.overwrite)
@@ -82,7 +84,7 @@ def generate_then(arguments: Sequence[str]) -> int:
     with Console(part(asked, Printing)) as console:
         if not is_pictures:
             pictures, first = str(out / chain.folder_name(1, arguments[0])), 2
-            code = _generated(arguments[0], rest, Path(pictures), asked)
+            code = _generated(arguments[0], rest, Path(pictures), asked, kind)
             if code != DONE:
                 return code
         chain.enlarge(asked.then, replace(options, inputs=(pictures,)), console.progress, first)
@@ -97,14 +99,17 @@ def generate_then(arguments: Sequence[str]) -> int:
     return DONE
 
 
-def _with_kind_of_walk(words: Sequence[str]) -> list[str]:
-    """Return words in which `--walk` has its kind: a walk from seed to seed where none is said."""
-    said = []
-    for word, following in itertools.zip_longest(words, words[1:]):
-        said.append(word)
-        if word == "--walk" and following not in ("latents", "classes"):
-            said.append("latents")
-    return said
+def _without_kind_of_walk(words: Sequence[str]) -> tuple[list[str], str]:
+    """Return words with a plain `--walk`, and its kind: from seed to seed where none is said."""
+    kept, kind = list[str](), "latents"
+    for word in words:
+        said = word.removeprefix("--walk=") if word.startswith("--walk=") else word
+        if said in WALKS and (said != word or kept[-1:] == ["--walk"]):
+            kind = said
+            kept += ["--walk"] if said != word else []
+        else:
+            kept.append(word)
+    return kept, kind
 
 
 def _options(asked: Chain, out: Path) -> Options:
@@ -129,7 +134,7 @@ def _is_pictures(name: str) -> bool:
     return (path.is_dir() and not runs.is_run(path)) or (path.is_file() and path.suffix.lower() in READABLE)
 
 
-def _generated(model: str, rest: Sequence[str], made: Path, asked: Chain) -> int:
+def _generated(model: str, rest: Sequence[str], made: Path, asked: Chain, kind: str) -> int:
     common, words = part(asked, Common), list(rest)
     seeds = asked.seeds
     if asked.walk:
@@ -138,8 +143,8 @@ def _generated(model: str, rest: Sequence[str], made: Path, asked: Chain) -> int
         opened = open_model(model)
         opened.require("seeds", "pictures from seeds")
         seeds = seeds or "0-3"
-        words += ["--walk", asked.walk, "--steps", str(asked.steps)]
-        if asked.walk == "latents" and not asked.classes and opened.card.settings.get("num_classes"):
+        words += ["--walk", kind, "--steps", str(asked.steps)]
+        if kind == "latents" and not asked.classes and opened.card.settings.get("num_classes"):
             words += ["--classes", "0"]
     words += ["--seeds", seeds] if seeds else []
     words += ["--classes", asked.classes] if asked.classes else []
