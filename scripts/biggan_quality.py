@@ -164,7 +164,7 @@ def scores_of(
         made = sampler.sample(range(len(wanted)), wanted.tolist(), Truncation(threshold))
         named = probe.predict(made)
         right = named == wanted
-        near = find_neighbours(sampler, train, range(4), Truncation(threshold), held, number=512)
+        near = find_neighbours(sampler, train, range(4), truncation=Truncation(threshold), held_out=held, number=512)
         scores.append({
             "truncation": threshold,
             "probe_held_out_accuracy": probe.held_out_accuracy,
