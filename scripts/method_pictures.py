@@ -13,7 +13,7 @@ from PIL import Image
 SIDE = 144
 SHOWN = {
     "esrgan": ("esrgan/astronaut-*.png", (140, 10, 330, 200)),
-    "relativistic": ("relativistic/faces.png", (0, 0, 196, 196)),
+    "relativistic": ("relativistic/faces.png", (0, 0, 259, 259)),
     "biggan": ("biggan/classes.png", None),
     "pix2pixhd": ("pix2pixhd/painted/000000.png", (128, 0, 384, 256)),
     "vid2vid": ("vid2vid/generated/000012.png", (64, 0, 192, 128)),

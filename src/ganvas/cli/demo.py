@@ -194,7 +194,7 @@ def _unet(folder: Path) -> Commands:
 
 
 def _cascade(folder: Path) -> Commands:
-    noise = ["generate", "faces-relativistic", "--seeds", "0-1", "--then", "unet", "--then", "faces-768"]
+    noise = ["generate", "faces-relativistic", "--seeds", "0-1", "--then", "faces-768"]
     single = ["--choose", "first", "--quiet"]  # a weight file holds no discriminator to choose by
     return [
         ["faces", "--out", f"{folder}/drawn", "--num", "2", "--size", "128", "--seed", SEED],
