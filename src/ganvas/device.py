@@ -163,8 +163,11 @@ def keep_freed_memory() -> None:
     """Let the C library keep up to a gigabyte of freed memory for what comes next, where it is glibc; else do nothing.
 
     It would hand tensors above 32 MB back to the system and fetch their memory anew, page by page, for the next ones,
-    which takes a quarter of a small network's time.
+    which takes a quarter of a small network's time. Where the process may have only so much memory, what is kept in
+    pieces could be what is missing in one: nothing is kept.
     """
+    if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
+        return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
         mallopt(MMAP_THRESHOLD, 2**30)

@@ -92,6 +92,12 @@ def test_a_run_holds_its_log_previews_plot_and_checkpoints(tmp_path):
     assert len(kept) <= 4
 
 
+def test_a_run_that_is_stopped_before_its_first_preview_has_one(tmp_path, monkeypatch):
+    run = stopped_run(tmp_path, monkeypatch, preview_every=100)
+    assert (run / "latest.png").is_file() and last(run).step == 5
+    assert not (stopped_run(tmp_path / "none", monkeypatch, preview_every=0) / "latest.png").exists()
+
+
 def test_the_best_checkpoint_is_kept_and_is_the_one_with_the_highest_score(tmp_path, monkeypatch):
     values = {2: 1.0, 4: 5.0, 6: 2.0, 8: 4.0}
     monkeypatch.setattr(Tiny, "score", lambda self, nets, source, context: {"quality": values[context.step]})

@@ -308,7 +308,8 @@ class _Session:
                 ring.save(trainer, self.run, regular=is_regular, scores=scores)
                 self._try("plot", log.plot)
             # After the checkpoint: nothing that goes wrong with a picture may cost the step.
-            if self.settings.preview_every and self._is_due(self.settings.preview_every):
+            is_first = stopping and not (self.run / "latest.png").is_file()  # something to look at, however early
+            if self.settings.preview_every and (is_first or self._is_due(self.settings.preview_every)):
                 self._try("preview", self._preview)
             if stopping and not trainer.finished:
                 log.say(f"Saved at step {trainer.step}. Resume with: {_resume_command(self.run)}")
