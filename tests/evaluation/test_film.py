@@ -69,7 +69,7 @@ def frames_of(folder):
 def test_held_out_views_lie_beside_what_is_made_and_two_flights_follow(place, tmp_path, capsys):
     path = [camera(frame) for frame in (1, 2, 3)]
     cameras.write(tmp_path / "path.ma", path)
-    assert film(place, tmp_path / "film", "--camera", str(tmp_path / "path.ma"), "--through", "0,3", "--frames", "5",
+    assert film(place, tmp_path / "film", "--camera", str(tmp_path / "path.ma"), "--through", "index:0,3", "--frames", "5",
                 "--fps", "8") == 0  # fmt: skip
     frames = frames_of(tmp_path / "film")
     # Views 3 to 5 play on, the lone 10 stays half a second; then the longer flight's five frames.
@@ -99,8 +99,8 @@ def test_held_out_views_lie_beside_what_is_made_and_two_flights_follow(place, tm
 
 
 def test_captions_are_burnt_in_below_the_pictures(place, tmp_path):
-    assert film(place, tmp_path / "plain", "--through", "0,3", "--frames", "2") == 0
-    assert film(place, tmp_path / "told", "--through", "0,3", "--frames", "2", "--burn-in") == 0
+    assert film(place, tmp_path / "plain", "--through", "index:0,3", "--frames", "2") == 0
+    assert film(place, tmp_path / "told", "--through", "index:0,3", "--frames", "2", "--burn-in") == 0
     plain, told_ = frames_of(tmp_path / "plain"), frames_of(tmp_path / "told")
     assert len(plain) == len(told_)
     for bare, burnt in zip(plain, told_):
