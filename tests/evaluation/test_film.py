@@ -69,8 +69,8 @@ def frames_of(folder):
 def test_held_out_views_lie_beside_what_is_made_and_two_flights_follow(place, tmp_path, capsys):
     path = [camera(frame) for frame in (1, 2, 3)]
     cameras.write(tmp_path / "path.ma", path)
-    assert film(place, tmp_path / "film", "--camera", str(tmp_path / "path.ma"), "--through", "index:0,3", "--frames", "5",
-                "--fps", "8") == 0  # fmt: skip
+    flights = ["--cameras", str(tmp_path / "path.ma"), "--through", "index:0,3", "--frames", "5", "--fps", "8"]
+    assert film(place, tmp_path / "film", *flights) == 0
     frames = frames_of(tmp_path / "film")
     # Views 3 to 5 play on, the lone 10 stays half a second; then the longer flight's five frames.
     assert len(frames) == 3 + 4 + 5
