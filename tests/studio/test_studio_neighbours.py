@@ -51,7 +51,8 @@ def test_a_sample_that_is_a_training_picture_is_found_mirrored_too_and_called_ne
         for seed in (4, 5):
             answer = client.post("/api/neighbours", json={**among, "seed": seed})
             column = rgba(answer)[..., :3].reshape(7, *pictures.shape[1:])
-            assert np.array_equal(column[0], pictures[seed])
+            # One at a time and twelve at once may differ in the last bit, and so by a level.
+            assert np.abs(column[0].astype(int) - pictures[seed]).max() <= 1
             for space, place in (("pixels", 1), ("features", 4)):
                 told = json.loads(answer.headers["x-found"])[space]
                 assert told["names"][0].endswith(f"{seed:02d}.png") and told["nearer"] == 0
@@ -67,7 +68,7 @@ def test_pictures_that_were_sent_can_be_looked_among(client):
     model = model_of(client, "seeds")["id"]
     assert client.get(f"/api/models/{model}/sets").json() == []
     for number in range(8):
-        assert send(client, f"{number}.png", png(70, 66)).status_code == 201
+        assert send(client, f"{number}.png", png(140, 132)).status_code == 201
     (found,) = client.get(f"/api/models/{model}/sets").json()
     assert found["name"] == "sent to the studio"
     ready(client, {"model": model, "folder": found["id"]})
