@@ -42,15 +42,22 @@ def frames_of(frames):
 
 
 def test_numbers_are_those_of_the_footage_and_places_are_said_to_be_places():
-    assert parse_stops("1001,1016,1020", FRAMES, 16) == [0, 11, 15]
-    assert parse_stops("index:0,11,15", FRAMES, 16) == [0, 11, 15]
-    assert parse_stops("0,11", [], 16) == [0, 11]
+    assert parse_stops("1001,1016,1020", FRAMES, 16) == ([0, 11, 15], [])
+    assert parse_stops("index:0,11,15", FRAMES, 16) == ([0, 11, 15], [])
+    assert parse_stops("0,11", [], 16) == ([0, 11], [])
+
+
+def test_numbers_that_can_be_no_frames_are_places_and_held_out_frames_have_their_nearest():
+    places, (note,) = parse_stops("0,2", FRAMES, 16)
+    assert places == [0, 2] and "1001-1010, 1015-1020" in note and "places, counted from 0" in note
+    places, (note,) = parse_stops("1001,1012,1013", FRAMES, 16)
+    assert places == [0, 9, 10] and "1010 for 1012, 1015 for 1013" in note
 
 
 @pytest.mark.parametrize(
     ("text", "frames", "texts"),
     [
-        ("1001,1012", FRAMES, ["frame 1012", "1001-1010, 1015-1020", "held out", "1010 and 1015", "1001,1010"]),
+        ("1010,1012", FRAMES, ["frame 1012", "1001-1010, 1015-1020", "held out", "1010 and 1015"]),
         ("3,17", FRAMES, ["frames 3, 17", "nearest to 3: 1001"]),
         ("1030,1001", FRAMES, ["frame 1030", "nearest to 1030: 1020", "--through 1020,1001"]),
         ("index:0,16", FRAMES, ["camera 16", "0 to 15"]),

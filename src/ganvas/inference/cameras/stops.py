@@ -37,8 +37,10 @@ def ranges(frames: Sequence[int], most: int = 0) -> str:
     return ", ".join(names)
 
 
-def parse_stops(text: str, frames: Sequence[int], count: int) -> list[int]:
-    """Return the places of the training cameras that a text names: `1001,1030`, or by place `index:0,29`.
+def parse_stops(text: str, frames: Sequence[int], count: int) -> tuple[list[int], list[str]]:
+    """Return the places of the training cameras that a text names, `1001,1030` or `index:0,29`, and notes on them.
+
+    Numbers that all lie outside the footage's are places, too. For a frame that was held out its nearest stands in.
 
     Args:
         text: as --through gives it.
@@ -46,26 +48,32 @@ def parse_stops(text: str, frames: Sequence[int], count: int) -> list[int]:
         count: how many there are.
 
     Raises:
-        UserError: the text is no list of numbers, or a frame or place was not trained on.
+        UserError: the text is no list of numbers, or no training camera is there or near.
     """
-    by_place = text.startswith(BY_PLACE) or not frames
     try:
         numbers = [int(part) for part in text.removeprefix(BY_PLACE).split(",")]
     except ValueError as error:
         do = f"Give frame numbers, 1001,1030, or places counted from 0, {BY_PLACE}0,29"
         raise UserError(f"--through is {text!r}", "It takes numbers of training cameras", do) from error
-    if by_place:
+    if text.startswith(BY_PLACE) or not frames:
         for number in numbers:
             if not 0 <= number < count:
                 why = "" if frames else "Their frames have no numbers of their own: "
                 why = f"{why}{'They' if frames else 'they'} are counted from 0 to {count - 1}"
                 raise UserError(f"There is no training camera {number}", why)
-        return numbers
-    places = {frame: place for place, frame in enumerate(frames)}
-    absent = [number for number in numbers if number not in places]
-    if absent:
+        return numbers, []
+    first, last = min(frames), max(frames)
+    if all(0 <= number < count and not first <= number <= last for number in numbers):
+        return numbers, [f"The footage's frames are {ranges(frames, SHOWN)}, so the numbers are places, counted from 0"]
+    near = {number: number if number in frames else _nearest(number, frames)[0] for number in numbers}
+    taken = [near[number] for number in numbers]
+    absent = [number for number in near if number not in frames]
+    if any(not first <= number <= last for number in absent) or any(a == b for a, b in itertools.pairwise(taken)):
         raise _not_trained_on(absent, numbers, frames)
-    return [places[number] for number in numbers]
+    places = {frame: place for place, frame in enumerate(frames)}
+    stand_in = ", ".join(f"{near[number]} for {number}" for number in absent)
+    notes = [f"Frames that were not trained on are led past their nearest: {stand_in}"] if absent else []
+    return [places[frame] for frame in taken], notes
 
 
 def _not_trained_on(absent: Sequence[int], asked: Sequence[int], frames: Sequence[int]) -> UserError:

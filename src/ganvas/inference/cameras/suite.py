@@ -89,11 +89,11 @@ def find_flights(flyer: Flyer, options: Options, progress: Progress) -> list[Fli
     """
     found: list[tuple[str, np.ndarray, list[int], list[str], float | None]] = []
     if options.through:
-        stops = parse_stops(options.through, flyer.training_frames, len(flyer.training))
+        stops, told = parse_stops(options.through, flyer.training_frames, len(flyer.training))
         vectors = paths.through(flyer.training, stops, options.frames)
         vectors[:, 12] *= options.zoom
         first = 1 if options.first_frame is None else options.first_frame
-        found.append((f"through {options.through}", vectors, list(range(first, first + options.frames)), [], None))
+        found.append((f"through {options.through}", vectors, list(range(first, first + options.frames)), told, None))
     if options.camera is not None:
         found.append((options.camera.name, *_read(flyer, options.camera, options)))
     flown = []
