@@ -26,8 +26,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ganvas import launch
 from ganvas.errors import UserError
 from ganvas.inference.open import resolve
@@ -60,7 +58,7 @@ class Model:
     settings: dict[str, Any] = field(default_factory=dict)
     """Of its run; empty for one that is not trained."""
     folds: bool = False
-    """It begins with its start's first kernel spread over the folded pixels, and, with a base, from the base alone."""
+    """It begins with its start's first kernel spread over the folded pixels."""
     share: float = 1.0
     """Of the trained weights in what is written; the rest are those it started from."""
     scale: int = 4
@@ -146,18 +144,12 @@ def started_from(model: Model, folder: Path) -> Path:
     return bundled if bundled.is_file() else publish(model.init, folder)
 
 
-def spread(start: Path, path: Path, *, scale: int, unshuffle: int, base: str = "none", **_: Any) -> Path:
+def spread(start: Path, path: Path, *, scale: int, unshuffle: int, **_: Any) -> Path:
     """Write the start of a network that folds pixels: it sees their mean, and enlarges that; return the file's path."""
     found = weights.read(start)
-    tensors, settings = (
-        dict(found.tensors),
-        {**found.card.settings, "scale": scale, "unshuffle": unshuffle, "base": base},
-    )
+    tensors = dict(found.tensors)
     tensors["conv_first.weight"] = tensors["conv_first.weight"].repeat_interleave(unshuffle**2, dim=1) / unshuffle**2
-    if base != "none":  # the base alone
-        tensors["conv_last.weight"], tensors["conv_last.bias"] = (
-            torch.zeros_like(tensors[f"conv_last.{part}"]) for part in ("weight", "bias")
-        )
+    settings = {**found.card.settings, "scale": scale, "unshuffle": unshuffle}
     return weights.save(path, tensors, replace(found.card, scale=scale, settings=settings), overwrite=True)
 
 
