@@ -1,6 +1,8 @@
 """Train the improvements of ESRGAN over SRGAN one by one at a small size, score each, and write its measured page.
 
-    python scripts/ladder.py [--minutes 20] [--seeds 0 1] [--steps N] [--data .photos/train] [--out runs/ladder]
+    python scripts/photographs.py
+    ganvas features fetch vgg16 lpips
+    python scripts/ladder.py [--minutes 60] [--seeds 0 1 2] [--steps N] [--data FOLDER] [--out runs/ladder]
 
 Every rung adds one change to the rung before it and gets the same number of steps, batches and crops; `--minutes` sets
 that number by a short rehearsal, `--steps` outright. A rung's result goes to a JSON file as soon as it is there: the
@@ -28,6 +30,7 @@ import ganvas
 from ganvas import launch
 from ganvas.data import degrade
 from ganvas.errors import UserError
+from ganvas.evaluation.extractors import open_lpips_vgg16
 from ganvas.inference import open as load
 from ganvas.io import runs
 from ganvas.io.pictures import images
@@ -44,20 +47,20 @@ ALPHAS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 BASE: dict[str, Any] = {
     "network": "srresnet_bn", "width": 32, "blocks": 6, "discriminator_width": 8, "crop_px": 64, "pixel_crop_px": 64,
-    "batch_size": 8, "perceptual": "small", "perceptual_layers": ["relu4_2"], "perceptual_loss": "l1",
-    "pixel_loss": "l1", "adversarial.pairing": "plain", "pixel_weight": 1.0, "perceptual_weight": 0.2,
-    "gan_weight": 0.005, "gan_rate": 4e-4, "pixel_rate": 1e-3, "pixel_schedule": "cosine", "average_half_life": 400.0,
+    "batch_size": 4, "perceptual": "vgg16:relu4_3", "perceptual_loss": "l1",
+    "pixel_loss": "l1", "adversarial.pairing": "plain", "pixel_weight": 0.5, "perceptual_weight": 0.15,
+    "gan_weight": 0.01, "gan_rate": 4e-4, "pixel_rate": 1e-3, "pixel_schedule": "cosine", "average_half_life": 400.0,
     "sentinel": "stop", "log_every": 10, "preview_every": 10**9, "keep_last": 10**6,
 }  # fmt: skip
 """All rungs: one perceptual network and one set of weights, so that each rung changes one thing. The weights are not
-the paper's: those balance VGG19's conv5_4, and begin from a trained generator."""
+the paper's: those balance VGG19's conv5_4, whose scale is another, and begin from a trained generator."""
 
 RUNGS: dict[str, dict[str, Any]] = {
     "SRGAN": {},
     "without batch norm": {"network": "srresnet"},
     "dense blocks (RRDB)": {"network": "rrdb", "blocks": 2, "growth": 16},
     "relativistic average": {"adversarial.pairing": "average"},
-    "features before activation": {"perceptual_layers": ["conv4_2"]},
+    "features before activation": {"perceptual": "vgg16:conv4_3"},
     "PSNR pre-training (ESRGAN)": {"pixel_steps": 1, "gan_steps": 1},
 }
 """What each rung changes in the one before it; the last one gives half of the steps to the pixel stage."""
@@ -68,7 +71,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=20.0, help="for all rungs and seeds together")
     parser.add_argument("--steps", type=int, default=0, help="of each rung; overrules the rehearsal")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--data", default=".photos/train")
+    parser.add_argument("--data", default=".photos/photographs")
     parser.add_argument("--out", type=Path, default=Path("runs/ladder"))
     parser.add_argument("--no-page", action="store_true", help="leave docs/ alone")
     options = parser.parse_args()
@@ -183,6 +186,8 @@ class Scores:
     """The means over the four photographs."""
 
     psnr_y: float
+    lpips: float
+    """Over Oxford's VGG16: it orders pictures, and VGG16 stands in the loss, too."""
     features_distance: float
     laplacian_ratio: float
     """Variance of the Laplacian divided by the truth's."""
@@ -213,7 +218,7 @@ class Result:
     def line(self) -> str:
         if self.scores is None:
             return f"diverged: {self.diverged}"
-        quality = f"{self.scores.psnr_y:.2f} dB, features {self.scores.features_distance:.3f}"
+        quality = f"{self.scores.psnr_y:.2f} dB, LPIPS {self.scores.lpips:.3f}"
         return f"{quality}, {self.seconds_a_step:.2f} s a step, {self.parameters:,} parameters"
 
 
@@ -243,12 +248,15 @@ def upscale(net: nn.Module, scene: Scene) -> Tensor:
     return degrade.round_to_8_bit(net(scene.low))
 
 
+@torch.no_grad()
 def score(results: Sequence[Tensor], pictures: Sequence[Scene]) -> Scores:
     """Return the scores of four enlarged photographs, without a border as wide as the scale."""
     inside = (..., slice(SCALE, -SCALE), slice(SCALE, -SCALE))
-    psnr, distances, brightness, reports = [], [], [], []
+    lpips = open_lpips_vgg16()
+    psnr, lpips_found, distances, brightness, reports = [], [], [], [], []
     for result, scene in zip(results, pictures):
         psnr.append(float(paired.psnr(paired.luma(result), paired.luma(scene.high), crop_px=SCALE)))
+        lpips_found.append(float(lpips(result, scene.high)))
         distances.append(features_distance(result[inside], scene.high[inside]))
         brightness.append(abs(float(paired.brightness_error(result, scene.high, crop_px=SCALE))) * 255)
         ours, truth, bicubic = (paired.luma(p)[0, 0][inside] for p in (result, scene.high, scene.bicubic))
@@ -256,6 +264,7 @@ def score(results: Sequence[Tensor], pictures: Sequence[Scene]) -> Scores:
     report = sharpness.mean_report(reports)
     return Scores(
         psnr_y=statistics.fmean(psnr),
+        lpips=statistics.fmean(lpips_found),
         features_distance=statistics.fmean(distances),
         laplacian_ratio=report.result.laplacian_ratio,
         octave_ratios=report.result.octave_ratios,
@@ -267,7 +276,7 @@ def score(results: Sequence[Tensor], pictures: Sequence[Scene]) -> Scores:
 
 
 SCORED_LAYERS = ("relu2_2", "relu3_2")
-"""Layers of the small features that no rung is trained on."""
+"""Layers of the small features, which no rung is trained on."""
 
 
 @torch.no_grad()
@@ -296,24 +305,24 @@ def write_page(out: Path, steps: int, seeds: Sequence[int], pictures: Sequence[S
 def ladder_table(found: Sequence[Mapping[str, Any]], steps: int, seeds: Sequence[int], scenes: Sequence[Scene]) -> str:
     bicubic = asdict(score([degrade.round_to_8_bit(scene.bicubic) for scene in scenes], scenes))
     lines = [
-        f"{steps} steps of 8 crops a rung; mean of {len(scenes)} photographs and {len(seeds)} seed(s).",
+        f"{steps} steps of 4 crops a rung; mean of {len(scenes)} photographs and {len(seeds)} seed(s).",
         "",
-        "| rung | PSNR-Y, dB | small-features distance | detail | in place (bar) | sharp | brightness off "
-        "| s a step | parameters | diverged |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| rung | PSNR-Y, dB | LPIPS (VGG16) | small-features distance | detail | in place (bar) | sharp "
+        "| brightness off | s a step | parameters | diverged |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
         f"| bicubic | {cells([bicubic])} | | | |",
     ]
     for number, rung in enumerate(RUNGS):
         results = [result for result in found if result["rung"] == rung and result["steps"] == steps]
         name = rung if number == 0 else f"+ {rung}"
         if not results:
-            lines.append(f"| {name} | not run | | | | | | | | |")
+            lines.append(f"| {name} | not run | | | | | | | | | |")
             continue
         scored = [result["scores"] for result in results if result["scores"]]
         seconds = statistics.fmean(result["seconds_a_step"] for result in results)
         parameters = max(result["parameters"] for result in results)
         diverged = f"{len(results) - len(scored)} of {len(results)}"
-        values = cells(scored) if scored else " | " * 5
+        values = cells(scored) if scored else " | " * 6
         lines.append(f"| {name} | {values} | {seconds:.2f} | {parameters:,} | {diverged} |")
     return "\n".join(lines)
 
@@ -327,8 +336,8 @@ def cells(scored: Sequence[Mapping[str, Any]]) -> str:
     sharp = sum(scores["sharp"] for scores in scored)
     verdict = ("yes" if sharp else "no") if len(scored) == 1 else f"{sharp} of {len(scored)}"
     return (
-        f"{mean('psnr_y'):.2f} | {mean('features_distance'):.3f} | {mean('laplacian_ratio'):.0%} | "
-        f"{mean('correlation'):.2f} ({mean('bar'):.2f}) | {verdict} | {mean('brightness'):.2f}"
+        f"{mean('psnr_y'):.2f} | {mean('lpips'):.3f} | {mean('features_distance'):.3f} | "
+        f"{mean('laplacian_ratio'):.0%} | {mean('correlation'):.2f} ({mean('bar'):.2f}) | {verdict} | {mean('brightness'):.2f}"
     )
 
 
@@ -353,6 +362,7 @@ def alpha_table(place: Path, steps: int, pictures: Sequence[Scene]) -> str:
     rows = {
         "alpha": [f"{alpha:g}" for alpha in ALPHAS],
         "PSNR-Y, dB": [f"{scores.psnr_y:.2f}" for scores in scored],
+        "LPIPS (VGG16)": [f"{scores.lpips:.3f}" for scores in scored],
         "small-features distance": [f"{scores.features_distance:.3f}" for scores in scored],
     }
     lines = [f"| {name} | {' | '.join(values)} |" for name, values in rows.items()]
