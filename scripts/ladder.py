@@ -337,7 +337,8 @@ def cells(scored: Sequence[Mapping[str, Any]]) -> str:
     verdict = ("yes" if sharp else "no") if len(scored) == 1 else f"{sharp} of {len(scored)}"
     return (
         f"{mean('psnr_y'):.2f} | {mean('lpips'):.3f} | {mean('features_distance'):.3f} | "
-        f"{mean('laplacian_ratio'):.0%} | {mean('correlation'):.2f} ({mean('bar'):.2f}) | {verdict} | {mean('brightness'):.2f}"
+        f"{mean('laplacian_ratio'):.0%} | {mean('correlation'):.2f} ({mean('bar'):.2f}) | {verdict} | "
+        f"{mean('brightness'):.2f}"
     )
 
 
