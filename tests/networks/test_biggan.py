@@ -246,6 +246,18 @@ def test_the_score_is_linear_plus_projection_of_summed_features():
     assert verdict.features[-1] is verdict.score
 
 
+@pytest.mark.parametrize("kind", [BigGANDiscriminator, BigGANDeepDiscriminator])
+def test_without_spectral_norm_the_score_grows_with_the_weights_of_the_last_layer(kind):
+    torch.manual_seed(0)
+    pictures, classes = torch.rand(2, 3, 32, 32), torch.tensor([0, 2])
+    network = kind(**{**SMALL, "width": 4, "multipliers": (4, 4, 4, 8)}, last_bias=False, norm="none")
+    before = network(pictures, classes).score
+    for layer in (network.head.linear, network.head.embedding):
+        layer.weight.data.mul_(3)
+    torch.testing.assert_close(network(pictures, classes).score, 3 * before)
+    assert not any("parametrizations" in name for name in network.state_dict())
+
+
 def test_dropout_acts_in_training_only():
     net = BigGANDiscriminator(**SMALL, dropout=0.5)
     x, y = torch.randn(2, 3, 32, 32), torch.tensor([0, 1])

@@ -135,12 +135,14 @@ def test_a_relativistic_loss_sees_real_scores_in_both_turns(shown):
     assert float(g["gan"].detach()) == pytest.approx(expected, rel=1e-12)
 
 
-def test_r1_of_a_linear_discriminator_is_the_norm_of_each_classs_weights(shown):
-    recipe = BigGAN(replace(TINY, r1_weight=3.0, r1_every=4))
+def test_r1_and_r2_of_a_linear_discriminator_are_the_norm_of_each_classs_weights(shown):
+    recipe = BigGAN(replace(TINY, r1_weight=3.0, r2_weight=5.0, r1_every=4))
     nets, batch, _ = shown
     square = (nets.discriminator.weight.detach()[batch.classes] ** 2).sum(1).mean()
     ledger = recipe.discriminator_losses(*shown, {}, context(recipe))
     assert float(ledger["r1"].detach()) == pytest.approx(4 * 3.0 * float(square) / 2, rel=1e-5)
+    # Generated pictures have the classes of the real ones, and a linear discriminator the same slope everywhere.
+    assert float(ledger["r2"].detach()) == pytest.approx(4 * 5.0 * float(square) / 2, rel=1e-5)
     assert "r1" not in recipe.discriminator_losses(*shown, {}, context(recipe, step=1))
 
 

@@ -103,6 +103,13 @@ def spectral(module: nn.Module, steps: int = 1, epsilon: float = 1e-12) -> nn.Mo
     return module
 
 
+def remove_spectral(network: nn.Module) -> None:
+    """Leave the raw weights of all layers that were divided by their largest singular values."""
+    for layer in list(network.modules()):
+        if parametrize.is_parametrized(layer, "weight"):
+            parametrize.remove_parametrizations(layer, "weight", leave_parametrized=False)
+
+
 class _SpectralNorm(parametrizations._SpectralNorm):
     """Torch's spectral norm, which wastes seconds on power iterations of tensors that have shapes only."""
 

@@ -90,6 +90,9 @@ class Settings(Training):
     dropout: float = 0.0
     """Share of the discriminator's last features left out in training (0.5 in the paper's study of collapse)."""
 
+    discriminator_norm: Literal["spectral", "none"] = "spectral"
+    """Norm in the discriminator; `none` wants R1 and R2."""
+
     adversarial: AdversarialLoss = AdversarialLoss(base="hinge", pairing="plain")
     """Base and pairing of the adversarial loss."""
     augmentation: str = ""
@@ -98,8 +101,10 @@ class Settings(Training):
     """Weight of ||W W^T (1 - I)||^2 over the generator's weights; by its true gradient, twice that of other code."""
     r1_weight: float = 0.0
     """Gamma of R1 on real pictures (10 in the paper's study of collapse); 0 for none."""
+    r2_weight: float = 0.0
+    """Gamma of R2, the same on generated pictures; 0 for none."""
     r1_every: int = 1
-    """Take R1 every so many steps only, so many times as strong."""
+    """Take R1 and R2 every so many steps only, so many times as strong."""
 
     steps: int = 165_000
     """Steps of the generator."""
@@ -219,16 +224,18 @@ class BigGAN(Recipe):
     def discriminator_losses(
         self, nets: Networks, batch: Batch, outputs: Outputs, carry: Carry, context: Context
     ) -> Ledger:
-        """Return the adversarial loss of real against generated pictures, and R1."""
+        """Return the adversarial loss of real against generated pictures, R1 and R2."""
         s, classes = self.settings, batch.classes
         # One call for both: the weights are normalised once, and nothing in D mixes samples.
         shown = self._shown(torch.cat([batch.real, outputs["fake"]]), context)
         both = nets.discriminator(shown, torch.cat([classes, classes]))
         real, fake = split(both, len(batch.real))
         ledger = Ledger({"gan": s.adversarial.discriminator(real, fake)})
-        if factor := s.r1_weight * regularization.lazy_factor(context.step, s.r1_every):
-            r1 = regularization.r1(lambda pictures: nets.discriminator(pictures, classes), batch.real)
-            ledger["r1"] = context.health.r1_factor * factor * r1
+        lazy = context.health.r1_factor * regularization.lazy_factor(context.step, s.r1_every)
+        for name, weight, pictures in (("r1", s.r1_weight, batch.real), ("r2", s.r2_weight, outputs["fake"])):
+            if factor := weight * lazy:
+                slope = regularization.r1(lambda shown: nets.discriminator(shown, classes), pictures)
+                ledger[name] = factor * slope
         return ledger
 
     def generator_losses(
@@ -333,6 +340,7 @@ class BigGAN(Recipe):
             "attention_px": s.attention_px if s.attention_px < s.size_px else 0, "multipliers": s.multipliers[::-1],
             # A relativistic loss gives the last bias no gradient; Adam would turn rounding noise into drift.
             "last_bias": not s.adversarial.is_shift_invariant, "dropout": s.dropout, "depth": self._depth,
+            "norm": s.discriminator_norm,
         }  # fmt: skip
         network = "biggan_deep_discriminator" if s.deep else "biggan_discriminator"
         discriminator = Card(
@@ -347,7 +355,7 @@ class BigGAN(Recipe):
         for name in ("steps", "discriminator_steps", "r1_every", "latent", "width", "standing_batches"):
             if getattr(s, name) < 1:
                 raise UserError(f"{name} is {getattr(s, name)}", "It must be at least 1")
-        for name in ("orthogonal_weight", "r1_weight", "num_classes", "class_features", "depth"):
+        for name in ("orthogonal_weight", "r1_weight", "r2_weight", "num_classes", "class_features", "depth"):
             if getattr(s, name) < 0:
                 raise UserError(f"{name} is {getattr(s, name):g}", "It must not be negative", "0 switches it off")
         if s.skip_z and not s.deep:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +26,7 @@ from ganvas.networks.biggan.net import (
     check_attention,
     double,
 )
-from ganvas.networks.blocks import SelfAttention, init_orthogonal, spectral
+from ganvas.networks.blocks import SelfAttention, init_orthogonal, remove_spectral, spectral
 from ganvas.protocol import Verdict
 
 SQUEEZE = 4
@@ -170,7 +171,8 @@ class BigGANDeepDiscriminator(nn.Module):
     (B, 3, 128, 128), (B,) -> (B, 1)
 
     `activate_stem` puts a ReLU behind the first convolution, as BigGAN-PyTorch does; it throws away half of what that
-    convolution saw and is off here. Source: Brock et al. 2019, tables 7 to 9; Miyato and Koyama 2018.
+    convolution saw and is off here. `norm` `none` leaves out spectral norm, where gradient penalties bound the slope.
+    Source: Brock et al. 2019, tables 7 to 9; Miyato and Koyama 2018.
 
     Raises:
         UserError: a size without plan, or attention at no layer's resolution.
@@ -187,6 +189,7 @@ class BigGANDeepDiscriminator(nn.Module):
         dropout: float = 0.0,
         last_bias: bool = True,
         activate_stem: bool = False,
+        norm: Literal["spectral", "none"] = "spectral",
     ) -> None:
         super().__init__()
         plan = channel_plan("BigGAN-deep", size_px, multipliers, DISCRIMINATOR_CHANNELS)
@@ -212,6 +215,8 @@ class BigGANDeepDiscriminator(nn.Module):
         )
         self.head = DiscriminatorHead(channels[-1], num_classes, dropout, last_bias)
         init_orthogonal(self)
+        if norm == "none":
+            remove_spectral(self)
 
     def forward(self, pictures: Tensor, classes: Tensor) -> Verdict:
         x, features = self.stem(pictures), []

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganvas.errors import UserError
-from ganvas.networks.blocks import SelfAttention, SyncedBatchNorm2d, init_orthogonal, spectral
+from ganvas.networks.blocks import SelfAttention, SyncedBatchNorm2d, init_orthogonal, remove_spectral, spectral
 from ganvas.protocol import Verdict
 
 BASE_PX = 4
@@ -367,7 +368,8 @@ class BigGANDiscriminator(nn.Module):
 
     At 64 px and below the published networks have no layer of 64 px and no attention. `dropout` leaves out features
     before the score. A relativistic loss gives the last bias no gradient: leave it out by `last_bias`. There are
-    `depth` blocks at each resolution; the published networks have one.
+    `depth` blocks at each resolution; the published networks have one. `norm` `none` leaves out spectral norm, where
+    gradient penalties bound the slope.
     Source: Brock et al. 2019, tables 4 to 6; Miyato and Koyama 2018.
 
     Raises:
@@ -384,6 +386,7 @@ class BigGANDiscriminator(nn.Module):
         dropout: float = 0.0,
         last_bias: bool = True,
         depth: int = 1,
+        norm: Literal["spectral", "none"] = "spectral",
     ) -> None:
         super().__init__()
         plan = channel_plan("BigGAN", size_px, multipliers, DISCRIMINATOR_CHANNELS)
@@ -407,6 +410,8 @@ class BigGANDiscriminator(nn.Module):
         self.attention = SelfAttention(channels[attended], spectral_norm=True) if attention_px else None
         self.head = DiscriminatorHead(channels[-1], num_classes, dropout, last_bias)
         init_orthogonal(self)
+        if norm == "none":
+            remove_spectral(self)
 
     def forward(self, pictures: Tensor, classes: Tensor) -> Verdict:
         x, features = pictures, []
