@@ -10,7 +10,8 @@ from torch import nn
 
 from ganvas.data.degrade import resize_bicubic
 from ganvas.errors import UserError
-from ganvas.inference.picture.upscale import Upscaler, target_size
+from ganvas.inference.picture.sizes import target_size
+from ganvas.inference.picture.upscale import Upscaler
 from ganvas.inference.rows.pixels import LogCurve
 from ganvas.networks.rrdb.net import CompactNet, RRDBNet
 from ganvas.protocol import Card

@@ -12,7 +12,7 @@ import numpy as np
 from ganvas.errors import UserError
 from ganvas.inference.open import BUNDLED, DEFAULT
 from ganvas.inference.picture.options import Sizing
-from ganvas.inference.picture.upscale import target_size
+from ganvas.inference.picture.sizes import target_size
 from ganvas.io.pictures import images
 from ganvas.io.pictures.jpeg_quality import jpeg_quality
 

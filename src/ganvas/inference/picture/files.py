@@ -12,8 +12,9 @@ from ganvas.inference.options import Region
 from ganvas.inference.picture import jobs
 from ganvas.inference.picture.options import Naming
 from ganvas.inference.picture.pages import upscale_any
+from ganvas.inference.picture.sizes import target_size
 from ganvas.inference.picture.streaming import Output, check_crop, pixels_of, upscale_file, upscaled
-from ganvas.inference.picture.upscale import Upscaler, target_size
+from ganvas.inference.picture.upscale import Upscaler
 from ganvas.inference.result import Job, Progress, Result, Taken, report_problems, run_batch
 from ganvas.inference.rows.resample import resized
 from ganvas.io.pictures.captioned import LINE_PX

@@ -15,8 +15,9 @@ import numpy as np
 
 from ganvas.errors import UserError
 from ganvas.inference.picture import streaming, translation
+from ganvas.inference.picture.sizes import target_size
 from ganvas.inference.picture.streaming import Output
-from ganvas.inference.picture.upscale import Upscaler, target_size
+from ganvas.inference.picture.upscale import Upscaler
 from ganvas.inference.result import Reports, Result
 from ganvas.io.pictures import images
 from ganvas.io.pictures.images import Reader

@@ -17,8 +17,9 @@ import torch.nn.functional as F
 from ganvas import device as devices
 from ganvas.errors import UserError
 from ganvas.inference.picture import streaming
+from ganvas.inference.picture.sizes import target_size
 from ganvas.inference.picture.streaming import Output
-from ganvas.inference.picture.upscale import Upscaler, target_size
+from ganvas.inference.picture.upscale import Upscaler
 from ganvas.inference.result import Reports, Result
 from ganvas.inference.rows.pixels import Pixels, survey
 from ganvas.io.pictures import animations, parts

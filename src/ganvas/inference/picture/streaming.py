@@ -17,7 +17,8 @@ from ganvas.inference.options import Region
 from ganvas.inference.picture import translation
 from ganvas.inference.picture.kept import kept_rows
 from ganvas.inference.picture.options import Alpha, Sizing, Writing
-from ganvas.inference.picture.upscale import Done, Upscaler, target_size
+from ganvas.inference.picture.sizes import target_size
+from ganvas.inference.picture.upscale import Done, Upscaler
 from ganvas.inference.result import Reports, Result
 from ganvas.inference.rows.pixels import Pixels, survey
 from ganvas.inference.rows.strips import Margins

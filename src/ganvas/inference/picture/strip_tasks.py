@@ -24,8 +24,9 @@ from ganvas.inference.picture import suite, translation
 from ganvas.inference.picture.files import make_folder
 from ganvas.inference.picture.kept import has_room
 from ganvas.inference.picture.options import PictureOptions
+from ganvas.inference.picture.sizes import target_size
 from ganvas.inference.picture.streaming import HIDDEN, Output, pixels_for, seen, upscaled, writer_for
-from ganvas.inference.picture.upscale import Done, Upscaler, target_size
+from ganvas.inference.picture.upscale import Done, Upscaler
 from ganvas.inference.result import Job, Result
 from ganvas.inference.rows.threads import WriteBehind
 from ganvas.io.pictures.images import Header, Reader, read_header

@@ -38,8 +38,9 @@ from ganvas.inference.picture.options import (
     Running,
     Sizing,
 )
+from ganvas.inference.picture.sizes import target_size
 from ganvas.inference.picture.tiled import Choices, Upres
-from ganvas.inference.picture.upscale import Upscaler, target_size
+from ganvas.inference.picture.upscale import Upscaler
 from ganvas.inference.picture.video import VideoOptions, source_header, upscale_video
 from ganvas.inference.result import Job, Progress, Result, Taken, report_problems, run_batch
 from ganvas.io.pictures import images
