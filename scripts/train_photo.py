@@ -76,7 +76,12 @@ MODELS = {
         {"pixel_crop_px": 192, "crop_px": 192, "pixel_steps": 3400, "pixel_rate": 1e-4, "average_half_life": 4000.0},
         share=0.5,
     ),
-    "photo-x2": Model("x2, for clean photographs: highest PSNR", "span-x2-ch48", scale=2),
+    "photo-x2": Model(
+        "x2, for clean photographs: highest PSNR", "restore-x2",
+        {"scale": 2, "unshuffle": 2, "pixel_crop_px": 128, "crop_px": 128, "pixel_steps": 20000, "pixel_rate": 3e-4,
+         "pixel_schedule": "cosine", "clip_gradient": 1.0, "average_half_life": 8000.0},
+        scale=2,
+    ),
     "restore-x4": Model(
         "x4, for photographs with noise, blur and JPEG: highest PSNR, invents nothing", "span-x4-ch48",
         {"degradation": "files", "pixel_crop_px": 128, "crop_px": 128, "pixel_steps": 5000, "pixel_rate": 3e-4,
@@ -97,6 +102,14 @@ MODELS = {
          "colour_weight": 1.0, "ldl_weight": 1.0, "discriminator": "patch", "discriminator_width": 32,
          "average_half_life": 600.0},
         share=0.7,
+    ),
+    "restore-x4-gan": Model(
+        "x4, for photographs with noise, blur and JPEG: crisp, invents texture", "restore-x4",
+        {"notch": 7, "degradation": "files", "batch_size": 4, "crop_px": 128, "pixel_crop_px": 128, "pixel_steps": 0,
+         "gan_steps": 6000, "gan_rate": 4e-4, "gan_weight": 0.05, "pixel_weight": 0.3, "perceptual": "vgg16",
+         "perceptual_weight": 0.3, "colour_weight": 1.0, "ldl_weight": 1.0, "discriminator": "patch",
+         "discriminator_width": 32, "patch_norm": "instance", "adversarial.pairing": "paired",
+         "average_half_life": 2000.0, "preview_every": 500},
     ),
 }  # fmt: skip
 

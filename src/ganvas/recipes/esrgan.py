@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from ganvas.data import degrade
 from ganvas.data.pictures import Crops, PairedPictures, Pictures
 from ganvas.errors import UserError
+from ganvas.losses import regularization
 from ganvas.losses.adversarial import AdversarialLoss
 from ganvas.losses.reconstruction import charbonnier, feature_matching, l1, l2
 from ganvas.losses.structure import (
@@ -84,9 +85,11 @@ class Settings(Training):
     unshuffle: Literal[0, 1, 2, 4] = 0
     """Pixels a side that `rrdb` and `span` fold into channels first; 0: the published 4 and 2 for `rrdb` at x1, x2."""
     discriminator: Literal["vgg", "unet", "patch"] = "vgg"
-    """One score a picture (the paper's), one a pixel, or one for each patch of 34 px (both with spectral norm)."""
+    """One score a picture (the paper's), one a pixel (with spectral norm), or one for each patch of 34 px."""
     discriminator_width: int = 64
     """Channels of the discriminator's first layer."""
+    patch_norm: Literal["spectral", "instance", "none"] = "spectral"
+    """Norm in the discriminator of patches; `none` wants R1 and R2."""
 
     pixel_steps: int = 1_000_000
     """Steps of the first stage, which fits pixels alone; 0 leaves it out."""
@@ -113,6 +116,12 @@ class Settings(Training):
     """Weight of the adversarial loss (lambda), which is, as in the authors' code, the mean of its two terms."""
     adversarial: AdversarialLoss = AdversarialLoss(base="standard", pairing="average")
     """Base and pairing of the adversarial loss; the paper's is standard, average."""
+    r1_weight: float = 0.0
+    """Gamma of R1 on real pictures, of the sum of their scores; 0 for none."""
+    r2_weight: float = 0.0
+    """Gamma of R2, the same on generated pictures; 0 for none."""
+    r1_every: int = bounded(4, 1, 1000)
+    """Take R1 and R2 every so many steps only, so many times as strong."""
     perceptual: str = "vgg19"
     """Features of the perceptual loss: `vgg19`, `vgg16[:layers]`, `efficientnet-lite0`, several joined by `+`, `small`
     (ours), a weight file, or `none` (the discriminator's own)."""
@@ -144,8 +153,8 @@ PREVIEW = replace(
 # What the bundled photo-x4-gan was trained by, behind a pixel stage. With `--init photo-x4 --pixel-steps 0` that begins
 # where ours began.
 SHOW = replace(
-    LAPTOP, network="span", width=48, blocks=6, base="none", notch=7, pixel_steps=20_000, pixel_rate=2e-4, gan_steps=3000,
-    gan_rate=4e-4, batch_size=8, clip_gradient=1.0, pixel_weight=1.0, gan_weight=0.15, perceptual="vgg16",
+    LAPTOP, network="span", width=48, blocks=6, base="none", notch=7, pixel_steps=20_000, pixel_rate=2e-4,
+    gan_steps=3000, gan_rate=4e-4, batch_size=8, clip_gradient=1.0, pixel_weight=1.0, gan_weight=0.15, perceptual="vgg16",
     perceptual_weight=0.15, colour_weight=1.0, ldl_weight=1.0, discriminator="patch", discriminator_width=32,
     average_half_life=2000.0,
 )  # fmt: skip
@@ -229,9 +238,14 @@ class ESRGAN(Recipe):
     def discriminator_losses(
         self, nets: Networks, batch: Batch, outputs: Outputs, carry: Carry, context: Context
     ) -> Ledger:
-        """Return the adversarial loss of real against generated pictures."""
-        real, fake = (nets.discriminator(self._seen(picture)) for picture in (batch.high, outputs["fake"]))
-        return Ledger({"gan": self.settings.adversarial.discriminator(real, fake)})
+        """Return the adversarial loss of real against generated pictures, R1 and R2."""
+        s, pictures = self.settings, (self._seen(batch.high), self._seen(outputs["fake"]))
+        ledger = Ledger({"gan": s.adversarial.discriminator(*(nets.discriminator(shown) for shown in pictures))})
+        lazy = context.health.r1_factor * regularization.lazy_factor(context.step, s.r1_every)
+        for name, weight, shown in zip(("r1", "r2"), (s.r1_weight, s.r2_weight), pictures):
+            if factor := weight * lazy:
+                ledger[name] = factor * regularization.r1(nets.discriminator, shown)
+        return ledger
 
     def generator_losses(
         self, nets: Networks, batch: Batch, outputs: Outputs, carry: Carry, context: Context
@@ -333,7 +347,7 @@ class ESRGAN(Recipe):
         """Return the cards of the generator and, for the GAN stage, of the discriminator."""
         s, cards = self.settings, {"generator": self.card()}
         if s.gan_steps:
-            own = {"vgg": {"size_px": s.crop_px}, "unet": {}, "patch": {"layers": 2, "norm": "spectral"}}
+            own = {"vgg": {"size_px": s.crop_px}, "unet": {}, "patch": {"layers": 2, "norm": s.patch_norm}}
             # A relativistic loss gives the last bias no gradient; Adam would turn rounding noise into drift.
             shared = {"width": s.discriminator_width, "last_bias": not s.adversarial.is_shift_invariant}
             cards["discriminator"] = Card(
@@ -366,7 +380,10 @@ def _check(s: Settings) -> None:
         raise UserError("There is nothing to learn", why, "Add --degradation files, or --low FOLDER")
     if not 0 <= s.teacher_share <= 1:
         raise UserError(f"teacher_share is {s.teacher_share:g}", do="Use 0 (the truth alone) to 1 (the teacher alone)")
-    if min(s.ms_ssim_weight, s.colour_weight, s.ldl_weight, s.dists_weight) < 0:
+    if min(s.ms_ssim_weight, s.colour_weight, s.ldl_weight, s.dists_weight, s.r1_weight, s.r2_weight) < 0:
         raise UserError("A weight of a loss is below 0", do="Use 0 to leave the loss out")
+    if s.r1_weight + s.r2_weight and s.discriminator == "vgg":
+        why = "The discriminator vgg has batch norm, which couples samples; a penalty is of each alone"
+        raise UserError("R1 and R2 do not go with --discriminator vgg", why, "Use --discriminator patch or unet")
     if s.gan_steps:
         s.adversarial.require_batch(s.batch_size)
