@@ -22,8 +22,8 @@ from ganvas.io.pictures import images
 from ganvas.io.pictures.captions import caption
 
 SIDE, FRAMES, GAP, LINE = 256, 48, 6, 18
-PART = slice(20, 20 + SIDE), slice(112, 112 + SIDE)
-"""What is shown of the photograph, pixel by pixel: hair, eyes, the rings of the collar."""
+ENLARGED, TOP, LEFT = 3, 86, 178
+"""What is shown of the photograph, each pixel as a square of 3 x 3: eyes, nose and mouth."""
 UPSCALER = "photo-x4-gan"
 CENTRE, SWING = 0.43, 0.24
 """Of the divider, in widths: each half stays wide enough for its name."""
@@ -40,7 +40,7 @@ def photograph() -> list[np.ndarray]:
     truth = torch.from_numpy(images.to_float(images.read(PHOTOGRAPH)[0])).permute(2, 0, 1)[None]
     low = bicubic(truth, 4)
     plain, ours = (
-        images.from_float(picture, "uint8")[PART]
+        enlarged(images.from_float(picture, "uint8"))
         for picture in (
             resize_bicubic(low, size=(512, 512))[0].permute(1, 2, 0).numpy(),
             Upscaler(UPSCALER)(low[0].permute(1, 2, 0).numpy()),
@@ -54,6 +54,13 @@ def photograph() -> list[np.ndarray]:
         frame[:, at - 1 : at + 1] = 255
         frames.append(named(frame, ("bicubic", at), (UPSCALER, SIDE - at)))
     return frames
+
+
+def enlarged(picture: np.ndarray) -> np.ndarray:
+    """Return what is shown of a photograph, pixels as squares."""
+    side = -(-SIDE // ENLARGED)
+    part = picture[TOP : TOP + side, LEFT : LEFT + side]
+    return part.repeat(ENLARGED, 0).repeat(ENLARGED, 1)[:SIDE, :SIDE]
 
 
 def halved(picture: np.ndarray) -> np.ndarray:
