@@ -200,6 +200,17 @@ CLAIMS: dict[str, Claim] = {
             "both": {"feature_matching_weight": 10.0, "perceptual": "vgg16"},
         },
     ),
+    "nets": Claim(
+        says="a second network of features, trained on something else, sees what the first misses",
+        source="the first seed", recipe="pix2pixhd", data=STREET, shown=(384, 150),
+        budget={**PAINTER, "global_steps": 300, "instance_features": 0, "perceptual_crop_px": 64},
+        rows={
+            "none": {"perceptual": "none"},
+            "VGG16": {"perceptual": "vgg16"},
+            "EfficientNet-Lite0": {"perceptual": "efficientnet-lite0"},
+            "both": {"perceptual": "vgg16+efficientnet-lite0"},
+        },
+    ),
     "styles": Claim(
         says="a style for each instance gives likeness and variety", source="Wang et al. 2018 (pix2pixHD)",
         recipe="pix2pixhd", data=STREET, shown=(384, 150), budget=PAINTER,

@@ -77,6 +77,19 @@ def test_a_wavelet_guided_discriminator_sees_details_alone() -> None:
         assert torch.allclose(found, wavelet_details(wanted))
 
 
+def test_r1_and_r2_are_of_the_mean_score_of_each_picture_every_so_many_steps() -> None:
+    changes = {"discriminator": "patch", "patch_norm": "none", "r1_weight": 2.0, "r2_weight": 3.0, "r1_every": 4}
+    recipe, nets, batch, outputs, at = test_esrgan.scene(test_esrgan.tiny(perceptual="none", **changes))
+    fake = outputs["fake"].detach()
+    found = recipe.discriminator_losses(nets, batch, {"fake": fake}, {}, at)
+    for name, gamma, pictures in (("r1", 2.0, batch.high), ("r2", 3.0, fake)):
+        shown = pictures.clone().requires_grad_()
+        slope = torch.autograd.grad(nets.discriminator(shown).score.mean(dim=(1, 2, 3)).sum(), shown)[0]
+        wanted = 4 * gamma * slope.square().sum(dim=(1, 2, 3)).mean() / 2
+        assert found[name].item() == pytest.approx(wanted.item(), rel=1e-4)
+    assert set(recipe.discriminator_losses(nets, batch, {"fake": fake}, {}, replace(at, step=1))) == {"gan"}
+
+
 def test_dists_over_vgg16_is_zero_for_equal_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GANVAS_HOME", str(tmp_path))
     monkeypatch.setenv("GANVAS_OFFLINE", "1")

@@ -117,7 +117,7 @@ class Settings(Training):
     adversarial: AdversarialLoss = AdversarialLoss(base="standard", pairing="average")
     """Base and pairing of the adversarial loss; the paper's is standard, average."""
     r1_weight: float = 0.0
-    """Gamma of R1 on real pictures, of the sum of their scores; 0 for none."""
+    """Gamma of R1 on real pictures, of the mean of each one's scores; 0 for none."""
     r2_weight: float = 0.0
     """Gamma of R2, the same on generated pictures; 0 for none."""
     r1_every: int = bounded(4, 1, 1000)
@@ -153,10 +153,10 @@ PREVIEW = replace(
 # What the bundled photo-x4-gan was trained by, behind a pixel stage. With `--init photo-x4 --pixel-steps 0` that begins
 # where ours began.
 SHOW = replace(
-    LAPTOP, network="span", width=48, blocks=6, base="none", notch=7, pixel_steps=20_000, pixel_rate=2e-4,
-    gan_steps=3000, gan_rate=4e-4, batch_size=8, clip_gradient=1.0, pixel_weight=1.0, gan_weight=0.15, perceptual="vgg16",
-    perceptual_weight=0.15, colour_weight=1.0, ldl_weight=1.0, discriminator="patch", discriminator_width=32,
-    average_half_life=2000.0,
+    LAPTOP, network="span", width=48, blocks=6, base="none", notch=7, batch_size=8, clip_gradient=1.0,
+    pixel_steps=20_000, pixel_rate=2e-4, gan_steps=3000, gan_rate=4e-4, pixel_weight=1.0, gan_weight=0.15,
+    perceptual="vgg16", perceptual_weight=0.15, colour_weight=1.0, ldl_weight=1.0, discriminator="patch",
+    discriminator_width=32, average_half_life=2000.0,
 )  # fmt: skip
 PAPER = Settings()
 SRGAN = replace(
