@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations, parametrize
 
 from ganvas.errors import UserError
+from ganvas.networks.norms import InstanceNorm2d, is_channels_last
 from ganvas.ranks import gather_over_ranks, mean_over_ranks, rank, sum_over_ranks, world_size
 
 Norm = Literal["batch", "instance", "none"]
@@ -85,7 +86,7 @@ def norm_layer(kind: Norm, channels: int) -> nn.Module:
     if kind == "batch":
         return SyncedBatchNorm2d(channels)
     if kind == "instance":
-        return nn.InstanceNorm2d(channels, affine=False, track_running_stats=False)
+        return InstanceNorm2d(channels)
     if kind == "none":
         return nn.Identity()
     raise UserError(f"There is no norm {kind!r}", do="Use batch, instance or none")
@@ -339,6 +340,15 @@ def in_planes(x: Tensor) -> Tensor:
     if not _runs_plainly(x) or x.is_contiguous() or not x.is_contiguous(memory_format=torch.channels_last):
         return x
     return torch.stack([picture.permute(1, 2, 0).flatten(0, 1).t().contiguous() for picture in x]).view(x.shape)
+
+
+def as_weights_lie(x: Tensor, net: nn.Module) -> Tensor:
+    """Return pictures in the channels-last layout where a network's weights have it: (B, C, H, W) -> (B, C, H, W).
+
+    Its first convolution, what comes before that and every pass back would otherwise change the layout one by one.
+    """
+    weight = next((parameter for parameter in net.parameters() if parameter.ndim == 4), x)
+    return x.contiguous(memory_format=torch.channels_last) if is_channels_last(weight) else x
 
 
 class PixelShuffleUpsample(nn.Module):

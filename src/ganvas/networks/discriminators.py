@@ -15,6 +15,7 @@ from ganvas.networks.blocks import (
     MinibatchDiscrimination,
     MinibatchStandardDeviation,
     SyncedBatchNorm2d,
+    as_weights_lie,
     init_normal,
     norm_layer,
     spectral,
@@ -364,7 +365,7 @@ class MultiScaleDiscriminator(nn.Module):
         if not 1 <= scales <= self.num_scales:
             raise UserError(f"A discriminator of {self.num_scales} scales cannot run at {scales}")
         _refuse_small(picture, self.minimum_px_of(scales), "MultiScaleDiscriminator")
-        verdicts = []
+        verdicts, picture = [], as_weights_lie(picture, self)
         for scale in reversed(range(scales)):
             names = [f"scale{scale}_layer{place}" for place in range(self.num_layers)]
             verdicts.append(_verdict([self.get_submodule(name) for name in names], picture))

@@ -11,67 +11,15 @@ within and cropped back.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from ganvas.errors import UserError
-from ganvas.networks.blocks import Upsampling, doubling_conv, init_normal, pad_to_multiple
-
-FEW_PIXELS = 4096
-"""Maps of fewer pixels are normalised in another way, for speed alone."""
-
-
-class InstanceNorm(nn.Module):
-    """Instance norm without weights and without running statistics.
-
-    (B, C, H, W) -> (B, C, H, W)
-
-    The same as `nn.InstanceNorm2d`, which would copy every map out of the channels-last layout and leave it there. Maps
-    of that layout stay in it, and go forward and back several times as fast.
-    """
-
-    eps = 1e-5
-
-    def forward(self, x: Tensor) -> Tensor:
-        if x.is_contiguous() or not x.is_contiguous(memory_format=torch.channels_last):
-            return F.group_norm(x, x.shape[1], eps=self.eps)
-        return _NormChannelsLast.apply(x, self.eps)  # pyright: ignore[reportReturnType]
-
-
-class _NormChannelsLast(torch.autograd.Function):
-    """Instance norm of channels-last maps; torch's own backward pass of a group norm is very slow on them."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, eps: float) -> Tensor:
-        batch, channels, height, width = x.shape
-        if height * width < FEW_PIXELS or x.dtype in (torch.float32, torch.float64):
-            # torch works channel by channel, which for small maps of many channels takes ten times as long. On large
-            # ones its sums lose three of float32's digits; beside bfloat16's own error, where it is quick, they are
-            # nothing.
-            wide = x.to(torch.promote_types(x.dtype, torch.float32))
-            centred = wide - wide.mean((2, 3), keepdim=True)
-            rate = torch.rsqrt(centred.square().mean((2, 3), keepdim=True) + eps)
-            y = (centred * rate).to(x.dtype)
-        else:
-            y, _, rate = torch.native_group_norm(x, None, None, batch, channels, height * width, channels, eps)
-            rate = rate.reshape(batch, channels, 1, 1)
-        # The result, not the input: what follows must not change it in place, and the convolution's output can go.
-        ctx.save_for_backward(y, rate)
-        return y
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        y, rate = ctx.saved_tensors
-        wide = torch.promote_types(y.dtype, torch.float32)
-        mean = gradient.mean((2, 3), keepdim=True, dtype=wide).to(y.dtype)
-        slope = (gradient * y).mean((2, 3), keepdim=True, dtype=wide).to(y.dtype)
-        return (gradient - mean - y * slope) * rate.to(y.dtype), None
-
+from ganvas.networks.blocks import Upsampling, as_weights_lie, doubling_conv, init_normal, pad_to_multiple
+from ganvas.networks.norms import InstanceNorm
 
 class ResidualBlock(nn.Module):
     """Two convolutions with instance norm, added to their input.
@@ -168,7 +116,7 @@ class GlobalGenerator(nn.Module):
         init_normal(self)
 
     def forward(self, condition: Tensor) -> Tensor:
-        return _within(self.multiple_of, condition, self.model)
+        return _within(self.multiple_of, as_weights_lie(condition, self), self.model)
 
 
 class LocalEnhancer(nn.Module):
@@ -239,6 +187,7 @@ class LocalEnhancer(nn.Module):
         return _within(multiple, condition, lambda padded: self._run(padded, enhancers))
 
     def _run(self, condition: Tensor, enhancers: int) -> Tensor:
+        condition = as_weights_lie(condition, self)
         pyramid = [condition]
         for _ in range(enhancers):
             pyramid.append(F.avg_pool2d(pyramid[-1], 3, stride=2, padding=1, count_include_pad=False))

@@ -7,6 +7,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from ganvas.networks.blocks import Upsampling, doubling_conv, norm_layer
+from ganvas.networks.norms import InstanceNorm
 
 Norm = Literal["batch", "instance", "tracked_instance"]
 
@@ -20,7 +21,7 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int, norm: Norm) -> None:
         super().__init__()
         self.conv_block = nn.Sequential(
-            nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3), _norm(norm, channels), nn.ReLU(inplace=True),
+            nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3), _norm(norm, channels), _relu(norm),
             nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3), _norm(norm, channels),
         )  # fmt: skip
 
@@ -30,25 +31,29 @@ class ResidualBlock(nn.Module):
 
 def _norm(kind: Norm, channels: int) -> nn.Module:
     if kind == "instance":
-        # A group norm of single channels: the same, but it keeps the channels-last layout.
-        return nn.GroupNorm(channels, channels, affine=False)
+        return InstanceNorm()
     if kind == "tracked_instance":
         return nn.InstanceNorm2d(channels, affine=False, track_running_stats=True)
     return norm_layer(kind, channels)
 
 
+def _relu(norm: Norm) -> nn.Module:
+    # The instance norm needs its own result to go back.
+    return nn.ReLU(inplace=norm != "instance")
+
+
 def _entrance(channels_in: int, width: int, norm: Norm) -> list[nn.Module]:
-    return [nn.ReflectionPad2d(3), nn.Conv2d(channels_in, width, 7), _norm(norm, width), nn.ReLU(inplace=True)]
+    return [nn.ReflectionPad2d(3), nn.Conv2d(channels_in, width, 7), _norm(norm, width), _relu(norm)]
 
 
 def _halving(channels: int, norm: Norm) -> list[nn.Module]:
-    return [nn.Conv2d(channels, 2 * channels, 3, 2, 1), _norm(norm, 2 * channels), nn.ReLU(inplace=True)]
+    return [nn.Conv2d(channels, 2 * channels, 3, 2, 1), _norm(norm, 2 * channels), _relu(norm)]
 
 
 def doubling(channels: int, norm: Norm, upsampling: Upsampling = "transposed") -> list[nn.Module]:
     """Return the layers that double the sides and halve the channels."""
     conv = doubling_conv(channels, channels // 2, upsampling, kernel=3)
-    return [conv, _norm(norm, channels // 2), nn.ReLU(inplace=True)]
+    return [conv, _norm(norm, channels // 2), _relu(norm)]
 
 
 def encoder(channels_in: int, width: int, downs: int, blocks: int, norm: Norm) -> nn.Sequential:

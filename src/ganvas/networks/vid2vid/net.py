@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from ganvas.errors import UserError
 from ganvas.flow import Sampling, warp
-from ganvas.networks.blocks import Upsampling, init_normal, pad_to_multiple
+from ganvas.networks.blocks import Upsampling, as_weights_lie, init_normal, pad_to_multiple
 from ganvas.networks.vid2vid.blocks import Norm, decoder, doubling, encoder, head, residual_blocks
 
 FLOW_PX = 20.0
@@ -342,7 +342,7 @@ class Vid2Vid(nn.Module):
         unit = self.multiple_of >> (self.scales - scales)
         # Below two cells a side, the coarsest maps would have one pixel, which cannot be reflected.
         unit = 2 * unit if min(height, width) <= unit else unit
-        padded = [pad_to_multiple(planes, unit) for planes in (labels, previous)]
+        padded = [as_weights_lie(pad_to_multiple(planes, unit), self) for planes in (labels, previous)]
         if known is not None:
             known = Known(*(part if part is None else pad_to_multiple(part, unit) for part in known))
         frame = self._run(padded[0], padded[1], known, scales)
