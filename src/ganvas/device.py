@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -87,13 +88,13 @@ def deterministic(device: torch.device) -> Iterator[None]:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=device.type != "cpu")
     # Torch would also fill all memory that it is about to write with NaN, which takes a twentieth of a step.
-    filled = torch.utils.deterministic.fill_uninitialized_memory
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    mode: Any = torch.utils.deterministic
+    filled, mode.fill_uninitialized_memory = mode.fill_uninitialized_memory, False
     try:
         yield
     finally:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
-        torch.utils.deterministic.fill_uninitialized_memory = filled
+        mode.fill_uninitialized_memory = filled
 
 
 def free_memory(device: torch.device) -> int:
