@@ -21,6 +21,7 @@ from ganvas.errors import UserError
 from ganvas.networks.blocks import Upsampling, as_weights_lie, doubling_conv, init_normal, pad_to_multiple
 from ganvas.networks.norms import InstanceNorm
 
+
 class ResidualBlock(nn.Module):
     """Two convolutions with instance norm, added to their input.
 
