@@ -5,8 +5,8 @@
 1. Every engine that is installed against eager float32 in torch's default layout, on one crop of a photograph: CPU
    seconds (process time, all threads), PSNR against that float32, and the share of the largest rate at which this
    machine was seen to multiply in the same precision: a product of matrices and a convolution take turns with the
-   engines, and the fastest rounds count. `--int8` adds 8 bits, quantised on nine tiles of other photographs and kept
-   in FILE; `--memory` adds the peak of memory of each, run once in a process of its own.
+   engines, and the fastest rounds count. `--int8` adds 8 bits, quantised on tiles of other photographs and kept in
+   FILE; `--memory` adds the peak of memory of each, run once in a process of its own.
 2. Tiles against the untiled network at equal arithmetic: seconds per pixel that the network computed.
 3. Seconds per megapixel of output, from 1 to 50 megapixels, the whole way from array to array: with a compact network,
    or with `--sizes-only` alone and of `--model`.
@@ -38,7 +38,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ganvas import device as devices
 from ganvas.errors import UserError
-from ganvas.inference import export, fastest, int8
+from ganvas.inference import backends, export, fastest, int8
 from ganvas.inference.backends import pick_backend
 from ganvas.inference.open import Opened, load
 from ganvas.inference.picture.upscale import Upscaler
@@ -49,6 +49,8 @@ from ganvas.protocol import Card
 
 SIDE = 1024
 """Of the matrices whose product shows the machine's rate."""
+INT8_TILES, INT8_TILE_PX = 18, 48
+"""Tiles on which a network is quantised: every third one measures, the others calibrate."""
 
 
 def photograph() -> np.ndarray:
@@ -88,15 +90,17 @@ def crop_of(side: int) -> Tensor:
 
 
 def quantised(net: nn.Module, path: Path) -> int8.Graph:
-    """Return the network in 8 bits from a file, or quantise it on nine tiles of 32 px and keep it there."""
+    """Return the network in 8 bits from a file, or quantise it on tiles of three photographs and keep it there."""
     if not path.exists():
         from skimage import data
 
         random, tiles = np.random.default_rng(0), []
-        for number in range(9):
+        for number in range(INT8_TILES):
             picture = (data.astronaut(), data.coffee(), data.rocket())[number % 3]
-            top, left = (int(random.integers(0, length - 32)) for length in picture.shape[:2])
-            tile = np.ascontiguousarray(picture[top : top + 32, left : left + 32].transpose(2, 0, 1)[None])
+            top, left = (int(random.integers(0, length - INT8_TILE_PX)) for length in picture.shape[:2])
+            tile = np.ascontiguousarray(
+                picture[top : top + INT8_TILE_PX, left : left + INT8_TILE_PX].transpose(2, 0, 1)[None]
+            )
             tiles.append(torch.from_numpy(tile).float() / 255)
         save_file(int8.attach(int8.quantise(net, tiles, say=print).graph), path)
     graph = int8.graph_of(load_file(path))
@@ -152,6 +156,8 @@ def yardsticks() -> list[tuple[str, float, Callable[[], Any]]]:
 
 def engines(net: nn.Module, rounds: int, side: int, int8_path: Path | None) -> list[dict[str, Any]]:
     """Compare eager float32 with what the engines run, on one tile, and all with products of matrices."""
+    devices.keep_freed_memory()  # this and the next line: as with the tiles of a large picture
+    backends.FIXED_FROM_PX = 0
     crop = crop_of(side)
     contestants = contestants_of(net, int8_path)
     with FlopCounterMode(display=False) as counter, torch.no_grad():

@@ -9,6 +9,7 @@ from torch import nn
 
 from ganvas import device as devices
 from ganvas.errors import UserError
+from ganvas.inference import backends
 from ganvas.inference.backends import estimate_bytes_per_px, pick_backend
 from ganvas.inference.open import BUNDLED, load
 from ganvas.io.weights.files import read_card
@@ -197,3 +198,22 @@ def test_the_estimate_of_memory_follows_the_widest_layer():
     assert estimate_bytes_per_px(CompactNet(), torch.bfloat16) < estimate_bytes_per_px(CompactNet(), torch.float32)
     # Measured on an RRDBNet of 64 features between 128 and 256 px squared: 9.9 KB a pixel in float32.
     assert 9_900 < estimate_bytes_per_px(RRDBNet(blocks=1), torch.float32) < 15_000
+
+
+@has_openvino
+@pytest.mark.alone
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_graphs_of_one_size_compute_what_the_network_computes_and_what_ran_before_changes_no_bit(
+    net, precision, monkeypatch
+):
+    monkeypatch.setattr(backends, "FIXED_FROM_PX", 40 * 40)
+    run = pick_backend(net, precision, "cpu", "openvino")
+    random = torch.Generator().manual_seed(2)
+    # More sizes than are held at once, and one that stays below.
+    pictures = [torch.rand(1, 3, *size, generator=random) for size in ((40, 40), (40, 48), (56, 40), (64, 44), (9, 12))]
+    once = [run(picture) for picture in pictures]
+    again = [run(picture) for picture in reversed(pictures)][::-1]
+    for picture, first, second in zip(pictures, once, again):
+        assert torch.equal(first, second)
+        true = reference(copy.deepcopy(net), picture)
+        assert psnr(first, true) > (100 if precision == "float32" else 40)

@@ -1,5 +1,7 @@
 """Networks in 8 bits for OpenVINO: quantised by NNCF on photographs, layers that would be harmed left in bfloat16.
 
+What keeps an error small, and what each step gave, stands in docs/measured/int8.md.
+
 `quantise` makes a graph, `attach` and `graph_of` carry it in a weight file beside the network's own weights, and
 `engine` runs it.
 """
@@ -25,7 +27,9 @@ from torch import Tensor, nn
 from ganvas.errors import UserError, need
 from ganvas.inference import backends, calibration
 from ganvas.inference.backends import Backend
+from ganvas.inference.equalise import equalise
 from ganvas.inference.open import Opened
+from ganvas.inference.rounding import round_again, weights_of
 from ganvas.io.weights import files as weights
 
 GRAPH, CONSTANTS = "openvino_int8_graph", "openvino_int8_constants"
@@ -81,8 +85,8 @@ def quantise(
 ) -> Quantised:
     """Return a network in 8 bits that stays within `target_db` of itself on photographs.
 
-    Every group of layers is first put into 8 bits alone, and its error measured; the worst stay in higher precision
-    until the rest together keeps the target.
+    If all of it in 8 bits does not, every group of layers is put into 8 bits alone and its error measured; those that
+    do most harm for the time that they save stay in higher precision until the rest together keeps the target.
 
     Args:
         tiles: of photographs, (1, 3, H, W) of the network's own value range; every third one measures.
@@ -98,21 +102,30 @@ def quantise(
     plain = backends.openvino_graph(inner, backends.smooth_probe(backends.PROBE_PX[0], unit), [-1, 3, -1, -1])
     with torch.inference_mode():
         truth = [inner(tile) for tile in measured]
+    equalise(plain, calibrating)
+    exact = weights_of(plain)
     group_of = grouped(convolutions(plain))
     groups = list(dict.fromkeys(group_of.values()))
 
-    def made(chosen: Collection[str], corrects: bool = False) -> Any:
+    def made(chosen: Collection[str]) -> Any:
         """Return the graph with some groups in 8 bits."""
         scope = nncf.IgnoredScope(
             names=[name for name, group in group_of.items() if group not in chosen], types=list(ELEMENTWISE),
             validate=False,
         )  # fmt: skip
-        advanced = nncf.AdvancedQuantizationParameters(disable_bias_correction=not corrects)
+        # By default a range is the mean of the tiles' ranges, which half of them exceed.
+        widest = nncf.quantization.range_estimator.RangeEstimatorParametersSet.MINMAX
+        # Biases need no correction where kernels keep their sums, and it would take most of the time.
+        advanced = nncf.AdvancedQuantizationParameters(
+            disable_bias_correction=True, activations_range_estimator_params=widest
+        )
         with _silent(nncf):
-            return nncf.quantize(
+            graph = nncf.quantize(
                 plain.clone(), nncf.Dataset([tile.numpy() for tile in calibrating]), subset_size=len(calibrating),
                 preset=nncf.QuantizationPreset.MIXED, ignored_scope=scope, advanced_parameters=advanced,
             )  # fmt: skip
+        round_again(graph, exact)
+        return graph
 
     def error(graph: Any, precision: str) -> float:
         run = backends.openvino_run(graph, precision)
@@ -120,24 +133,49 @@ def quantise(
 
     span = float(max(true.abs().max() for true in truth)) or 1.0
     allowed = span**2 * 10 ** (-(target_db + MARGIN_DB) / 10)
+
+    def tried(left: Sequence[str]) -> Quantised | None:
+        """Return the network with all but some groups in 8 bits, if it is near enough."""
+        graph = made([group for group in groups if group not in left])
+        found = error(graph, "bfloat16")
+        say(f"{', '.join(left) or 'nothing'} in bfloat16: {_decibels(found, span):.1f} dB")
+        if found > allowed:
+            return None
+        num_left = sum(group in left for group in group_of.values())
+        return Quantised(
+            _written(graph), _decibels(found, span), tuple(left), (len(group_of) - num_left, len(group_of))
+        )
+
+    whole = tried(())
+    if whole:
+        return whole
     harm = {}
     for group in groups:
         harm[group] = error(made({group}), "float32")
         say(f"{group}: {_decibels(harm[group], span):.1f} dB alone in 8 bits")
-    worst = sorted(groups, key=lambda group: -harm[group])
+    cost = costs(plain, group_of, calibrating[0].shape)
+    worst = sorted(groups, key=lambda group: -harm[group] / cost[group])
     # Errors of different layers are hardly related: their squares add up.
     left = next(count for count in range(len(worst) + 1) if sum(harm[group] for group in worst[count:]) <= allowed)
-    for count in range(left, len(worst)):
-        graph = made(worst[count:], corrects=True)
-        found = error(graph, "bfloat16")
-        say(f"{', '.join(worst[:count]) or 'nothing'} in bfloat16: {_decibels(found, span):.1f} dB")
-        if found <= allowed:
-            num_left = sum(group in worst[:count] for group in group_of.values())
-            numbers = (len(group_of) - num_left, len(group_of))
-            return Quantised(_written(graph), _decibels(found, span), tuple(worst[:count]), numbers)
+    for count in range(max(1, left), len(worst)):
+        enough = tried(worst[:count])
+        if enough:
+            return enough
     raise UserError(
         f"8 bits keep no {target_db:g} dB of this network", "Hardly a layer could be in 8 bits", "Lower --least-db"
     )
+
+
+def costs(graph: Any, group_of: Mapping[str, str], shape: Sequence[int]) -> dict[str, float]:
+    """Return the multiplications of every group of convolutions for an input of a shape."""
+    fixed = graph.clone()
+    fixed.reshape(list(shape))
+    found = dict.fromkeys(group_of.values(), 0.0)
+    for node in fixed.get_ops():
+        if node.get_friendly_name() in group_of:
+            kernel, made = node.input(1).get_shape(), node.output(0).get_shape()
+            found[group_of[node.get_friendly_name()]] += math.prod(kernel) * math.prod(made[2:])
+    return found
 
 
 def _decibels(error: float, span: float) -> float:
