@@ -1,17 +1,20 @@
 """How much of upscaling a file is not the network: decoding, converting, blending and encoding, at 20 megapixels.
 
-    OMP_NUM_THREADS=1 python benchmarks/outside_network.py [--megapixels 20] [--models photo-x4] [--formats png jpg]
+    OMP_NUM_THREADS=1 python benchmarks/outside_network.py [--models photo-x4] [--formats png jpg] [--rounds 3]
 
-One thread runs the network and blends; one reads ahead, one writes behind. Processor seconds of each are counted, since
-other programs may share the cores. `outside` is the share of the network's thread that is not the network: what the
-work takes longer than the network alone, as long as the other threads have a core and are not the slower ones. `in
-turn` is that share if one thread did everything.
+One thread runs the network; others read ahead, blend, keep finished rows and encode. Processor seconds of each are
+counted, since other programs may share the cores. Models and formats take turns, and medians are shown; a round that
+does not count comes first, since a process loads its codecs once. `outside` is the share of the network's thread that
+is not the network: what the work takes longer than the network alone, as long as the other threads have a core and are
+not the slower ones. `in turn` is that share if one thread did everything.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
+import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -55,17 +58,22 @@ def main() -> None:
     parser.add_argument("--megapixels", type=float, default=20)
     parser.add_argument("--models", nargs="+", default=["photo-x4"])
     parser.add_argument("--formats", nargs="+", default=["png", "jpg"])
+    parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    print("| model | format | network, s | blending, s | other threads, s | outside | in turn |")
-    print("|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
-        for model in options.models:
-            for suffix in options.formats:
-                spent = measure(model, Path(folder), suffix, options.megapixels)
-                outside = spent["around"] / (spent["around"] + spent["network"])
-                in_turn = 1 - spent["network"] / sum(spent.values())
-                cells = " | ".join(f"{spent[name]:.2f}" for name in ("network", "around", "other"))
-                print(f"| {model} | {suffix} | {cells} | {outside:.1%} | {in_turn:.1%} |", flush=True)
+        spent: dict[tuple[str, str], list[dict[str, float]]] = {}
+        for number in range(options.rounds + 1):
+            for case in itertools.product(options.models, options.formats):
+                taken = measure(case[0], Path(folder), case[1], options.megapixels)
+                if number:
+                    spent.setdefault(case, []).append(taken)
+    print("| model | format | network, s | around it, s | other threads, s | outside | in turn |")
+    print("|---|---|---|---|---|---|---|")
+    for (model, suffix), rounds in spent.items():
+        network, around, other = (statistics.median(t[name] for t in rounds) for name in ("network", "around", "other"))
+        outside, in_turn = around / (around + network), 1 - network / (network + around + other)
+        cells = f"{network:.2f} | {around:.3f} | {other:.2f} | {outside:.1%} | {in_turn:.1%}"
+        print(f"| {model} | {suffix} | {cells} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -156,3 +156,20 @@ def test_who_stops_early_leaves_no_thread_behind():
     next(going)
     going.close()
     assert not alive()
+
+
+@pytest.mark.parametrize("always", [False, True])
+def test_what_waits_when_the_block_fails_is_dropped_or_written_as_asked(always):
+    written, may_write = [], threading.Event()
+
+    def write(item):
+        may_write.wait(60)
+        written.append(int(item[0]))
+
+    behind = WriteBehind(write, always_finishes=always)
+    with pytest.raises(KeyboardInterrupt), behind as put:
+        for number in range(5):
+            put(np.array([number]))
+        threading.Timer(0.1, may_write.set).start()
+        raise KeyboardInterrupt
+    assert written == list(range(5)) if always else len(written) <= 1

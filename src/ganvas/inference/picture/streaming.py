@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from collections.abc import Iterator
@@ -133,10 +134,10 @@ def _upscale_rows(
     with kept_rows(up, source, writer, region, asked) as kept, writer:
         done = kept.restore(writer.write_rows) if kept else Done()
         rows, hidden = upscaled(up, reader, output, wanted, progress, region, done)
-        with WriteBehind(writer.write_rows) as put:
+        keeping = kept.behind() if kept else contextlib.nullcontext(lambda _: None)
+        with keeping as keep, WriteBehind(writer.write_rows) as put:
             for strip in rows:
-                if kept:
-                    kept.keep(strip)
+                keep(strip)
                 put(strip)
     note = "; ".join(text for text in (writer.target.note, kept.note if kept else "") if text)
     if hidden and output.alpha == "auto" and not header.associated_alpha:

@@ -169,11 +169,13 @@ class WriteBehind(Generic[Item]):
     """Calls a function with one item after another in a thread of its own: `with WriteBehind(write) as put: put(rows)`.
 
     An error of the function is raised by the next `put`, or at the end of the block, which waits for the last item. An
-    error in the block drops what waits.
+    error in the block drops what waits, unless it `always_finishes`.
     """
 
-    def __init__(self, write: Callable[[Item], None], most_bytes: int = WAITING_BYTES) -> None:
-        self._write = write
+    def __init__(
+        self, write: Callable[[Item], None], most_bytes: int = WAITING_BYTES, always_finishes: bool = False
+    ) -> None:
+        self._write, self._always_finishes = write, always_finishes
         self._waiting: _Waiting[Item] = _Waiting(most_bytes)
         self._thread = threading.Thread(target=self._work, name="ganvas-write", daemon=True)
 
@@ -205,10 +207,10 @@ class WriteBehind(Generic[Item]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None:
+        if kind is None or self._always_finishes:
+            self._waiting.end()
+        else:
             self._waiting.abandon()
-            self._thread.join()
-            return
-        self._waiting.end()
         self._thread.join()
-        self._raise()
+        if kind is None:
+            self._raise()
