@@ -118,7 +118,7 @@ def _widest(graph: Any, values: Sequence[Value], tiles: Sequence[Tensor]) -> lis
     nodes = {node.get_friendly_name(): node for node in copied.get_ops()}
     ports = [nodes[value.port.get_node().get_friendly_name()].output(value.port.get_index()) for value in values]
     results = [ops.result(ops.reduce_max(ops.abs(port), np.array([0, 2, 3]))) for port in ports]
-    probe = openvino.Model(results, copied.get_parameters())
+    probe = type(graph)(results, copied.get_parameters())
     run = openvino.compile_model(probe, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     widest = [np.zeros(value.channels) for value in values]
     for tile in tiles:
