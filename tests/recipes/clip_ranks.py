@@ -18,7 +18,7 @@ SETTINGS = replace(
     first_length=4, longest=4, frames_a_step=2, clip_strides=(), image_frames="all", batch_size=2, given_share=1.0,
     perceptual="none", perceptual_weight=0.0, workers=0, checkpoint_every=10, preview_every=100, log_every=1,
     sentinel="off", threads=1, rates=(1e-4,), picture_rounds=0, mask_slope=1.0, flow_weight=10.0, mask_weight=3.0,
-    repaint_relabelled=False,
+    repaint_relabelled=False, precision="float32",
 )  # fmt: skip
 
 

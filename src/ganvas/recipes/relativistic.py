@@ -149,8 +149,8 @@ DCGAN = Settings(
 )  # fmt: skip
 # Ours: narrower networks learn at higher rates, and a discriminator half as quick as the generator does not outrun it.
 LAPTOP = replace(
-    PAPER, width=32, steps=10_000, generator_rate=5e-4, discriminator_rate=2.5e-4, precision="float32",
-    checkpoint_every=500, preview_every=250, score_every=500,
+    PAPER, width=32, steps=10_000, generator_rate=5e-4, discriminator_rate=2.5e-4, checkpoint_every=500,
+    preview_every=250, score_every=500,
 )  # fmt: skip
 PREVIEW = replace(
     LAPTOP, size_px=32, width=16, latent=64, steps=1500, generator_rate=1e-3, discriminator_rate=5e-4,

@@ -118,7 +118,7 @@ PAPER = Settings(batch_size=1)
 LAPTOP = replace(
     PAPER, guide="edges", high_px=384, low_px=64, width=16, encoder_width_div=2, discriminator_width=16, batch_size=4,
     base="bicubic", pixel_steps=500, steps=4000, generator_rate=5e-4, discriminator_rate=2e-4,
-    average_half_life=1000.0, precision="float32", checkpoint_every=250, preview_every=250, score_every=500,
+    average_half_life=1000.0, checkpoint_every=250, preview_every=250, score_every=500,
 )  # fmt: skip
 PREVIEW = replace(
     LAPTOP, high_px=256, low_px=48, width=8, discriminator_width=8, pixel_steps=150, steps=450,

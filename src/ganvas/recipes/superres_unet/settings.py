@@ -109,7 +109,7 @@ PAPER = Settings(
 LAPTOP = Settings(
     width=24, downs=3, norm="none", base="bicubic", discriminator_width=24, grid="34px", discriminator_sees_low=True,
     style_weight=0.02, batch_size=8, content_steps=1000, steps=3000, generator_rate=5e-4, discriminator_rate=2e-4,
-    average_half_life=2000.0, precision="float32", checkpoint_every=500, preview_every=500, score_every=500,
+    average_half_life=2000.0, checkpoint_every=500, preview_every=500, score_every=500,
 )  # fmt: skip
 # A small discriminator that is shown whole pictures learns nothing in 500 steps (its margin stays below 0.003).
 PREVIEW = replace(

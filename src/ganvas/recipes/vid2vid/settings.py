@@ -136,7 +136,7 @@ LAPTOP = Settings(
     perceptual_layers=("relu1_1", "relu2_1", "relu3_1", "relu4_1"), pixel_weight=5.0, mask_weight=2.0,
     # The flow's gradients, in pixels, drown those of pictures in the encoders that both share.
     flow_weight=2.0, sampling="bicubic", mask_slope=4.0, repaint_relabelled=True, picture_rounds=4000,
-    average_half_life=500.0, precision="float32", checkpoint_every=250, preview_every=100, score_every=250,
+    average_half_life=500.0, checkpoint_every=250, preview_every=100, score_every=250,
 )  # fmt: skip
 # Minutes are few: many short steps teach more than few long ones, and windows that change often more than long ones.
 PREVIEW = replace(
