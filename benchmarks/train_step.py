@@ -4,6 +4,8 @@
 
 Both are steps of the last stage, where all networks train, on drawn data and from the same weights. What counts is the
 ratio of processor seconds: the contestants take turns, each in a process of its own, so that a busy machine slows both.
+A turn lasts for several
+steps where these are short: alone, each would find its caches emptied by the others, as none does in training.
 The three costliest operations of our step stand beside it. `--preset paper` takes the paper's networks and sizes, with
 `--batch-size 1` on small machines. The base line is our own step without its choices, and with memory as torch keeps
 it; `pix2pixhd_step.py`, `biggan_step.py` and `matchmove_step.py` compare with steps that were written apart from it.
@@ -15,6 +17,7 @@ import argparse
 import contextlib
 import io
 import json
+import math
 import multiprocessing
 import statistics
 import tempfile
@@ -48,6 +51,8 @@ PLAIN = {"precision": "float32", "channels_last": False}
 QUIET = {"sentinel": "off", "workers": 1, "perceptual": "none"}
 """Without pretrained features, which may not be at hand, and without what is done only now and then."""
 COSTS = 3
+TURN_S = 0.4
+"""Seconds that a contestant's turn lasts, if one step is shorter."""
 
 
 def draw(name: str, folder: Path) -> Path:
@@ -71,14 +76,15 @@ def trainer_of(recipe: str, preset: str, data: Path, changes: dict[str, Any]) ->
     return trainer
 
 
-def seconds_of(trainer: Trainer) -> float:
-    """Return the processor seconds of one step, on a GPU the seconds by the clock."""
+def seconds_of(trainer: Trainer, steps: int = 1) -> float:
+    """Return the processor seconds of a step, on a GPU the seconds by the clock, as the mean of some in a row."""
     clock = time.perf_counter if trainer.device.type == "cuda" else time.process_time
     began = clock()
-    step.advance(trainer)
+    for _ in range(steps):
+        step.advance(trainer)
     if trainer.device.type == "cuda":
         torch.cuda.synchronize(trainer.device)
-    return clock() - began
+    return (clock() - began) / steps
 
 
 def costs(trainer: Trainer) -> list[tuple[str, float]]:
@@ -106,7 +112,7 @@ def serve(pipe: Connection, recipe: str, preset: str, data: Path, changes: dict[
         with machine.deterministic(trainer.device):
             while asked := pipe.recv():
                 began = time.perf_counter()
-                found = seconds_of(trainer) if asked == "step" else costs(trainer)
+                found = costs(trainer) if asked == "costs" else seconds_of(trainer, asked)
                 pipe.send((found, time.perf_counter() - began))
     finally:
         trainer.feed.close()
@@ -132,17 +138,20 @@ def measure(recipe: str, preset: str, data: Path, rounds: int, changes: dict[str
     facts = {name: pipe.recv() for name, pipe in pipes.items()}
     if refused := [fact for fact in facts.values() if isinstance(fact, str)]:
         raise UserError(refused[0])
-    for _ in range(1 + rounds):
+    steps = 1
+    for turn in range(2 + rounds):
         for name, pipe in pipes.items():
-            pipe.send("step")
+            pipe.send(steps)
             taken[name].append(pipe.recv())
+        if turn == 1:  # the first step builds what all others use
+            steps = max(1, math.ceil(TURN_S / taken["ours"][1][0]))
     pipes["ours"].send("costs")
     told, _ = pipes["ours"].recv()
     for pipe, process in zip(pipes.values(), processes):
         pipe.send(None)
         process.join()
-    cpu = {name: statistics.median(seconds for seconds, _ in of[1:]) for name, of in taken.items()}
-    pairs = zip(taken["ours"][1:], taken["plain"][1:])
+    cpu = {name: statistics.median(seconds for seconds, _ in of[2:]) for name, of in taken.items()}
+    pairs = zip(taken["ours"][2:], taken["plain"][2:])
     row = {"recipe": recipe, "preset": preset, **facts["ours"], "ours_s": cpu["ours"], "plain_s": cpu["plain"]}
     row |= {"times": statistics.median(plain / ours for (ours, _), (plain, _) in pairs), "costs": told}
     if compiles:
