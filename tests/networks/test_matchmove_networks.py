@@ -333,3 +333,13 @@ def test_a_generator_with_tables_of_rays_and_planes_is_counted_without_memory():
     with torch.device("meta"):
         counted = CameraGenerator(**settings)
     assert {k: v.shape for k, v in counted.state_dict().items()} == {k: v.shape for k, v in real.state_dict().items()}
+
+
+def test_tables_keep_the_layout_that_their_gradients_come_in():
+    rows = torch.eye(3, 4).flatten().tolist()
+    net = nn.Sequential(nn.Conv2d(6, 6, 3), RayTable([*rows, 35.0], 64)).to(memory_format=torch.channels_last)
+    assert not net[0].weight.is_contiguous()
+    lines = torch.rand(2, 6, 9, 9)
+    net(lines).sum().backward()
+    for level in net[1].grids.levels:
+        assert level.is_contiguous() and level.grad.is_contiguous()

@@ -7,6 +7,7 @@ multiresolution grids of Müller et al., "Instant Neural Graphics Primitives", 2
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -35,6 +36,13 @@ class _Grids(nn.Module):
             nn.Parameter(torch.empty(tables, CHANNELS, side, side).uniform_(-0.3 / GAIN, 0.3 / GAIN)) for side in sides
         )
         self.channels = CHANNELS * len(sides)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        # Gradients of tables come in torch's default layout: in another, each step would copy them all.
+        super()._apply(fn, recurse)
+        for level in self.levels:
+            level.data = level.data.contiguous()
+        return self
 
     def forward(self, places: Tensor) -> Tensor:
         found = [F.grid_sample(level, places[:, None], align_corners=False) for level in self.levels]
