@@ -25,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +37,10 @@ from torch.nn.functional import conv2d
 from torch.utils.flop_counter import FlopCounterMode
 
 from ganvas import device as devices
-from ganvas.errors import UserError
+from ganvas.errors import UserError, need
 from ganvas.inference import backends, export, fastest, int8
 from ganvas.inference.backends import pick_backend
-from ganvas.inference.open import Opened, load
+from ganvas.inference.open import Opened, load, resolve
 from ganvas.inference.picture.upscale import Upscaler
 from ganvas.inference.rows.tiles import Tiler
 from ganvas.inference.rows.tiling import Tiling
@@ -60,11 +60,19 @@ def photograph() -> np.ndarray:
     return data.chelsea()
 
 
-def in_turn(contestants: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, dict[str, float]]:
-    """Return the median CPU and wall seconds of each, and the least CPU seconds, after a round that does not count."""
+def in_turn(
+    contestants: Mapping[str, Callable[[], Any]], rounds: int, warm: bool = False
+) -> dict[str, dict[str, float]]:
+    """Return the median CPU and wall seconds of each, and the least CPU seconds, after a round that does not count.
+
+    With `warm` the first of two calls in each turn does not count either: it finds the caches full of another's data,
+    where in use one tile follows another.
+    """
     seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in contestants}
     for number in range(rounds + 1):
         for name, call in contestants.items():
+            if warm:
+                call()
             wall, cpu = time.perf_counter(), time.process_time()
             call()
             if number:
@@ -89,27 +97,33 @@ def crop_of(side: int) -> Tensor:
     return torch.from_numpy(photograph()[60 : 60 + side, 150 : 150 + side].copy()).permute(2, 0, 1)[None].float() / 255
 
 
+def tiles_of_photographs(count: int) -> list[Tensor]:
+    """Return tiles of three photographs that are not the one that is upscaled."""
+    from skimage import data
+
+    random, tiles = np.random.default_rng(0), []
+    for number in range(count):
+        picture = (data.astronaut(), data.coffee(), data.rocket())[number % 3]
+        top, left = (int(random.integers(0, length - INT8_TILE_PX)) for length in picture.shape[:2])
+        tile = picture[top : top + INT8_TILE_PX, left : left + INT8_TILE_PX].transpose(2, 0, 1)[None]
+        tiles.append(torch.from_numpy(np.ascontiguousarray(tile)).float() / 255)
+    return tiles
+
+
 def quantised(net: nn.Module, path: Path) -> int8.Graph:
     """Return the network in 8 bits from a file, or quantise it on tiles of three photographs and keep it there."""
     if not path.exists():
-        from skimage import data
-
-        random, tiles = np.random.default_rng(0), []
-        for number in range(INT8_TILES):
-            picture = (data.astronaut(), data.coffee(), data.rocket())[number % 3]
-            top, left = (int(random.integers(0, length - INT8_TILE_PX)) for length in picture.shape[:2])
-            tile = np.ascontiguousarray(
-                picture[top : top + INT8_TILE_PX, left : left + INT8_TILE_PX].transpose(2, 0, 1)[None]
-            )
-            tiles.append(torch.from_numpy(tile).float() / 255)
-        save_file(int8.attach(int8.quantise(net, tiles, say=print).graph), path)
+        made = int8.quantise(net, tiles_of_photographs(INT8_TILES), say=print)
+        save_file(int8.attach(made.graph), path)
     graph = int8.graph_of(load_file(path))
     assert graph is not None
     return graph
 
 
-def ncnn_call(net: nn.Module) -> Callable[[Tensor], Tensor]:
-    """Return what runs the network in ncnn, in its own default precision of float32 weights."""
+def ncnn_call(net: nn.Module, shipped: Path | None) -> Callable[[Tensor], Tensor]:
+    """Return what runs the network in ncnn in float32: from the file that its authors ship for ncnn, or exported."""
+    if shipped:
+        return ncnn_of(shipped)
     card = getattr(net, "card", Card(network="", scale=4))
     with tempfile.TemporaryDirectory() as folder:
         opened = Opened(card, "net", module=net)
@@ -117,7 +131,26 @@ def ncnn_call(net: nn.Module) -> Callable[[Tensor], Tensor]:
         return export.WRITERS["ncnn"](whole, export.probes(opened), path)
 
 
-def contestants_of(net: nn.Module, int8_path: Path | None) -> dict[str, tuple[str, Callable[[Tensor], Tensor]]]:
+def ncnn_of(param: Path) -> Callable[[Tensor], Tensor]:
+    """Return what runs a file of ncnn's."""
+    ncnn = need("ncnn", "ncnn")
+    net = ncnn.Net()
+    net.opt.num_threads = torch.get_num_threads()
+    net.load_param(str(param))
+    net.load_model(str(param.with_suffix(".bin")))
+
+    def call(picture: Tensor) -> Tensor:
+        array = np.ascontiguousarray(picture[0].numpy())  # must live as long as ncnn reads it
+        extractor = net.create_extractor()
+        extractor.input(net.input_names()[0], ncnn.Mat(array))
+        return torch.from_numpy(np.array(extractor.extract(net.output_names()[0])[1]))[None]
+
+    return call
+
+
+def contestants_of(
+    net: nn.Module, int8_path: Path | None, shipped: Path | None, without: Collection[str]
+) -> dict[str, tuple[str, Callable[[Tensor], Tensor]]]:
     """Return the precision and the call of every engine that is installed, by name."""
 
     def eager(picture: Tensor) -> Tensor:
@@ -125,12 +158,12 @@ def contestants_of(net: nn.Module, int8_path: Path | None) -> dict[str, tuple[st
             return net(picture)
 
     found: dict[str, tuple[str, Callable[[Tensor], Tensor]]] = {"eager float32": ("float32", eager)}
-    for engine in fastest.installed():
+    for engine in (name for name in fastest.installed() if name not in without):
         for precision in {"onnx": ("float32",)}.get(engine, ("float32", "bfloat16")):
             found[f"{engine} {precision}"] = (precision, pick_backend(net, precision, "cpu", engine))
-    if importlib.util.find_spec("ncnn") and importlib.util.find_spec("pnnx"):
+    if importlib.util.find_spec("ncnn") and (shipped or importlib.util.find_spec("pnnx")):
         with contextlib.suppress(UserError):
-            found["ncnn float32"] = ("float32", ncnn_call(net))
+            found["ncnn float32"] = ("float32", ncnn_call(net, shipped))
     if int8_path:
         found["openvino int8"] = ("int8", int8.engine(net, quantised(net, int8_path)))
     return found
@@ -154,19 +187,22 @@ def yardsticks() -> list[tuple[str, float, Callable[[], Any]]]:
     ]  # fmt: skip
 
 
-def engines(net: nn.Module, rounds: int, side: int, int8_path: Path | None) -> list[dict[str, Any]]:
+def engines(
+    net: nn.Module, rounds: int, side: int, int8_path: Path | None, shipped: Path | None, without: Collection[str]
+) -> list[dict[str, Any]]:
     """Compare eager float32 with what the engines run, on one tile, and all with products of matrices."""
     devices.keep_freed_memory()  # this and the next line: as with the tiles of a large picture
     backends.FIXED_FROM_PX = 0
     crop = crop_of(side)
-    contestants = contestants_of(net, int8_path)
+    contestants = contestants_of(net, int8_path, shipped, without)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         truth = net(crop)
     operations = counter.get_total_flops()
     quality = {name: psnr(call(crop), truth) for name, (_, call) in contestants.items()}
     measured = yardsticks()
     calls: dict[str, Callable[[], Any]] = {f"yardstick {place}": call for place, (_, _, call) in enumerate(measured)}
-    taken = in_turn(calls | {name: lambda call=call: call(crop) for name, (_, call) in contestants.items()}, rounds)
+    calls |= {name: lambda call=call: call(crop) for name, (_, call) in contestants.items()}
+    taken = in_turn(calls, rounds, warm=True)
     peak: dict[str, float] = {}
     for place, (precision, number, _) in enumerate(measured):
         # They take a hundredth of a second, in which the fastest round was hardly disturbed.
@@ -285,7 +321,9 @@ def print_sizes(curve: list[dict[str, Any]]) -> None:
 def compare(net: nn.Module, compact: CompactNet, options: argparse.Namespace) -> None:
     """Measure and print the three comparisons."""
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {platform.machine()}\n")
-    rows = engines(net, options.rounds, options.side, options.int8)
+    known = resolve(options.model) if options.model else Path()
+    shipped = known if known.suffix == ".param" else None
+    rows = engines(net, options.rounds, options.side, options.int8, shipped, options.without)
     words = [word for word in sys.argv[1:] if word != "--memory"]
     held = memory([row["engine"] for row in rows], words) if options.memory else {}
     print("| engine | CPU s | wall s | times | PSNR, dB | of the peak | peak of memory, MB (of the call) |")
@@ -321,6 +359,7 @@ def main() -> None:
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--side", type=int, default=128, help="of the crop, in pixels")
     parser.add_argument("--int8", type=Path, default=None, help="file to keep the network in 8 bits in")
+    parser.add_argument("--without", nargs="+", default=[], help="engines to leave out: onnx takes long to convert")
     parser.add_argument("--engines-only", action="store_true", help="leave out tiles and sizes")
     parser.add_argument("--sizes-only", action="store_true", help="only the seconds a megapixel of --model")
     parser.add_argument("--memory", action="store_true", help="also the peak of memory of each engine")

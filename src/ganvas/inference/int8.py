@@ -1,6 +1,6 @@
 """Networks in 8 bits for OpenVINO: quantised by NNCF on photographs, layers that would be harmed left in bfloat16.
 
-What keeps an error small, and what each step gave, stands in docs/measured/int8.md.
+What keeps the error small, and what each step gave, stands in docs/measured/speed.md.
 
 `quantise` makes a graph, `attach` and `graph_of` carry it in a weight file beside the network's own weights, and
 `engine` runs it.
