@@ -258,6 +258,24 @@ def test_without_spectral_norm_the_score_grows_with_the_weights_of_the_last_laye
     assert not any("parametrizations" in name for name in network.state_dict())
 
 
+@pytest.mark.parametrize("kind", [BigGANGenerator, BigGANDeepGenerator])
+def test_smooth_doubling_takes_the_weights_of_repeated_pixels(kind, monkeypatch):
+    settings = {**SMALL, "width": 4, "latent": 8, "class_features": 5, "multipliers": (8, 4, 4, 4)}
+    torch.manual_seed(0)
+    repeated, smooth = (kind(**settings, upsampling=up).eval() for up in ("resize", "smooth"))
+    smooth.load_state_dict(repeated.state_dict())
+    latents, classes = torch.randn(4, 8), torch.tensor([0, 1, 2, 0])
+    found = smooth(latents, classes)
+    assert not torch.allclose(found, repeated(latents, classes))
+    # The same networks, but for what doubles.
+    monkeypatch.setattr(
+        torch.nn.functional,
+        "interpolate",
+        lambda x, **_: torch.ops.aten.upsample_bilinear2d(x, [2 * side for side in x.shape[-2:]], False),
+    )
+    torch.testing.assert_close(repeated(latents, classes), found)
+
+
 def test_dropout_acts_in_training_only():
     net = BigGANDiscriminator(**SMALL, dropout=0.5)
     x, y = torch.randn(2, 3, 32, 32), torch.tensor([0, 1])

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ganvas.errors import UserError
-from ganvas.networks.blocks import ResizeConv2d, Upsampling, doubling_conv, init_normal
+from ganvas.networks.blocks import ResizeConv2d, SmoothConv2d, Upsampling, doubling_conv, init_normal
 from ganvas.networks.decoders import DCGANGenerator
 from ganvas.networks.matchmove.net import CameraGenerator
 from ganvas.networks.pix2pixhd.net import GlobalGenerator, LocalEnhancer
@@ -47,6 +47,24 @@ def test_resizing_equals_nearest_pixels_and_a_convolution() -> None:
     assert torch.equal(layer(x), nn.functional.conv2d(wide, layer.weight, layer.bias, padding=1))
 
 
+def test_smooth_doubling_interpolates_as_torchs_own_layer_does_before_the_convolution() -> None:
+    torch.manual_seed(0)
+    layer, x = SmoothConv2d(3, 5), torch.randn(2, 3, 4, 6)
+    wide = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)(x)
+    torch.testing.assert_close(layer(x), nn.functional.conv2d(wide, layer.weight, layer.bias, padding=1))
+
+
+def test_even_and_odd_pixels_of_a_ramp_differ_where_they_are_repeated_and_not_where_they_are_interpolated() -> None:
+    # A network that finds its even pixels by such a difference can weave a pattern of two pixels.
+    ramp = torch.arange(16.0).expand(1, 1, 16, 16)
+    for up, differs in (("resize", True), ("smooth", False)):
+        layer = doubling_conv(1, 1, up, bias=False)  # pyright: ignore[reportArgumentType]
+        nn.init.zeros_(layer.weight)
+        layer.weight.data[0, 0, 1, 1:] = torch.tensor([-1.0, 1.0])  # the step to the right neighbour
+        steps = layer(ramp)[0, 0, 16, 4:-4].detach()
+        assert (float((steps[::2] - steps[1::2]).abs().max()) > 0.5) is differs
+
+
 def test_initialisers_reach_the_layer() -> None:
     layer = ResizeConv2d(8, 8)
     init_normal(layer, 0.5)
@@ -64,5 +82,5 @@ def test_generators_keep_their_tensors_names_and_default(name: str) -> None:
 
 
 def test_another_kind_is_refused() -> None:
-    with pytest.raises(UserError, match="transposed or resize"):
+    with pytest.raises(UserError, match="transposed, resize or smooth"):
         doubling_conv(3, 3, "bilinear")  # pyright: ignore[reportArgumentType]

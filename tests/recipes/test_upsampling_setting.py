@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from ganvas.networks import build
-from ganvas.networks.blocks import ResizeConv2d
+from ganvas.networks.blocks import ResizeConv2d, SmoothConv2d
 from ganvas.recipes.base import find
 
 WITHOUT_RAYS = {"rays_px": 0, "rays_table": 0, "rays_planes": 0, "rays_layers": 0}
@@ -15,6 +15,13 @@ CHANGES = {
     "pix2pixhd": {"num_labels": 3}, "vid2vid": {"num_labels": 3}, "relativistic": {}, "superres_unet": {},
     "tiled_upres": {"guide": "none"}, "reverse_matchmove": WITHOUT_RAYS,
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["relativistic", "superres_unet", "tiled_upres", "reverse_matchmove"])
+def test_smooth_doubling_reaches_the_network(name: str) -> None:
+    recipe = find(name)
+    card = recipe(replace(recipe.PRESETS["preview"], upsampling="smooth", **CHANGES[name])).card()
+    assert any(isinstance(module, SmoothConv2d) for module in build(card).modules())
 
 
 @pytest.mark.parametrize("name", CHANGES)

@@ -90,6 +90,8 @@ class Settings(Training):
     dropout: float = 0.0
     """Share of the discriminator's last features left out in training (0.5 in the paper's study of collapse)."""
 
+    upsampling: Literal["resize", "smooth"] = "resize"
+    """How the generator doubles sides: by repeated pixels (the paper's), or `smooth`, by interpolation."""
     discriminator_norm: Literal["spectral", "none"] = "spectral"
     """Norm in the discriminator; `none` wants R1 and R2."""
 
@@ -320,6 +322,7 @@ class BigGAN(Recipe):
         shared = {
             "size_px": s.size_px, "width": s.width, "num_classes": self._num_classes, "latent": s.latent,
             "class_features": s.class_features, "attention_px": s.attention_px, "multipliers": s.multipliers,
+            "upsampling": s.upsampling,
         }  # fmt: skip
         own = {"depth": self._depth} | ({} if s.deep else {"skip_z": s.skip_z})
         return Card(

@@ -80,8 +80,9 @@ class Settings(Training):
     """Norm in the generator."""
     generator_spectral: bool = False
     """Spectral norm in the generator."""
-    upsampling: Literal["transposed", "resize"] = "transposed"
-    """How the sides are doubled: transposed convolutions (the paper's), or `resize`, which leaves no grid (ours)."""
+    upsampling: Literal["transposed", "resize", "smooth"] = "transposed"
+    """How the sides are doubled: transposed convolutions (the paper's), `resize`, which leaves no grid, or `smooth`, by
+    interpolation, which makes a weave of two pixels harder to learn."""
     attention_px: int = 0
     """Resolution at which the generator has self-attention; 0 for none."""
     discriminator_norm: Literal["batch", "instance", "spectral", "none"] = "batch"

@@ -73,8 +73,9 @@ class Settings(Training):
     """By what the encoder's channels are divided (the text says 4, the figure shows 1)."""
     norm: Literal["none", "instance", "batch", "batch_statistics"] = "none"
     """Norm of the generator; `batch_statistics` is batch norm that uses the batch's statistics at inference, too."""
-    upsampling: Literal["transposed", "resize"] = "transposed"
-    """How the sides are doubled: transposed convolutions (the post's), or `resize`, which leaves no grid (ours)."""
+    upsampling: Literal["transposed", "resize", "smooth"] = "transposed"
+    """How the sides are doubled: transposed convolutions (the post's), `resize`, which leaves no grid, or `smooth`, by
+    interpolation, which makes a weave of two pixels harder to learn."""
     base: Literal["none", "bicubic", "faithful"] = "none"
     """What the network adds to: `bicubic` learns faster; `faithful`, ours, also makes the sum, shrunk, the input."""
     detail: float = 1.0

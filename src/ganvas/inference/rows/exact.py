@@ -40,7 +40,7 @@ from ganvas.inference.rows.layers import (
     Transposed,
 )
 from ganvas.io.spill import require_room
-from ganvas.networks.blocks import ResizeConv2d
+from ganvas.networks.blocks import ResizeConv2d, SmoothConv2d
 from ganvas.networks.pix2pixhd.net import GlobalGenerator, InstanceNorm, LocalEnhancer, ResidualBlock
 
 Condition: TypeAlias = Callable[[int, int], Tensor]
@@ -312,6 +312,8 @@ class _Walk:
             layer = ahead.pop(0)
             if isinstance(layer, nn.ReflectionPad2d):
                 reflect_px = int(layer.padding[0])
+            elif isinstance(layer, SmoothConv2d):
+                raise UserError("A generator that doubles smoothly cannot be run strip by strip")
             elif isinstance(layer, ResizeConv2d):
                 rows = Convolved(Repeated(rows), layer)
                 keep = any(isinstance(later, ResizeConv2d) for later in ahead)

@@ -19,6 +19,7 @@ from ganvas.networks.biggan.net import (
     BASE_PX,
     DISCRIMINATOR_CHANNELS,
     GENERATOR_CHANNELS,
+    MODES,
     ConditionalBatchNorm,
     DiscriminatorHead,
     GeneratorEnds,
@@ -37,10 +38,18 @@ class DeepGeneratorBlock(nn.Module):
     """Four convolutions, 1x1 to a quarter of the channels, two of 3x3, 1x1 back; the shortcut drops channels."""
 
     def __init__(
-        self, channels_in: int, channels_out: int, doubles: bool, features: int, classes: int, epsilon: float, sets: int
+        self,
+        channels_in: int,
+        channels_out: int,
+        doubles: bool,
+        features: int,
+        classes: int,
+        epsilon: float,
+        sets: int,
+        mode: str = "nearest",
     ) -> None:
         super().__init__()
-        self.doubles, self.channels_out = doubles, channels_out
+        self.doubles, self.channels_out, self.mode = doubles, channels_out, mode
         inner = channels_in // SQUEEZE
         widths = (channels_in, inner, inner, inner)
         self.norms = nn.ModuleList(
@@ -58,10 +67,10 @@ class DeepGeneratorBlock(nn.Module):
         for index, (norm, conv) in enumerate(zip(self.norms, self.convs)):
             hidden = F.relu(norm(hidden, condition, truncation))
             if index == 1 and self.doubles:
-                hidden = double(hidden)
+                hidden = double(hidden, self.mode)
             hidden = conv(hidden)
         kept = x[:, : self.channels_out]
-        return hidden + (double(kept) if self.doubles else kept)
+        return hidden + (double(kept, self.mode) if self.doubles else kept)
 
 
 class BigGANDeepGenerator(GeneratorEnds):
@@ -90,6 +99,7 @@ class BigGANDeepGenerator(GeneratorEnds):
         epsilon: float = 1e-5,
         statistics: int = 0,
         rgb_outputs: int = 3,
+        upsampling: Literal["resize", "smooth"] = "resize",
     ) -> None:
         plan = channel_plan("BigGAN-deep", size_px, multipliers, GENERATOR_CHANNELS)
         channels = [width * multiple for multiple in plan]
@@ -108,7 +118,11 @@ class BigGANDeepGenerator(GeneratorEnds):
             for place in range(depth):
                 is_last = place == depth - 1
                 out = after if is_last else before
-                blocks.append(DeepGeneratorBlock(before, out, is_last, features, num_classes, epsilon, statistics))
+                blocks.append(
+                    DeepGeneratorBlock(
+                        before, out, is_last, features, num_classes, epsilon, statistics, MODES[upsampling]
+                    )
+                )
         self.blocks = nn.ModuleList(blocks)
         self.attended = depth * (sides.index(attention_px) + 1) - 1 if attention_px else -1
         self.attention = (

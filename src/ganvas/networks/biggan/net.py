@@ -152,9 +152,10 @@ class GeneratorBlock(nn.Module):
         epsilon: float,
         sets: int,
         doubles: bool = True,
+        mode: str = "nearest",
     ) -> None:
         super().__init__()
-        self.doubles = doubles
+        self.doubles, self.mode = doubles, mode
         self.norm1 = ConditionalBatchNorm(channels_in, features, classes, epsilon, sets)
         self.norm2 = ConditionalBatchNorm(channels_out, features, classes, epsilon, sets)
         self.conv1 = spectral(nn.Conv2d(channels_in, channels_out, 3, padding=1))
@@ -164,16 +165,20 @@ class GeneratorBlock(nn.Module):
 
     def forward(self, x: Tensor, condition: Tensor, truncation: float) -> Tensor:
         hidden = F.relu(self.norm1(x, condition, truncation))
-        hidden = self.conv1(double(hidden) if self.doubles else hidden)
+        hidden = self.conv1(double(hidden, self.mode) if self.doubles else hidden)
         hidden = self.conv2(F.relu(self.norm2(hidden, condition, truncation)))
-        # A 1x1 convolution and a repetition of pixels can change places: here it costs a quarter.
+        # A 1x1 convolution and an interpolation can change places: here it costs a quarter.
         kept = x if self.shortcut is None else self.shortcut(x)
-        return hidden + (double(kept) if self.doubles else kept)
+        return hidden + (double(kept, self.mode) if self.doubles else kept)
 
 
-def double(x: Tensor) -> Tensor:
-    """Repeat each pixel in a square of 2 x 2: (B, C, H, W) -> (B, C, 2H, 2W)."""
-    return F.interpolate(x, scale_factor=2, mode="nearest")
+MODES = {"resize": "nearest", "smooth": "bilinear"}
+"""How pixels are interpolated, by the name of the upsampling."""
+
+
+def double(x: Tensor, mode: str = "nearest") -> Tensor:
+    """Repeat each pixel in a square of 2 x 2, or interpolate: (B, C, H, W) -> (B, C, 2H, 2W)."""
+    return F.interpolate(x, scale_factor=2, mode=mode)
 
 
 class GeneratorEnds(nn.Module):
@@ -244,7 +249,8 @@ class BigGANGenerator(GeneratorEnds):
     `class_features` all norms share one embedding of the class; 0 gives each norm its own, as in SAGAN, and then there
     is no skip_z. `multipliers` replaces the published channels, `statistics` the batch statistics by a bank over
     truncations; of `rgb_outputs` channels the first three are the picture (the published deep weights have 128).
-    There are `depth` blocks at each resolution, the last of which doubles the sides; the published networks have one.
+    There are `depth` blocks at each resolution, the last of which doubles the sides; the published networks have one,
+    and repeat pixels; `upsampling` `smooth` interpolates between them.
     Source: Brock et al. 2019, tables 4 to 6.
 
     Raises:
@@ -265,6 +271,7 @@ class BigGANGenerator(GeneratorEnds):
         statistics: int = 0,
         rgb_outputs: int = 3,
         depth: int = 1,
+        upsampling: Literal["resize", "smooth"] = "resize",
     ) -> None:
         channels = [width * m for m in channel_plan("BigGAN", size_px, multipliers, GENERATOR_CHANNELS)]
         sides = [BASE_PX * 2 ** (stage + 1) for stage in range(len(channels) - 1)]
@@ -279,7 +286,7 @@ class BigGANGenerator(GeneratorEnds):
         self.size_px, self.latent, self.skip_z = size_px, latent, skip_z
         features = class_features + chunk * skip_z
         self.blocks = nn.ModuleList(
-            GeneratorBlock(before, out, features, num_classes, epsilon, statistics, doubles)
+            GeneratorBlock(before, out, features, num_classes, epsilon, statistics, doubles, MODES[upsampling])
             for before, after in itertools.pairwise(channels)
             for out, doubles in [(before, False)] * (depth - 1) + [(after, True)]
         )

@@ -65,8 +65,9 @@ class Settings(Training):
     """Cells across a learned table of directions, in which each ray is looked up; 0 for none."""
     rays_planes: int = 0
     """Planes across each axis, near what the cameras look at, with tables of where rays cross them; 0 for none."""
-    upsampling: Literal["transposed", "resize"] = "transposed"
-    """How the sides are doubled: transposed convolutions (the post's), or `resize`, which leaves no grid (ours)."""
+    upsampling: Literal["transposed", "resize", "smooth"] = "transposed"
+    """How the sides are doubled: transposed convolutions (the post's), `resize`, which leaves no grid, or `smooth`, by
+    interpolation, which makes a weave of two pixels harder to learn."""
     generator_norm: Literal["batch", "instance", "none"] = "batch"
     """Norm in the generator."""
     attention_px: int = 0

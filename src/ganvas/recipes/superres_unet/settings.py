@@ -44,8 +44,9 @@ class Settings(Training):
     """Norm of the generator."""
     tail: Literal["symmetric", "single"] = "symmetric"
     """How it grows beyond its input's size: by levels with skip connections, or by one more layer (the original)."""
-    upsampling: Literal["transposed", "resize"] = "transposed"
-    """How the sides are doubled: transposed convolutions (the original's), or `resize`, which leaves no grid (ours)."""
+    upsampling: Literal["transposed", "resize", "smooth"] = "transposed"
+    """How the sides are doubled: transposed convolutions (the original's), `resize`, which leaves no grid, or `smooth`,
+    by interpolation, which makes a weave of two pixels harder to learn."""
     base: Literal["none", "bicubic", "faithful"] = "none"
     """What the network adds to: `bicubic` learns faster; `faithful`, ours, also makes the sum, shrunk, the input."""
     detail: float = 1.0
