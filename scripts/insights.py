@@ -105,7 +105,7 @@ CLAIMS: dict[str, Claim] = {
     "upsampling": Claim(
         says="repeated pixels and a convolution leave no grid where transposed convolutions do",
         source="Odena et al. 2016", recipe="relativistic", data=FACES, budget=FACE_RUNS,
-        rows={"transposed": {"upsampling": "transposed"}, "resize": {"upsampling": "resize"}},
+        rows={kind: {"upsampling": kind} for kind in ("transposed", "resize", "smooth")},
     ),
     "batch": Claim(
         says="larger batches help at equal steps",
