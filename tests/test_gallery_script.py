@@ -32,6 +32,7 @@ TINY: dict[str, dict[str, Any]] = {
     "fashion": {"width": 2, "latent": 8, "class_features": 5, "batch_size": 4, "steps": 2, "num_classes": 0},
     "materials": {
         "width": 2, "latent": 8, "class_features": 5, "batch_size": 4, "steps": 2, "num_classes": 0, "size_px": 32,
+        "multipliers": [],
     },
     "faces-relativistic": {"width": 4, "latent": 6, "batch_size": 4, "steps": 2, "size_px": 32},
     "place": {
@@ -68,8 +69,10 @@ def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 
 def shapes(folder: Path) -> str:
     """Pictures by class, in the place of Fashion-MNIST."""
-    assert cli.main(["shapes", str(folder / "data"), "--size", "32", "--per-class", "4", "--quiet"]) == 0
-    return str(folder / "data")
+    target = folder / "data"
+    if not target.exists():
+        assert cli.main(["shapes", str(target), "--size", "32", "--per-class", "4", "--quiet"]) == 0
+    return str(target)
 
 
 def photograph(folder: Path) -> str:
