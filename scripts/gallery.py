@@ -211,7 +211,7 @@ GALLERY: dict[str, Entry] = {
         recipe="biggan", purpose="ten materials from noise, 64 px",
         data=materials,
         source="4,000 squares of ten textures (Debian package cube2-data: Gregor Koch, Yo Frankie project)",
-        licence="CC-BY-3.0", data_licence="CC-BY-3.0",
+        licence="CC-BY-3.0", data_licence="CC-BY-3.0", bits=8,
         # As shipped, the first leg was stopped at step 2350 of 4000: repeated pixels were woven.
         legs=[
             {**MATERIALS_RUN, "upsampling": "resize", "steps": 4000},

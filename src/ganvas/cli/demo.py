@@ -164,9 +164,12 @@ def _faces(folder: Path) -> Commands:
     return [["generate", "faces-relativistic", "--seeds", "0-35", "--grid", "--out", f"{folder}/faces.png"]]
 
 
-def _fashion(folder: Path) -> Commands:
-    sheet = ["--classes", "all", "--seeds", "0-9", "--grid", "--out", f"{folder}/classes.png"]
-    return [["generate", "fashion", *sheet]]
+def _classes(folder: Path) -> Commands:
+    sheet = ["--classes", "all", "--seeds", "0-9", "--grid", "--out"]
+    return [
+        ["generate", "materials", *sheet, f"{folder}/materials.png"],
+        ["generate", "fashion", *sheet, f"{folder}/classes.png"],
+    ]
 
 
 def _street(folder: Path) -> Commands:
@@ -210,7 +213,7 @@ def _flight(folder: Path) -> Commands:
 
 METHODS = {
     "relativistic": Method(_faces, "generate faces-relativistic --seeds 36-51 --out faces"),
-    "biggan": Method(_fashion, "generate fashion --classes boot,bag --seeds 10-25 --out fashion"),
+    "biggan": Method(_classes, "generate fashion --classes boot,bag --seeds 10-25 --out fashion"),
     "pix2pixhd": Method(
         _street, "generate street-painter --labels YOUR_MAPS --out painted",
         ("street/frames", "painted", "other-styles"),
