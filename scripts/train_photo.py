@@ -16,7 +16,8 @@ loses 0.02. As shipped, its cosine of 3,400 steps was first set for 15,000 and s
 `photo-x4-gan` is `photo-x4`, trained further as a GAN with a notch filter: without it every crisp network of ours had
 dots at the period of its pixel shuffle, 12 dB above real photographs, and neither random offsets of what the
 discriminator sees nor a loss on such grids kept them away. What is written is a mixture: 0.7 of the trained weights and
-0.3 of where they began, of `restore-x4-gan` 0.8 and 0.2. As shipped, `photo-x4-gan` was trained with an unweighted filter of window 9.
+0.3 of where they began, of `restore-x4-gan` 0.8 and 0.2. As shipped, `photo-x4-gan` was trained with an unweighted
+filter of window 9.
 `restore-x4-gan` has a discriminator with instance norm and a paired loss: with spectral norm the discriminator told
 nothing apart for 1,100 steps. At a rate of 4e-4 without clipped gradients the generator diverged.
 """
