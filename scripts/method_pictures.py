@@ -14,7 +14,7 @@ SIDE = 144
 SHOWN = {
     "esrgan": ("esrgan/astronaut-*.png", (140, 10, 330, 200)),
     "relativistic": ("relativistic/faces.png", (0, 0, 259, 259)),
-    "biggan": ("biggan/classes.png", None),
+    "biggan": ("biggan/materials.png", None),
     "pix2pixhd": ("pix2pixhd/painted/000000.png", (128, 0, 384, 256)),
     "vid2vid": ("vid2vid/generated/000012.png", (64, 0, 192, 128)),
     "reverse_matchmove": ("reverse_matchmove/flight/000012.png", (0, 0, 256, 256)),
