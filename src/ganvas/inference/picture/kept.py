@@ -21,7 +21,7 @@ import torch
 from ganvas.errors import UserError
 from ganvas.inference.options import Region
 from ganvas.inference.picture.upscale import Done, Upscaler
-from ganvas.inference.rows.threads import WAITING_BYTES, WriteBehind
+from ganvas.inference.rows.threads import WriteBehind
 from ganvas.io.pictures.images import Writer
 from ganvas.io.pictures.row_log import RowLog
 from ganvas.io.workroom import Workroom, fingerprint
@@ -63,7 +63,7 @@ class Kept:
 
     def behind(self) -> WriteBehind[np.ndarray]:
         """Return what keeps strips in a thread of its own; all that it was given is kept when work is interrupted."""
-        return WriteBehind(self.keep, WAITING_BYTES, always_finishes=True)
+        return WriteBehind(self.keep, always_finishes=True)
 
     def keep(self, rows: np.ndarray) -> None:
         """Keep a strip; where the disk has no more room, nothing is kept any more, and the work goes on."""

@@ -14,7 +14,9 @@ from types import TracebackType
 from typing import Generic, Protocol, Self, TypeVar
 
 WAITING_BYTES = 128 << 20
-"""Rows that may wait on either side of the network."""
+"""Rows that may wait for the network."""
+WRITING_BYTES = 32 << 20
+"""Rows that may wait to be written or kept: a strip or two is enough to overlap, more is memory for nothing."""
 
 
 class Sized(Protocol):
@@ -173,7 +175,7 @@ class WriteBehind(Generic[Item]):
     """
 
     def __init__(
-        self, write: Callable[[Item], None], most_bytes: int = WAITING_BYTES, always_finishes: bool = False
+        self, write: Callable[[Item], None], most_bytes: int = WRITING_BYTES, always_finishes: bool = False
     ) -> None:
         self._write, self._always_finishes = write, always_finishes
         self._waiting: _Waiting[Item] = _Waiting(most_bytes)
