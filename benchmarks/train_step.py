@@ -4,8 +4,8 @@
 
 Both are steps of the last stage, where all networks train, on drawn data and from the same weights. What counts is the
 ratio of processor seconds: the contestants take turns, each in a process of its own, so that a busy machine slows both.
-A turn lasts for several
-steps where these are short: alone, each would find its caches emptied by the others, as none does in training.
+A turn lasts for several steps where these are short: alone, each would find its caches emptied by the others, as none
+does in training.
 The three costliest operations of our step stand beside it. `--preset paper` takes the paper's networks and sizes, with
 `--batch-size 1` on small machines. The base line is our own step without its choices, and with memory as torch keeps
 it; `pix2pixhd_step.py`, `biggan_step.py` and `matchmove_step.py` compare with steps that were written apart from it.

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from ganvas.errors import UserError
-from ganvas.networks.blocks import ResizeConv2d, SmoothConv2d, Upsampling, doubling_conv, init_normal
+from ganvas.networks.blocks import init_normal
 from ganvas.networks.decoders import DCGANGenerator
+from ganvas.networks.doubling import ResizeConv2d, SmoothConv2d, Upsampling, doubling_conv
 from ganvas.networks.matchmove.net import CameraGenerator
 from ganvas.networks.pix2pixhd.net import GlobalGenerator, LocalEnhancer
 from ganvas.networks.unet import SuperResolvingUNet

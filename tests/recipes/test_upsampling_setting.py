@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from ganvas.networks import build
-from ganvas.networks.blocks import ResizeConv2d, SmoothConv2d
+from ganvas.networks.doubling import ResizeConv2d, SmoothConv2d
 from ganvas.recipes.base import find
 
 WITHOUT_RAYS = {"rays_px": 0, "rays_table": 0, "rays_planes": 0, "rays_layers": 0}

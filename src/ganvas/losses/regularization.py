@@ -87,6 +87,19 @@ def r2(critic: Critic, fake: Tensor) -> Tensor:
     return r1(critic, fake)
 
 
+def zero_centred(
+    critic: Critic, real: Tensor, fake: Tensor, gammas: tuple[float, float], factor: float
+) -> dict[str, Tensor]:
+    """Return R1 on real samples and R2 on fakes, each times its gamma and a factor; one that weighs 0 is left out.
+
+    Args:
+        gammas: of R1 and of R2.
+        factor: as `lazy_factor` and a collapse watch give it.
+    """
+    terms = (("r1", real, gammas[0] * factor), ("r2", fake, gammas[1] * factor))
+    return {name: weight * r1(critic, samples) for name, samples, weight in terms if weight}
+
+
 def lazy_factor(step: int, interval: int) -> float:
     """Return the factor of a regulariser that runs every `interval` steps only: 0, or `interval` when it is due.
 

@@ -15,8 +15,6 @@ from ganvas.networks.norms import InstanceNorm2d, is_channels_last
 from ganvas.ranks import gather_over_ranks, mean_over_ranks, rank, sum_over_ranks, world_size
 
 Norm = Literal["batch", "instance", "none"]
-Upsampling = Literal["transposed", "resize", "smooth"]
-"""How a decoder doubles its sides: by a transposed convolution, or by repeating pixels and then a convolution."""
 
 
 def pad_to_multiple(picture: Tensor, multiple: int) -> Tensor:
@@ -277,57 +275,6 @@ class MinibatchStandardDeviation(nn.Module):
             spread = (_full_precision(group).var(dim=0, correction=0) + 1e-8).sqrt().mean()
             maps.append(spread.to(x.dtype).expand(group.shape[0], 1, *x.shape[2:]))
         return torch.cat([x, torch.cat(maps)], dim=1)
-
-
-class ResizeConv2d(nn.Conv2d):
-    """Repeat each pixel twice along both axes, then convolve: no output pixel has other taps than its neighbours.
-
-    (B, C, H, W) -> (B, channels_out, 2H, 2W)
-
-    Its weight and bias have the names of a plain convolution's. `MODE` is how pixels are interpolated.
-    Source: Odena, Dumoulin and Olah, "Deconvolution and Checkerboard Artifacts" (2016).
-    """
-
-    MODE = "nearest"
-
-    def __init__(self, channels_in: int, channels_out: int, bias: bool = True) -> None:
-        super().__init__(channels_in, channels_out, 3, padding=1, bias=bias)
-
-    def forward(self, input: Tensor) -> Tensor:  # torch's name for the argument
-        return super().forward(F.interpolate(input, scale_factor=2, mode=self.MODE))
-
-
-class SmoothConv2d(ResizeConv2d):
-    """Double the sides bilinearly, then convolve.
-
-    (B, C, H, W) -> (B, channels_out, 2H, 2W)
-
-    Repeated pixels come in pairs, and tell a network which of its pixels are even: a GAN can weave a pattern of that
-    period. Between interpolated ones there is next to no such difference.
-    Source: Karras et al. 2019 (StyleGAN, arXiv 1812.04948), section 2, in the place of repeated pixels.
-    """
-
-    MODE = "bilinear"
-
-
-def doubling_conv(
-    channels_in: int, channels_out: int, upsampling: Upsampling, kernel: Literal[3, 4] = 4, bias: bool = True
-) -> nn.Module:
-    """Return the layer that doubles a decoder's sides; `kernel` is that of the transposed convolution.
-
-    (B, C, H, W) -> (B, channels_out, 2H, 2W)
-
-    Raises:
-        UserError: there is no such upsampling.
-    """
-    if upsampling == "resize":
-        return ResizeConv2d(channels_in, channels_out, bias)
-    if upsampling == "smooth":
-        return SmoothConv2d(channels_in, channels_out, bias)
-    if upsampling == "transposed":
-        # An odd kernel leaves one more row and column to be filled.
-        return nn.ConvTranspose2d(channels_in, channels_out, kernel, 2, 1, output_padding=kernel % 2, bias=bias)
-    raise UserError(f"There is no upsampling {upsampling!r}", do="Use transposed, resize or smooth")
 
 
 def _runs_plainly(x: Tensor) -> bool:

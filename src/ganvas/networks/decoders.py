@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from ganvas.errors import UserError
-from ganvas.networks.blocks import SelfAttention, Upsampling, doubling_conv, init_normal, norm_layer
+from ganvas.networks.blocks import SelfAttention, init_normal, norm_layer
 from ganvas.networks.blocks import spectral as normalize_spectrally
+from ganvas.networks.doubling import Upsampling, doubling_conv
 
 WIDEST = 8
 """Layers are at most this many times as wide as the last one."""

@@ -14,13 +14,12 @@ from ganvas.errors import UserError
 from ganvas.networks.blocks import (
     Norm,
     PixelShuffleUpsample,
-    Upsampling,
-    doubling_conv,
     init_icnr,
     init_normal,
     norm_layer,
     pad_to_multiple,
 )
+from ganvas.networks.doubling import Upsampling, doubling_conv
 
 WIDEST = 8
 """Layers of the U grow to this many times the first width and no further."""

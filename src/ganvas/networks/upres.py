@@ -12,12 +12,11 @@ from torch import Tensor, nn
 from ganvas.errors import UserError
 from ganvas.networks.blocks import (
     SyncedBatchNorm2d,
-    Upsampling,
-    doubling_conv,
     init_normal,
     norm_layer,
     pad_to_multiple,
 )
+from ganvas.networks.doubling import Upsampling, doubling_conv
 from ganvas.networks.unet import Base, DetailGain, based, detail_of
 from ganvas.protocol import Verdict
 

@@ -234,10 +234,12 @@ class BigGAN(Recipe):
         real, fake = split(both, len(batch.real))
         ledger = Ledger({"gan": s.adversarial.discriminator(real, fake)})
         lazy = context.health.r1_factor * regularization.lazy_factor(context.step, s.r1_every)
-        for name, weight, pictures in (("r1", s.r1_weight, batch.real), ("r2", s.r2_weight, outputs["fake"])):
-            if factor := weight * lazy:
-                slope = regularization.r1(lambda shown: nets.discriminator(shown, classes), pictures)
-                ledger[name] = factor * slope
+        ledger.update(
+            regularization.zero_centred(
+                lambda pictures: nets.discriminator(pictures, classes), batch.real, outputs["fake"],
+                (s.r1_weight, s.r2_weight), lazy,
+            )
+        )  # fmt: skip
         return ledger
 
     def generator_losses(

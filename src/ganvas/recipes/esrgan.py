@@ -242,9 +242,7 @@ class ESRGAN(Recipe):
         s, pictures = self.settings, (self._seen(batch.high), self._seen(outputs["fake"]))
         ledger = Ledger({"gan": s.adversarial.discriminator(*(nets.discriminator(shown) for shown in pictures))})
         lazy = context.health.r1_factor * regularization.lazy_factor(context.step, s.r1_every)
-        for name, weight, shown in zip(("r1", "r2"), (s.r1_weight, s.r2_weight), pictures):
-            if factor := weight * lazy:
-                ledger[name] = factor * regularization.r1(nets.discriminator, shown)
+        ledger.update(regularization.zero_centred(nets.discriminator, *pictures, (s.r1_weight, s.r2_weight), lazy))
         return ledger
 
     def generator_losses(

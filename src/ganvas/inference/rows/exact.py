@@ -40,7 +40,7 @@ from ganvas.inference.rows.layers import (
     Transposed,
 )
 from ganvas.io.spill import require_room
-from ganvas.networks.blocks import ResizeConv2d, SmoothConv2d
+from ganvas.networks.doubling import ResizeConv2d, SmoothConv2d
 from ganvas.networks.pix2pixhd.net import GlobalGenerator, InstanceNorm, LocalEnhancer, ResidualBlock
 
 Condition: TypeAlias = Callable[[int, int], Tensor]

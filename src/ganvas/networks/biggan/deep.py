@@ -19,15 +19,14 @@ from ganvas.networks.biggan.net import (
     BASE_PX,
     DISCRIMINATOR_CHANNELS,
     GENERATOR_CHANNELS,
-    MODES,
     ConditionalBatchNorm,
     DiscriminatorHead,
     GeneratorEnds,
     channel_plan,
     check_attention,
-    double,
 )
 from ganvas.networks.blocks import SelfAttention, init_orthogonal, remove_spectral, spectral
+from ganvas.networks.doubling import Interpolation, double
 from ganvas.protocol import Verdict
 
 SQUEEZE = 4
@@ -46,10 +45,11 @@ class DeepGeneratorBlock(nn.Module):
         classes: int,
         epsilon: float,
         sets: int,
-        mode: str = "nearest",
+        upsampling: Interpolation = "resize",
     ) -> None:
         super().__init__()
-        self.doubles, self.channels_out, self.mode = doubles, channels_out, mode
+        self.doubles, self.channels_out = doubles, channels_out
+        self.upsampling: Interpolation = upsampling
         inner = channels_in // SQUEEZE
         widths = (channels_in, inner, inner, inner)
         self.norms = nn.ModuleList(
@@ -67,10 +67,10 @@ class DeepGeneratorBlock(nn.Module):
         for index, (norm, conv) in enumerate(zip(self.norms, self.convs)):
             hidden = F.relu(norm(hidden, condition, truncation))
             if index == 1 and self.doubles:
-                hidden = double(hidden, self.mode)
+                hidden = double(hidden, self.upsampling)
             hidden = conv(hidden)
         kept = x[:, : self.channels_out]
-        return hidden + (double(kept, self.mode) if self.doubles else kept)
+        return hidden + (double(kept, self.upsampling) if self.doubles else kept)
 
 
 class BigGANDeepGenerator(GeneratorEnds):
@@ -99,7 +99,7 @@ class BigGANDeepGenerator(GeneratorEnds):
         epsilon: float = 1e-5,
         statistics: int = 0,
         rgb_outputs: int = 3,
-        upsampling: Literal["resize", "smooth"] = "resize",
+        upsampling: Interpolation = "resize",
     ) -> None:
         plan = channel_plan("BigGAN-deep", size_px, multipliers, GENERATOR_CHANNELS)
         channels = [width * multiple for multiple in plan]
@@ -119,9 +119,7 @@ class BigGANDeepGenerator(GeneratorEnds):
                 is_last = place == depth - 1
                 out = after if is_last else before
                 blocks.append(
-                    DeepGeneratorBlock(
-                        before, out, is_last, features, num_classes, epsilon, statistics, MODES[upsampling]
-                    )
+                    DeepGeneratorBlock(before, out, is_last, features, num_classes, epsilon, statistics, upsampling)
                 )
         self.blocks = nn.ModuleList(blocks)
         self.attended = depth * (sides.index(attention_px) + 1) - 1 if attention_px else -1

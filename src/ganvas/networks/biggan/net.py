@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ganvas.errors import UserError
 from ganvas.networks.blocks import SelfAttention, SyncedBatchNorm2d, init_orthogonal, remove_spectral, spectral
+from ganvas.networks.doubling import Interpolation, double
 from ganvas.protocol import Verdict
 
 BASE_PX = 4
@@ -152,10 +153,11 @@ class GeneratorBlock(nn.Module):
         epsilon: float,
         sets: int,
         doubles: bool = True,
-        mode: str = "nearest",
+        upsampling: Interpolation = "resize",
     ) -> None:
         super().__init__()
-        self.doubles, self.mode = doubles, mode
+        self.doubles = doubles
+        self.upsampling: Interpolation = upsampling
         self.norm1 = ConditionalBatchNorm(channels_in, features, classes, epsilon, sets)
         self.norm2 = ConditionalBatchNorm(channels_out, features, classes, epsilon, sets)
         self.conv1 = spectral(nn.Conv2d(channels_in, channels_out, 3, padding=1))
@@ -165,20 +167,11 @@ class GeneratorBlock(nn.Module):
 
     def forward(self, x: Tensor, condition: Tensor, truncation: float) -> Tensor:
         hidden = F.relu(self.norm1(x, condition, truncation))
-        hidden = self.conv1(double(hidden, self.mode) if self.doubles else hidden)
+        hidden = self.conv1(double(hidden, self.upsampling) if self.doubles else hidden)
         hidden = self.conv2(F.relu(self.norm2(hidden, condition, truncation)))
         # A 1x1 convolution and an interpolation can change places: here it costs a quarter.
         kept = x if self.shortcut is None else self.shortcut(x)
-        return hidden + (double(kept, self.mode) if self.doubles else kept)
-
-
-MODES = {"resize": "nearest", "smooth": "bilinear"}
-"""How pixels are interpolated, by the name of the upsampling."""
-
-
-def double(x: Tensor, mode: str = "nearest") -> Tensor:
-    """Repeat each pixel in a square of 2 x 2, or interpolate: (B, C, H, W) -> (B, C, 2H, 2W)."""
-    return F.interpolate(x, scale_factor=2, mode=mode)
+        return hidden + (double(kept, self.upsampling) if self.doubles else kept)
 
 
 class GeneratorEnds(nn.Module):
@@ -271,7 +264,7 @@ class BigGANGenerator(GeneratorEnds):
         statistics: int = 0,
         rgb_outputs: int = 3,
         depth: int = 1,
-        upsampling: Literal["resize", "smooth"] = "resize",
+        upsampling: Interpolation = "resize",
     ) -> None:
         channels = [width * m for m in channel_plan("BigGAN", size_px, multipliers, GENERATOR_CHANNELS)]
         sides = [BASE_PX * 2 ** (stage + 1) for stage in range(len(channels) - 1)]
@@ -286,7 +279,7 @@ class BigGANGenerator(GeneratorEnds):
         self.size_px, self.latent, self.skip_z = size_px, latent, skip_z
         features = class_features + chunk * skip_z
         self.blocks = nn.ModuleList(
-            GeneratorBlock(before, out, features, num_classes, epsilon, statistics, doubles, MODES[upsampling])
+            GeneratorBlock(before, out, features, num_classes, epsilon, statistics, doubles, upsampling)
             for before, after in itertools.pairwise(channels)
             for out, doubles in [(before, False)] * (depth - 1) + [(after, True)]
         )

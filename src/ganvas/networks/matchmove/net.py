@@ -18,13 +18,12 @@ from ganvas.errors import UserError
 from ganvas.networks.blocks import (
     Norm,
     SelfAttention,
-    Upsampling,
-    doubling_conv,
     init_icnr,
     init_orthogonal,
     norm_layer,
 )
 from ganvas.networks.blocks import spectral as normalize_spectrally
+from ganvas.networks.doubling import Upsampling, doubling_conv
 from ganvas.networks.matchmove.ray_table import RayPlanes, RayTable
 from ganvas.networks.matchmove.rays import SLOPE, Rays, lines_of_sight, num_known, with_octaves
 from ganvas.protocol import Verdict

@@ -18,7 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganvas.errors import UserError
-from ganvas.networks.blocks import Upsampling, as_weights_lie, doubling_conv, init_normal, pad_to_multiple
+from ganvas.networks.blocks import as_weights_lie, init_normal, pad_to_multiple
+from ganvas.networks.doubling import Upsampling, doubling_conv
 from ganvas.networks.norms import InstanceNorm
 
 

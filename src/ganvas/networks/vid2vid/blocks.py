@@ -6,7 +6,8 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from ganvas.networks.blocks import Upsampling, doubling_conv, norm_layer
+from ganvas.networks.blocks import norm_layer
+from ganvas.networks.doubling import Upsampling, doubling_conv
 from ganvas.networks.norms import InstanceNorm
 
 Norm = Literal["batch", "instance", "tracked_instance"]

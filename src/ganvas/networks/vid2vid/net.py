@@ -22,7 +22,8 @@ from torch import Tensor, nn
 
 from ganvas.errors import UserError
 from ganvas.flow import Sampling, warp
-from ganvas.networks.blocks import Upsampling, as_weights_lie, init_normal, pad_to_multiple
+from ganvas.networks.blocks import as_weights_lie, init_normal, pad_to_multiple
+from ganvas.networks.doubling import Upsampling
 from ganvas.networks.vid2vid.blocks import Norm, decoder, doubling, encoder, head, residual_blocks
 
 FLOW_PX = 20.0
