@@ -17,7 +17,7 @@ CHANGES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["relativistic", "superres_unet", "tiled_upres", "reverse_matchmove"])
+@pytest.mark.parametrize("name", CHANGES)
 def test_smooth_doubling_reaches_the_network(name: str) -> None:
     recipe = find(name)
     card = recipe(replace(recipe.PRESETS["preview"], upsampling="smooth", **CHANGES[name])).card()

@@ -31,6 +31,7 @@ def generators() -> dict[str, nn.Module]:
         "one enhancer": LocalEnhancer(5, width=4, downs=2, blocks=2, local_blocks=2),
         "two enhancers": LocalEnhancer(5, width=2, downs=1, blocks=1, enhancers=2, local_blocks=1),
         "resized": LocalEnhancer(5, width=4, downs=2, blocks=1, local_blocks=1, upsampling="resize"),
+        "smooth": LocalEnhancer(5, width=4, downs=2, blocks=1, local_blocks=1, upsampling="smooth"),
         "no local blocks": LocalEnhancer(5, width=2, downs=1, blocks=0, local_blocks=0),
     }
 

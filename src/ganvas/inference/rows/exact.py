@@ -29,6 +29,7 @@ from ganvas.inference.rows.layers import (
     Extended,
     GivenRows,
     Halved,
+    Interpolated,
     Kind,
     Moments,
     Normalised,
@@ -312,10 +313,9 @@ class _Walk:
             layer = ahead.pop(0)
             if isinstance(layer, nn.ReflectionPad2d):
                 reflect_px = int(layer.padding[0])
-            elif isinstance(layer, SmoothConv2d):
-                raise UserError("A generator that doubles smoothly cannot be run strip by strip")
             elif isinstance(layer, ResizeConv2d):
-                rows = Convolved(Repeated(rows), layer)
+                doubled = Interpolated if isinstance(layer, SmoothConv2d) else Repeated
+                rows = Convolved(doubled(rows), layer)
                 keep = any(isinstance(later, ResizeConv2d) for later in ahead)
             elif isinstance(layer, nn.Conv2d):
                 rows, keep = Convolved(rows, layer, reflect_px), reflect_px == 0

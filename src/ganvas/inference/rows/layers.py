@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from ganvas.errors import UserError
 from ganvas.io.spill import SpillFile
+from ganvas.networks.doubling import double
 from ganvas.networks.pix2pixhd.net import InstanceNorm
 
 _PIECE = 8192
@@ -184,6 +185,24 @@ class Repeated(Rows):
         first = top // 2
         rows = self._source.read(first, (bottom + 1) // 2)
         rows = rows.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+        return rows[:, :, top - 2 * first : bottom - 2 * first]
+
+
+class Interpolated(Rows):
+    """A map with twice its sides, interpolated between its pixels as `doubling.double` does it smoothly."""
+
+    def __init__(self, source: Rows) -> None:
+        self._source, self.sources = source, (source,)
+        channels, height, width = source.size
+        self.size = Size(channels, 2 * height, 2 * width)
+        self.cost = source.cost
+        self.workspace = (source.workspace + source.size.row) // 2 + self.size.row
+
+    def read(self, top: int, bottom: int) -> Tensor:
+        # Each row lies between two of the source; beyond its edges the outermost row stands for the missing one.
+        first = max(0, (top - 1) // 2)
+        last = min(self._source.size.height, bottom // 2 + 1)
+        rows = double(self._source.read(first, last), "smooth")
         return rows[:, :, top - 2 * first : bottom - 2 * first]
 
 

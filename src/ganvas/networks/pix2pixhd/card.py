@@ -34,7 +34,7 @@ def generator_card(
         features: channels of an encoder's features in the condition.
         channels_in: channels of the condition; 0 counts them.
         width: channels of the finest maps.
-        upsampling: `transposed`, as all published files, or `resize`.
+        upsampling: `transposed`, as all published files, `resize` or `smooth`.
     """
     settings: dict[str, Any] = {
         "channels_in": channels_in or (num_labels or 3) + boundaries + features,

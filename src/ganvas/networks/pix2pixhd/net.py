@@ -93,7 +93,7 @@ class GlobalGenerator(nn.Module):
     Args:
         width: channels of the first and the last map; they double with each halving.
         downs: halvings; 3 makes a network a quarter as large, for small data.
-        upsampling: `transposed` (the original's) or `resize`, which leaves no grid in pictures (ours).
+        upsampling: `transposed` (the original's), `resize` or `smooth`, which leave no grid in pictures (ours).
 
     Raises:
         UserError: a number is too small for a network.
@@ -137,7 +137,7 @@ class LocalEnhancer(nn.Module):
         blocks: its residual blocks.
         enhancers: how many; the original's `n_local_enhancers`.
         local_blocks: residual blocks of each enhancer.
-        upsampling: `transposed` (the original's) or `resize`, which leaves no grid in pictures (ours).
+        upsampling: `transposed` (the original's), `resize` or `smooth`, which leave no grid in pictures (ours).
 
     Raises:
         UserError: a number is too small for a network.

@@ -269,7 +269,7 @@ class Vid2Vid(nn.Module):
         mask_slope: steepness of the mask's sigmoid: above 1 (the paper's) it tends to all or nothing (ours).
         repainted_classes: planes at the beginning of a condition that say the class; where that of the last frame,
             fetched along the flow, is another, a pixel is hallucinated whatever the mask says (ours); 0 for none.
-        upsampling: `transposed` (the paper's) or `resize`, which leaves no grid in pictures (ours).
+        upsampling: `transposed` (the paper's), `resize` or `smooth`, which leave no grid in pictures (ours).
 
     Raises:
         UserError: a number is too small for a network, or a foreground label does not exist.

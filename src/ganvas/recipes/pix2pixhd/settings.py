@@ -51,8 +51,9 @@ class Settings(Training):
     """Local enhancers, each of which doubles the size; 0 trains the global generator alone."""
     local_blocks: int = 3
     """Residual blocks of each enhancer."""
-    upsampling: Literal["transposed", "resize"] = "transposed"
-    """How the sides are doubled: transposed convolutions (the paper's), or `resize`, which leaves no grid (ours)."""
+    upsampling: Literal["transposed", "resize", "smooth"] = "transposed"
+    """How the sides are doubled: transposed convolutions (the paper's), `resize`, which leaves no grid, or `smooth`,
+    which leaves no weave of two pixels either (ours)."""
     encoder_width: int = 16
     """Channels of the encoder's first maps."""
     discriminator_width: int = 64

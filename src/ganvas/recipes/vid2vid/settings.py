@@ -44,8 +44,9 @@ class Settings(Training):
     """Residual blocks of the coarsest scale."""
     norm: Literal["batch", "instance"] = "batch"
     """Norm in all networks."""
-    upsampling: Literal["transposed", "resize"] = "transposed"
-    """How the sides are doubled: transposed convolutions (the paper's), or `resize`, which leaves no grid (ours)."""
+    upsampling: Literal["transposed", "resize", "smooth"] = "transposed"
+    """How the sides are doubled: transposed convolutions (the paper's), `resize`, which leaves no grid, or `smooth`,
+    which leaves no weave of two pixels either (ours)."""
     with_flow: bool = True
     """False leaves the flow branch out: every frame is hallucinated (an ablation of the paper's)."""
     sampling: Literal["bilinear", "bicubic"] = "bilinear"
