@@ -1,9 +1,10 @@
 """Swap the style of one car: ten styles side by side, and how far a swap reaches beyond the car's border.
 
-    python scripts/style_swap.py [MODEL] [--out FILE]
+    python scripts/style_swap.py [MODEL] [--out FILE] [--exact]
 
 Of twelve frames of a street that no model has seen, the largest whole car gets each of its class's styles in turn.
-Printed is the mean absolute change of a pixel, in levels of 255: on the car, within 16 px around it, and beyond.
+Printed is the mean absolute change of a pixel, in levels of 255: on the car, within 16 px around it, and beyond. An
+edit keeps all pixels but the car's and its rim's; `--exact` paints the whole scene anew, as `ganvas generate` does.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def scenes(painter: LabelPainter) -> list[tuple[PaintScene, int]]:
     return found
 
 
-def changes(scene: PaintScene, instance: int, count: int) -> tuple[list[np.ndarray], np.ndarray]:
+def changes(scene: PaintScene, instance: int, count: int, is_exact: bool) -> tuple[list[np.ndarray], np.ndarray]:
     """Return the pictures with each style of an instance, and the mean change on it, around it and beyond."""
     on = (scene.scene.instance_map == instance)[None, None].float()
     near = F.max_pool2d(on, 2 * AROUND_PX + 1, 1, AROUND_PX)
@@ -49,7 +50,7 @@ def changes(scene: PaintScene, instance: int, count: int) -> tuple[list[np.ndarr
     made = []
     for number in range(count):
         scene.restyle(instance, number)
-        scene.repaint(is_exact=True)
+        scene.repaint(is_exact)
         made.append(scene.picture())
     moved = [np.abs(one.astype(int) - made[0]).mean(-1) for one in made[1:]]
     return made, np.array([[change[mask].mean() for mask in masks] for change in moved]).mean(0)
@@ -59,12 +60,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", nargs="?", default="street-painter")
     parser.add_argument("--out", type=Path, default=Path("styles.png"))
+    parser.add_argument("--exact", action="store_true", help="paint the whole scene anew after each swap")
     options = parser.parse_args()
     painter = LabelPainter(options.model)
     count = painter.num_styles(painter.class_named("car"))
     rows, sheets = [], []
     for scene, instance in scenes(painter):
-        made, row = changes(scene, instance, count)
+        made, row = changes(scene, instance, count, options.exact)
         rows.append(row)
         places = (scene.scene.instance_map == instance).nonzero()
         top, left = (int(value) for value in (places.float().mean(0) - torch.tensor([48.0, 64.0])).round())

@@ -15,7 +15,7 @@ from ganvas.inference.labels import scene_files
 from ganvas.inference.labels.editing import Scene
 from ganvas.inference.labels.files import find_maps, make_pictures
 from ganvas.inference.labels.options import Options
-from ganvas.inference.labels.paint_scene import PaintScene
+from ganvas.inference.labels.paint_scene import RIM_PX, PaintScene
 from ganvas.inference.labels.painter import LabelPainter
 from ganvas.io.weights import files as weights
 from ganvas.networks.pix2pixhd.net import GlobalGenerator
@@ -84,6 +84,17 @@ def test_the_command_paints_the_scene_as_it_was_seen(model, painted, tmp_path) -
     assert not np.array_equal(painted.picture(), seen)
 
 
+def test_another_style_changes_its_instance_and_nothing_beyond_until_all_is_painted_anew(painted) -> None:
+    before = painted.picture()
+    painted.restyle(2000, 1)
+    changed = (painted.picture() != before).any(-1)
+    near = np.zeros_like(changed)
+    near[6 - RIM_PX : 12 + RIM_PX, 4 - RIM_PX : 12 + RIM_PX] = True
+    assert changed[6:12, 4:12].mean() > 0.9 and not changed[~near].any() and not painted.is_exact
+    painted.repaint(is_exact=True)
+    assert (painted.picture() != before).any(-1)[~near].any() and painted.is_exact
+
+
 def test_what_is_asked_for_goes_before_what_the_scene_has(model, painted, tmp_path) -> None:
     folder = painted.save(tmp_path / "scene")
     painted.restyle(2000, 1)
@@ -91,6 +102,7 @@ def test_what_is_asked_for_goes_before_what_the_scene_has(model, painted, tmp_pa
     assert np.array_equal(picture_of(tmp_path / "one.png"), painted.picture())
     painted.restyle(2000, 0)
     painted.restyle(2001, 0)
+    painted.repaint(is_exact=True)
     assert generate(model, folder, tmp_path / "all.png", "--style", "car=0") == 0
     assert np.array_equal(picture_of(tmp_path / "all.png"), painted.picture())
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ganvas.data.conditions import colorize, instance_of_segment
@@ -22,6 +23,8 @@ from ganvas.values import to_unit
 
 WHOLE_PX = 1024 * 512
 """Up to this many pixels an edit repaints the whole picture, which costs little more than a part and is exact."""
+RIM_PX = 2
+"""Pixels around a restyled instance that change with it: those that its outline is drawn on."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,8 @@ class PaintScene:
         self._picture: Tensor | None = None
         self._statistics: tuple[Statistics, ...] = ()
         self._pending: list[Box] = []
+        self._restyled: list[int] = []
+        """The instance of each pending edit that was no more than another style."""
 
     @classmethod
     def blank(cls, painter: LabelPainter, width: int, height: int, label: int = 0, seed: int = 0) -> PaintScene:
@@ -119,7 +124,10 @@ class PaintScene:
         if not len(places):
             raise UserError(f"The scene has no instance {instance}")
         label = int(self.scene.label_map[tuple(places[0])])
-        return self._do(editing.set_style(self.scene, instance, self.painter.style(label, number)))
+        box = self._do(editing.set_style(self.scene, instance, self.painter.style(label, number)))
+        if box is not None:
+            self._restyled.append(instance)
+        return box
 
     def move(self, instance: int, down: int, right: int, copies: bool = False) -> Box | None:
         """Move an instance, or a copy of it, by pixels; what it uncovers becomes what lies around it.
@@ -217,15 +225,24 @@ class PaintScene:
         """Bring the picture up to date and return the box of it that is new.
 
         Small pictures, and all where `is_exact`, are painted anew as a whole; of larger ones the parts that edits
-        touched.
+        touched. Where edits only changed styles and nothing `is_exact`, all but the instances themselves is kept as it
+        was: norms over the whole picture would carry a new colour on to the rest.
         """
         height, width = self.scene.size
         whole = Box(0, 0, height, width)
-        if self._picture is None or is_exact or height * width <= WHOLE_PX:
+        before, restyled = self._picture, self._restyled
+        is_restyled_only = 0 < len(restyled) == len(self._pending)
+        self._restyled = []
+        if before is None or is_exact or height * width <= WHOLE_PX:
             self._paint_whole()
+            if before is not None and is_restyled_only and not is_exact:
+                self._keep_beyond(restyled, before)
             return whole
+        before = before.clone() if is_restyled_only else before
         new = [self._repaint_part(box) for box in self._pending]
         self._pending = []
+        if is_restyled_only:
+            self._keep_beyond(restyled, before)
         if not new:
             return whole
         return Box(
@@ -259,6 +276,15 @@ class PaintScene:
                 self.painter.network, self._condition(), (height, width)
             )
         self._pending, self.is_exact = [], True
+
+    def _keep_beyond(self, instances: Sequence[int], before: Tensor) -> None:
+        """Take from the new picture only these instances and their rims."""
+        assert self._picture is not None
+        names = torch.tensor(instances, device=self.scene.instance_map.device)
+        on = torch.isin(self.scene.instance_map, names)[None, None].float()
+        changed = F.max_pool2d(on, 2 * RIM_PX + 1, 1, RIM_PX).bool()
+        self._picture = torch.where(changed.to(before.device), self._picture, before)
+        self.is_exact = False
 
     def _repaint_part(self, box: Box) -> Box:
         assert self._picture is not None
