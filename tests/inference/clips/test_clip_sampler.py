@@ -15,6 +15,7 @@ from ganvas.errors import UserError
 from ganvas.flow import warp
 from ganvas.inference.clips import sampler as clips
 from ganvas.inference.clips.sampler import ClipOptions, generate_clip
+from ganvas.inference.clips.styles import ClipStyles
 from ganvas.io.pictures import images
 from ganvas.io.video.frames import FramePattern
 from ganvas.io.video.reader import VideoReader
@@ -142,11 +143,11 @@ def test_repainting_leads_from_the_fetched_to_the_hallucinated_pictures(clip, mo
         generate_clip(tmp_path / "no-flow.safetensors", clip, tmp_path / "a", ClipOptions(repaint=1.0))
 
 
-def save_painter(path, num_labels=2, boundaries=True, features=0):
+def save_painter(path, num_labels=2, boundaries=True, features=0, attachments=None):
     torch.manual_seed(1)
     card = generator_card(num_labels, boundaries, features, width=4, downs=1, blocks=1)
     net = GlobalGenerator(**card.settings)
-    weights.save(path, net.state_dict(), card)
+    weights.save(path, net.state_dict(), card, attachments)
     return net
 
 
@@ -168,6 +169,27 @@ def test_a_painter_paints_all_frames_and_the_model_holds_them_still(clip, tmp_pa
             past.append(torch.from_numpy(made[number]).permute(2, 0, 1)[None])
             assert (past[-1] - wanted).abs().max() < 0.52 / 127.5, number
     assert (past[-1] - painted).abs().mean() > 0.02
+
+
+def test_a_painter_paints_in_styles_of_its_own_and_by_seed(clip, tmp_path):
+    gathered = {
+        "styles.labels": torch.arange(2), "styles.centers": torch.rand(2, 3), "styles.counts": torch.ones(2),
+        "instances.label": torch.arange(2).repeat(4), "instances.share": torch.ones(8),
+        "instances.features": torch.rand(8, 3) * 2 - 1,
+    }  # fmt: skip
+    painter = save_painter(tmp_path / "painter.safetensors", features=3, attachments=gathered)
+    save_model(tmp_path / "net.safetensors", first="needed")
+    planes = as_tensors(read_condition(find_clips(clip)[0], 0, 2))
+    made = []
+    for seed in (0, 1):
+        options = ClipOptions(painter=str(tmp_path / "painter.safetensors"), seed=seed)
+        generate_clip(tmp_path / "net.safetensors", clip, tmp_path / str(seed), options)
+        styles = ClipStyles(gathered, 3, seed).planes(planes["label_map"], planes["instance_map"], 0)
+        with torch.no_grad():
+            wanted = (painter(torch.cat([conditions(clip)[0], styles], 1))[0].permute(1, 2, 0).numpy() + 1) / 2
+        made.append(read_all(tmp_path / str(seed))[0])
+        assert np.abs(made[-1] - 255 * wanted).max() <= 0.51
+    assert np.abs(made[0].astype(int) - made[1]).mean() > 1
 
 
 @pytest.mark.parametrize(("boundaries", "features"), [(True, 0), (False, 3)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -13,34 +12,39 @@ from ganvas.inference.open import open_model
 from ganvas.values import to_unit
 
 
-def painter_of_frames(
-    model: str | Path, num_labels: int, has_boundaries: bool, device: torch.device
-) -> Callable[[Tensor], Tensor]:
-    """Return what paints single frames of a sequence from their conditions: (1, N, H, W) -> (1, 3, H, W) in [0, 1].
+class LentPainter:
+    """Paints single frames of a sequence from their conditions.
 
     Raises:
         UserError: the model takes something else than label maps, or other labels than the sequence has.
     """
-    opened = open_model(model)
-    card = opened.card
-    if card.input != "labels":
-        raise UserError(f"{opened} paints no frames", f"It takes a {card.input}", "Give a run of pix2pixhd")
-    if int(card.extra.get("num_labels", num_labels)) != num_labels:
-        why = f"It was trained on {card.extra['num_labels']} classes, and this sequence has {num_labels}"
-        raise UserError(f"{opened} paints no frame of this sequence", why, "Train both on the same labels")
-    wants_boundaries = bool(card.extra.get("boundaries", has_boundaries))
-    used = num_labels + wants_boundaries
-    if card.channels_in < used or (wants_boundaries and not has_boundaries):
-        why = f"It takes {card.channels_in} planes, this sequence gives {num_labels + has_boundaries}"
-        raise UserError(f"{opened} paints no frame of this sequence", why, "Train both on the same folders")
-    net = opened.network(device=device)
 
-    def paint(condition: Tensor) -> Tensor:
-        # Boundaries are left out where it was trained without, and features of a style that nobody chose are zero.
-        given = condition[:, :used]
-        blank = given.new_zeros(1, card.channels_in - used, *given.shape[-2:])
+    def __init__(self, model: str | Path, num_labels: int, has_boundaries: bool, device: torch.device) -> None:
+        self.opened = open_model(model)
+        self.card = self.opened.card
+        if self.card.input != "labels":
+            raise UserError(f"{self.opened} paints no frames", f"It takes a {self.card.input}", "Give a run of pix2pixhd")
+        known = self.card.extra
+        if int(known.get("num_labels", num_labels)) != num_labels:
+            why = f"It was trained on {known['num_labels']} classes, and this sequence has {num_labels}"
+            raise UserError(f"{self.opened} paints no frame of this sequence", why, "Train both on the same labels")
+        wants_boundaries = bool(known.get("boundaries", has_boundaries))
+        self._used = num_labels + wants_boundaries
+        self.features = self.card.channels_in - self._used
+        """Numbers of a style."""
+        if self.features < 0 or (wants_boundaries and not has_boundaries):
+            why = f"It takes {self.card.channels_in} planes, this sequence gives {num_labels + has_boundaries}"
+            raise UserError(f"{self.opened} paints no frame of this sequence", why, "Train both on the same folders")
+        self._net = self.opened.network(device=device)
+
+    def __call__(self, condition: Tensor, styles: Tensor | None) -> Tensor:
+        """Paint a frame: (1, N, H, W) and styles (1, features, H, W) -> (1, 3, H, W) in [0, 1].
+
+        Boundaries are left out where it was trained without; styles that nobody gathered are zero.
+        """
+        given = condition[:, : self._used]
+        if styles is None:
+            styles = given.new_zeros(1, self.features, *given.shape[-2:])
         with torch.inference_mode():
-            picture = net(torch.cat([given, blank], 1))
-        return to_unit(picture.float(), card.range).clamp(0, 1)
-
-    return paint
+            picture = self._net(torch.cat([given, styles], 1))
+        return to_unit(picture.float(), self.card.range).clamp(0, 1)

@@ -8,7 +8,7 @@ to an unbroken one.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -36,7 +36,7 @@ from ganvas.data.input_ranges import InputRange
 from ganvas.data.sequences import Clip, find_clips, require_one_size
 from ganvas.errors import UserError
 from ganvas.inference.clips.assumptions import assume, told_of_size
-from ganvas.inference.clips.lent import painter_of_frames
+from ganvas.inference.clips.lent import LentPainter
 from ganvas.inference.clips.styles import ClipStyles, Kind, parse_changes
 from ganvas.inference.open import Opened, open_model, resolve
 from ganvas.inference.options import Common, Precision
@@ -128,23 +128,21 @@ class ClipSampler:
         self.net.repaint(options.repaint)
         if not legend and isinstance(clip.files.get("labels", (None,))[0], FilmFrame):
             self.legend = tuple(label_of(entry) for entry in self.extra.get("legend", ()))
-        self.styles = self._styles()
+        features = int(self.extra["features"])
+        if options.restyle and not features:
+            raise UserError("This generator takes no styles", "It was trained with --instance-features 0")
+        self.styles = self._styles_of(self.opened, features) if features else None
         self._check_clip()
         self.height, self.width = require_one_size([clip])
         self.first = self._first_picture()
-        self.painter = self._lent(options.painter) if options.painter else None
+        self._paint = self._painting(options.painter) if options.painter else None
 
-    def _styles(self) -> ClipStyles | None:
-        options, features = self.options, int(self.extra["features"])
-        if not features:
-            if options.restyle:
-                raise UserError("This generator takes no styles", "It was trained with --instance-features 0")
-            return None
-        attachments = self.opened.attachments
-        if "instances.features" not in attachments and self.opened.run:
+    def _styles_of(self, opened: Opened, features: int) -> ClipStyles:
+        options, attachments = self.options, opened.attachments
+        if "instances.features" not in attachments and opened.run:
             # Encoding the training data takes a moment, once.
-            gather(self.opened.run, device=options.device)
-            attachments = open_model(self.opened.run).attachments
+            gather(opened.run, device=options.device)
+            attachments = open_model(opened.run).attachments
         changes = parse_changes(options.restyle, self.extra.get("legend", ()), int(self.extra["num_labels"]))
         return ClipStyles(attachments, features, options.seed, options.style, changes)
 
@@ -181,12 +179,14 @@ class ClipSampler:
         return planes
 
     def _condition(self, frame: int) -> Tensor:
-        planes = {name: plane.to(self.device) for name, plane in as_tensors(self._planes(frame)).items()}
+        planes = self._tensors(frame)
         condition = condition_of(planes, self.extra["num_labels"], self.extra["edges"])
         if self.styles is None:
             return condition
-        features = self.styles.planes(planes["label_map"], planes.get("instance_map"), frame)
-        return torch.cat([condition, features], 1)
+        return torch.cat([condition, _styled(self.styles, planes, frame)], 1)
+
+    def _tensors(self, frame: int) -> dict[str, Tensor]:
+        return {name: plane.to(self.device) for name, plane in as_tensors(self._planes(frame)).items()}
 
     def _first_picture(self) -> Tensor | None:
         if not self.options.first:
@@ -197,15 +197,23 @@ class ClipSampler:
             picture = torch.from_numpy(colour).permute(2, 0, 1)[None].expand(1, 3, -1, -1)
             where = f"The first frame {path.name}"
         else:
-            picture, where = self._lent(path)(self._condition(0)), f"The first frame that {path.name} made"
+            picture, where = self._painting(path)(0, self._condition(0)), f"The first frame that {path.name} made"
         if tuple(picture.shape[-2:]) != (self.height, self.width):
             why = f"It is {picture.shape[-1]}x{picture.shape[-2]}, the label maps are {self.width}x{self.height}"
             raise UserError(f"{where} has another size", why)
         return picture.to(self.device)
 
-    def _lent(self, model: str | Path) -> Callable[[Tensor], Tensor]:
+    def _painting(self, model: str | Path) -> Callable[[int, Tensor], Tensor]:
+        """Return what paints a frame from its number and its condition by a model of pictures, in styles of its own."""
         num_labels = int(self.extra["num_labels"]) if "labels" in self.clip.files else 0
-        return painter_of_frames(model, num_labels, bool(self.extra["edges"]), self.device)
+        painter = LentPainter(model, num_labels, bool(self.extra["edges"]), self.device)
+        is_styled = painter.features and (painter.opened.attachments or painter.opened.run)
+        styles = self._styles_of(painter.opened, painter.features) if is_styled else None
+
+        def paint(frame: int, condition: Tensor) -> Tensor:
+            return painter(condition, None if styles is None else _styled(styles, self._tensors(frame), frame))
+
+        return paint
 
     def frames(self, start: int = 0, shown: list[np.ndarray] | None = None) -> Iterator[Frame]:
         """Yield the frames from `start` on, (H, W, 3) in the output's depth.
@@ -238,7 +246,7 @@ class ClipSampler:
         return picture, past, drift
 
     def _known(self, frame: int, condition: Tensor) -> Known | None:
-        painted = None if self.painter is None else to_range(self.painter(condition))
+        painted = None if self._paint is None else to_range(self._paint(frame, condition))
         if not self.extra["replaces"] or not frame:
             return None if painted is None else Known(None, None, painted)
         flow, trust = (part[None].to(self.device) for part in read_moves(self.clip, frame, (self.height, self.width)))
@@ -290,6 +298,10 @@ def generate_clip(
         names = ", ".join(clip.name for clip in clips[:6])
         raise UserError(f"{labels} holds {len(clips)} sequences", f"A clip is made of one: {names}", "Name its folder")
     return _generate(opened, clips[0], Path(labels), Path(out), options, progress or Progress())
+
+
+def _styled(styles: ClipStyles, planes: Mapping[str, Tensor], frame: int) -> Tensor:
+    return styles.planes(planes["label_map"], planes.get("instance_map"), frame)
 
 
 NAME = "{name}"
