@@ -23,7 +23,9 @@ class LentPainter:
         self.opened = open_model(model)
         self.card = self.opened.card
         if self.card.input != "labels":
-            raise UserError(f"{self.opened} paints no frames", f"It takes a {self.card.input}", "Give a run of pix2pixhd")
+            raise UserError(
+                f"{self.opened} paints no frames", f"It takes a {self.card.input}", "Give a run of pix2pixhd"
+            )
         known = self.card.extra
         if int(known.get("num_labels", num_labels)) != num_labels:
             why = f"It was trained on {known['num_labels']} classes, and this sequence has {num_labels}"

@@ -36,6 +36,7 @@ from ganvas.data.input_ranges import InputRange
 from ganvas.data.sequences import Clip, find_clips, require_one_size
 from ganvas.errors import UserError
 from ganvas.inference.clips.assumptions import assume, told_of_size
+from ganvas.inference.clips.coarse import coarse_moves, factor_of
 from ganvas.inference.clips.lent import LentPainter
 from ganvas.inference.clips.styles import ClipStyles, Kind, parse_changes
 from ganvas.inference.open import Opened, open_model, resolve
@@ -64,7 +65,7 @@ class ClipOptions(Common):
     """First frame: a picture, a video, or a run of pix2pixhd that generates one from the first label map."""
     painter: str = ""
     """A run of pix2pixhd that paints the frames; the model then only tells what stays of the last frame, and where
-    to: steadier than the painter, and softer."""
+    to: steadier than the painter, and softer. It may paint twice as large as the model knows, or more."""
     seed: int = 0
     """Of the styles, where the model takes such (--instance-features); there is no other chance in it."""
     style: Kind = "gaussian"
@@ -136,6 +137,8 @@ class ClipSampler:
         self.height, self.width = require_one_size([clip])
         self.first = self._first_picture()
         self._paint = self._painting(options.painter) if options.painter else None
+        # A painter may paint larger pictures than the generator knows, whose flow is then found at its own size.
+        self.factor = factor_of(_size_of(self.card), (self.height, self.width)) if options.painter else 1
 
     def _styles_of(self, opened: Opened, features: int) -> ClipStyles:
         options, attachments = self.options, opened.attachments
@@ -238,17 +241,22 @@ class ClipSampler:
 
     def _next(self, frame: int, condition: Tensor, past: Past) -> tuple[Tensor, Past, float]:
         with torch.inference_mode(), machine.autocast(self.device, self.precision):
-            made, past = next_frame(self.net, condition, past, self._known(frame, condition))
+            made, past = next_frame(self.net, condition, past, self._known(frame, condition, past))
         picture, raw = (to_unit(part.float()) for part in (made.picture, made.raw))
         drift = float((picture - raw).abs().mean())
         if self.options.anchor and bool(past.has_previous.all()):
             picture = torch.lerp(picture, raw, self.options.anchor)
         return picture, past, drift
 
-    def _known(self, frame: int, condition: Tensor) -> Known | None:
+    def _known(self, frame: int, condition: Tensor, past: Past) -> Known | None:
         painted = None if self._paint is None else to_range(self._paint(frame, condition))
         if not self.extra["replaces"] or not frame:
-            return None if painted is None else Known(None, None, painted)
+            if painted is None:
+                return None
+            if self.factor == 1 or not self.net.scale0.with_flow:
+                return Known(None, None, painted)
+            boundary_plane = int(self.extra["num_labels"]) if self.extra["edges"] else None
+            return Known(*coarse_moves(self.net, condition, past, self.factor, boundary_plane), painted)
         flow, trust = (part[None].to(self.device) for part in read_moves(self.clip, frame, (self.height, self.width)))
         replaces = self.extra["replaces"]
         return Known(flow if "flow" in replaces else None, 1 - trust if "mask" in replaces else None, painted)
@@ -375,7 +383,8 @@ def _generate(
 ) -> Result:
     began = time.monotonic()
     sampler = ClipSampler(opened, clip, options, find_legend(labels))
-    if told := told_of_size(_size_of(sampler.card), (sampler.height, sampler.width)):
+    told = told_of_size(_size_of(sampler.card), (sampler.height, sampler.width))
+    if told and sampler.factor == 1:
         progress.warn(told)
     if target.suffix.lower() in VIDEOS:
         drift, resumed, notes = _into_video(sampler, target, rate_of(labels, clip.name) or USUAL_FPS, progress)
