@@ -10,7 +10,7 @@ from ganvas.networks.vid2vid.net import Past, Vid2Vid
 
 
 def factor_of(trained: tuple[int, int] | None, size: tuple[int, int]) -> int:
-    """Return how many times a frame (height, width) is as large as those of training; 1 where that is no whole number."""
+    """Return how many times a frame (height, width) is as large as those of training; 1 where it is no multiple."""
     if trained is None or any(side % own for side, own in zip(size, trained)):
         return 1
     factors = {side // own for side, own in zip(size, trained)}
