@@ -182,9 +182,10 @@ def _street(folder: Path) -> Commands:
 
 
 def _clip(folder: Path) -> Commands:
+    film = ["generate", "street-clip", "--painter", "street-painter", "--labels", f"{folder}/street", "--quiet"]
     return [
-        ["world", "--out", f"{folder}/street", "--frames", "24", "--details", *STREET, "256x128"],
-        ["generate", "street-clip", "--labels", f"{folder}/street", "--out", f"{folder}/generated", "--quiet"],
+        ["world", "--out", f"{folder}/street", "--frames", "16", "--details", *STREET, "512x256"],
+        [*film, "--out", f"{folder}/generated"],
     ]
 
 
@@ -219,7 +220,7 @@ METHODS = {
         ("street/frames", "painted", "other-styles"),
     ),
     "vid2vid": Method(
-        _clip, "generate street-clip --labels YOUR_MAPS --out clip.mp4", ("street/frames", "generated")
+        _clip, "generate street-clip --painter street-painter --labels YOUR_MAPS --out clip.mp4", ("street/frames", "generated")
     ),
     "superres_unet": Method(
         _unet, "generate YOUR_PICTURES --then unet --out enlarged", ("drawn", "generated/3-unet")
