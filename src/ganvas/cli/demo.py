@@ -220,7 +220,8 @@ METHODS = {
         ("street/frames", "painted", "other-styles"),
     ),
     "vid2vid": Method(
-        _clip, "generate street-clip --painter street-painter --labels YOUR_MAPS --out clip.mp4", ("street/frames", "generated")
+        _clip, "generate street-clip --painter street-painter --labels YOUR_MAPS --out clip.mp4",
+        ("street/frames", "generated"),
     ),
     "superres_unet": Method(
         _unet, "generate YOUR_PICTURES --then unet --out enlarged", ("drawn", "generated/3-unet")
