@@ -168,8 +168,7 @@ def detailed_street(folder: Path) -> str:
 
 DETAILED = "world --clips 24 --frames 8 --size 512x256 --seed 100 --details --quiet"
 PLAIN = "--clips 5 --frames 8 --size 512x256 --seed 101 --quiet"
-CLIPS = "world --clips 40 --frames 24 --size 256x128 --seed 100 --details --quiet"
-CLIP_RUN: dict[str, Any] = {"shrink": 1, "width": 24, "discriminator_width": 24, "instance_features": 3}
+CLIPS = "world --clips 14 --frames 24 --size 256x128 --seed 100 --details --quiet"
 R3GAN: dict[str, Any] = {
     "discriminator_norm": "none", "adversarial.base": "standard", "adversarial.pairing": "paired",
     "betas": (0.0, 0.99), "schedule": "cosine",
@@ -179,6 +178,11 @@ MATERIALS_RUN: dict[str, Any] = {
     **R3GAN, "num_classes": 10, "size_px": 64, "latent": 80, "width": 16, "multipliers": (8, 8, 4, 4, 2),
     "mirror": True, "batch_size": 16, "r1_weight": 1.0, "r2_weight": 1.0, "r1_every": 4, "generator_rate": 3e-4,
     "discriminator_rate": 3e-4, "average_half_life": 5000.0,
+}  # fmt: skip
+UPRES_RUN: dict[str, Any] = {
+    "upsampling": "smooth", "base": "bicubic", "width": 16, "detail": 2.0, "discriminator_width": 24,
+    "discriminator_norm": "instance", "adversarial.pairing": "paired", "perceptual": "vgg16", "perceptual_weight": 5.0,
+    "batch_size": 2, "generator_rate": 5e-4, "discriminator_rate": 1e-4, "average_half_life": 300.0,
 }  # fmt: skip
 GALLERY: dict[str, Entry] = {
     "street-painter": Entry(
@@ -196,11 +200,10 @@ GALLERY: dict[str, Entry] = {
     "street-clip": Entry(
         recipe="vid2vid", purpose="video of a street from label maps, with a style for each instance, at 256 x 128 px",
         data=drawn(CLIPS), gathers_styles=True, bits=8,
-        source="40 clips of 24 frames of the street that Ganvas draws, with labels for windows and wheels",
-        # As shipped, the first leg saw 14 of the clips.
+        source="14 clips of 24 frames of the street that Ganvas draws, with labels for windows and wheels",
         legs=[
-            {**CLIP_RUN, "picture_rounds": 1000, "rounds": (24,)},
-            {**CLIP_RUN, "upsampling": "smooth", "picture_rounds": 600, "rounds": (45,)},
+            {"shrink": 1, "width": 24, "discriminator_width": 24, "instance_features": 3, "picture_rounds": 1000,
+             "rounds": (24,)},
         ],
     ),
     "fashion": Entry(
@@ -249,7 +252,13 @@ GALLERY: dict[str, Entry] = {
     ),
     "faces-768": Entry(
         recipe="tiled_upres", purpose="upres x8 of drawn faces to 768 px in tiles, under a guide of edges",
-        data=drawn("faces --num 32 --size 768"), source="32 faces that Ganvas draws",
+        data=drawn("faces --num 96 --size 768"), source="96 faces that Ganvas draws",
+        # As shipped, the GAN had a weight of 1 for its first 560 steps. It drew worms and halos, which the second leg
+        # takes back: hardly a GAN any more, and L1 pixel by pixel.
+        legs=[
+            {**UPRES_RUN, "pixel_steps": 600, "pixel_schedule": "cosine", "steps": 1200, "gan_weight": 0.25},
+            {**UPRES_RUN, "pixel_steps": 0, "steps": 700, "gan_weight": 0.01, "l1_at": "full", "l1_weight": 60.0},
+        ],
     ),
     "unet": Entry(
         recipe="superres_unet", purpose="x2 for drawn faces, once or again and again: 64, 128, 256, 512 px",
