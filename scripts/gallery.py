@@ -140,6 +140,24 @@ def materials(folder: Path) -> str:
     return str(target)
 
 
+def faces_and_photographs(folder: Path) -> str:
+    """Draw faces of 512 px, and add those photographs of scripts/photographs.py that are at least as large.
+
+    Raises:
+        UserError: the photographs were not fetched.
+    """
+    image = need("PIL.Image", "dev")
+    if not PHOTOGRAPHS.is_dir():
+        raise UserError(f"{PHOTOGRAPHS} does not exist", do="Run python scripts/photographs.py first")
+    target = drawn("faces --num 120 --size 512")(folder)
+    for photograph in sorted(PHOTOGRAPHS.iterdir()):
+        with image.open(photograph) as opened:
+            is_large = min(opened.size) >= 512
+        if is_large and not (Path(target) / photograph.name).exists():
+            shutil.copy(photograph, target)
+    return target
+
+
 def cupola(folder: Path) -> str:
     """Take NASA's photograph of the space station's cupola and crop it to 3:2."""
     image = need("PIL.Image", "dev")
@@ -147,7 +165,7 @@ def cupola(folder: Path) -> str:
     if not target.exists():
         files = unpacked("endless-sky-high-dpi", folder)
         photograph = image.open(next(files.rglob("space3@2x.jpg"))).convert("RGB").crop((0, 0, 1080, 720))
-        photograph.resize((900, 600), image.Resampling.LANCZOS).save(target)
+        photograph.save(target)
     return str(target)
 
 
@@ -166,6 +184,7 @@ def detailed_street(folder: Path) -> str:
     return target
 
 
+PHOTOGRAPHS = Path(".photos/photographs")
 DETAILED = "world --clips 24 --frames 8 --size 512x256 --seed 100 --details --quiet"
 PLAIN = "--clips 5 --frames 8 --size 512x256 --seed 101 --quiet"
 CLIPS = "world --clips 14 --frames 24 --size 256x128 --seed 100 --details --quiet"
@@ -246,9 +265,12 @@ GALLERY: dict[str, Entry] = {
         bits=8,
     ),
     "panorama": Entry(
-        recipe="reverse_matchmove", purpose="views of 256 px into the space station's cupola, from cameras",
+        recipe="reverse_matchmove", purpose="views of 512 px into the space station's cupola, from cameras",
         data=cupola, source="a NASA photograph (space3 of the Debian package endless-sky-high-dpi)",
         data_licence="public domain (NASA)",
+        legs=[{"val": "0.2", "run": 6, "size_px": 512, "rays_table": 880, "upsampling": "smooth", "pixel_steps": 700,
+               "steps": 1100}],
+        bits=8,
     ),
     "faces-768": Entry(
         recipe="tiled_upres", purpose="upres x8 of drawn faces to 768 px in tiles, under a guide of edges",
@@ -262,7 +284,17 @@ GALLERY: dict[str, Entry] = {
     ),
     "unet": Entry(
         recipe="superres_unet", purpose="x2 for drawn faces, once or again and again: 64, 128, 256, 512 px",
-        data=drawn("faces --num 160 --size 256"), source="160 faces that Ganvas draws",
+        data=faces_and_photographs,
+        source="120 faces that Ganvas draws and 49 photographs (Debian packages endless-sky-high-dpi, krank, "
+        "lomiri-wallpapers-16.04 and -20.04)",
+        licence="CC-BY-SA-4.0",
+        data_licence="faces MIT; photographs public domain, CC0-1.0, CC-BY-4.0, CC-BY-SA-3.0 and 4.0, by picture",
+        # As shipped, the first leg saw 160 drawn faces of 256 px alone.
+        legs=[
+            {},
+            {"upsampling": "smooth", "framing": "squares", "low_px": 64, "iterations": 3, "batch_size": 4,
+             "content_steps": 450, "generator_rate": 7e-4, "average_half_life": 150.0},
+        ],
     ),
 }  # fmt: skip
 

@@ -17,7 +17,7 @@ SHOWN = {
     "biggan": ("biggan/materials.png", None),
     "pix2pixhd": ("pix2pixhd/painted/000000.png", (128, 0, 384, 256)),
     "vid2vid": ("vid2vid/generated/000012.png", (128, 0, 384, 256)),
-    "reverse_matchmove": ("reverse_matchmove/flight/000012.png", (0, 0, 256, 256)),
+    "reverse_matchmove": ("reverse_matchmove/flight/000001.png", (0, 0, 512, 512)),
     "superres_unet": ("superres_unet/generated/3-unet/000001.png", (0, 0, 512, 512)),
     "tiled_upres": ("tiled_upres/generated/1-faces-768/000000.png", (0, 0, 768, 768)),
 }
