@@ -87,8 +87,9 @@ def flight() -> list[np.ndarray]:
     """Return a flight through training cameras of the panorama and back, none of whose frames is a guess."""
     flyer = Flyer("panorama")
     path = through(flyer.training, [0, 90, 150, 0], FRAMES)
-    frames = (images.from_float(frame, "uint8")[:SIDE, :SIDE] for frame in flyer.frames(path))
-    return [named(frame, ("panorama", SIDE)) for frame in frames]
+    frames = (Image.fromarray(images.from_float(frame, "uint8")) for frame in flyer.frames(path))
+    small = (np.asarray(frame.resize((SIDE, SIDE), Image.Resampling.LANCZOS)) for frame in frames)
+    return [named(frame, ("panorama", SIDE)) for frame in small]
 
 
 def main() -> None:
