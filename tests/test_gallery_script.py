@@ -47,7 +47,7 @@ TINY: dict[str, dict[str, Any]] = {
         "width": 4, "encoder_width_div": 2, "discriminator_width": 4, "high_px": 128, "low_px": 80, "scale": 2,
         "batch_size": 2, "pixel_steps": 1, "steps": 1,
     },
-    "unet": {"width": 4, "downs": 2, "low_px": 16, "batch_size": 2, "content_steps": 2},
+    "unet": {"width": 4, "downs": 2, "low_px": 8, "batch_size": 2, "content_steps": 2},
 }  # fmt: skip
 """By name: what makes the preset `show` tiny."""
 
