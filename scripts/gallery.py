@@ -259,7 +259,7 @@ GALLERY: dict[str, Entry] = {
         data=drawn("world --path survey --frames 400 --size 256x256 --quiet"), source="400 views that Ganvas draws",
         legs=[
             {"val": "0.15", "rays_table": 512, "steps": 2300},
-            {"val": "0.15", "rays_table": 512, "upsampling": "smooth", "pixel_steps": 0, "steps": 1000, "rate": 2e-3,
+            {"val": "0.15", "rays_table": 512, "upsampling": "smooth", "pixel_steps": 0, "steps": 4300, "rate": 2e-3,
              "halvings": 3},
         ],
         bits=8,
