@@ -26,14 +26,13 @@ from ganvas.inference.rows.layers import (
     Added,
     Budget,
     Convolved,
+    Doubled,
     Extended,
     GivenRows,
     Halved,
-    Interpolated,
     Kind,
     Moments,
     Normalised,
-    Repeated,
     Rows,
     Size,
     Statistics,
@@ -41,7 +40,7 @@ from ganvas.inference.rows.layers import (
     Transposed,
 )
 from ganvas.io.spill import require_room
-from ganvas.networks.doubling import ResizeConv2d, SmoothConv2d
+from ganvas.networks.doubling import ResizeConv2d
 from ganvas.networks.pix2pixhd.net import GlobalGenerator, InstanceNorm, LocalEnhancer, ResidualBlock
 
 Condition: TypeAlias = Callable[[int, int], Tensor]
@@ -314,8 +313,7 @@ class _Walk:
             if isinstance(layer, nn.ReflectionPad2d):
                 reflect_px = int(layer.padding[0])
             elif isinstance(layer, ResizeConv2d):
-                doubled = Interpolated if isinstance(layer, SmoothConv2d) else Repeated
-                rows = Convolved(doubled(rows), layer)
+                rows = Convolved(Doubled(rows, layer.UPSAMPLING), layer)
                 keep = any(isinstance(later, ResizeConv2d) for later in ahead)
             elif isinstance(layer, nn.Conv2d):
                 rows, keep = Convolved(rows, layer, reflect_px), reflect_px == 0

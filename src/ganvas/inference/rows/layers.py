@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ganvas.errors import UserError
 from ganvas.io.spill import SpillFile
-from ganvas.networks.doubling import double
+from ganvas.networks.doubling import Interpolation, double
 from ganvas.networks.pix2pixhd.net import InstanceNorm
 
 _PIECE = 8192
@@ -171,38 +171,22 @@ class Convolved(Rows):
         return F.pad(rows, (0, 0, above, below)) if above or below else rows
 
 
-class Repeated(Rows):
-    """A map whose every pixel stands twice along both axes."""
+class Doubled(Rows):
+    """A map with twice its sides, its pixels repeated or interpolated as `doubling.double` does it."""
 
-    def __init__(self, source: Rows) -> None:
-        self._source, self.sources = source, (source,)
+    def __init__(self, source: Rows, upsampling: Interpolation) -> None:
+        self._source, self.sources, self._upsampling = source, (source,), upsampling
+        # An interpolated row lies between two of the source; beyond its edges the outermost stands for the missing one.
+        self._reach = int(upsampling == "smooth")
         channels, height, width = source.size
         self.size = Size(channels, 2 * height, 2 * width)
         self.cost = source.cost
         self.workspace = (source.workspace + source.size.row) // 2 + self.size.row
 
     def read(self, top: int, bottom: int) -> Tensor:
-        first = top // 2
-        rows = self._source.read(first, (bottom + 1) // 2)
-        rows = rows.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
-        return rows[:, :, top - 2 * first : bottom - 2 * first]
-
-
-class Interpolated(Rows):
-    """A map with twice its sides, interpolated between its pixels as `doubling.double` does it smoothly."""
-
-    def __init__(self, source: Rows) -> None:
-        self._source, self.sources = source, (source,)
-        channels, height, width = source.size
-        self.size = Size(channels, 2 * height, 2 * width)
-        self.cost = source.cost
-        self.workspace = (source.workspace + source.size.row) // 2 + self.size.row
-
-    def read(self, top: int, bottom: int) -> Tensor:
-        # Each row lies between two of the source; beyond its edges the outermost row stands for the missing one.
-        first = max(0, (top - 1) // 2)
-        last = min(self._source.size.height, bottom // 2 + 1)
-        rows = double(self._source.read(first, last), "smooth")
+        first = max(0, (top - self._reach) // 2)
+        last = min(self._source.size.height, (bottom + 1 + self._reach) // 2)
+        rows = double(self._source.read(first, last), self._upsampling)
         return rows[:, :, top - 2 * first : bottom - 2 * first]
 
 
