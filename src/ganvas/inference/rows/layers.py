@@ -175,7 +175,8 @@ class Doubled(Rows):
     """A map with twice its sides, its pixels repeated or interpolated as `doubling.double` does it."""
 
     def __init__(self, source: Rows, upsampling: Interpolation) -> None:
-        self._source, self.sources, self._upsampling = source, (source,), upsampling
+        self._source, self.sources = source, (source,)
+        self._upsampling: Interpolation = upsampling
         # An interpolated row lies between two of the source; beyond its edges the outermost stands for the missing one.
         self._reach = int(upsampling == "smooth")
         channels, height, width = source.size
