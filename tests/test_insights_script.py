@@ -57,16 +57,16 @@ def test_a_claim_is_trained_gone_on_with_and_told_in_one_line(script: Any) -> No
 
 
 def test_lost_runs_are_counted_and_a_clear_difference_is_told(script: Any) -> None:
-    rows = [Row(name, {}) for name in script.CLAIMS["stability"].rows]
+    rows = [Row(name, {}) for name in script.CLAIMS["stability-rate"].rows]
     results = [
         Result(row=row.name, seed=seed, status="done", scores={"quality": at + 0.01 * seed})
         for row, at in zip(rows, (0.2, 0.8))
         for seed in range(3)
     ]
-    found = script.line("stability", Comparison(rows, results, None))
+    found = script.line("stability-rate", Comparison(rows, results, None))
     assert "least squares 0.21; RaLSGAN 0.81" in found and "better by 0.6" in found
     lost = Result(row=rows[0].name, seed=3, status="diverged", scores={})
-    assert "(1 of 4 lost)" in script.line("stability", Comparison(rows, [*results, lost], None))
+    assert "(1 of 4 lost)" in script.line("stability-rate", Comparison(rows, [*results, lost], None))
 
 
 def test_a_figure_shows_the_corner_of_each_preview_in_its_place(script: Any) -> None:

@@ -15,6 +15,7 @@ from ganvas.networks.norms import InstanceNorm2d, is_channels_last
 from ganvas.ranks import gather_over_ranks, mean_over_ranks, rank, sum_over_ranks, world_size
 
 Norm = Literal["batch", "instance", "none"]
+Activation = Literal["relu", "tanh"]
 
 
 def pad_to_multiple(picture: Tensor, multiple: int) -> Tensor:

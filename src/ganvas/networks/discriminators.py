@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ganvas.errors import UserError
 from ganvas.networks.blocks import (
+    Activation,
     MinibatchDiscrimination,
     MinibatchStandardDeviation,
     SyncedBatchNorm2d,
@@ -167,9 +168,15 @@ def _grid_plans(size_px: int) -> dict[int, list[_Conv]]:
 
 
 def _layers(
-    plan: Sequence[_Conv], channels_in: int, width: int, norm: PatchNorm, last_bias: bool, bias_before_norm: bool
+    plan: Sequence[_Conv],
+    channels_in: int,
+    width: int,
+    norm: PatchNorm,
+    last_bias: bool,
+    bias_before_norm: bool,
+    activation: Activation = "relu",
 ) -> list[nn.Sequential]:
-    """Return the layers of a plan: convolution, norm (none in the first and last) and leaky ReLU (none in the last)."""
+    """Return the layers of a plan: convolution, norm (none in the first and last) and activation (none in the last)."""
     if norm not in ("instance", "batch", "spectral", "none"):
         raise UserError(f"There is no discriminator norm {norm!r}", do="Use instance, batch, spectral or none")
     layers, wide = [], channels_in
@@ -185,7 +192,7 @@ def _layers(
             parts.append(norm_layer("batch" if norm == "batch" else "instance", out))
             init_normal(parts[-1])
         if not last:
-            parts.append(nn.LeakyReLU(SLOPE))
+            parts.append(nn.LeakyReLU(SLOPE) if activation == "relu" else nn.Tanh())
         layers.append(nn.Sequential(*parts))
         wide = out
     return layers
@@ -380,7 +387,8 @@ class DCGANDiscriminator(nn.Module):
     (B, 3, 64, 64) -> (B, 1)
 
     Takes square pictures in [-1, 1]. `minibatch` lets it see how alike the samples of a batch are: `discrimination`
-    (Salimans et al.) or `stddev` (Karras et al.); both need batches of two or more.
+    (Salimans et al.) or `stddev` (Karras et al.); both need batches of two or more. `activation` `tanh` takes the
+    place of every leaky ReLU (a stability test of Jolicoeur-Martineau 2018, section 4).
     Source: Radford et al., "Unsupervised Representation Learning with DCGANs", section 3.
 
     Raises:
@@ -395,6 +403,7 @@ class DCGANDiscriminator(nn.Module):
         minibatch: Literal["none", "discrimination", "stddev"] = "none",
         last_bias: bool = True,
         channels_in: int = 3,
+        activation: Activation = "relu",
     ) -> None:
         super().__init__()
         if size_px not in (32, 64, 128, 256):
@@ -404,7 +413,7 @@ class DCGANDiscriminator(nn.Module):
         self.size_px = size_px
         plan = [_HALVING] * (size_px.bit_length() - 3)
         # The plan's own last layer would be the score; this head replaces it.
-        layers = _layers([*plan, _Conv(4, 1, 0)], channels_in, width, norm, last_bias, False)[:-1]
+        layers = _layers([*plan, _Conv(4, 1, 0)], channels_in, width, norm, last_bias, False, activation)[:-1]
         self.body = nn.Sequential(*layers)
         channels = width * min(2 ** (len(plan) - 1), WIDEST) + (minibatch == "stddev")
         self.stddev = MinibatchStandardDeviation() if minibatch == "stddev" else nn.Identity()

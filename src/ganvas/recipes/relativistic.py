@@ -83,6 +83,9 @@ class Settings(Training):
     upsampling: Literal["transposed", "resize", "smooth"] = "transposed"
     """How the sides are doubled: transposed convolutions (the paper's), `resize`, which leaves no grid, or `smooth`, by
     interpolation, which makes a weave of two pixels harder to learn."""
+    head: Literal["doubling", "full_size"] = "doubling"
+    """The generator's last layer: a doubling that makes the picture (the paper's), or a doubling of features and then a
+    convolution, which draws lines of one pixel by `resize` and `smooth`, too."""
     attention_px: int = 0
     """Resolution at which the generator has self-attention; 0 for none."""
     discriminator_norm: Literal["batch", "instance", "spectral", "none"] = "batch"
@@ -91,6 +94,8 @@ class Settings(Training):
     """Scores of patches instead of one a picture: `4x4`, or what a score sees, `70px`; empty for one score."""
     minibatch: Literal["none", "discrimination", "stddev"] = "none"
     """Layer that shows the discriminator how alike a batch is (Salimans et al., or the cheap one of Karras et al.)."""
+    activation: Literal["relu", "tanh"] = "relu"
+    """`tanh` in place of every ReLU of both networks: one of the paper's stability tests."""
 
     adversarial: AdversarialLoss = AdversarialLoss(base="standard", pairing="average")
     """Base and pairing of the adversarial loss."""
@@ -327,6 +332,7 @@ class Relativistic(Recipe):
             settings={
                 "latent": s.latent, "size_px": s.size_px, "width": s.width, "norm": s.generator_norm,
                 "spectral": s.generator_spectral, "attention_px": s.attention_px, "upsampling": s.upsampling,
+                **self._others("activation", "head"),
             },
             input="seeds", range=(-1.0, 1.0), channels_in=s.latent, tiling="internal", recipe="relativistic",
             purpose=f"pictures of {s.size_px} px from noise", data=s.data,
@@ -338,13 +344,17 @@ class Relativistic(Recipe):
         # A relativistic loss gives the last bias no gradient; Adam would turn rounding noise into drift.
         last_bias = not s.adversarial.is_shift_invariant
         settings = {"size_px": s.size_px, "width": s.width, "norm": s.discriminator_norm, "last_bias": last_bias}
-        settings |= {"grid": s.patch_grid} if s.patch_grid else {"minibatch": s.minibatch}
+        settings |= {"grid": s.patch_grid} if s.patch_grid else {"minibatch": s.minibatch, **self._others("activation")}
         discriminator = Card(
             network="patch_discriminator" if s.patch_grid else "dcgan_discriminator", settings=settings, input="other",
             range=(-1.0, 1.0), channels_out=1, tiling="internal", recipe="relativistic",
             purpose=f"tells real pictures of {s.size_px} px from generated ones", data=s.data,
         )  # fmt: skip
         return {"generator": self.card(), "discriminator": discriminator}
+
+    def _others(self, *names: str) -> dict[str, str]:
+        """Return these settings where they are not the paper's: cards of older runs do not name them."""
+        return {name: value for name in names if (value := getattr(self.settings, name)) != getattr(PAPER, name)}
 
     def _check(self) -> None:
         s = self.settings
@@ -377,6 +387,9 @@ class Relativistic(Recipe):
         if s.patch_grid and s.minibatch != "none":
             why = "A discriminator of patches has no layer that sees whole pictures"
             raise UserError(f"minibatch {s.minibatch!r} does not go with patch_grid", why, "Leave one of them out")
+        if s.patch_grid and s.activation != "relu":
+            why = "A discriminator of patches has leaky ReLUs alone"
+            raise UserError(f"activation {s.activation!r} does not go with patch_grid", why, "Leave one of them out")
         if s.penalty != "none" and s.discriminator_norm == "batch":
             why = "Batch norm mixes the gradients of the samples, and a penalty on each sample's loses its meaning"
             do = "Add --discriminator-norm none, instance or spectral"
