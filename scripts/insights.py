@@ -80,9 +80,12 @@ HELD = {"val": str(UPRES / "held_out"), "threads": 1}
 TILES_SHOWN = (512, 276)
 TILES = {
     **HELD, "high_px": 192, "low_px": 48, "scale": 4, "batch_size": 2, "judged": "detail", "discriminator_rate": 1e-3,
-    "pixel_steps": 120, "steps": 240,
+    "discriminator_norm": "instance", "upsampling": "smooth", "pixel_steps": 200, "steps": 400,
 }  # fmt: skip
 DOUBLING = {**HELD, "low_px": 32, "content_steps": 120, "steps": 180, "style_weight": 0.3, "discriminator_rate": 1e-3}
+STYLED = {
+    **DOUBLING, "content_steps": 200, "steps": 400, "discriminator_norm": "instance", "upsampling": "smooth",
+}  # fmt: skip
 STREET = "world --frames 24 --clips 6 --size 128x64 --quiet"
 PAINTER = {
     "enhancers": 0, "enhancer_steps": 0, "joint_steps": 0, "global_steps": 150, "global_width": 16,
@@ -179,6 +182,22 @@ CLAIMS: dict[str, Claim] = {
         source="SuperResGANUnet", recipe="superres_unet", data="upres",
         budget={**DOUBLING, "content_weight": 0.0, "content_steps": 0, "steps": 300},
         rows={"plain score": {"style": "gan"}, "learned loss": {"style": "vaegan"}},
+    ),
+    "content-off": Claim(
+        says="once the discriminator is healthy, L1 may be shut off and detail grows",
+        source="SuperResGANUnet", recipe="superres_unet", data="upres", budget=STYLED, score="laplacian_ratio",
+        rows={"L1 to the end": {}, "L1 shut off after half": {"content_off_step": 200, "content_fade_steps": 100}},
+    ),
+    "feature-losses": Claim(
+        says="pairs of features (VAEGAN) tell more than their means over the batch (Salimans)",
+        source="SuperResGANUnet", recipe="superres_unet", data="upres", budget=STYLED,
+        rows={"Salimans": {"style": "salimans"}, "VAEGAN": {"style": "vaegan"}},
+    ),
+    "autoencoder": Claim(
+        says="as an autoencoder the set-up handles the easy case, 64 px to the same 64 px", source="SuperResGANUnet",
+        recipe="superres_unet", data="upres", preset="autoencoder",
+        budget={**HELD, "low_px": 64, "batch_size": 8, "width": 12, "steps": 600},
+        rows={f"{kind} layers": {"upsampling": kind} for kind in ("transposed", "smooth")},
     ),
     "pixels-first": Claim(
         says="a first stage of pixels alone keeps the GAN from bad optima", source="Wang et al. 2018 (ESRGAN)",
