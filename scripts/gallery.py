@@ -246,13 +246,8 @@ GALLERY: dict[str, Entry] = {
     ),
     "faces-relativistic": Entry(
         recipe="relativistic", purpose="drawn faces of 128 px from noise",
-        data=drawn("faces --num 1500 --size 128"), source="1500 faces that Ganvas draws",
-        legs=[
-            {**R3GAN, "size_px": 128, "width": 16, "latent": 64, "batch_size": 16, "penalty": "r1_r2",
-             "penalty_weight": 1.0, "penalty_every": 4, "generator_rate": 3e-4, "discriminator_rate": 3e-4,
-             "average_half_life": 5000.0, "upsampling": kind, "steps": steps}
-            for kind, steps in (("resize", 3200), ("smooth", 1500))
-        ],
+        data=drawn("faces --num 5000 --size 128"), source="5000 faces that Ganvas draws",
+        legs=[{"size_px": 128, "steps": 14_000}],
     ),
     "place": Entry(
         recipe="reverse_matchmove", purpose="views of 256 px of a drawn place, with parallax, from cameras",

@@ -113,7 +113,7 @@ CLAIMS: dict[str, Claim] = {
         f"stability-{name}": Claim(
             says=f"{test} the relativistic average holds where plain least squares fails",
             source="Jolicoeur-Martineau 2018, table 2", recipe="relativistic", data=LARGER_FACES,
-            budget={**LARGER_FACE_RUNS, **changes}, rows=LEAST_SQUARES,
+            budget={**LARGER_FACE_RUNS, **changes}, rows=LEAST_SQUARES, shown=(268, 136),
         )
         for name, (test, changes) in STABILITY.items()
     },
@@ -185,18 +185,20 @@ CLAIMS: dict[str, Claim] = {
     ),
     "content-off": Claim(
         says="once the discriminator is healthy, L1 may be shut off and detail grows",
-        source="SuperResGANUnet", recipe="superres_unet", data="upres", budget=STYLED, score="laplacian_ratio",
+        source="SuperResGANUnet", recipe="superres_unet", data="upres", budget=STYLED, shown=(396, 268),
+        score="laplacian_ratio",
         rows={"L1 to the end": {}, "L1 shut off after half": {"content_off_step": 200, "content_fade_steps": 100}},
     ),
     "feature-losses": Claim(
         says="pairs of features (VAEGAN) tell more than their means over the batch (Salimans)",
-        source="SuperResGANUnet", recipe="superres_unet", data="upres", budget=STYLED,
+        source="SuperResGANUnet", recipe="superres_unet", data="upres", budget=STYLED, shown=(396, 268),
         rows={"Salimans": {"style": "salimans"}, "VAEGAN": {"style": "vaegan"}},
     ),
     "autoencoder": Claim(
         says="as an autoencoder the set-up handles the easy case, 64 px to the same 64 px", source="SuperResGANUnet",
         recipe="superres_unet", data="upres", preset="autoencoder",
-        budget={**HELD, "low_px": 64, "batch_size": 8, "width": 12, "steps": 600},
+        budget={**HELD, "low_px": 64, "batch_size": 8, "width": 12, "steps": 1500, "generator_rate": 1e-3},
+        shown=(396, 268),
         rows={f"{kind} layers": {"upsampling": kind} for kind in ("transposed", "smooth")},
     ),
     "pixels-first": Claim(

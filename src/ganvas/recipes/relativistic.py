@@ -162,10 +162,13 @@ PREVIEW = replace(
     LAPTOP, size_px=32, width=16, latent=64, steps=1500, generator_rate=1e-3, discriminator_rate=5e-4,
     average_half_life=2000.0, checkpoint_every=250, preview_every=250, score_every=250,
 )  # fmt: skip
-# The gallery's: RaLSGAN at 64 px, where a discriminator without spectral norm outruns the generator.
+# The gallery's: a paired loss under R1 and R2 and no norm in the discriminator (Huang et al. 2024, arXiv 2501.05441),
+# maps doubled by interpolation, and a head that draws lines of one pixel all the same.
 SHOW = replace(
-    PREVIEW, size_px=64, discriminator_norm="spectral", upsampling="resize", schedule="linear", precision="bfloat16",
-    average_half_life=4000.0,
+    PREVIEW, size_px=64, width=24, upsampling="smooth", head="full_size", batch_size=16, discriminator_norm="none",
+    adversarial=AdversarialLoss(base="standard", pairing="paired"), penalty="r1_r2", penalty_weight=1.0,
+    penalty_every=4, generator_rate=5e-4, discriminator_rate=5e-4, betas=(0.0, 0.99), schedule="cosine", steps=8000,
+    precision="bfloat16", average_half_life=10_000.0,
 )  # fmt: skip
 
 
