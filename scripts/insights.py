@@ -140,6 +140,11 @@ CLAIMS: dict[str, Claim] = {
         budget={**SHAPE_RUNS, "batch_size": 16},
         rows={"width 8": {"width": 8}, "width 16": {"width": 16}},
     ),
+    "orthogonal": Claim(
+        says="weights held orthogonal by a penalty help", source="Brock et al. 2018, table 1",
+        recipe="biggan", data=SHAPES, shown=SHAPES_SHOWN, budget={**SHAPE_RUNS, "width": 8, "batch_size": 16},
+        rows={"no penalty": {"orthogonal_weight": 0.0}, "penalty": {"orthogonal_weight": 1e-4}},
+    ),
     "spectral": Claim(
         says="spectral norm makes clipped weights needless", source="Miyato et al. 2018",
         recipe="relativistic", data=FACES,
