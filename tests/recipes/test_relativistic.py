@@ -320,6 +320,7 @@ def test_every_preset_is_a_recipe_by_name(name):
         ({"patch_grid": "31x31"}, "cannot give a grid.*can be had"),
         ({"patch_grid": "286px"}, "too small"),
         ({"patch_grid": "4x4", "minibatch": "stddev"}, "whole pictures"),
+        ({"patch_grid": "4x4", "activation": "tanh"}, "leaky ReLUs alone"),
         ({"feature_matching_weight": 1.0, "feature_matching_layer": 4}, "has no layer 4.*0 to 3"),
         ({"feature_matching_weight": 1.0, "feature_matching_layer": -5}, "has no layer -5"),
         ({"penalty": "r1", "discriminator_norm": "batch"}, "batch norm"),
@@ -333,6 +334,16 @@ def test_every_preset_is_a_recipe_by_name(name):
 def test_what_cannot_work_is_refused_before_the_first_step(changes, text):
     with pytest.raises(UserError, match=text):
         networks_of(Relativistic(settings_room.replace(TINY, changes)))
+
+
+def test_cards_name_a_head_and_an_activation_where_they_are_not_the_papers():
+    papers = Relativistic(TINY).cards()
+    assert not {"head", "activation"} & {key for card in papers.values() for key in card.settings}
+    changed = Relativistic(replace(TINY, head="full_size", activation="tanh")).cards()
+    assert changed["generator"].settings["head"] == "full_size"
+    assert {card.settings["activation"] for card in changed.values()} == {"tanh"}
+    assert build(changed["generator"])(torch.randn(2, TINY.latent)).shape == (2, 3, TINY.size_px, TINY.size_px)
+    assert not any(isinstance(m, torch.nn.LeakyReLU) for m in build(changed["discriminator"]).modules())
 
 
 @pytest.mark.parametrize("patch_grid", ["", "4x4"])
