@@ -21,7 +21,7 @@ STREET = ["--size", "512x256", "--seed", "1", "--details", "--quiet"]
 PAINTED = (("clip_000", 1), ("clip_002", 1), ("clip_003", 2))
 """Frames of the unseen street that are shown: clip and number."""
 FILMED = (4, 28, 52)
-RESTYLED = ["car@0=5", "road@0=5", "building@0=5"]
+RESTYLED = ["car@0=5", "road@0=5", "house@0=5"]
 CLIP = ["generate", "street-clip", "--painter", "street-painter", "--repaint", "1.6", "--quiet", "--seed", "3"]
 
 
