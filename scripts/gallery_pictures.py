@@ -47,6 +47,12 @@ def sheet(rows: Sequence[Sequence[Path]]) -> Image.Image:
     return result
 
 
+def moving(files: Sequence[Path], size: tuple[int, int], target: Path) -> None:
+    """Write frames as an animated WebP of twelve frames a second."""
+    frames = [Image.open(file).convert("RGB").resize(size, Image.Resampling.LANCZOS) for file in files]
+    frames[0].save(target, save_all=True, append_images=frames[1:], duration=83, loop=0, quality=60)
+
+
 def street_painter() -> None:
     """Real frames, and what is painted of their labels in the styles of two seeds."""
     street = once(PLACE / "street", "world", "--clips", "6", "--frames", "4", *STREET)
@@ -69,11 +75,7 @@ def street_clip() -> None:
     sheet([[folder / f"{number:06d}.png" for number in FILMED] for folder in folders]).save(
         OUT / "gallery-street-clip.jpg", quality=QUALITY
     )
-    frames = [Image.open(made[0] / f"{number:06d}.png").convert("RGB") for number in range(60)]
-    small = [frame.resize((384, 192), Image.Resampling.LANCZOS) for frame in frames]
-    small[0].save(
-        OUT / "gallery-street-clip.webp", save_all=True, append_images=small[1:], duration=83, loop=0, quality=60
-    )
+    moving([made[0] / f"{number:06d}.png" for number in range(60)], (384, 192), OUT / "gallery-street-clip.webp")
 
 
 def faces() -> None:
@@ -83,7 +85,14 @@ def faces() -> None:
     sheet([files[first : first + 4] for first in range(0, 16, 4)]).save(OUT / "gallery-faces.png")
 
 
-NAMES = {"street-painter": street_painter, "street-clip": street_clip, "faces": faces}
+def walk() -> None:
+    """A walk through noise, at 768 px."""
+    words = ["faces-relativistic", "--then", "faces-768", "--choose", "first", "--quiet"]
+    made = once(PLACE / "walk", "generate", *words, "--walk", "--seeds", "4,9,13,4", "--steps", "10")
+    moving(sorted(made.glob("2-*/*.png")), (384, 384), OUT / "gallery-walk.webp")
+
+
+NAMES = {"street-painter": street_painter, "street-clip": street_clip, "faces": faces, "walk": walk}
 
 
 def main() -> None:
