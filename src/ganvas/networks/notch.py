@@ -26,7 +26,7 @@ def notch(detail: Tensor, scale: int, window: int) -> Tensor:
     """
     batch, channels, height, width = detail.shape
     places = detail.reshape(batch, channels // scale**2, scale**2, height, width)
-    # Reshaped before the difference: after it, a single picture would lose its layout, and means take six times as long.
+    # Reshaped before the difference: after it, a single picture would lose its layout, and means take long.
     uneven = detail - places.mean(dim=2, keepdim=True).expand_as(places).reshape(detail.shape)
     weight = 1 / (1 + uneven.square().mean(dim=1, keepdim=True) / FAINT**2)
     return detail - _around(uneven * weight, window) / _around(weight, window)
