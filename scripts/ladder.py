@@ -2,7 +2,7 @@
 
     python scripts/photographs.py
     ganvas features fetch vgg16 lpips
-    python scripts/ladder.py [--minutes 60] [--seeds 0 1 2] [--steps N] [--data FOLDER] [--out runs/ladder]
+    python scripts/ladder.py [--minutes 60] [--seeds 0 1 2] [--steps N] [--rungs 6] [--out runs/ladder]
 
 Every rung adds one change to the rung before it and gets the same number of steps, batches and crops; `--minutes` sets
 that number by a short rehearsal, `--steps` outright. A rung's result goes to a JSON file as soon as it is there: the
@@ -71,6 +71,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=20.0, help="for all rungs and seeds together")
     parser.add_argument("--steps", type=int, default=0, help="of each rung; overrules the rehearsal")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--rungs", type=int, nargs="+", default=range(1, len(RUNGS) + 1), help="which, from 1")
     parser.add_argument("--data", default=".photos/photographs")
     parser.add_argument("--out", type=Path, default=Path("runs/ladder"))
     parser.add_argument("--no-page", action="store_true", help="leave docs/ alone")
@@ -80,7 +81,7 @@ def main() -> None:
     print(f"{steps} steps a rung, seeds {options.seeds}", flush=True)
     pictures = [Scene.of(name) for name in CROPS]
     for seed in options.seeds:
-        for rung in RUNGS:
+        for rung in (list(RUNGS)[number - 1] for number in options.rungs):
             place = options.out / f"{slug(rung)}-seed{seed}"
             if place.with_suffix(".json").exists():
                 continue
