@@ -65,7 +65,9 @@ def test_attention_stands_where_it_was_asked_for():
     assert sides == [32]
 
 
-@pytest.mark.parametrize("settings", [{"size_px": 48}, {"norm": "layer"}, {"attention_px": 64, "size_px": 64}])
+@pytest.mark.parametrize(
+    "settings", [{"size_px": 48}, {"norm": "layer"}, {"attention_px": 64, "size_px": 64}, {"head": "half"}]
+)
 def test_impossible_settings(settings):
     with pytest.raises(UserError, match="Use"):
         DCGANGenerator(**settings)

@@ -29,7 +29,8 @@ class DCGANGenerator(nn.Module):
     Source: Radford et al., "Unsupervised Representation Learning with DCGANs", section 3.
 
     Raises:
-        UserError: a size other than 32, 64, 128 or 256 px, or a resolution of attention that does not occur.
+        UserError: a size other than 32, 64, 128 or 256 px, an unknown norm or head, or a resolution of attention that
+            does not occur.
     """
 
     def __init__(
@@ -50,6 +51,8 @@ class DCGANGenerator(nn.Module):
             raise UserError(f"DCGANGenerator cannot make {size_px} px", do="Use 32, 64, 128 or 256")
         if norm not in ("batch", "none"):
             raise UserError(f"There is no generator norm {norm!r}", do="Use batch or none")
+        if head not in ("doubling", "full_size"):
+            raise UserError(f"DCGANGenerator has no head {head!r}", do="Use doubling or full_size")
         sides = [4 * 2**stage for stage in range(size_px.bit_length() - 3 + (head == "full_size"))]
         if attention_px and attention_px not in sides:
             known = ", ".join(map(str, sides))
@@ -68,8 +71,11 @@ class DCGANGenerator(nn.Module):
             if side == attention_px:
                 layers.append(SelfAttention(out))
             channels = out
-        last = nn.Conv2d(channels, channels_out, 3, padding=1)
-        layers += [last if head == "full_size" else doubling_conv(channels, channels_out, upsampling), nn.Tanh()]
+        if head == "full_size":
+            layers.append(nn.Conv2d(channels, channels_out, 3, padding=1))
+        else:
+            layers.append(doubling_conv(channels, channels_out, upsampling))
+        layers.append(nn.Tanh())
         self.body = nn.Sequential(*layers)
         init_normal(self)
         if spectral:
