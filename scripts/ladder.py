@@ -55,6 +55,8 @@ BASE: dict[str, Any] = {
 """All rungs: one perceptual network and one set of weights, so that each rung changes one thing. The weights are not
 the paper's: those balance VGG19's conv5_4, whose scale is another, and begin from a trained generator."""
 
+GENTLE = {"gan_weight": 0.003, "perceptual_weight": 0.5, "gan_rate": 2e-4}
+
 RUNGS: dict[str, dict[str, Any]] = {
     "SRGAN": {},
     "without batch norm": {"network": "srresnet"},
@@ -74,8 +76,13 @@ def main() -> None:
     parser.add_argument("--rungs", type=int, nargs="+", default=range(1, len(RUNGS) + 1), help="which, from 1")
     parser.add_argument("--data", default=".photos/photographs")
     parser.add_argument("--out", type=Path, default=Path("runs/ladder"))
+    parser.add_argument(
+        "--gentle", action="store_true", help="a weaker GAN beside stronger features: no rung of the page"
+    )
     parser.add_argument("--no-page", action="store_true", help="leave docs/ alone")
     options = parser.parse_args()
+    if options.gentle:
+        BASE.update(GENTLE)
     start = time.perf_counter()
     steps = decide_steps(options)
     print(f"{steps} steps a rung, seeds {options.seeds}", flush=True)
