@@ -2,7 +2,7 @@
 
     python scripts/photographs.py
     ganvas features fetch vgg16 lpips
-    python scripts/ladder.py [--minutes 60] [--seeds 0 1 2] [--steps N] [--rungs 6] [--out runs/ladder]
+    python scripts/ladder.py [--minutes 60] [--seeds 0 1 2] [--steps N] [--rungs 6] [--data FOLDER]
 
 Every rung adds one change to the rung before it and gets the same number of steps, batches and crops; `--minutes` sets
 that number by a short rehearsal, `--steps` outright. A rung's result goes to a JSON file as soon as it is there: the
@@ -56,6 +56,7 @@ BASE: dict[str, Any] = {
 the paper's: those balance VGG19's conv5_4, whose scale is another, and begin from a trained generator."""
 
 GENTLE = {"gan_weight": 0.003, "perceptual_weight": 0.5, "gan_rate": 2e-4}
+"""In place of those of BASE under `--gentle`: what the small networks can bear."""
 
 RUNGS: dict[str, dict[str, Any]] = {
     "SRGAN": {},

@@ -103,7 +103,6 @@ def main() -> None:
         for first, second, third in zip(photograph(), street(), flight())
     ]
     frames[0].save(out, save_all=True, append_images=frames[1:], duration=90, loop=0, quality=82, method=6)
-    frames[0].save(out.with_suffix(".png"))
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB, {len(frames)} frames")
 
 
