@@ -42,7 +42,7 @@ def middle(picture: np.ndarray, side_px: int = SIDE_PX) -> np.ndarray:
 
 def damaged(truth: Tensor, scale: int, seed: int) -> Tensor:
     """Return what became of a picture: (1, 3, H, W) -> (1, 3, H/scale, W/scale)."""
-    usual = degrade.files(scale)
+    usual = degrade.files_twice(scale)
     first, second = (replace(part, jpeg_quality=QUALITY) for part in (usual.first, usual.second))
     return degrade.degrade(truth, replace(usual, first=first, second=second), torch.Generator().manual_seed(seed))
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -232,6 +232,8 @@ class Round:
     """Weights of enlarging, shrinking and keeping the size."""
     resize_range: tuple[float, float] = (0.15, 1.5)
     """Smallest and largest factor of the resize, in the second round relative to the final low size."""
+    careful_chance: float = 0.0
+    """Probability that a resize is antialiased bicubic, as in careful programs; it is a careless one otherwise."""
     gaussian_chance: float = 0.5
     """Probability that the noise is Gaussian; it is Poisson noise otherwise."""
     gaussian_sigma: tuple[float, float] = (1.0, 30.0)
@@ -240,6 +242,8 @@ class Round:
     """Range of the factor on the Poisson noise."""
     gray_chance: float = 0.4
     """Probability that the noise is the same in all channels."""
+    noise_chance: float = 1.0
+    """Probability of any noise in this round."""
     jpeg_quality: tuple[float, float] = (30.0, 95.0)
     """Range of the JPEG quality."""
 
@@ -265,19 +269,31 @@ class SecondOrder:
     """Second round; its JPEG comes before or after the final resize and sinc filter with equal probability."""
     final_sinc_chance: float = 0.8
     """Probability of the last sinc filter."""
+    first_chance: float = 1.0
+    """Probability of the first round; without it a picture suffers once only."""
 
 
 def files(scale: int) -> SecondOrder:
-    """Return what ordinary files suffer: a soft lens, some noise and JPEG, then another resize and JPEG.
+    """Return what ordinary files suffer: a soft lens, some noise and JPEG, or any of these, once or twice.
 
-    Milder than Real-ESRGAN's, whose worst pictures leave a small network nothing but guesses.
+    Milder than Real-ESRGAN's, whose worst pictures leave a small network nothing but guesses. Many files have seen
+    little but JPEG: a network that never met one takes its detail for blocks, and costs it decibels.
     """
-    first = Round(sigma_px=(0.2, 1.5), sinc_chance=0.05, resize_range=(0.5, 1.2), gaussian_sigma=(0.5, 10.0),
-                  poisson_strength=(0.02, 0.8), jpeg_quality=(30.0, 95.0), blur_chance=0.7)  # fmt: skip
-    second = Round(sigma_px=(0.2, 0.8), sinc_chance=0.05, resize_weights=(0.2, 0.2, 0.6), resize_range=(0.7, 1.2),
+    first = Round(sigma_px=(0.2, 1.5), sinc_chance=0.05, resize_range=(0.5, 1.2), resize_weights=(0.15, 0.55, 0.3),
+                  gaussian_sigma=(0.5, 10.0), poisson_strength=(0.02, 0.8), jpeg_quality=(30.0, 95.0), blur_chance=0.6,
+                  noise_chance=0.7, careful_chance=0.5)  # fmt: skip
+    second = Round(sigma_px=(0.2, 0.8), sinc_chance=0.05, resize_weights=(0.15, 0.15, 0.7), resize_range=(0.7, 1.2),
                    gaussian_sigma=(0.3, 5.0), poisson_strength=(0.02, 0.4), jpeg_quality=(30.0, 95.0),
-                   blur_chance=0.3)  # fmt: skip
-    return SecondOrder(scale=scale, first=first, second=second, final_sinc_chance=0.2)
+                   blur_chance=0.3, noise_chance=0.6, careful_chance=0.5)  # fmt: skip
+    return SecondOrder(scale=scale, first=first, second=second, final_sinc_chance=0.15, first_chance=0.65)
+
+
+def files_twice(scale: int) -> SecondOrder:
+    """Return the hard part of that mixture: every file suffers noise, careless resizing and JPEG, twice over."""
+    usual = files(scale)
+    first = replace(usual.first, blur_chance=0.7, resize_weights=(0.2, 0.7, 0.1), noise_chance=1.0, careful_chance=0.0)
+    second = replace(usual.second, resize_weights=(0.2, 0.2, 0.6), noise_chance=1.0, careful_chance=0.0)
+    return replace(usual, first=first, second=second, final_sinc_chance=0.2, first_chance=1.0)
 
 
 @torch.no_grad()
@@ -316,6 +332,10 @@ class _Dice:
     def happens(self, chance: float) -> bool:
         return self.uniform((0.0, 1.0)) < chance
 
+    def omits(self, chance: float) -> bool:
+        """Decide against what has this chance; what is certain takes no number from those of the others."""
+        return chance < 1 and not self.happens(chance)
+
     def choose(self, weights: Sequence[float]) -> int:
         return int(torch.multinomial(torch.tensor(weights, dtype=torch.float64), 1, generator=self._random))
 
@@ -331,8 +351,10 @@ def _degrade_one(high: Tensor, settings: SecondOrder, dice: _Dice) -> Tensor:
     height, width = high.shape[-2:]
     low_size = (height // settings.scale, width // settings.scale)
 
-    picture = _blurred_resized_noisy(high, (height, width), settings.first, dice)
-    picture = jpeg(picture, dice.uniform(settings.first.jpeg_quality))
+    picture = high
+    if not dice.omits(settings.first_chance):
+        picture = _blurred_resized_noisy(picture, (height, width), settings.first, dice)
+        picture = jpeg(picture, dice.uniform(settings.first.jpeg_quality))
     picture = _blurred_resized_noisy(picture, low_size, settings.second, dice)
 
     quality = dice.uniform(settings.second.jpeg_quality)
@@ -348,7 +370,9 @@ def _blurred_resized_noisy(picture: Tensor, size: tuple[int, int], order: Round,
         picture = blur(picture, _random_kernel(order, dice))
     smallest, largest = order.resize_range
     factor = dice.uniform(((1.0, largest), (smallest, 1.0), (1.0, 1.0))[dice.choose(order.resize_weights)])
-    picture = _random_resize(picture, (max(1, round(size[0] * factor)), max(1, round(size[1] * factor))), dice)
+    picture = _random_resize(picture, (max(1, round(size[0] * factor)), max(1, round(size[1] * factor))), order, dice)
+    if dice.omits(order.noise_chance):
+        return picture
     gray = dice.happens(order.gray_chance)
     random = dice.pixels(picture.device)
     if dice.happens(order.gaussian_chance):
@@ -357,7 +381,7 @@ def _blurred_resized_noisy(picture: Tensor, size: tuple[int, int], order: Round,
 
 
 def _final(picture: Tensor, size: tuple[int, int], settings: SecondOrder, dice: _Dice) -> Tensor:
-    picture = _random_resize(picture, size, dice)
+    picture = _random_resize(picture, size, settings.second, dice)
     if dice.happens(settings.final_sinc_chance):
         size_px = dice.odd(settings.second.kernel_px)
         picture = blur(picture, sinc_kernel(size_px, dice.uniform((math.pi / 3, math.pi))))
@@ -380,10 +404,12 @@ def _random_kernel(order: Round, dice: _Dice) -> Tensor:
     return bell_kernel(size_px, sigmas, angle, shape, beta)
 
 
-def _random_resize(picture: Tensor, size: tuple[int, int], dice: _Dice) -> Tensor:
+def _random_resize(picture: Tensor, size: tuple[int, int], order: Round, dice: _Dice) -> Tensor:
     mode = ("area", "bilinear", "bicubic")[dice.choose((1, 1, 1))]
     if tuple(picture.shape[-2:]) == size:
         return picture
+    if order.careful_chance and dice.happens(order.careful_chance):
+        return resize_bicubic(picture, size=size).clamp(0, 1)
     if mode == "area":
         return F.interpolate(picture, size=size, mode=mode)
     # Without antialiasing, as careless programs shrink: aliasing is part of what the network must undo.
