@@ -4,10 +4,11 @@
     ganvas features fetch vgg16 lpips
     python scripts/ladder.py [--minutes 60] [--seeds 0 1 2] [--steps N] [--rungs 6] [--data FOLDER]
 
-Every rung adds one change to the rung before it and gets the same number of steps, batches and crops; `--minutes` sets
-that number by a short rehearsal, `--steps` outright. A rung's result goes to a JSON file as soon as it is there: the
-same command continues with what is missing, within a rung, too, and makes the tables anew. Rungs for which no time is
-left say 'not run'. Scored on four photographs of scikit-image, none of which is in the training data.
+Every rung adds one change to the rung before it and gets the same number of steps, batches and crops, the last one
+ten times as many before them; `--minutes` sets that number by a short rehearsal, `--steps` outright. A rung's result
+goes to a JSON file as soon as it is there: the same command continues with what is missing, within a rung, too, and
+makes the tables anew. Rungs for which no time is left say 'not run'. Scored on four photographs of scikit-image, none
+of which is in the training data.
 """
 
 from __future__ import annotations
@@ -55,18 +56,20 @@ BASE: dict[str, Any] = {
 """All rungs: one perceptual network and one set of weights, so that each rung changes one thing. The weights are not
 the paper's: those balance VGG19's conv5_4, whose scale is another, and begin from a trained generator."""
 
-GENTLE = {"gan_weight": 0.003, "perceptual_weight": 0.5, "gan_rate": 2e-4}
-"""In place of those of BASE under `--gentle`: what the small networks can bear."""
-
 RUNGS: dict[str, dict[str, Any]] = {
     "SRGAN": {},
     "without batch norm": {"network": "srresnet"},
     "dense blocks (RRDB)": {"network": "rrdb", "blocks": 2, "growth": 16},
     "relativistic average": {"adversarial.pairing": "average"},
     "features before activation": {"perceptual": "vgg16:conv4_3"},
-    "PSNR pre-training (ESRGAN)": {"pixel_steps": 1, "gan_steps": 1},
+    "PSNR pre-training (ESRGAN)": {},
+    "that ten times as long, a weaker GAN": {"gan_weight": 0.003, "perceptual_weight": 0.5, "gan_rate": 2e-4},
 }
-"""What each rung changes in the one before it; the last one gives half of the steps to the pixel stage."""
+"""What each rung changes in the one before it. The first five give all steps to the GAN stage, the sixth the first half
+to the pixel stage. The last has ten times the steps before its GAN, as ESRGAN's authors give the pixels more steps than
+the GAN, and the weights that so small a network can bear."""
+STAGES = {"PSNR pre-training (ESRGAN)": (0.5, 0.5), "that ten times as long, a weaker GAN": (10, 1)}
+"""Steps of the pixel stage and of the GAN stage, in those of a rung."""
 
 
 def main() -> None:
@@ -77,13 +80,8 @@ def main() -> None:
     parser.add_argument("--rungs", type=int, nargs="+", default=range(1, len(RUNGS) + 1), help="which, from 1")
     parser.add_argument("--data", default=".photos/photographs")
     parser.add_argument("--out", type=Path, default=Path("runs/ladder"))
-    parser.add_argument(
-        "--gentle", action="store_true", help="a weaker GAN beside stronger features: no rung of the page"
-    )
     parser.add_argument("--no-page", action="store_true", help="leave docs/ alone")
     options = parser.parse_args()
-    if options.gentle:
-        BASE.update(GENTLE)
     start = time.perf_counter()
     steps = decide_steps(options)
     print(f"{steps} steps a rung, seeds {options.seeds}", flush=True)
@@ -107,17 +105,22 @@ def main() -> None:
 # Training
 
 
+def stages_of(rung: str, steps: int) -> tuple[int, int]:
+    """Return the steps of the pixel stage and of the GAN stage."""
+    pixel, gan = STAGES.get(rung, (0, 1))
+    return int(pixel * steps), int(gan * steps)
+
+
 def settings_of(rung: str, steps: int, seed: int, data: str) -> dict[str, Any]:
     """Return a rung's settings: the changes of all rungs up to it."""
-    result = {**BASE, "pixel_steps": 0, "gan_steps": steps, "seed": seed, "data": data}
+    pixel, gan = stages_of(rung, steps)
+    result = {**BASE, "pixel_steps": pixel, "gan_steps": gan, "seed": seed, "data": data}
     for name, changes in RUNGS.items():
         result.update(changes)
         if name == rung:
             break
-    if result["pixel_steps"]:
-        result.update(pixel_steps=steps // 2, gan_steps=steps - steps // 2)
     # A checkpoint falls on the end of the pixel stage, which the strip of alphas begins from.
-    return {**result, "checkpoint_every": max(1, steps // 2)}
+    return {**result, "checkpoint_every": max(1, gan)}
 
 
 def train_rung(rung: str, steps: int, seed: int, data: str, place: Path) -> None:
@@ -237,7 +240,7 @@ def score_rung(rung: str, steps: int, seed: int, place: Path, pictures: Sequence
     diverged = divergence(place)
     scores, parameters = None, 0
     if not diverged:
-        net = load.build(weights_at(place, steps))
+        net = load.build(weights_at(place, sum(stages_of(rung, steps))))
         parameters = sum(parameter.numel() for parameter in net.parameters())
         scores = score([upscale(net, scene) for scene in pictures], pictures)
     return Result(rung, seed, steps, diverged, scores, seconds, parameters)
@@ -306,7 +309,7 @@ def write_page(out: Path, steps: int, seeds: Sequence[int], pictures: Sequence[S
     write_between("ladder", ladder_table(found, steps, seeds, pictures))
     first, last = (out / f"{slug(rung)}-seed{seeds[0]}" for rung in (next(iter(RUNGS)), list(RUNGS)[-1]))
     if all(any(result["scores"] and place.name == name_of(result) for result in found) for place in (first, last)):
-        write_between("crops", draw_crops(first, last, steps, pictures))
+        write_between("crops", draw_crops({first: steps, last: sum(stages_of(list(RUNGS)[-1], steps))}, pictures))
     if any(result["scores"] and last.name == name_of(result) for result in found):
         write_between("alpha", alpha_table(last, steps, pictures))
 
@@ -351,8 +354,8 @@ def cells(scored: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def draw_crops(first: Path, last: Path, steps: int, pictures: Sequence[Scene]) -> str:
-    nets = [load.build(weights_at(place, steps)) for place in (first, last)]
+def draw_crops(places: Mapping[Path, int], pictures: Sequence[Scene]) -> str:
+    nets = [load.build(weights_at(place, step)) for place, step in places.items()]
     lines = ["*low | bicubic | SRGAN | ESRGAN | truth*", ""]
     for scene in pictures:
         low = F.interpolate(scene.low, scale_factor=SCALE, mode="nearest")
@@ -363,8 +366,9 @@ def draw_crops(first: Path, last: Path, steps: int, pictures: Sequence[Scene]) -
 
 
 def alpha_table(place: Path, steps: int, pictures: Sequence[Scene]) -> str:
-    pixels, gan = weights_at(place, steps // 2), weights_at(place, steps)
-    nets = [load.build(weights.blend(pixels, gan, alpha)) for alpha in ALPHAS]
+    pixel, gan = stages_of(list(RUNGS)[-1], steps)
+    careful, crisp = weights_at(place, pixel), weights_at(place, pixel + gan)
+    nets = [load.build(weights.blend(careful, crisp, alpha)) for alpha in ALPHAS]
     sheets = [[upscale(net, scene) for scene in pictures] for net in nets]
     scored = [score(results, pictures) for results in sheets]
     shown = list(CROPS).index("chelsea")
