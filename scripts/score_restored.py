@@ -3,10 +3,10 @@
     python scripts/photographs.py
     python scripts/score_restored.py [restore-x4 restore-x2 restore-x1] [--strip FILE]
 
-Of each held-out photograph the middle 512 px are blurred, given noise, resized and compressed, twice, by the mixture on
-which the models are trained (`--degradation files`) but for JPEG's quality, which is 30 to 80, in three draws. Printed
-are the mean PSNR-Y of the model and of bicubic enlargement, which at x1 is the damaged picture itself, and how many of
-all are better restored.
+Of each held-out photograph the middle 512 px suffer in four ways, in three draws each: JPEG of quality 30 to 80 alone;
+noise before it; blur before both; and blur, noise, careless resizing and JPEG twice over, as hard as the training
+mixture (`--degradation files`) gets. Printed are the mean PSNR-Y of bicubic enlargement, which at x1 is the damaged
+picture itself, and of the model, and how many of all are better restored.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ HELD_OUT = Path(".photos/held-out")
 SIDE_PX = 512
 DRAWS = 3
 QUALITY = (30.0, 80.0)
+TWICE = "all, twice over"
 SHOWN, CROP_PX, ENLARGED = 3, 128, 2
 
 
@@ -40,27 +41,43 @@ def middle(picture: np.ndarray, side_px: int = SIDE_PX) -> np.ndarray:
     return picture[top : top + high, left : left + wide, :3]
 
 
-def damaged(truth: Tensor, scale: int, seed: int) -> Tensor:
+def damages(scale: int) -> dict[str, degrade.SecondOrder]:
+    """Return the four ways in which pictures suffer, by name."""
+    plain = degrade.Round(
+        blur_chance=0.0, resize_weights=(0.0, 0.0, 1.0), careful_chance=1.0, noise_chance=0.0, jpeg_quality=QUALITY
+    )
+    noisy = replace(plain, noise_chance=1.0, gaussian_chance=1.0, gaussian_sigma=(2.0, 10.0))
+    soft = replace(noisy, blur_chance=1.0, sinc_chance=0.0, sigma_px=(0.4, 1.5))
+    once = degrade.SecondOrder(scale=scale, second=plain, first_chance=0.0, final_sinc_chance=0.0)
+    hard = degrade.files_twice(scale)
+    first, second = (replace(part, jpeg_quality=QUALITY) for part in (hard.first, hard.second))
+    return {
+        "JPEG": once,
+        "noise, JPEG": replace(once, second=noisy),
+        "blur, noise, JPEG": replace(once, second=soft),
+        TWICE: replace(hard, first=first, second=second),
+    }
+
+
+def damaged(truth: Tensor, scale: int, seed: int, how: str = TWICE) -> Tensor:
     """Return what became of a picture: (1, 3, H, W) -> (1, 3, H/scale, W/scale)."""
-    usual = degrade.files_twice(scale)
-    first, second = (replace(part, jpeg_quality=QUALITY) for part in (usual.first, usual.second))
-    return degrade.degrade(truth, replace(usual, first=first, second=second), torch.Generator().manual_seed(seed))
+    return degrade.degrade(truth, damages(scale)[how], torch.Generator().manual_seed(seed))
 
 
-def score(name: str) -> str:
-    """Return a row of the table: of one model, over all photographs and draws."""
-    up, ours, plain = Upscaler(name), [], []
+def score(up: Upscaler, how: str) -> str:
+    """Return the cells of a row: of one model and kind of damage, over all photographs and draws."""
+    ours, plain = [], []
     for path in sorted(HELD_OUT.iterdir()):
         truth = to_tensor(middle(images.read(path)[0]))[None]
         for seed in range(DRAWS):
-            low = damaged(truth, up.scale, seed)
+            low = damaged(truth, up.scale, seed, how)
             restored = to_tensor(up(from_tensor(low[0])))[None]
             bicubic = degrade.resize_bicubic(low, size=(truth.shape[-2], truth.shape[-1])).clamp(0, 1)
             for found, picture in ((ours, restored), (plain, bicubic)):
                 found.append(float(psnr(luma(picture), luma(truth), crop_px=4)))
     better = sum(mine > other for mine, other in zip(ours, plain, strict=True))
     gain = np.mean(ours) - np.mean(plain)
-    return f"| `{name}` | {np.mean(plain):.2f} dB | {np.mean(ours):.2f} dB | {gain:+.2f} dB | {better} of {len(ours)} |"
+    return f"{np.mean(plain):.2f} dB | {np.mean(ours):.2f} dB | {gain:+.2f} dB | {better} of {len(ours)}"
 
 
 def strip(name: str) -> np.ndarray:
@@ -85,9 +102,11 @@ def main() -> None:
     if options.strip:
         images.write(options.strip, strip(options.models[0]), overwrite=True)
         return
-    print("| model | bicubic | restored | gain | better |\n|---|---|---|---|---|")
+    print("| model | damage | bicubic | restored | gain | better |\n|---|---|---|---|---|---|")
     for name in options.models:
-        print(score(name), flush=True)
+        up = Upscaler(name)
+        for how in damages(up.scale):
+            print(f"| `{name}` | {how} | {score(up, how)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import io
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -304,6 +305,47 @@ def test_a_mild_round_is_almost_no_degradation():
     settings = SecondOrder(scale=1, first=mild, second=mild, final_sinc_chance=0.0)
     low = degrade.degrade(high, settings, torch.Generator().manual_seed(0))
     assert decibels(low, degrade.jpeg(degrade.jpeg(high, 100), 100)) > 60
+
+
+@pytest.mark.parametrize("scale", [1, 2, 4])
+def test_some_files_have_seen_nothing_but_jpeg(scale):
+    # Of one smooth picture those that were neither blurred, resized carelessly nor given noise differ from the clean
+    # low picture by no more than JPEG changes it.
+    high = photo(64, 64).expand(200, -1, -1, -1)
+    usual = [
+        replace(part, jpeg_quality=(95.0, 95.0)) for part in (degrade.files(scale).first, degrade.files(scale).second)
+    ]
+    settings = replace(degrade.files(scale), first=usual[0], second=usual[1])
+    lows = degrade.degrade(high, settings, torch.Generator().manual_seed(0))
+    clean = degrade.bicubic(high[:1], scale) if scale > 1 else high[:1]
+    bar = decibels(degrade.jpeg(clean, 95), clean) - 1
+    mild = sum(decibels(low[None], clean) > bar for low in lows)
+    assert 5 <= mild <= 60
+
+
+def test_files_that_suffer_twice_never_come_off_lightly():
+    high = photo(64, 64).expand(100, -1, -1, -1)
+    lows = degrade.degrade(high, degrade.files_twice(1), torch.Generator().manual_seed(0))
+    assert max(decibels(low[None], high[:1]) for low in lows) < decibels(degrade.jpeg(high[:1], 95), high[:1])
+
+
+def test_a_chance_of_zero_leaves_noise_and_the_first_round_out():
+    plain = Round(blur_chance=0.0, resize_weights=(0.0, 0.0, 1.0), noise_chance=0.0, jpeg_quality=(40.0, 40.0))
+    settings = SecondOrder(scale=1, first=Round(), second=plain, first_chance=0.0, final_sinc_chance=0.0)
+    high = photo(64, 64)
+    low = degrade.degrade(high, settings, torch.Generator().manual_seed(0))
+    assert torch.equal(low, degrade.round_to_8_bit(degrade.jpeg(high, 40)))
+
+
+def test_a_careful_resize_is_matlabs():
+    plain = Round(
+        blur_chance=0.0, resize_weights=(0.0, 0.0, 1.0), noise_chance=0.0, careful_chance=1.0, jpeg_quality=(60.0, 60.0)
+    )
+    settings = SecondOrder(scale=4, second=plain, first_chance=0.0, final_sinc_chance=0.0)
+    high = photo(64, 64)
+    low = degrade.degrade(high, settings, torch.Generator().manual_seed(0))
+    shrunk = degrade.bicubic(high, 4, rounded=False)
+    assert torch.equal(low, degrade.round_to_8_bit(degrade.jpeg(shrunk, 60)))
 
 
 def test_random_kernels_keep_brightness_and_lie_in_their_ranges():
