@@ -3,10 +3,10 @@
     python scripts/photographs.py
     python scripts/score_restored.py [restore-x4 restore-x2 restore-x1] [--strip FILE]
 
-Of each held-out photograph the middle 512 px suffer in four ways, in three draws each: JPEG of quality 30 to 80 alone;
-noise before it; blur before both; and blur, noise, careless resizing and JPEG twice over, as hard as the training
-mixture (`--degradation files`) gets. Printed are the mean PSNR-Y of bicubic enlargement, which at x1 is the damaged
-picture itself, and of the model, and how many of all are better restored.
+Of each held-out photograph the middle 512 px suffer in four ways, in three draws each of their own: JPEG of quality 30
+to 80 alone; noise before it; blur before both; and blur, noise, careless resizing and JPEG twice over, as hard as the
+training mixture (`--degradation files`) gets. Printed are the mean PSNR-Y of bicubic enlargement, which at x1 is the
+damaged picture itself, and of the model, and how many of all are better restored.
 """
 
 from __future__ import annotations
@@ -67,9 +67,9 @@ def damaged(truth: Tensor, scale: int, seed: int, how: str = TWICE) -> Tensor:
 def score(up: Upscaler, how: str) -> str:
     """Return the cells of a row: of one model and kind of damage, over all photographs and draws."""
     ours, plain = [], []
-    for path in sorted(HELD_OUT.iterdir()):
+    for number, path in enumerate(sorted(HELD_OUT.iterdir())):
         truth = to_tensor(middle(images.read(path)[0]))[None]
-        for seed in range(DRAWS):
+        for seed in range(number * DRAWS, (number + 1) * DRAWS):
             low = damaged(truth, up.scale, seed, how)
             restored = to_tensor(up(from_tensor(low[0])))[None]
             bicubic = degrade.resize_bicubic(low, size=(truth.shape[-2], truth.shape[-1])).clamp(0, 1)
