@@ -63,7 +63,12 @@ RUNGS: dict[str, dict[str, Any]] = {
     "relativistic average": {"adversarial.pairing": "average"},
     "features before activation": {"perceptual": "vgg16:conv4_3"},
     "PSNR pre-training (ESRGAN)": {},
-    "that ten times as long, a weaker GAN": {"gan_weight": 0.003, "perceptual_weight": 0.5, "gan_rate": 2e-4},
+    "that ten times as long, a weaker GAN": {
+        "clip_gradient": 5.0,
+        "gan_weight": 0.003,
+        "perceptual_weight": 0.5,
+        "gan_rate": 2e-4,
+    },
 }
 """What each rung changes in the one before it. The first five give all steps to the GAN stage, the sixth the first half
 to the pixel stage. The last has ten times the steps before its GAN, as ESRGAN's authors give the pixels more steps than

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from skimage.measure import block_reduce
+from skimage.metrics import peak_signal_noise_ratio
 
 from ganvas.errors import UserError
 from ganvas.losses import reconstruction as rec
@@ -77,7 +78,23 @@ class TestPixels:
         with pytest.raises(UserError, match="grow"):
             rec.low_l1(self.fake, draw(2, 3, 3, 3), 4)
 
-    @pytest.mark.parametrize("loss", [rec.l1, rec.l2, rec.charbonnier, rec.learned_l2])
+    def test_decibels_are_those_of_psnr_below_60_and_count_every_picture_alike(self):
+        real = torch.rand(3, 3, 8, 8, dtype=torch.float64)
+        off = torch.tensor([0.1, 0.02, 0.3], dtype=torch.float64)[:, None, None, None]
+        fake = (real + off).requires_grad_()
+        pairs = zip(real.numpy(), fake.detach().numpy(), strict=True)
+        psnrs = [peak_signal_noise_ratio(truth, picture, data_range=1.0) for truth, picture in pairs]
+        found = rec.decibels(fake, real)
+        assert found.item() == pytest.approx(60 - sum(psnrs) / 3, abs=0.01)
+        found.backward()
+        # A step that takes the same share of each picture's error gains each the same decibels.
+        gains = (fake.grad * off).sum((1, 2, 3))
+        torch.testing.assert_close(gains, gains.mean().expand(3), rtol=0.01, atol=0)
+        assert rec.decibels(real, real).item() == 0
+        with pytest.raises(UserError, match="floor"):
+            rec.decibels(fake, real, 0.0)
+
+    @pytest.mark.parametrize("loss", [rec.l1, rec.l2, rec.charbonnier, rec.decibels, rec.learned_l2])
     def test_targets_get_no_gradient_and_shapes_must_agree(self, loss):
         fake, real = self.fake.clone().requires_grad_(True), self.real.clone().requires_grad_(True)
         assert gradient(loss(fake, real), real) is None

@@ -26,7 +26,7 @@ from ganvas.data.pictures import Crops, PairedPictures, Pictures
 from ganvas.errors import UserError
 from ganvas.losses import regularization
 from ganvas.losses.adversarial import AdversarialLoss
-from ganvas.losses.reconstruction import charbonnier, feature_matching, l1, l2
+from ganvas.losses.reconstruction import charbonnier, decibels, feature_matching, l1, l2
 from ganvas.losses.structure import (
     colour_consistency,
     locally_discriminative,
@@ -40,7 +40,7 @@ from ganvas.recipes import features
 from ganvas.recipes.teachers import load_teacher
 from ganvas.settings import Training, bounded
 
-PIXEL_LOSSES = {"l1": l1, "l2": l2, "charbonnier": charbonnier}
+PIXEL_LOSSES = {"l1": l1, "l2": l2, "charbonnier": charbonnier, "decibels": decibels}
 SCORED_PX = 384
 """Side of the part of each validation picture that is scored; a multiple of every scale."""
 
@@ -97,8 +97,9 @@ class Settings(Training):
     """Learning rate of the pixel stage."""
     pixel_schedule: Literal["constant", "step", "linear", "cosine"] = "step"
     """How that rate falls; `step` halves it at every fifth of the stage (the paper's 2e5 iterations)."""
-    pixel_loss: Literal["l1", "l2", "charbonnier"] = "l1"
-    """Distance between pixels in both stages; SRGAN's is the square, LapSRN's L1 with a round bottom."""
+    pixel_loss: Literal["l1", "l2", "charbonnier", "decibels"] = "l1"
+    """Distance between pixels in both stages; SRGAN's is the square, LapSRN's L1 with a round bottom. `decibels` counts
+    every picture alike in PSNR, the nearly clean one, too (HINet's)."""
     teacher: str = ""
     """Distil: a weight file, run or bundled model of the same scale, whose output is a target beside the truth."""
     teacher_share: float = 0.5
