@@ -1,6 +1,6 @@
 """Score models on scikit-image's astronaut, coffee, chelsea and rocket, which none of ours was trained on.
 
-    python scripts/score_bundled.py [MODEL ...] [--json FILE] [--card]
+    python scripts/score_bundled.py [MODEL ...] [--factor N] [--json FILE] [--card]
 
 Low pictures are MATLAB's antialiased bicubic, rounded to 8 bits. Printed for each model: PSNR-Y of the mean of the four
 and its gain over bicubic, the parts of *sharp* (energy in the top three octaves and variance of the Laplacian as shares
@@ -67,10 +67,10 @@ def photograph(name: str, scale: int) -> np.ndarray:
     return picture[:height, :width]
 
 
-def score(model: str) -> Score:
-    """Score one model."""
+def score(model: str, factor: int | None = None) -> Score:
+    """Score one model, at its own scale or at another factor."""
     upscaler = Upscaler(model)
-    scale = upscaler.scale
+    scale = factor or upscaler.scale
     rows: list[tuple[float, float, float, float]] = []
     reports: list[SharpnessReport] = []
     made: list[Tensor] = []
@@ -85,7 +85,7 @@ def score(model: str) -> Score:
         truth = photograph(name, scale)
         low = to_array(bicubic(to_tensor(truth), scale))
         start = time.perf_counter()
-        ours = to_tensor(upscaler(low))
+        ours = to_tensor(upscaler(low, factor=scale))
         seconds += time.perf_counter() - start
         megapixels += truth.shape[0] * truth.shape[1] / 1e6
         wanted = to_tensor(truth)
@@ -153,10 +153,11 @@ def write_into_card(found: Score) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="*", default=SCORED)
+    parser.add_argument("--factor", type=int, help="enlargement, where it is not the model's own")
     parser.add_argument("--json", type=Path, help="also write the numbers here")
     parser.add_argument("--card", action="store_true", help="write the scores into the cards of bundled files")
     options = parser.parse_args()
-    scores = [score(model) for model in options.models]
+    scores = [score(model, options.factor) for model in options.models]
     print(table(scores))
     if options.json:
         options.json.write_text(json.dumps([{**asdict(s), "sharp": s.sharpness.sharp} for s in scores], indent=2))
