@@ -65,8 +65,9 @@ def write(folder, photograph, quality=None, sigma=0.0, name="photo"):
         (60, 0, True, "JPEG of quality 60"),
         (None, 20, True, "noise of"),
         (None, 2, False, ""),
-        (85, 10, True, "noise of"),
-        (85, 0, False, ""),
+        (90, 10, True, "noise of"),
+        (85, 0, True, "JPEG of quality 85"),
+        (90, 0, False, ""),
     ],
 )
 def test_poor_files_are_restored_and_the_line_says_why(tmp_path, photograph, quality, sigma, restored, says):

@@ -19,8 +19,8 @@ from ganvas.io.pictures.jpeg_quality import jpeg_quality
 RESTORE = "restore-x4"
 RESTORE_BY_SCALE = {1: "restore-x1", 2: "restore-x2", 4: RESTORE}
 """The restoring models; the smallest that reaches the size asked for is taken."""
-POOR_QUALITY = 80.0
-"""JPEGs of at most this are better for the restoring model: measured, the two cross between 75 and 85."""
+POOR_QUALITY = 85.0
+"""JPEGs of at most this are better for the restoring model: measured, the two cross between 85 and 90."""
 NOISY = 7.0
 """Noise, in 8-bit levels, from which they are; measured, the two cross between 4 and 8."""
 NOISY_JPEG = 4.0
