@@ -32,7 +32,7 @@ def picture_facts(path: Path) -> dict[str, Any]:
         UserError: it cannot be read.
     """
     from ganvas.inference.open import DEFAULT
-    from ganvas.inference.picture.condition import RESTORE, examine
+    from ganvas.inference.picture.condition import RESTORING, examine
     from ganvas.io.pictures import images
 
     header = images.read_header(path)
@@ -49,9 +49,9 @@ def picture_facts(path: Path) -> dict[str, Any]:
         "note": header.note,
     }
     with contextlib.suppress(UserError):
-        state = examine(path)
-        facts["state"] = str(state) or "no strong compression, no noise"
-        model = RESTORE if state.is_poor else DEFAULT
+        state, restoring = examine(path), RESTORING[4]
+        facts["state"] = restoring.describe(state) or "no strong compression, no noise"
+        model = restoring.name if restoring.suits(state) else DEFAULT
         facts["next"] = f"ganvas upscale {path} (by {model})"
     return facts
 

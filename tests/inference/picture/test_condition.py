@@ -11,6 +11,7 @@ from ganvas import cli
 from ganvas.inference.picture import condition
 from ganvas.inference.picture.condition import examine, model_for, noise_of
 from ganvas.inference.picture.options import Sizing
+from ganvas.inference.picture.options import Sizing
 from ganvas.io.pictures.jpeg_quality import jpeg_quality
 
 
@@ -74,6 +75,19 @@ def test_poor_files_are_restored_and_the_line_says_why(tmp_path, photograph, qua
     name, told = model_for([write(tmp_path, photograph, quality, sigma)])
     assert name == ("restore-x4" if restored else "photo-x4")
     assert says in told and ("--model photo-x4" in told) == restored
+
+
+def test_the_less_is_enlarged_the_poorer_a_file_must_be(tmp_path, photograph):
+    chosen = {
+        quality: [model_for([write(tmp_path, photograph, quality)], Sizing(factor=factor))[0] for factor in (1, 2, 4)]
+        for quality in (50, 65, 75, 90)
+    }
+    assert chosen == {
+        50: ["restore-x1", "restore-x2", "restore-x4"],
+        65: ["photo-x4", "restore-x2", "restore-x4"],
+        75: ["photo-x4", "photo-x4", "restore-x4"],
+        90: ["photo-x4"] * 3,
+    }
 
 
 def test_a_batch_goes_by_most_of_its_pictures(tmp_path, photograph):

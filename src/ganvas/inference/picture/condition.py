@@ -16,16 +16,6 @@ from ganvas.inference.picture.sizes import target_size
 from ganvas.io.pictures import images
 from ganvas.io.pictures.jpeg_quality import jpeg_quality
 
-RESTORE = "restore-x4"
-RESTORE_BY_SCALE = {1: "restore-x1", 2: "restore-x2", 4: RESTORE}
-"""The restoring models; the smallest that reaches the size asked for is taken."""
-POOR_QUALITY = 85.0
-"""JPEGs of at most this are better for the restoring model: measured, the two cross between 85 and 90."""
-NOISY = 7.0
-"""Noise, in 8-bit levels, from which they are; measured, the two cross between 4 and 8."""
-NOISY_JPEG = 4.0
-"""The same of a JPEG, which keeps about half of the noise it was given where it is flat: 10 levels at quality 85
-measure 4.8, none measures 1 to 2."""
 BLOCK_PX = 16
 FLATTEST = 0.1
 """The share of a picture's blocks that is taken for flat, so that what varies in them is noise."""
@@ -44,19 +34,39 @@ class Condition:
     noise: float
     """Standard deviation of the noise in 8-bit levels, as far as flat parts show it."""
 
-    @property
-    def is_poor(self) -> bool:
-        """Tell whether the restoring model suits it better."""
-        return (self.quality is not None and self.quality <= POOR_QUALITY) or self.is_noisy
 
-    @property
-    def is_noisy(self) -> bool:
-        """Tell whether it is noise that makes it so."""
-        return self.noise >= (NOISY if self.quality is None else NOISY_JPEG)
+@dataclass(frozen=True)
+class Restoring:
+    """A restoring model, and the files for which it is better than the default one. Measured by condition_table.py."""
 
-    def __str__(self) -> str:
-        found = [f"JPEG of quality {self.quality:.0f}"] if self.quality is not None else []
-        return ", ".join([*found, *([f"noise of {self.noise:.0f} levels"] if self.is_noisy else [])])
+    name: str
+    quality: float
+    """JPEGs of at most this quality."""
+    jpeg_noise: float
+    """JPEGs of at least this noise, in 8-bit levels: where it is flat, a JPEG keeps half of its noise or less."""
+    noise: float = 7.0
+    """Other files of at least this noise."""
+
+    def suits(self, state: Condition) -> bool:
+        """Tell whether a file is better restored."""
+        return (state.quality is not None and state.quality <= self.quality) or self.finds_noise(state)
+
+    def finds_noise(self, state: Condition) -> bool:
+        """Tell whether a file is noisy."""
+        return state.noise >= (self.noise if state.quality is None else self.jpeg_noise)
+
+    def describe(self, state: Condition) -> str:
+        """Return what may be wrong with a file; nothing where nothing is."""
+        found = [f"JPEG of quality {state.quality:.0f}"] if state.quality is not None else []
+        return ", ".join([*found, *([f"noise of {state.noise:.0f} levels"] if self.finds_noise(state) else [])])
+
+
+RESTORING = {
+    1: Restoring("restore-x1", quality=60, jpeg_noise=2),
+    2: Restoring("restore-x2", quality=70, jpeg_noise=2),
+    4: Restoring("restore-x4", quality=85, jpeg_noise=4),
+}
+"""By scale; the smallest that reaches the size asked for is taken. The less is enlarged, the more there is to lose."""
 
 
 def examine(path: Path) -> Condition:
@@ -103,13 +113,16 @@ def model_for(inputs: Sequence[str], sizing: Sizing = Sizing()) -> tuple[str, st
     for path in shown:
         with contextlib.suppress(UserError, OSError):
             states[path] = examine(path)
-    poor = [state for state in states.values() if state.is_poor]
-    if 2 * len(poor) <= len(states):
+    if not states:
         return DEFAULT, ""
-    name = _restoring(enlargement(next(iter(states)), sizing))
-    if not name:
+    restoring = _restoring(enlargement(next(iter(states)), sizing))
+    poor = [state for state in states.values() if restoring and restoring.suits(state)]
+    if not restoring or 2 * len(poor) <= len(states):
         return DEFAULT, ""
-    what = f"{shown[0]}: {poor[0]}" if len(states) == 1 else f"{len(poor)} of {len(states)} pictures looked at are poor"
+    name = restoring.name
+    what = f"{len(poor)} of {len(states)} pictures looked at are poor"
+    if len(states) == 1:
+        what = f"{shown[0]}: {restoring.describe(poor[0])}"
     return name, f"{what}; {name} was taken, which removes that (--model {DEFAULT} takes the other)"
 
 
@@ -121,8 +134,8 @@ def enlargement(path: Path, sizing: Sizing) -> float:
     return max(high / header.height, wide / header.width)
 
 
-def _restoring(times: float) -> str:
-    """Return the restoring model of a scale, or of the next that is at hand; nothing where there is none."""
-    at_hand = [scale for scale, name in RESTORE_BY_SCALE.items() if (BUNDLED / f"{name}.safetensors").is_file()]
+def _restoring(times: float) -> Restoring | None:
+    """Return the restoring model of a scale, or of the next that is at hand; None where there is none."""
+    at_hand = [scale for scale, model in RESTORING.items() if (BUNDLED / f"{model.name}.safetensors").is_file()]
     fitting = [scale for scale in at_hand if scale >= times] or at_hand[-1:]
-    return RESTORE_BY_SCALE[fitting[0]] if fitting else ""
+    return RESTORING[fitting[0]] if fitting else None
