@@ -11,7 +11,6 @@ from ganvas import cli
 from ganvas.inference.picture import condition
 from ganvas.inference.picture.condition import examine, model_for, noise_of
 from ganvas.inference.picture.options import Sizing
-from ganvas.inference.picture.options import Sizing
 from ganvas.io.pictures.jpeg_quality import jpeg_quality
 
 
