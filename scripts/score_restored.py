@@ -44,7 +44,7 @@ def middle(picture: np.ndarray, side_px: int = SIDE_PX) -> np.ndarray:
 def damages(scale: int) -> dict[str, degrade.SecondOrder]:
     """Return the four ways in which pictures suffer, by name."""
     plain = degrade.Round(
-        blur_chance=0.0, resize_weights=(0.0, 0.0, 1.0), careful_chance=1.0, noise_chance=0.0, jpeg_quality=QUALITY
+        blur_chance=0.0, resize_weights=(0.0, 0.0, 1.0), careless_chance=0.0, noise_chance=0.0, jpeg_quality=QUALITY
     )
     noisy = replace(plain, noise_chance=1.0, gaussian_chance=1.0, gaussian_sigma=(2.0, 10.0))
     soft = replace(noisy, blur_chance=1.0, sinc_chance=0.0, sigma_px=(0.4, 1.5))

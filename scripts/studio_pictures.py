@@ -126,7 +126,7 @@ def main() -> None:
                     page.close()
             else:
                 page = new_page(browser, 1280, 800, "light")
-                for name in ("upscale", "paint", "explore", "fly"):
+                for name in ("paint", "explore", "fly"):
                     go(page, address, name)
                     if name == "paint":
                         list(stroke(page, "tree", (0.26, 0.25), (0.3, 0.62)))

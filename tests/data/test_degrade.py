@@ -339,7 +339,11 @@ def test_a_chance_of_zero_leaves_noise_and_the_first_round_out():
 
 def test_a_careful_resize_is_matlabs():
     plain = Round(
-        blur_chance=0.0, resize_weights=(0.0, 0.0, 1.0), noise_chance=0.0, careful_chance=1.0, jpeg_quality=(60.0, 60.0)
+        blur_chance=0.0,
+        resize_weights=(0.0, 0.0, 1.0),
+        noise_chance=0.0,
+        careless_chance=0.0,
+        jpeg_quality=(60.0, 60.0),
     )
     settings = SecondOrder(scale=4, second=plain, first_chance=0.0, final_sinc_chance=0.0)
     high = photo(64, 64)

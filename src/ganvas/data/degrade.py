@@ -232,8 +232,8 @@ class Round:
     """Weights of enlarging, shrinking and keeping the size."""
     resize_range: tuple[float, float] = (0.15, 1.5)
     """Smallest and largest factor of the resize, in the second round relative to the final low size."""
-    careful_chance: float = 0.0
-    """Probability that a resize is antialiased bicubic, as in careful programs; it is a careless one otherwise."""
+    careless_chance: float = 1.0
+    """Probability that a resize has no antialiasing; it is that of careful programs, MATLAB's bicubic, otherwise."""
     gaussian_chance: float = 0.5
     """Probability that the noise is Gaussian; it is Poisson noise otherwise."""
     gaussian_sigma: tuple[float, float] = (1.0, 30.0)
@@ -281,18 +281,18 @@ def files(scale: int) -> SecondOrder:
     """
     first = Round(sigma_px=(0.2, 1.5), sinc_chance=0.05, resize_range=(0.5, 1.2), resize_weights=(0.15, 0.55, 0.3),
                   gaussian_sigma=(0.5, 10.0), poisson_strength=(0.02, 0.8), jpeg_quality=(30.0, 95.0), blur_chance=0.6,
-                  noise_chance=0.7, careful_chance=0.5)  # fmt: skip
+                  noise_chance=0.7, careless_chance=0.5)  # fmt: skip
     second = Round(sigma_px=(0.2, 0.8), sinc_chance=0.05, resize_weights=(0.15, 0.15, 0.7), resize_range=(0.7, 1.2),
                    gaussian_sigma=(0.3, 5.0), poisson_strength=(0.02, 0.4), jpeg_quality=(30.0, 95.0),
-                   blur_chance=0.3, noise_chance=0.6, careful_chance=0.5)  # fmt: skip
+                   blur_chance=0.3, noise_chance=0.6, careless_chance=0.5)  # fmt: skip
     return SecondOrder(scale=scale, first=first, second=second, final_sinc_chance=0.15, first_chance=0.65)
 
 
 def files_twice(scale: int) -> SecondOrder:
     """Return the hard part of that mixture: every file suffers noise, careless resizing and JPEG, twice over."""
     usual = files(scale)
-    first = replace(usual.first, blur_chance=0.7, resize_weights=(0.2, 0.7, 0.1), noise_chance=1.0, careful_chance=0.0)
-    second = replace(usual.second, resize_weights=(0.2, 0.2, 0.6), noise_chance=1.0, careful_chance=0.0)
+    first = replace(usual.first, blur_chance=0.7, resize_weights=(0.2, 0.7, 0.1), noise_chance=1.0, careless_chance=1.0)
+    second = replace(usual.second, resize_weights=(0.2, 0.2, 0.6), noise_chance=1.0, careless_chance=1.0)
     return replace(usual, first=first, second=second, final_sinc_chance=0.2, first_chance=1.0)
 
 
@@ -408,7 +408,7 @@ def _random_resize(picture: Tensor, size: tuple[int, int], order: Round, dice: _
     mode = ("area", "bilinear", "bicubic")[dice.choose((1, 1, 1))]
     if tuple(picture.shape[-2:]) == size:
         return picture
-    if order.careful_chance and dice.happens(order.careful_chance):
+    if dice.omits(order.careless_chance):
         return resize_bicubic(picture, size=size).clamp(0, 1)
     if mode == "area":
         return F.interpolate(picture, size=size, mode=mode)

@@ -55,7 +55,7 @@ def decibels(fake: Tensor, real: Tensor, floor: float = 1e-6) -> Tensor:
 
     With m the mean square of each sample's difference, of values in [0, 1], it is the mean of 10 log10(1 + m / floor).
     Every sample counts alike in decibels: one that is nearly right already gets as much care as one that is not.
-    Source: the PSNR loss of Chen et al. 2021 (HINet, arXiv 2105.06086), which has no floor.
+    Source: the PSNR loss of Chen et al. 2021 (HINet, arXiv 2105.06086); the floor is ours.
 
     Args:
         fake: (B, ...).
